@@ -1,0 +1,13 @@
+//! The words of the program and its decisions, as values.
+//!
+//! Nothing in here reads a clock, throws dice or does I/O: the time and the jitter are arguments.
+//! Only the standard library and serde's derives are used, so every rule can be tested as a table.
+
+pub mod failure;
+pub mod hint;
+pub mod job;
+pub mod recipe;
+pub mod redact;
+pub mod reply;
+pub mod time;
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! A reply: what a completed chat request gave back.

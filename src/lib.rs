@@ -1,0 +1,17 @@
+//! promptmill sends every prompt of a file to an OpenAI-compatible chat endpoint and gets every
+//! answer back, whatever happens on the way.
+//!
+//! The rooms, in reading order; `ARCHITECTURE.md` walks one row through them.
+
+pub mod domain;
+
+pub mod export;
+pub mod intake;
+pub mod progress;
+pub mod provider;
+pub mod runner;
+pub mod simulator;
+pub mod store;
+
+pub mod cli;
+pub mod clock;
