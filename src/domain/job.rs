@@ -34,3 +34,35 @@ pub struct NewRow {
     /// The first 16 bytes of the SHA-256 of `request`, in hex. When it changes, the row is asked again.
     pub digest: String,
 }
+
+/// One row of a batch with what became of it, as it is exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The row's cells, in the order of the header.
+    pub cells: Vec<String>,
+    /// Where the job stands.
+    pub state: JobState,
+    /// HTTP requests made for the job so far.
+    pub attempts: u32,
+    /// The answer, when the job is done.
+    pub answer: Option<Answer>,
+    /// `scope: message (rule)` of the last failure, when the job is not done and has one.
+    pub error: Option<String>,
+}
+
+/// The answer to a job, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The response body as it came: a chat completion in JSON.
+    pub body: String,
+    /// The model that answered, by its own word; empty when it told none.
+    pub model: String,
+    /// Why the model stopped; empty when it told none.
+    pub finish_reason: String,
+    /// Tokens of the request, when the provider told.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer, when the provider told.
+    pub completion_tokens: Option<u64>,
+    /// Milliseconds from sending the request to the last byte of the response.
+    pub latency_ms: u64,
+}

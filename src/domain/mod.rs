@@ -9,5 +9,6 @@ pub mod job;
 pub mod recipe;
 pub mod redact;
 pub mod reply;
+pub mod tally;
 pub mod time;
 pub mod verdict;

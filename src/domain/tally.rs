@@ -1,0 +1,67 @@
+//! The tally: the counts of a run, from which its summary and its exit code follow.
+
+use super::time::Timestamp;
+use super::verdict::Scope;
+
+/// What a run did and what it leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows of the batch.
+    pub total: u64,
+    /// Rows with an answer, those of earlier runs among them.
+    pub done: u64,
+    /// Rows that failed for good, those of earlier runs among them.
+    pub failed: u64,
+    /// Rows still to be answered.
+    pub left: u64,
+    /// Requests sent by this run.
+    pub requests: u64,
+    /// Requests of this run that met a rate limit or a quota.
+    pub throttled: u64,
+    /// Requests that were in flight when a run died or was stopped: nobody knows their end.
+    pub unknown: u64,
+    /// Tokens of this run's requests, as far as the provider told.
+    pub prompt_tokens: u64,
+    /// Tokens of this run's answers, as far as the provider told.
+    pub completion_tokens: u64,
+    /// Why jobs failed or wait, most frequent first.
+    pub causes: Vec<Cause>,
+    /// Why the run ended before the work did; `None` when nothing was left to do.
+    pub stopped_by: Option<StopReason>,
+    /// When it makes sense to run again, where that is known.
+    pub resume_at: Option<Timestamp>,
+}
+
+/// One cause of failures, with the number of jobs it hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Whose fault it is.
+    pub scope: Scope,
+    /// The rule that said so.
+    pub rule: String,
+    /// What the provider said, the last time, redacted.
+    pub message: String,
+    /// What a person should do about it; empty where there is nothing to do.
+    pub cure: String,
+    /// Jobs it hit.
+    pub jobs: u64,
+}
+
+/// Why a run ended before the work did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM or SIGHUP.
+    Terminated,
+    /// No key is left that may be used.
+    NoUsableKey,
+    /// The set-up cannot work (address, endpoint, model, certificate): says what is wrong.
+    Misconfigured(String),
+    /// The endpoint did not answer for too long.
+    Unavailable,
+    /// What is left waits for a limit, longer than the run may wait.
+    Quota,
+    /// The run has done the number of jobs, or lasted the time, that it was allowed.
+    Limit,
+}

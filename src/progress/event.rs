@@ -1,0 +1,72 @@
+//! What happens in a run, as values; the words for it are in this room alone.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Scope;
+
+/// Something that happened in a run and that a person may want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEvent {
+    /// The run begins on a batch.
+    Started {
+        /// The batch's name.
+        batch: String,
+        /// Rows of the batch.
+        total: u64,
+        /// Rows that have their answer, or have failed for good, from before.
+        settled: u64,
+    },
+    /// Requests were in flight when an earlier run died; their jobs are asked again.
+    Rescued {
+        /// How many.
+        unknown: u64,
+    },
+    /// A job got its answer, and it is safely stored.
+    Answered {
+        /// From sending to the last byte.
+        latency: Duration,
+        /// Tokens of request and answer together, as far as told.
+        tokens: u64,
+    },
+    /// An attempt failed and its job goes back to the queue.
+    Requeued {
+        /// Whose fault it was.
+        scope: Scope,
+        /// The rule that said so.
+        rule: &'static str,
+    },
+    /// A job failed for good.
+    JobFailed {
+        /// Whose fault it was.
+        scope: Scope,
+        /// The rule that said so.
+        rule: &'static str,
+    },
+    /// A key was set aside.
+    KeySetAside {
+        /// The key's label.
+        key: String,
+        /// What the provider said, redacted.
+        reason: String,
+        /// When it is tried again; `None` for not by itself.
+        until: Option<Timestamp>,
+    },
+    /// A key that was set aside is used again.
+    KeyBack {
+        /// The key's label.
+        key: String,
+    },
+    /// Nothing can be sent before a moment.
+    Waiting {
+        /// The moment.
+        until: Timestamp,
+        /// Why, as a fragment: "rate limit of free-2".
+        why: String,
+    },
+    /// A first signal came: no more jobs are claimed, those in flight are waited for.
+    Draining {
+        /// Requests in flight.
+        in_flight: usize,
+    },
+}
