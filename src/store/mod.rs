@@ -1,1 +1,22 @@
-//! (store)
+//! The store: the only room that speaks SQL.
+//!
+//! One connection writes, and every write is one `BEGIN IMMEDIATE` transaction; a small read-only
+//! pool stands beside it. What a method returned is on disk (`synchronous=FULL`): if the process
+//! dies on the next line, the next run finds it.
+
+mod batches;
+mod error;
+mod keys;
+mod lock;
+mod open;
+mod queue;
+mod read;
+mod sync;
+
+pub use batches::{BatchStatus, Counts, StoredBatch};
+pub use error::StoreError;
+pub use keys::KeyRow;
+pub use lock::{LockError, RunLock};
+pub use open::Store;
+pub use queue::{AttemptRecord, Claim, ClaimedJob, SettledAs, Settlement, Turn};
+pub use sync::{Sync, SyncReport};

@@ -1,0 +1,146 @@
+//! Batches: what there is, and how far it is.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::domain::recipe::Recipe;
+
+use super::error::StoreError;
+use super::open::Store;
+
+/// A batch as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Its number in the database.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// How its rows become requests.
+    pub recipe: Recipe,
+    /// The header of its input.
+    pub columns: Vec<String>,
+    /// The path of its input, as it was given.
+    pub source: String,
+    /// Size and times of the input when it was last read; `None` when that is not known.
+    pub stamp: Option<String>,
+}
+
+/// How many rows of a batch stand where. Withdrawn rows are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All rows.
+    pub total: u64,
+    /// Rows with an answer.
+    pub done: u64,
+    /// Rows that failed for good.
+    pub failed: u64,
+    /// Rows that wait to be asked.
+    pub pending: u64,
+    /// Rows claimed by a run.
+    pub running: u64,
+}
+
+/// A batch's name with its counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchStatus {
+    /// The batch's name.
+    pub name: String,
+    /// Its counts.
+    pub counts: Counts,
+}
+
+impl Store {
+    /// Returns the batch of that name, if there is one.
+    pub async fn find_batch(&self, name: &str) -> Result<Option<StoredBatch>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, name, recipe, columns, source, stamp FROM batches WHERE name = ?1",
+        )
+        .bind(name)
+        .fetch_optional(&mut *self.writer.lock().await)
+        .await?;
+        row.map(|row| stored_batch(&row)).transpose()
+    }
+
+    /// Returns the batch of that name; an error names those that there are.
+    pub async fn batch(&self, name: &str) -> Result<StoredBatch, StoreError> {
+        if let Some(batch) = self.find_batch(name).await? {
+            return Ok(batch);
+        }
+        let names: Vec<String> = self
+            .batches()
+            .await?
+            .into_iter()
+            .map(|batch| batch.name)
+            .collect();
+        let known = if names.is_empty() {
+            "\nhint: the database is empty; `promptmill import FILE` fills it".to_owned()
+        } else {
+            format!("\nhint: there are: {}", names.join(", "))
+        };
+        Err(StoreError::NoSuchBatch {
+            name: name.to_owned(),
+            known,
+        })
+    }
+
+    /// Returns all batches, the oldest first.
+    pub async fn batches(&self) -> Result<Vec<StoredBatch>, StoreError> {
+        sqlx::query("SELECT id, name, recipe, columns, source, stamp FROM batches ORDER BY id")
+            .fetch_all(&mut *self.writer.lock().await)
+            .await?
+            .iter()
+            .map(stored_batch)
+            .collect()
+    }
+
+    /// Counts the rows of a batch.
+    pub async fn counts(&self, batch: i64) -> Result<Counts, StoreError> {
+        let rows = sqlx::query(
+            "SELECT state, count(*) FROM jobs
+             WHERE batch_id = ?1 AND position IS NOT NULL GROUP BY state",
+        )
+        .bind(batch)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut counts = Counts::default();
+        for row in rows {
+            let jobs = unsigned(row.get(1));
+            counts.total += jobs;
+            match row.get::<i64, _>(0) {
+                0 => counts.pending = jobs,
+                1 => counts.running = jobs,
+                2 => counts.done = jobs,
+                _ => counts.failed = jobs,
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Returns name and counts of every batch, the oldest first.
+    pub async fn statuses(&self) -> Result<Vec<BatchStatus>, StoreError> {
+        let mut statuses = Vec::new();
+        for batch in self.batches().await? {
+            statuses.push(BatchStatus {
+                counts: self.counts(batch.id).await?,
+                name: batch.name,
+            });
+        }
+        Ok(statuses)
+    }
+}
+
+fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
+    Ok(StoredBatch {
+        id: row.get(0),
+        name: row.get(1),
+        recipe: serde_json::from_str(row.get(2))?,
+        columns: serde_json::from_str(row.get(3))?,
+        source: row.get(4),
+        stamp: row.get(5),
+    })
+}
+
+/// Counts and sizes are never negative in the database; a damaged one must not bring a panic.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

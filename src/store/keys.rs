@@ -1,0 +1,88 @@
+//! What is remembered of keys between runs: never a byte of the key, only a salted print of it.
+
+use sqlx::Row;
+
+use crate::domain::time::Timestamp;
+
+use super::error::StoreError;
+use super::open::{Store, begin};
+
+/// The state of a key at one base URL, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// A print of the key, salted with this database's own salt.
+    pub fingerprint: String,
+    /// The base URL that the state belongs to.
+    pub base_url: String,
+    /// The key's name for people.
+    pub label: String,
+    /// The state's name: healthy, cooling, quarantined, exhausted or dead.
+    pub state: String,
+    /// When the key may be tried again; `None` for a state without an end.
+    pub until: Option<Timestamp>,
+    /// Why, as the provider said it, redacted; empty for a healthy key.
+    pub reason: String,
+}
+
+impl Store {
+    /// Returns the salt for the prints of keys: 16 random bytes, made with the database.
+    pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        Ok(sqlx::query_scalar("SELECT salt FROM identity")
+            .fetch_one(&mut *writer)
+            .await?)
+    }
+
+    /// Returns what is remembered of all keys, by label.
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT fingerprint, base_url, label, state, until, reason FROM keys
+             ORDER BY base_url, label",
+        )
+        .fetch_all(&mut *self.writer.lock().await)
+        .await?;
+        let key = |row: &sqlx::sqlite::SqliteRow| KeyRow {
+            fingerprint: row.get(0),
+            base_url: row.get(1),
+            label: row.get(2),
+            state: row.get(3),
+            until: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
+            reason: row.get(5),
+        };
+        Ok(rows.iter().map(key).collect())
+    }
+
+    /// Remembers the state of keys.
+    pub async fn save_keys(&self, keys: &[KeyRow], now: Timestamp) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut transaction = begin(&mut writer).await?;
+        for key in keys {
+            sqlx::query(
+                "INSERT INTO keys (fingerprint, base_url, label, state, until, reason, changed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (fingerprint, base_url) DO UPDATE
+                 SET label = ?3, state = ?4, until = ?5, reason = ?6, changed_at = ?7",
+            )
+            .bind(&key.fingerprint)
+            .bind(&key.base_url)
+            .bind(&key.label)
+            .bind(&key.state)
+            .bind(key.until.map(Timestamp::as_millis))
+            .bind(&key.reason)
+            .bind(now.as_millis())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Forgets the state of all keys, or of those with this label. Returns how many there were.
+    pub async fn reset_keys(&self, label: Option<&str>) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let reset = sqlx::query("DELETE FROM keys WHERE ?1 IS NULL OR label = ?1")
+            .bind(label)
+            .execute(&mut *writer)
+            .await?;
+        Ok(reset.rows_affected())
+    }
+}

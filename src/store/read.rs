@@ -1,0 +1,103 @@
+//! Reading for exports and summaries, beside a run. Each read is short: an open reader would keep
+//! the WAL from being folded back.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::domain::job::{Answer, JobState, Record};
+use crate::domain::tally::Cause;
+
+use super::batches::unsigned;
+use super::error::StoreError;
+use super::open::Store;
+
+impl Store {
+    /// Returns up to `limit` records of a batch in input order, those after the place `after`
+    /// (`None` from the start), with the place of the last one.
+    pub async fn page(
+        &self,
+        batch: i64,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<Record>, Option<i64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
+                    x.prompt_tokens, x.completion_tokens, x.latency_ms,
+                    CASE WHEN j.state <> 2 AND j.requests > 0 THEN (
+                        SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
+                        FROM attempts AS a
+                        WHERE a.job_id = j.id AND a.claim_no > j.history_from
+                        ORDER BY a.id DESC LIMIT 1
+                    ) END
+             FROM jobs AS j
+             JOIN rows AS r ON r.job_id = j.id
+             LEFT JOIN results AS x ON x.job_id = j.id
+             WHERE j.batch_id = ?1 AND j.position > ?2
+             ORDER BY j.position LIMIT ?3",
+        )
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.last().map(|row| row.get(0));
+        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
+        Ok((records, last))
+    }
+
+    /// Returns the causes of a batch's failed jobs, the most frequent first. The cure is empty: it
+    /// belongs to the rule, not to the database.
+    pub async fn causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
+        sqlx::query(
+            "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+             FROM jobs AS j
+             JOIN attempts AS last
+               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+             WHERE j.batch_id = ?1 AND j.state = 3 AND j.position IS NOT NULL
+             GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
+        )
+        .bind(batch)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(cause)
+        .collect()
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let body: Option<String> = row.get(4);
+    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
+    let answer = body.map(|body| Answer {
+        body,
+        model: row.get(5),
+        finish_reason: row.get(6),
+        prompt_tokens: tokens(7),
+        completion_tokens: tokens(8),
+        latency_ms: tokens(9).unwrap_or(0),
+    });
+    Ok(Record {
+        cells: serde_json::from_str(row.get(3))?,
+        state: match row.get::<i64, _>(1) {
+            0 => JobState::Pending,
+            1 => JobState::Running,
+            2 => JobState::Done,
+            _ => JobState::Failed,
+        },
+        attempts: u32::try_from(unsigned(row.get(2))).unwrap_or(u32::MAX),
+        answer,
+        error: row.get(10),
+    })
+}
+
+fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
+    let scope: String = row.get(0);
+    Ok(Cause {
+        scope: serde_json::from_value(serde_json::Value::String(scope))?,
+        rule: row.get(1),
+        message: row.get(2),
+        cure: String::new(),
+        jobs: unsigned(row.get(3)),
+    })
+}

@@ -1,0 +1,315 @@
+//! Mirroring an input file: rows that are new are added, changed ones are asked again, those that
+//! have gone are withdrawn (kept, but neither sent nor exported).
+//!
+//! A sync is one transaction: if the process dies in it, or the input turns out bad, nothing of it
+//! has happened.
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::mpsc;
+
+use crate::domain::job::NewRow;
+use crate::domain::recipe::Recipe;
+use crate::domain::time::Timestamp;
+
+use super::batches::unsigned;
+use super::error::StoreError;
+use super::open::{Store, begin};
+
+/// What is to be mirrored.
+#[derive(Clone, Copy, Debug)]
+pub struct Sync<'a> {
+    /// The batch's name; it is made when there is none.
+    pub name: &'a str,
+    /// How its rows become requests.
+    pub recipe: &'a Recipe,
+    /// The header of the input.
+    pub columns: &'a [String],
+    /// The input's path as it was given.
+    pub source: &'a str,
+    /// Size and times of the input, taken before it was read.
+    pub stamp: Option<&'a str>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What a sync has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Rows of the input.
+    pub total: u64,
+    /// Rows that were not there before.
+    pub added: u64,
+    /// Rows whose request has changed: they are asked again.
+    pub changed: u64,
+    /// Rows that have gone from the input.
+    pub withdrawn: u64,
+}
+
+/// A row that the batch has already.
+struct Known {
+    job: i64,
+    same_request: bool,
+    same_cells: bool,
+}
+
+/// The transaction of one sync.
+struct Syncing<'c> {
+    connection: &'c mut SqliteConnection,
+    batch: i64,
+    next_job: i64,
+    position: i64,
+    /// Whether the batch has rows from before, so that each row must be looked up.
+    has_rows: bool,
+    report: SyncReport,
+}
+
+impl Store {
+    /// Makes a batch mirror an input. The rows come in chunks; an empty chunk is the end.
+    ///
+    /// When the input turns out bad, its error is handed back and the batch is as it was.
+    pub async fn sync_batch<E>(
+        &self,
+        sync: &Sync<'_>,
+        mut chunks: mpsc::Receiver<Result<Vec<NewRow>, E>>,
+    ) -> Result<Result<SyncReport, E>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut transaction = begin(&mut writer).await?;
+        let mut syncing = Syncing::begin(&mut transaction, sync).await?;
+        loop {
+            match chunks.recv().await {
+                Some(Ok(rows)) if rows.is_empty() => break,
+                Some(Ok(rows)) => syncing.take(&rows).await?,
+                Some(Err(bad_input)) => return Ok(Err(bad_input)),
+                None => return Err(StoreError::Other(sqlx::Error::WorkerCrashed)),
+            }
+        }
+        let report = syncing.finish().await?;
+        transaction.commit().await?;
+        Ok(Ok(report))
+    }
+}
+
+impl<'c> Syncing<'c> {
+    async fn begin(
+        connection: &'c mut SqliteConnection,
+        sync: &Sync<'_>,
+    ) -> Result<Self, StoreError> {
+        let batch = upsert_batch(connection, sync).await?;
+        let withdrawn = count_withdrawn(connection, batch).await?;
+        // Every row is withdrawn until the input shows that it is still there.
+        let rows = sqlx::query(
+            "UPDATE jobs SET position = NULL WHERE batch_id = ?1 AND position IS NOT NULL",
+        )
+        .bind(batch)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        let last_job: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM jobs")
+            .fetch_one(&mut *connection)
+            .await?;
+        let has_rows = rows > 0 || withdrawn > 0;
+        // Those withdrawn before are no news.
+        let report = SyncReport {
+            withdrawn,
+            ..SyncReport::default()
+        };
+        Ok(Self {
+            connection,
+            batch,
+            next_job: last_job + 1,
+            position: 0,
+            has_rows,
+            report,
+        })
+    }
+
+    async fn take(&mut self, rows: &[NewRow]) -> Result<(), StoreError> {
+        let known = if self.has_rows {
+            self.look_up(rows).await?
+        } else {
+            Vec::new()
+        };
+        let mut known = known.into_iter().peekable();
+        let (mut new, mut moved, mut rewritten, mut reopened) = (vec![], vec![], vec![], vec![]);
+        for (index, row) in rows.iter().enumerate() {
+            let position = self.position;
+            self.position += 1;
+            let Some((_, known)) = known.next_if(|(at, _)| *at == index) else {
+                new.push((self.next_job, position, row));
+                self.next_job += 1;
+                continue;
+            };
+            moved.push((known.job, position));
+            if !known.same_request {
+                reopened.push(known.job);
+            }
+            if !known.same_request || !known.same_cells {
+                rewritten.push((known.job, row));
+            }
+        }
+        self.report.total += rows.len() as u64;
+        self.report.added += new.len() as u64;
+        self.report.changed += reopened.len() as u64;
+        self.insert(&new).await?;
+        self.run(
+            "UPDATE jobs SET position = v.value ->> 1 FROM json_each(?1) AS v
+                  WHERE jobs.id = v.value ->> 0",
+            &moved,
+        )
+        .await?;
+        self.rewrite(&rewritten).await?;
+        self.reopen(&reopened).await
+    }
+
+    /// Finds the rows that the batch has, in the order of `rows`, with their index.
+    async fn look_up(&mut self, rows: &[NewRow]) -> Result<Vec<(usize, Known)>, StoreError> {
+        let asked: Vec<_> = rows
+            .iter()
+            .map(|row| (&row.key, &row.digest, &row.cells))
+            .collect();
+        let found = sqlx::query(
+            "SELECT v.key, r.job_id, r.digest = v.value ->> 1, r.cells = v.value ->> 2
+             FROM json_each(?1) AS v
+             CROSS JOIN rows AS r ON r.batch_id = ?2 AND r.key = v.value ->> 0
+             ORDER BY v.key",
+        )
+        .bind(serde_json::to_string(&asked)?)
+        .bind(self.batch)
+        .fetch_all(&mut *self.connection)
+        .await?;
+        Ok(found
+            .iter()
+            .map(|row| {
+                let index = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
+                let known = Known {
+                    job: row.get(1),
+                    same_request: row.get(2),
+                    same_cells: row.get(3),
+                };
+                (index, known)
+            })
+            .collect())
+    }
+
+    async fn insert(&mut self, new: &[(i64, i64, &NewRow)]) -> Result<(), StoreError> {
+        let jobs: Vec<_> = new
+            .iter()
+            .map(|(job, position, _)| (job, position))
+            .collect();
+        self.run_in_batch(
+            "INSERT INTO jobs (id, batch_id, position)
+             SELECT v.value ->> 0, ?2, v.value ->> 1 FROM json_each(?1) AS v",
+            &jobs,
+        )
+        .await?;
+        let rows: Vec<_> = new
+            .iter()
+            .map(|(job, _, row)| (job, &row.key, &row.cells, &row.request, &row.digest))
+            .collect();
+        self.run_in_batch(
+            "INSERT INTO rows (job_id, batch_id, key, cells, request, digest)
+             SELECT v.value ->> 0, ?2, v.value ->> 1, v.value ->> 2, v.value ->> 3, v.value ->> 4
+             FROM json_each(?1) AS v",
+            &rows,
+        )
+        .await
+    }
+
+    async fn rewrite(&mut self, rewritten: &[(i64, &NewRow)]) -> Result<(), StoreError> {
+        let rows: Vec<_> = rewritten
+            .iter()
+            .map(|(job, row)| (job, &row.cells, &row.request, &row.digest))
+            .collect();
+        self.run(
+            "UPDATE rows SET cells = v.value ->> 1, request = v.value ->> 2, digest = v.value ->> 3
+             FROM json_each(?1) AS v WHERE rows.job_id = v.value ->> 0",
+            &rows,
+        )
+        .await
+    }
+
+    /// Makes jobs pending again as if they were new. The higher `claim_no` shuts out an answer to
+    /// the old question that may be in flight.
+    async fn reopen(&mut self, jobs: &[i64]) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM results WHERE job_id IN (SELECT value FROM json_each(?1))",
+            jobs,
+        )
+        .await?;
+        self.run(
+            "UPDATE jobs SET state = 0, not_before = 0, requests = 0, spent = 0, crashes = 0,
+                             claim_no = claim_no + 1, history_from = claim_no + 1
+             WHERE id IN (SELECT value FROM json_each(?1))",
+            jobs,
+        )
+        .await
+    }
+
+    async fn run<T: Serialize>(&mut self, sql: &'static str, many: &[T]) -> Result<(), StoreError> {
+        if !many.is_empty() {
+            let many = serde_json::to_string(many)?;
+            sqlx::query(sql)
+                .bind(many)
+                .execute(&mut *self.connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn run_in_batch<T: Serialize>(
+        &mut self,
+        sql: &'static str,
+        many: &[T],
+    ) -> Result<(), StoreError> {
+        if !many.is_empty() {
+            let many = serde_json::to_string(many)?;
+            sqlx::query(sql)
+                .bind(many)
+                .bind(self.batch)
+                .execute(&mut *self.connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<SyncReport, StoreError> {
+        let mut report = self.report;
+        if self.has_rows {
+            let withdrawn = count_withdrawn(self.connection, self.batch).await?;
+            report.withdrawn = withdrawn.saturating_sub(report.withdrawn);
+        }
+        Ok(report)
+    }
+}
+
+async fn upsert_batch(
+    connection: &mut SqliteConnection,
+    sync: &Sync<'_>,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "INSERT INTO batches (name, recipe, columns, source, stamp, created_at, synced_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+         ON CONFLICT (name) DO UPDATE SET recipe = ?2, columns = ?3, source = ?4, stamp = ?5,
+                                          synced_at = ?6
+         RETURNING id",
+    )
+    .bind(sync.name)
+    .bind(serde_json::to_string(sync.recipe)?)
+    .bind(serde_json::to_string(sync.columns)?)
+    .bind(sync.source)
+    .bind(sync.stamp)
+    .bind(sync.now.as_millis())
+    .fetch_one(connection)
+    .await?)
+}
+
+async fn count_withdrawn(connection: &mut SqliteConnection, batch: i64) -> Result<u64, StoreError> {
+    let withdrawn: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM jobs WHERE batch_id = ?1 AND position IS NULL")
+            .bind(batch)
+            .fetch_one(connection)
+            .await?;
+    Ok(unsigned(withdrawn))
+}
