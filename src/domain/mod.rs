@@ -3,12 +3,16 @@
 //! Nothing in here reads a clock, throws dice or does I/O: the time and the jitter are arguments.
 //! Only the standard library and serde's derives are used, so every rule can be tested as a table.
 
+pub mod breaker;
+pub mod doubt;
 pub mod failure;
 pub mod hint;
 pub mod job;
+pub mod keyring;
 pub mod recipe;
 pub mod redact;
 pub mod reply;
+pub mod retry;
 pub mod tally;
 pub mod time;
 pub mod verdict;

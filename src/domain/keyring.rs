@@ -1,0 +1,444 @@
+//! The key ring: which API key may send now, and when the others come back.
+//!
+//! It knows states and moments only; how fast a key may send is the pace's business.
+
+use std::collections::BTreeSet;
+
+use super::job::JobId;
+use super::time::Timestamp;
+use super::verdict::SetAside;
+
+/// Strikes from different jobs, with no answer between them, that set a key aside.
+const MAX_STRIKES: usize = 3;
+
+/// A key's place in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyIndex(pub usize);
+
+/// Where a key stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeyState {
+    /// May be used.
+    #[default]
+    Healthy,
+    /// Rests for a rate limit or a quota.
+    Cooling {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Was refused without anybody knowing why. It is used for other jobs only when no healthy key
+    /// is there, one request at a time. Lasts no longer than the run.
+    Doubted,
+    /// Was refused for a cause that may pass.
+    Quarantined {
+        /// Then one request tries it again.
+        until: Timestamp,
+    },
+    /// The account behind it has no money or no quota left.
+    Exhausted {
+        /// Then one request tries it again.
+        until: Timestamp,
+    },
+    /// Is definitely invalid.
+    Dead,
+}
+
+impl KeyState {
+    /// Returns the state's name, as it is stored and shown. A doubt is not kept.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Healthy | Self::Doubted => "healthy",
+            Self::Cooling { .. } => "cooling",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Exhausted { .. } => "exhausted",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Returns when the state ends by itself.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        match *self {
+            Self::Cooling { until } | Self::Quarantined { until } | Self::Exhausted { until } => {
+                Some(until)
+            }
+            Self::Healthy | Self::Doubted | Self::Dead => None,
+        }
+    }
+
+    /// Reads a state back from its name and end. An unknown name is a healthy key.
+    #[must_use]
+    pub fn from_parts(name: &str, until: Option<Timestamp>) -> Self {
+        match (name, until) {
+            ("cooling", Some(until)) => Self::Cooling { until },
+            ("quarantined", Some(until)) => Self::Quarantined { until },
+            ("exhausted", Some(until)) => Self::Exhausted { until },
+            ("dead", _) => Self::Dead,
+            _ => Self::Healthy,
+        }
+    }
+
+    /// Tells whether the key is out until a moment or for good, so that it can give no evidence.
+    #[must_use]
+    pub fn is_out(&self, now: Timestamp) -> bool {
+        match *self {
+            Self::Quarantined { until } | Self::Exhausted { until } => until > now,
+            Self::Dead => true,
+            Self::Healthy | Self::Doubted | Self::Cooling { .. } => false,
+        }
+    }
+}
+
+/// One key of the ring. Its secret lives elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// The key's name for people.
+    pub label: String,
+    /// A salted print of the key.
+    pub fingerprint: String,
+    /// Where it stands.
+    pub state: KeyState,
+    /// Why, as the provider said it, redacted; empty for a healthy key.
+    pub reason: String,
+    /// Answers it has brought in this run.
+    pub served: u64,
+    /// Throttled answers since the last good one.
+    pub throttles: u32,
+    /// Requests in flight.
+    in_flight: usize,
+    /// The jobs that it was refused for and another key was not, since its last answer.
+    strikes: BTreeSet<JobId>,
+}
+
+impl Key {
+    /// Makes a key that stands as `state`.
+    #[must_use]
+    pub fn new(label: String, fingerprint: String, state: KeyState, reason: String) -> Self {
+        Self {
+            label,
+            fingerprint,
+            state,
+            reason,
+            ..Self::default()
+        }
+    }
+}
+
+/// When a key of the ring may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Now.
+    Now,
+    /// Not before a moment.
+    At(Timestamp),
+    /// When a request that is in flight has come back.
+    AfterFlight,
+    /// Not in this run.
+    Never,
+}
+
+/// The API keys of a run.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRing {
+    keys: Vec<Key>,
+}
+
+impl KeyRing {
+    /// Makes a ring. When no key of it may be used now, those that rest but are not dead may be
+    /// tried once: a person who runs the program again may well have mended what was wrong.
+    #[must_use]
+    pub fn new(mut keys: Vec<Key>, now: Timestamp) -> Self {
+        let all_aside = keys.iter().all(|key| key.state.is_out(now));
+        for key in &mut keys {
+            let probe = match key.state {
+                KeyState::Quarantined { .. } if all_aside => KeyState::Quarantined { until: now },
+                KeyState::Exhausted { .. } if all_aside => KeyState::Exhausted { until: now },
+                _ => continue,
+            };
+            key.state = probe;
+        }
+        Self { keys }
+    }
+
+    /// Returns the number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Tells whether the ring has no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Returns a key.
+    #[must_use]
+    pub fn key(&self, index: KeyIndex) -> &Key {
+        &self.keys[index.0]
+    }
+
+    /// Returns all keys, in the order they were given.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// Returns all places of the ring.
+    pub fn indices(&self) -> impl Iterator<Item = KeyIndex> + use<> {
+        (0..self.keys.len()).map(KeyIndex)
+    }
+
+    /// Tells whether any key has brought an answer in this run.
+    #[must_use]
+    pub fn any_served(&self) -> bool {
+        self.keys.iter().any(|key| key.served > 0)
+    }
+
+    /// Returns the keys that may be used now, the least busy first.
+    #[must_use]
+    pub fn usable(&self, now: Timestamp) -> Vec<KeyIndex> {
+        let mut usable: Vec<_> = self
+            .indices()
+            .filter(|index| self.ready(*index, now) == Ready::Now)
+            .collect();
+        usable.sort_by_key(|index| self.key(*index).in_flight);
+        usable
+    }
+
+    /// Says when a key may be used.
+    #[must_use]
+    pub fn ready(&self, index: KeyIndex, now: Timestamp) -> Ready {
+        let key = self.key(index);
+        let one_at_a_time = if key.in_flight == 0 {
+            Ready::Now
+        } else {
+            Ready::AfterFlight
+        };
+        match key.state {
+            KeyState::Healthy if key.throttles == 0 => Ready::Now,
+            KeyState::Healthy => one_at_a_time,
+            KeyState::Cooling { until }
+            | KeyState::Quarantined { until }
+            | KeyState::Exhausted { until } => {
+                if until <= now {
+                    one_at_a_time
+                } else {
+                    Ready::At(until)
+                }
+            }
+            KeyState::Doubted if self.has_better_than_doubted(now) => Ready::AfterFlight,
+            KeyState::Doubted => one_at_a_time,
+            KeyState::Dead => Ready::Never,
+        }
+    }
+
+    /// Says when the first of the keys that `wanted` accepts may be used.
+    pub fn first_ready(&self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Ready {
+        let mut first = Ready::Never;
+        for index in self.indices().filter(|index| wanted(*index)) {
+            first = match (first, self.ready(index, now)) {
+                (Ready::Now, _) | (_, Ready::Now) => return Ready::Now,
+                (Ready::AfterFlight, _) | (_, Ready::AfterFlight) => Ready::AfterFlight,
+                (Ready::At(one), Ready::At(other)) => Ready::At(one.min(other)),
+                (Ready::Never, other) => other,
+                (first, Ready::Never) => first,
+            };
+        }
+        first
+    }
+
+    fn has_better_than_doubted(&self, now: Timestamp) -> bool {
+        self.keys.iter().any(|key| match key.state {
+            KeyState::Healthy => true,
+            KeyState::Cooling { until } => until <= now,
+            _ => false,
+        })
+    }
+
+    /// Notes that a request goes out with a key.
+    pub fn sent(&mut self, index: KeyIndex) {
+        self.keys[index.0].in_flight += 1;
+    }
+
+    /// Notes that a request with a key has come back, however it ended.
+    pub fn came_back(&mut self, index: KeyIndex) {
+        let key = &mut self.keys[index.0];
+        key.in_flight = key.in_flight.saturating_sub(1);
+    }
+
+    /// Notes that a key has brought an answer. Returns whether this took it back into the ring.
+    pub fn answered(&mut self, index: KeyIndex) -> bool {
+        let key = &mut self.keys[index.0];
+        key.served += 1;
+        key.throttles = 0;
+        key.strikes.clear();
+        // An answer that was under way when the key was throttled says nothing about the limit.
+        if matches!(key.state, KeyState::Healthy) {
+            return false;
+        }
+        let back = !matches!(key.state, KeyState::Cooling { .. });
+        key.state = KeyState::Healthy;
+        key.reason.clear();
+        back
+    }
+
+    /// Lets a key rest for a rate limit or a quota; a longer rest stays.
+    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, reason: &str) {
+        let key = &mut self.keys[index.0];
+        key.throttles = key.throttles.saturating_add(1);
+        let until = match key.state {
+            KeyState::Cooling { until: longer } => until.max(longer),
+            KeyState::Healthy | KeyState::Doubted => until,
+            KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => return,
+        };
+        key.state = KeyState::Cooling { until };
+        reason.clone_into(&mut key.reason);
+    }
+
+    /// Takes a key out of the ring. A key that has brought answers in this run is not called dead
+    /// by one refusal: it is tried again at `until`. Returns whether it was in the ring before.
+    pub fn set_aside(
+        &mut self,
+        index: KeyIndex,
+        how: SetAside,
+        until: Timestamp,
+        reason: &str,
+    ) -> bool {
+        let key = &mut self.keys[index.0];
+        let was_in = !matches!(
+            key.state,
+            KeyState::Dead | KeyState::Quarantined { .. } | KeyState::Exhausted { .. }
+        );
+        key.state = match how {
+            SetAside::Doubted if was_in => KeyState::Doubted,
+            SetAside::Doubted => return false,
+            SetAside::Exhausted => KeyState::Exhausted { until },
+            SetAside::Dead if key.served == 0 => KeyState::Dead,
+            SetAside::Dead | SetAside::Quarantined => KeyState::Quarantined { until },
+        };
+        reason.clone_into(&mut key.reason);
+        was_in && how != SetAside::Doubted
+    }
+
+    /// Takes a doubt back: what was refused was not the key's fault.
+    pub fn trust(&mut self, index: KeyIndex) {
+        let key = &mut self.keys[index.0];
+        if key.state == KeyState::Doubted {
+            key.state = KeyState::Healthy;
+            key.reason.clear();
+        }
+    }
+
+    /// Notes that a key was refused for a job that another key got an answer for. A key that has
+    /// brought answers itself is set aside at the third such job, another at the first. Returns
+    /// whether it is out of the ring now.
+    pub fn strike(&mut self, index: KeyIndex, job: JobId, until: Timestamp) -> bool {
+        let key = &mut self.keys[index.0];
+        if key.state != KeyState::Doubted {
+            return false;
+        }
+        key.strikes.insert(job);
+        if key.served > 0 && key.strikes.len() < MAX_STRIKES {
+            key.state = KeyState::Healthy;
+            return false;
+        }
+        key.state = KeyState::Quarantined { until };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn ring(states: Vec<KeyState>) -> KeyRing {
+        let key = |state| Key::new(String::new(), String::new(), state, String::new());
+        KeyRing::new(states.into_iter().map(key).collect(), NOW)
+    }
+
+    fn later(seconds: u64) -> Timestamp {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_least_busy_key_comes_first() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.sent(KeyIndex(0));
+        assert_eq!(ring.usable(NOW), [KeyIndex(1), KeyIndex(0)]);
+    }
+
+    #[test]
+    fn a_throttled_key_comes_back_with_one_request_at_a_time() {
+        let mut ring = ring(vec![KeyState::Healthy]);
+        ring.throttled(KeyIndex(0), later(5), "limit");
+        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
+        assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
+        ring.sent(KeyIndex(0));
+        assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::AfterFlight);
+        ring.came_back(KeyIndex(0));
+        ring.answered(KeyIndex(0));
+        ring.sent(KeyIndex(0));
+        assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::Now);
+    }
+
+    #[test]
+    fn a_longer_rest_is_not_shortened_by_a_later_hint() {
+        let mut ring = ring(vec![KeyState::Healthy]);
+        ring.throttled(KeyIndex(0), later(60), "");
+        ring.throttled(KeyIndex(0), later(1), "");
+        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(60)));
+    }
+
+    #[test]
+    fn a_doubted_key_is_used_only_when_no_healthy_one_is_there() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), "?");
+        assert_eq!(ring.usable(NOW), [KeyIndex(1)]);
+        ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), "invalid");
+        assert_eq!(ring.usable(NOW), [KeyIndex(0)]);
+    }
+
+    #[test]
+    fn a_key_that_served_is_quarantined_and_not_called_dead() {
+        let mut ring = ring(vec![KeyState::Healthy]);
+        ring.answered(KeyIndex(0));
+        assert!(ring.set_aside(KeyIndex(0), SetAside::Dead, later(60), "invalid"));
+        assert_eq!(
+            ring.key(KeyIndex(0)).state,
+            KeyState::Quarantined { until: later(60) }
+        );
+    }
+
+    #[test]
+    fn a_key_that_served_is_out_at_the_third_strike_another_at_the_first() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.answered(KeyIndex(0));
+        for job in 1..=3 {
+            ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), "?");
+            assert_eq!(ring.strike(KeyIndex(0), JobId(job), later(60)), job == 3);
+        }
+        ring.set_aside(KeyIndex(1), SetAside::Doubted, later(60), "?");
+        assert!(ring.strike(KeyIndex(1), JobId(1), later(60)));
+    }
+
+    #[test]
+    fn when_every_key_rests_at_the_start_they_may_be_probed_but_dead_ones_not() {
+        let resting = KeyState::Quarantined { until: later(600) };
+        let mut lone = ring(vec![KeyState::Dead, resting.clone()]);
+        assert_eq!(lone.usable(NOW), [KeyIndex(1)]);
+        lone.sent(KeyIndex(1));
+        assert_eq!(lone.first_ready(NOW, |_| true), Ready::AfterFlight);
+        let with_healthy = ring(vec![KeyState::Healthy, resting]);
+        assert_eq!(with_healthy.usable(NOW), [KeyIndex(0)]);
+        assert_eq!(
+            ring(vec![KeyState::Dead]).first_ready(NOW, |_| true),
+            Ready::Never
+        );
+    }
+}
