@@ -17,6 +17,12 @@ use super::time::Timestamp;
 /// has more.
 const ENOUGH_KEYS: usize = 8;
 
+/// Refusals without any answer that are proof enough even when no two are alike.
+const ENOUGH_REFUSALS: usize = 16;
+
+/// Keys that may refuse one job, each in another way, before the job is at fault.
+const MAX_KEYS_A_JOB: usize = 4;
+
 /// The fingerprint of a refusal: the same for the same refusal of another key.
 pub type Fingerprint = String;
 
@@ -39,6 +45,8 @@ pub struct Doubts {
     refusals: BTreeMap<JobId, Vec<(KeyIndex, Option<Fingerprint>)>>,
     /// For each fingerprint the keys and jobs it was seen with.
     seen: BTreeMap<Fingerprint, (BTreeSet<KeyIndex>, BTreeSet<JobId>)>,
+    /// Refusals without a known cause, in all.
+    unknown: usize,
 }
 
 impl Doubts {
@@ -65,11 +73,11 @@ impl Doubts {
         ring: &KeyRing,
         (now, others_wait): (Timestamp, bool),
     ) -> Ruling {
+        self.unknown += 1;
         let (keys, jobs) = self.seen.entry(fingerprint.clone()).or_default();
         keys.insert(key);
         jobs.insert(job);
-        let everybody = !ring.any_served()
-            && (jobs.len() > 1 || !others_wait)
+        let all_alike = (jobs.len() > 1 || !others_wait)
             && (keys.len() >= ENOUGH_KEYS
                 || ring
                     .indices()
@@ -78,7 +86,7 @@ impl Doubts {
             .entry(job)
             .or_default()
             .push((key, Some(fingerprint)));
-        if everybody {
+        if !ring.any_served() && (all_alike || self.unknown >= ENOUGH_REFUSALS) {
             return Ruling::Everybody;
         }
         self.rule(job, ring, now)
@@ -87,22 +95,25 @@ impl Doubts {
     /// Says again what is known of a job, as more may have been learned from other jobs.
     #[must_use]
     pub fn rule(&self, job: JobId, ring: &KeyRing, now: Timestamp) -> Ruling {
-        let Some(refusals) = self.refusals.get(&job) else {
-            return Ruling::Open;
-        };
-        let Some(last) = refusals.iter().rev().find_map(|(_, print)| print.as_ref()) else {
-            return Ruling::Open;
-        };
-        let alike: Vec<_> = refusals
+        let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
+        let unknown: Vec<_> = refusals
             .iter()
-            .filter(|(_, print)| print.as_ref() == Some(last))
-            .map(|(key, _)| *key)
+            .filter_map(|(key, print)| Some((*key, print.as_ref()?)))
+            .collect();
+        let Some((_, last)) = unknown.last() else {
+            return Ruling::Open;
+        };
+        let serves = |(key, _): &(KeyIndex, &Fingerprint)| ring.key(*key).served > 0;
+        let alike: Vec<_> = unknown
+            .iter()
+            .filter(|(_, print)| print == last)
+            .copied()
             .collect();
         let untried = ring
             .indices()
             .any(|k| !self.has_refused(job, k) && !ring.key(k).state.is_out(now));
-        let proven = alike.iter().any(|key| ring.key(*key).served > 0);
-        if proven && (alike.len() > 1 || !untried) {
+        let enough = !untried || unknown.len() >= MAX_KEYS_A_JOB;
+        if (alike.len() > 1 && alike.iter().any(serves)) || (enough && unknown.iter().any(serves)) {
             Ruling::Job
         } else {
             Ruling::Open
@@ -187,6 +198,20 @@ mod tests {
             play(&ring, &[(1, 0, "a"), (2, 1, "b"), (3, 2, "a")]),
             Ruling::Open
         );
+    }
+
+    #[test]
+    fn refusals_that_are_never_alike_still_come_to_an_end() {
+        let mut ring = ring(1);
+        let varied: Vec<_> = (0..16).map(|job| (job, format!("print {job}"))).collect();
+        let played: Vec<_> = varied
+            .iter()
+            .map(|(job, print)| (*job, 0, print.as_str()))
+            .collect();
+        assert_eq!(play(&ring, &played[..15]), Ruling::Open);
+        assert_eq!(play(&ring, &played), Ruling::Everybody);
+        ring.answered(KeyIndex(0));
+        assert_eq!(play(&ring, &played), Ruling::Job);
     }
 
     #[test]

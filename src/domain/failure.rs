@@ -16,6 +16,48 @@ pub enum Failure {
     NoResponse(NoResponse),
 }
 
+impl Failure {
+    /// Returns what was said, redacted: the provider's message, or what happened in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Refused(refusal) if refusal.message.is_empty() => {
+                format!("HTTP {} without a message", refusal.status)
+            }
+            Self::Refused(refusal) => refusal.message.clone(),
+            Self::NoAnswer(no_answer) if no_answer.excerpt.is_empty() => {
+                no_answer.problem.words().to_owned()
+            }
+            Self::NoAnswer(NoAnswer {
+                problem, excerpt, ..
+            }) => {
+                format!("{}: {excerpt}", problem.words())
+            }
+            Self::NoResponse(no_response) => no_response.detail.clone(),
+        }
+    }
+
+    /// Returns the HTTP status, when there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::NoAnswer(_) => Some(200),
+            Self::NoResponse(_) => None,
+        }
+    }
+
+    /// Returns the id under which the provider knows the request; empty when it told none.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.request_id,
+            Self::NoAnswer(no_answer) => &no_answer.request_id,
+            Self::NoResponse(_) => "",
+        }
+    }
+}
+
 /// An error as the endpoint told it, whatever form its body had.
 ///
 /// All text is redacted and cut to 2 KiB before it gets here.
@@ -89,6 +131,22 @@ pub enum Problem {
     Declined,
     /// The body is larger than the cap.
     TooLarge,
+}
+
+impl Problem {
+    /// Returns the problem in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Empty => "the response is empty",
+            Self::Html => "the response is a web page",
+            Self::NotChat => "the response is not a chat completion",
+            Self::NoChoices => "the response has no choices",
+            Self::NoContent => "the response has neither text nor tool calls",
+            Self::Declined => "the model declined to answer",
+            Self::TooLarge => "the response is larger than allowed",
+        }
+    }
 }
 
 /// No complete response: what happened on the way.

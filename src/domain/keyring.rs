@@ -196,15 +196,11 @@ impl KeyRing {
         self.keys.iter().any(|key| key.served > 0)
     }
 
-    /// Returns the keys that may be used now, the least busy first.
-    #[must_use]
-    pub fn usable(&self, now: Timestamp) -> Vec<KeyIndex> {
-        let mut usable: Vec<_> = self
-            .indices()
-            .filter(|index| self.ready(*index, now) == Ready::Now)
-            .collect();
-        usable.sort_by_key(|index| self.key(*index).in_flight);
-        usable
+    /// Returns the least busy of the keys that may be used now and that `wanted` accepts.
+    pub fn pick(&self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
+        self.indices()
+            .filter(|index| wanted(*index) && self.ready(*index, now) == Ready::Now)
+            .min_by_key(|index| self.key(*index).in_flight)
     }
 
     /// Says when a key may be used.
@@ -370,7 +366,11 @@ mod tests {
     fn the_least_busy_key_comes_first() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.sent(KeyIndex(0));
-        assert_eq!(ring.usable(NOW), [KeyIndex(1), KeyIndex(0)]);
+        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
+        assert_eq!(
+            ring.pick(NOW, |index| index != KeyIndex(1)),
+            Some(KeyIndex(0))
+        );
     }
 
     #[test]
@@ -399,9 +399,9 @@ mod tests {
     fn a_doubted_key_is_used_only_when_no_healthy_one_is_there() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), "?");
-        assert_eq!(ring.usable(NOW), [KeyIndex(1)]);
+        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
         ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), "invalid");
-        assert_eq!(ring.usable(NOW), [KeyIndex(0)]);
+        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
     }
 
     #[test]
@@ -431,11 +431,11 @@ mod tests {
     fn when_every_key_rests_at_the_start_they_may_be_probed_but_dead_ones_not() {
         let resting = KeyState::Quarantined { until: later(600) };
         let mut lone = ring(vec![KeyState::Dead, resting.clone()]);
-        assert_eq!(lone.usable(NOW), [KeyIndex(1)]);
+        assert_eq!(lone.pick(NOW, |_| true), Some(KeyIndex(1)));
         lone.sent(KeyIndex(1));
         assert_eq!(lone.first_ready(NOW, |_| true), Ready::AfterFlight);
         let with_healthy = ring(vec![KeyState::Healthy, resting]);
-        assert_eq!(with_healthy.usable(NOW), [KeyIndex(0)]);
+        assert_eq!(with_healthy.pick(NOW, |_| true), Some(KeyIndex(0)));
         assert_eq!(
             ring(vec![KeyState::Dead]).first_ready(NOW, |_| true),
             Ready::Never
