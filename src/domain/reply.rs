@@ -1,1 +1,327 @@
-//! A reply: what a completed chat request gave back.
+//! A reply: what a completed chat request gave back, and the shape of the JSON it came in.
+//!
+//! The provider reads a response with this shape and the export reads the kept body again, so both
+//! find the same answer. Beyond the standard library it needs serde's traits (one value has three
+//! spellings) and `serde_json`'s `RawValue`, which keeps tool calls as the text they came in.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// What is kept of an answer beside its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The model that answered, by its own word; empty when it told none.
+    pub model: String,
+    /// Why the model stopped; empty when it told none.
+    pub finish_reason: String,
+    /// Tokens of the request, when the provider told.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer, when the provider told.
+    pub completion_tokens: Option<u64>,
+}
+
+/// The body of a chat completion, as far as it matters here.
+///
+/// Unknown fields are skipped, missing and null ones are absent, and a text of another type counts
+/// as absent: an answer that was paid for is not lost over a detail. Read it with
+/// `serde_json::from_str`, since it borrows from the text. Only the first choice is looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ChatCompletion<'a> {
+    #[serde(borrow)]
+    model: Text<'a>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl ChatCompletion<'_> {
+    /// Returns the answer's text: the content, or else the JSON text of the tool calls. `None` when
+    /// there is neither; blank content is none.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        let message = self.message()?;
+        let calls = [message.tool_calls, message.function_call];
+        message
+            .content
+            .as_str()
+            .or_else(|| calls.into_iter().flatten().find_map(calls_text))
+    }
+
+    /// Returns the words in which the model refused, when it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.message()?.refusal.as_str()
+    }
+
+    /// Returns why the model stopped; empty when it told none.
+    #[must_use]
+    pub fn finish_reason(&self) -> &str {
+        self.choice()
+            .and_then(|choice| choice.finish_reason.as_str())
+            .unwrap_or_default()
+    }
+
+    /// Returns whether there is a choice at all.
+    #[must_use]
+    pub fn has_choice(&self) -> bool {
+        self.choice().is_some()
+    }
+
+    /// Returns whether the body names an error of the whole request.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Returns the JSON text of the error that took the first choice, when there is one.
+    #[must_use]
+    pub fn choice_error(&self) -> Option<&str> {
+        self.choice()?.error.map(RawValue::get)
+    }
+
+    /// Returns what is kept of the answer beside its body.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let usage: Usage = self
+            .usage
+            .and_then(|usage| serde_json::from_str(usage.get()).ok())
+            .unwrap_or_default();
+        Reply {
+            model: self.model.as_str().unwrap_or_default().to_owned(),
+            finish_reason: self.finish_reason().to_owned(),
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+        }
+    }
+
+    fn choice(&self) -> Option<&Choice<'_>> {
+        self.choices.as_ref()?.first()
+    }
+
+    fn message(&self) -> Option<&Message<'_>> {
+        self.choice()?.message.as_ref()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    #[serde(borrow)]
+    finish_reason: Text<'a>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: Text<'a>,
+    #[serde(borrow)]
+    refusal: Text<'a>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+}
+
+/// Read apart from the rest, so that odd counts make unknown counts and not a lost answer.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+/// Returns the text of calls unless it is an empty list, object or string.
+fn calls_text(calls: &RawValue) -> Option<&str> {
+    let text = calls.get();
+    let holds_something = text
+        .bytes()
+        .any(|byte| !byte.is_ascii_whitespace() && !b"[]{}\"".contains(&byte));
+    holds_something.then_some(text)
+}
+
+/// A text in any of its spellings: a string, null, a part with `text`, or a list of those, which
+/// are joined. Anything else is no text.
+#[derive(Default)]
+struct Text<'a>(Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    fn as_str(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.trim().is_empty())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Text)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text, a list of text parts, or null")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+        let mut joined: Self::Value = None;
+        while let Some(Text(part)) = parts.next_element()? {
+            joined = match (joined, part) {
+                (Some(text), Some(part)) => Some(text + part),
+                (text, part) => text.or(part),
+            };
+        }
+        Ok(joined)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut part: A) -> Result<Self::Value, A::Error> {
+        let (mut kind, mut text) = (Text(None), Text(None));
+        while let Some(Text(name)) = part.next_key()? {
+            match name.as_deref() {
+                Some("type") => kind = part.next_value()?,
+                Some("text") => text = part.next_value()?,
+                _ => drop(part.next_value::<IgnoredAny>()?),
+            }
+        }
+        // Parts of other types hold the model's reasoning, images and the like.
+        let is_text = matches!(kind.as_str(), None | Some("text" | "output_text"));
+        Ok(text.0.filter(|_| is_text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wraps a message's fields into a chat completion and checks the answer's text.
+    #[track_caller]
+    fn check(message: &str, expected: Option<&str>) {
+        let body = format!(r#"{{"choices":[{{"message":{{{message}}}}}]}}"#);
+        let chat: ChatCompletion<'_> = serde_json::from_str(&body).expect("lenient");
+        assert_eq!(chat.text(), expected, "{message}");
+    }
+
+    #[test]
+    fn the_text_is_the_content_in_any_spelling() {
+        check(r#""content":"4""#, Some("4"));
+        check(r#""role":"assistant","content":"a\nb é""#, Some("a\nb é"));
+        check(
+            r#""content":["a",{"type":"text","text":"b"},{"text":"c"}]"#,
+            Some("abc"),
+        );
+        check(r#""content":{"text":"a","type":"text"}"#, Some("a"));
+        check(
+            r#""content":[{"text":"hm","type":"reasoning"},{"type":"thinking","thinking":[]},{"type":"text","text":"x"}]"#,
+            Some("x"),
+        );
+        check(r#""content":"x","tool_calls":[{"id":"1"}]"#, Some("x"));
+    }
+
+    #[test]
+    fn without_content_the_tool_calls_are_the_text() {
+        check(
+            r#""content":null,"tool_calls":[{"id": "1"}]"#,
+            Some(r#"[{"id": "1"}]"#),
+        );
+        check(
+            r#""content":"","tool_calls":[],"function_call":{"name":"f"}"#,
+            Some(r#"{"name":"f"}"#),
+        );
+    }
+
+    #[test]
+    fn nothing_is_no_text() {
+        for message in [
+            "",
+            r#""content":null"#,
+            r#""content":"","reasoning_content":"hm""#,
+            r#""content":" \n""#,
+            r#""content":[]"#,
+            r#""content":7"#,
+            r#""content":-1.5"#,
+            r#""content":[[],null,{"type":"image_url","image_url":{"url":"u"}}]"#,
+            r#""content":null,"tool_calls":[ ],"function_call":null"#,
+        ] {
+            check(message, None);
+        }
+        for body in [
+            "{}",
+            r#"{"choices":null}"#,
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"message":null}]}"#,
+        ] {
+            let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
+            assert_eq!(chat.text(), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_survives_odd_details() {
+        let body = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{}},{"finish_reason":"no"}],
+            "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"details":{"a":[1]}}}"#;
+        let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
+        let expected = Reply {
+            model: "m".to_owned(),
+            finish_reason: "stop".to_owned(),
+            prompt_tokens: Some(3),
+            completion_tokens: Some(4),
+        };
+        assert_eq!(chat.reply(), expected);
+
+        let odd = r#"{"model":7,"usage":"none","choices":[{"finish_reason":false,"message":{"content":"x"}}]}"#;
+        let chat: ChatCompletion<'_> = serde_json::from_str(odd).expect("lenient");
+        assert_eq!(chat.reply(), Reply::default());
+        assert_eq!(chat.text(), Some("x"));
+    }
+
+    #[test]
+    fn a_plain_content_is_borrowed_not_copied() {
+        let body = r#"{"choices":[{"message":{"content":"plain"}}]}"#;
+        let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
+        let text = chat.text().expect("text");
+        assert!(body.as_bytes().as_ptr_range().contains(&text.as_ptr()));
+    }
+}
