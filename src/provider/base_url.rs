@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 
 /// The base paths of hosts where it is not `/v1`. A leading dot stands for any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [
@@ -234,6 +235,11 @@ fn check_parts(url: &Url) -> Result<String, BaseUrlError> {
         return Err(BaseUrlError::Fragment);
     }
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    // Encryption needs a name that can be certified; the URL standard is content with less.
+    if ServerName::try_from(bare(&host)).is_err() {
+        let problem = "its host is not a valid name";
+        return Err(BaseUrlError::NotUrl(problem.to_owned()));
+    }
     match WEBSITES.into_iter().find(|(website, _)| *website == host) {
         Some((_, instead)) => Err(BaseUrlError::Website { host, instead }),
         None => Ok(host),
@@ -241,11 +247,15 @@ fn check_parts(url: &Url) -> Result<String, BaseUrlError> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
+    match bare(host).parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => bare.eq_ignore_ascii_case("localhost"),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
+}
+
+/// Takes the brackets off an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Takes off what does not belong to the base, and adds the path where there is none.
@@ -434,6 +444,7 @@ mod tests {
             "https://x:99999",
             "http://[::1",
             "https://a\\b",
+            "https://a..b/v1",
         ] {
             check_error(text, &not_url);
         }
