@@ -13,7 +13,7 @@ const WINDOW: usize = 20;
 /// Fewer attempts than this prove nothing.
 const MIN_SEEN: usize = 10;
 /// The first pause; it doubles with every probe that fails.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
@@ -108,7 +108,7 @@ mod tests {
         breaker.reached();
         let opened: Vec<bool> = (0..8).map(|_| breaker.failed(at(0))).collect();
         assert_eq!(opened.iter().position(|open| *open), Some(7));
-        assert_eq!(breaker.probe_at(), Some(at(5)));
+        assert_eq!(breaker.probe_at(), Some(at(1)));
         assert!(breaker.reached());
         assert!(!breaker.is_open());
         assert!(!breaker.failed(at(9)));
@@ -121,16 +121,16 @@ mod tests {
             breaker.failed(at(0));
         }
         // A straggler from before changes nothing.
-        breaker.failed(at(1));
-        assert_eq!(breaker.probe_at(), Some(at(5)));
-        let mut now = at(5);
+        breaker.failed(at(0));
+        assert_eq!(breaker.probe_at(), Some(at(1)));
+        let mut now = at(1);
         let mut pauses = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..7 {
             breaker.failed(now);
             let next = breaker.probe_at().unwrap();
             pauses.push(next.since(now).as_secs());
             now = next;
         }
-        assert_eq!(pauses, [10, 20, 40, 60, 60]);
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
     }
 }

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fingerprint::Fingerprint;
 use super::job::JobId;
 use super::keyring::{KeyIndex, KeyRing};
 use super::time::Timestamp;
@@ -22,9 +23,6 @@ const ENOUGH_REFUSALS: usize = 16;
 
 /// Keys that may refuse one job, each in another way, before the job is at fault.
 const MAX_KEYS_A_JOB: usize = 4;
-
-/// The fingerprint of a refusal: the same for the same refusal of another key.
-pub type Fingerprint = String;
 
 /// What a further refusal has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +72,7 @@ impl Doubts {
         (now, others_wait): (Timestamp, bool),
     ) -> Ruling {
         self.unknown += 1;
-        let (keys, jobs) = self.seen.entry(fingerprint.clone()).or_default();
+        let (keys, jobs) = self.seen.entry(fingerprint).or_default();
         keys.insert(key);
         jobs.insert(job);
         let all_alike = (jobs.len() > 1 || !others_wait)
@@ -98,15 +96,15 @@ impl Doubts {
         let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
         let unknown: Vec<_> = refusals
             .iter()
-            .filter_map(|(key, print)| Some((*key, print.as_ref()?)))
+            .filter_map(|(key, print)| Some((*key, (*print)?)))
             .collect();
-        let Some((_, last)) = unknown.last() else {
+        let Some(&(_, last)) = unknown.last() else {
             return Ruling::Open;
         };
-        let serves = |(key, _): &(KeyIndex, &Fingerprint)| ring.key(*key).served > 0;
+        let serves = |(key, _): &(KeyIndex, Fingerprint)| ring.key(*key).served > 0;
         let alike: Vec<_> = unknown
             .iter()
-            .filter(|(_, print)| print == last)
+            .filter(|(_, print)| *print == last)
             .copied()
             .collect();
         let untried = ring
@@ -153,11 +151,11 @@ mod tests {
     }
 
     /// Plays refusals as (job, key, fingerprint) and returns the last ruling.
-    fn play(ring: &KeyRing, refusals: &[(i64, usize, &str)]) -> Ruling {
+    fn play(ring: &KeyRing, refusals: &[(i64, usize, u64)]) -> Ruling {
         let mut doubts = Doubts::default();
         let mut ruling = Ruling::Open;
         for (job, key, print) in refusals {
-            let print = (*print).to_owned();
+            let print = Fingerprint(*print);
             ruling = doubts.note_unknown(JobId(*job), KeyIndex(*key), print, ring, (NOW, true));
         }
         ruling
@@ -166,36 +164,36 @@ mod tests {
     #[test]
     fn two_keys_that_refuse_a_job_alike_while_one_serves_others_blame_the_job() {
         let mut ring = ring(3);
-        assert_eq!(play(&ring, &[(1, 0, "a"), (1, 1, "a")]), Ruling::Open);
+        assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 1)]), Ruling::Open);
         ring.answered(KeyIndex(1));
-        assert_eq!(play(&ring, &[(1, 0, "a"), (1, 1, "a")]), Ruling::Job);
-        assert_eq!(play(&ring, &[(1, 0, "a"), (1, 1, "b")]), Ruling::Open);
+        assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 1)]), Ruling::Job);
+        assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 2)]), Ruling::Open);
     }
 
     #[test]
     fn the_only_key_that_serves_others_blames_the_job_at_once() {
         let mut ring = ring(1);
         ring.answered(KeyIndex(0));
-        assert_eq!(play(&ring, &[(1, 0, "a")]), Ruling::Job);
+        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Job);
     }
 
     #[test]
     fn a_key_that_is_out_is_not_waited_for() {
         let mut ring = ring(2);
         ring.answered(KeyIndex(0));
-        assert_eq!(play(&ring, &[(1, 0, "a")]), Ruling::Open);
+        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Open);
         ring.set_aside(KeyIndex(1), SetAside::Dead, NOW, "");
-        assert_eq!(play(&ring, &[(1, 0, "a")]), Ruling::Job);
+        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Job);
     }
 
     #[test]
     fn all_keys_refused_alike_for_different_jobs_blame_nobody_in_particular() {
         let ring = ring(3);
-        let all = [(1, 0, "a"), (2, 1, "a"), (3, 2, "a")];
+        let all = [(1, 0, 1), (2, 1, 1), (3, 2, 1)];
         assert_eq!(play(&ring, &all[..2]), Ruling::Open);
         assert_eq!(play(&ring, &all), Ruling::Everybody);
         assert_eq!(
-            play(&ring, &[(1, 0, "a"), (2, 1, "b"), (3, 2, "a")]),
+            play(&ring, &[(1, 0, 1), (2, 1, 2), (3, 2, 1)]),
             Ruling::Open
         );
     }
@@ -203,10 +201,8 @@ mod tests {
     #[test]
     fn refusals_that_are_never_alike_still_come_to_an_end() {
         let mut ring = ring(1);
-        let varied: Vec<_> = (0..16).map(|job| (job, format!("print {job}"))).collect();
-        let played: Vec<_> = varied
-            .iter()
-            .map(|(job, print)| (*job, 0, print.as_str()))
+        let played: Vec<_> = (0..16)
+            .map(|job: i64| (job, 0, 100 + job.unsigned_abs()))
             .collect();
         assert_eq!(play(&ring, &played[..15]), Ruling::Open);
         assert_eq!(play(&ring, &played), Ruling::Everybody);
@@ -218,7 +214,7 @@ mod tests {
     fn the_only_job_of_a_batch_cannot_be_told_from_the_endpoint() {
         let ring = ring(1);
         let mut doubts = Doubts::default();
-        let print = "a".to_owned();
+        let print = Fingerprint(1);
         let ruling = doubts.note_unknown(JobId(1), KeyIndex(0), print, &ring, (NOW, false));
         assert_eq!(ruling, Ruling::Everybody);
     }

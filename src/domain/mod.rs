@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod doubt;
 pub mod failure;
+pub mod fingerprint;
 pub mod hint;
 pub mod job;
 pub mod keyring;

@@ -54,8 +54,8 @@ pub enum StopReason {
     Interrupted,
     /// SIGTERM or SIGHUP.
     Terminated,
-    /// No key is left that may be used.
-    NoUsableKey,
+    /// No key is left that may be used: says why, key by key, or why keys are not the cause.
+    NoUsableKey(String),
     /// The set-up cannot work (address, endpoint, model, certificate): says what is wrong.
     Misconfigured(String),
     /// The endpoint did not answer for too long.

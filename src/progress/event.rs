@@ -41,7 +41,7 @@ pub enum RunEvent {
         /// Whose fault it was.
         scope: Scope,
         /// The rule that said so.
-        rule: &'static str,
+        rule: String,
     },
     /// A key was set aside.
     KeySetAside {

@@ -1,1 +1,96 @@
-//! (runner)
+//! The runner: takes jobs from the queue, sends them, and writes back what came of them.
+//!
+//! The dispatcher decides and keeps all state, the workers each make one request, the recorder
+//! writes in groups. There is one way to wait, the queue's `not_before`: no worker ever sleeps.
+
+mod admission;
+mod backoff;
+mod dispatcher;
+mod outcome;
+mod pace;
+mod recorder;
+mod shutdown;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::domain::keyring::Key;
+use crate::domain::tally::Tally;
+use crate::progress::event::RunEvent;
+use crate::provider::Client;
+use crate::store::{Store, StoreError, StoredBatch};
+
+pub use shutdown::{Shutdown, ShutdownSwitch, StopLevel};
+
+/// A key of the run: what the ring knows of it, and the secret itself. An endpoint that wants no
+/// key has one entry without a secret.
+#[derive(Clone, Debug)]
+pub struct RunKey {
+    /// Label, print and state.
+    pub key: Key,
+    /// The secret; `None` sends no `Authorization` header.
+    pub secret: Option<Arc<SecretString>>,
+}
+
+/// The limits of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The most requests in flight.
+    pub concurrency: usize,
+    /// The most attempts of a job; waiting for a limit and changing the key are none.
+    pub max_attempts: u32,
+    /// Requests a minute for each key; `None` is unlimited.
+    pub rpm: Option<NonZeroU32>,
+    /// When all that is left waits longer than this for a limit, the run ends.
+    pub max_wait: Duration,
+    /// When the endpoint has been down for longer than this, the run ends.
+    pub max_outage: Duration,
+    /// How long a first signal lets the requests in flight go on.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    /// 16 in flight, 5 attempts, no limit a minute, 10 minutes of waiting or outage, 30 s of grace.
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            max_attempts: 5,
+            rpm: None,
+            max_wait: Duration::from_mins(10),
+            max_outage: Duration::from_mins(10),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a run works with.
+#[derive(Debug)]
+pub struct Deps<'a> {
+    /// The queue. The caller holds the run lock.
+    pub store: &'a Store,
+    /// Where the requests go.
+    pub client: Client,
+    /// The present.
+    pub clock: Clock,
+}
+
+/// Works a batch until nothing is left that can be done, or it is told to stop.
+///
+/// Returns the counts and, when work is left, the reason. An error means that the queue can no
+/// longer be written; all that was recorded before it is kept.
+pub async fn run(
+    deps: Deps<'_>,
+    batch: &StoredBatch,
+    keys: Vec<RunKey>,
+    settings: Settings,
+    shutdown: Shutdown,
+    on_event: &mut dyn FnMut(&RunEvent),
+) -> Result<Tally, StoreError> {
+    dispatcher::Dispatcher::new(deps, batch, keys, settings, on_event)
+        .run(shutdown)
+        .await
+}

@@ -317,6 +317,8 @@ async fn insert_attempts(
     Ok(())
 }
 
+/// Claims the jobs that have waited and are due, then those that were never asked, in input order:
+/// what was begun is finished first.
 async fn claim_jobs(
     connection: &mut SqliteConnection,
     claim: Claim,
@@ -325,10 +327,17 @@ async fn claim_jobs(
     let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
     let ids: Vec<i64> = sqlx::query_scalar(
         "UPDATE jobs SET state = 1, claim_no = claim_no + 1
-         WHERE id IN (SELECT id FROM jobs
-                      WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-                        AND not_before <= ?2
-                      ORDER BY not_before, id LIMIT ?3)
+         WHERE id IN (
+             SELECT id FROM (SELECT id FROM jobs
+                             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                               AND not_before > 0 AND not_before <= ?2
+                             ORDER BY not_before, id LIMIT ?3)
+             UNION ALL
+             SELECT id FROM (SELECT id FROM jobs
+                             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                               AND not_before = 0
+                             ORDER BY id LIMIT ?3)
+             LIMIT ?3)
          RETURNING id",
     )
     .bind(claim.batch)

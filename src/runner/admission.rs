@@ -1,0 +1,224 @@
+//! Admission: how many jobs may be sent now and with which keys, and when that changes.
+//!
+//! A place is a key with a permit to send one request now. Places are found before jobs are
+//! claimed, so that no claimed job ever waits for a limit.
+
+use std::time::Duration;
+
+use crate::domain::doubt::Ruling;
+use crate::domain::keyring::{KeyIndex, KeyState, Ready};
+use crate::domain::tally::StopReason;
+use crate::domain::time::Timestamp;
+use crate::store::{ClaimedJob, SettledAs, Settlement};
+
+use super::dispatcher::{Dispatcher, Ending};
+
+/// When a job that no key may take now is looked at again.
+const SOON: Duration = Duration::from_millis(200);
+/// The same when only other jobs' answers can tell who is at fault.
+const AFTER_OTHERS: Duration = Duration::from_secs(1);
+
+impl Dispatcher<'_> {
+    /// Finds the places for requests that may go out now.
+    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<KeyIndex> {
+        let hands = self.free_hands(now);
+        let mut places = Vec::with_capacity(hands);
+        while places.len() < hands {
+            let Some(key) = self.find_place(now, |_| true) else {
+                break;
+            };
+            places.push(key);
+        }
+        places
+    }
+
+    fn free_hands(&self, now: Timestamp) -> usize {
+        if !matches!(self.ending, Ending::Open) || self.next_due.is_none_or(|due| due > now) {
+            return 0;
+        }
+        let hands = match self.breaker.probe_at() {
+            Some(probe_at) => usize::from(probe_at <= now),
+            // Until something has come back well, one request for each key: a mistake in the
+            // set-up costs no more than that.
+            None if !self.ring.any_served() => self.ring.len().min(self.settings.concurrency),
+            None => self.settings.concurrency,
+        };
+        hands.saturating_sub(self.in_flight())
+    }
+
+    /// Takes a permit of the least busy key that may be used and that `wanted` accepts.
+    fn find_place(
+        &mut self,
+        now: Timestamp,
+        wanted: impl Fn(KeyIndex) -> bool,
+    ) -> Option<KeyIndex> {
+        let mut without_permit = Vec::new();
+        loop {
+            let free = |key: KeyIndex| wanted(key) && !without_permit.contains(&key);
+            let key = self.ring.pick(now, free)?;
+            if self.pace.take(key) {
+                self.ring.sent(key);
+                return Some(key);
+            }
+            without_permit.push(key);
+        }
+    }
+
+    fn leave_place(&mut self, key: KeyIndex) {
+        self.ring.came_back(key);
+        self.pace.give_back(key);
+    }
+
+    /// Sends the claimed jobs, each with a key that has not refused it.
+    pub(super) fn place(
+        &mut self,
+        jobs: Vec<ClaimedJob>,
+        mut places: Vec<KeyIndex>,
+        now: Timestamp,
+    ) {
+        for job in jobs {
+            // The first places are those of the least busy keys.
+            let fits = places
+                .iter()
+                .position(|key| !self.doubts.has_refused(job.id, *key));
+            let key = match fits {
+                Some(at) => Some(places.remove(at)),
+                None => {
+                    // None of the places is for this job: free one, and look for another key.
+                    if let Some(key) = places.pop() {
+                        self.leave_place(key);
+                    }
+                    let doubts = std::mem::take(&mut self.doubts);
+                    let key = self.find_place(now, |key| !doubts.has_refused(job.id, key));
+                    self.doubts = doubts;
+                    key
+                }
+            };
+            match key {
+                Some(key) => self.launch(job, key, now),
+                None => self.put_off(job, now),
+            }
+        }
+        places.into_iter().for_each(|key| self.leave_place(key));
+    }
+
+    /// Puts a claimed job back that no key may take now.
+    fn put_off(&mut self, job: ClaimedJob, now: Timestamp) {
+        if self.doubts.rule(job.id, &self.ring, now) == Ruling::Job {
+            self.blame(&job);
+            return;
+        }
+        let untried = |key: KeyIndex| !self.doubts.has_refused(job.id, key);
+        let not_before = match self.ring.first_ready(now, untried) {
+            Ready::Now | Ready::AfterFlight => now + SOON,
+            Ready::At(until) => until,
+            Ready::Never => {
+                self.stuck = true;
+                now + AFTER_OTHERS
+            }
+        };
+        self.recorder.take(
+            Settlement {
+                id: job.id,
+                claim_no: job.claim_no,
+                requests: 0,
+                settled_as: SettledAs::Requeued {
+                    not_before,
+                    counted: false,
+                },
+                attempt: None,
+                key_label: String::new(),
+            },
+            None,
+        );
+    }
+
+    /// Returns when more may be sent, with nothing coming back before; `None` when only what is in
+    /// flight can change anything.
+    pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if !matches!(self.ending, Ending::Open) {
+            return None;
+        }
+        let due = self.next_due?.max(now);
+        let due = self
+            .breaker
+            .probe_at()
+            .map_or(due, |probe_at| due.max(probe_at));
+        if self.free_hands(due) == 0 {
+            return None;
+        }
+        let at = self
+            .ring
+            .indices()
+            .filter_map(|key| self.place_at(key, due))
+            .min()?;
+        // Something said "now", and yet no place was found: never spin.
+        Some(at.max(now + Duration::from_millis(1)))
+    }
+
+    fn place_at(&self, key: KeyIndex, due: Timestamp) -> Option<Timestamp> {
+        let ready = match self.ring.ready(key, due) {
+            Ready::Now => due,
+            Ready::At(until) => until.max(due),
+            Ready::AfterFlight | Ready::Never => return None,
+        };
+        Some(
+            self.pace
+                .blocked_until(key)
+                .map_or(ready, |until| ready.max(until)),
+        )
+    }
+
+    /// Says why going on is no use, with nothing in flight and jobs left; `None` when it is.
+    pub(super) fn hopeless(&mut self, now: Timestamp) -> Option<StopReason> {
+        if let Some(since) = self.breaker.open_since()
+            && now.since(since) >= self.settings.max_outage
+        {
+            return Some(StopReason::Unavailable);
+        }
+        let due = self.next_due.unwrap_or(now);
+        if self.stuck && due > now {
+            return Some(StopReason::NoUsableKey(self.why_no_key()));
+        }
+        let far = now + self.settings.max_wait;
+        match self.ring.first_ready(now, |_| true) {
+            Ready::Never => Some(StopReason::NoUsableKey(self.why_no_key())),
+            Ready::At(until) if until > far => {
+                let waits_for_limit = |state: &KeyState| matches!(state, KeyState::Cooling { .. });
+                self.tally.resume_at = Some(until.max(due));
+                if self
+                    .ring
+                    .keys()
+                    .iter()
+                    .any(|key| waits_for_limit(&key.state))
+                {
+                    Some(StopReason::Quota)
+                } else {
+                    Some(StopReason::NoUsableKey(self.why_no_key()))
+                }
+            }
+            _ if due > far => {
+                self.tally.resume_at = Some(due);
+                Some(StopReason::Quota)
+            }
+            _ => None,
+        }
+    }
+
+    /// Says for each key why it cannot be used.
+    pub(super) fn why_no_key(&self) -> String {
+        let lines = self.ring.keys().iter().map(|key| {
+            let state = match key.state {
+                KeyState::Healthy | KeyState::Doubted => "refused",
+                _ => key.state.name(),
+            };
+            let reason = if key.reason.is_empty() {
+                "no reason given"
+            } else {
+                &key.reason
+            };
+            format!("{} ({}) is {state}: {reason}", key.label, key.fingerprint)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,265 @@
+//! The dispatcher: the loop of a run, and all of its state.
+//!
+//! A round is: settle what has come back and claim as many jobs as may be sent now, in one
+//! transaction; send them; wait for the next thing to happen. Only the waiting is asynchronous to
+//! the requests in flight, and no commit is ever raced or given up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::clock::Clock;
+use crate::domain::breaker::Breaker;
+use crate::domain::doubt::Doubts;
+use crate::domain::keyring::{KeyIndex, KeyRing};
+use crate::domain::tally::{StopReason, Tally};
+use crate::domain::time::Timestamp;
+use crate::progress::event::RunEvent;
+use crate::provider::{Attempt, Client};
+use crate::store::{Claim, ClaimedJob, Store, StoreError, StoredBatch};
+
+use super::pace::Pace;
+use super::recorder::{MAX_GROUP, Recorder};
+use super::shutdown::{Shutdown, StopLevel};
+use super::{Deps, RunKey, Settings};
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) job: ClaimedJob,
+    pub(super) key: KeyIndex,
+}
+
+/// Why and how firmly the run ends.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// It goes on.
+    Open,
+    /// The endpoint refused as if nothing could succeed; an answer that is still in flight would
+    /// prove it wrong.
+    Tentative(StopReason),
+    /// It ends when what is in flight has come back.
+    Firm(StopReason),
+}
+
+/// What the loop does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Another round at once.
+    Round,
+    /// Wait for a request to come back or for a moment.
+    Wait(Option<Timestamp>),
+    /// The run is over.
+    Finish,
+}
+
+/// A run on one batch.
+pub(super) struct Dispatcher<'a> {
+    pub(super) store: &'a Store,
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) batch: &'a StoredBatch,
+    pub(super) secrets: Vec<Option<Arc<SecretString>>>,
+    pub(super) ring: KeyRing,
+    pub(super) pace: Pace,
+    pub(super) doubts: Doubts,
+    pub(super) breaker: Breaker,
+    pub(super) recorder: Recorder,
+    pub(super) tally: Tally,
+    pub(super) ending: Ending,
+    pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
+    /// When the next pending job may be claimed, as of the last round; `None` when none is left.
+    pub(super) next_due: Option<Timestamp>,
+    /// Whether a job was put off that every key had refused, and nothing was sent since.
+    pub(super) stuck: bool,
+    workers: JoinSet<Attempt>,
+    flights: HashMap<Id, Flight>,
+}
+
+impl<'a> Dispatcher<'a> {
+    pub(super) fn new(
+        deps: Deps<'a>,
+        batch: &'a StoredBatch,
+        keys: Vec<RunKey>,
+        settings: Settings,
+        on_event: &'a mut dyn FnMut(&RunEvent),
+    ) -> Self {
+        let (keys, secrets): (Vec<_>, Vec<_>) =
+            keys.into_iter().map(|key| (key.key, key.secret)).unzip();
+        Self {
+            store: deps.store,
+            client: deps.client,
+            clock: deps.clock,
+            pace: Pace::new(deps.clock, keys.len(), settings.rpm),
+            ring: KeyRing::new(keys, deps.clock.now()),
+            settings,
+            batch,
+            secrets,
+            doubts: Doubts::default(),
+            breaker: Breaker::default(),
+            recorder: Recorder::default(),
+            tally: Tally::default(),
+            ending: Ending::Open,
+            on_event,
+            next_due: Some(Timestamp::default()),
+            stuck: false,
+            workers: JoinSet::new(),
+            flights: HashMap::new(),
+        }
+    }
+
+    /// Runs to the end, and counts.
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, StoreError> {
+        let mut deadline = None;
+        loop {
+            deadline = self.heed(&shutdown, deadline);
+            self.round().await?;
+            match self.next() {
+                Next::Round => {}
+                Next::Wait(until) => self.wait(until, deadline, &mut shutdown).await,
+                Next::Finish => break,
+            }
+        }
+        self.save_keys().await?;
+        if let Ending::Tentative(reason) | Ending::Firm(reason) = self.ending {
+            self.tally.stopped_by = Some(reason);
+        }
+        Ok(self.tally)
+    }
+
+    /// Tells how many requests are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Does what a signal asks for. Returns when the patience with what is in flight ends.
+    fn heed(&mut self, shutdown: &Shutdown, deadline: Option<Timestamp>) -> Option<Timestamp> {
+        let (level, reason) = shutdown.level();
+        let now = self.clock.now();
+        let deadline = match (level, deadline) {
+            (StopLevel::Run, _) => return None,
+            (_, None) => {
+                self.ending = Ending::Firm(reason.unwrap_or(StopReason::Interrupted));
+                (self.on_event)(&RunEvent::Draining {
+                    in_flight: self.flights.len(),
+                });
+                now + self.settings.grace
+            }
+            (_, Some(deadline)) => deadline,
+        };
+        if level == StopLevel::Abort || deadline <= now {
+            self.give_up();
+        }
+        Some(deadline)
+    }
+
+    /// Settles, claims and sends.
+    async fn round(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let places = self.admit(now);
+        if places.is_empty() && self.recorder.is_empty() {
+            return Ok(());
+        }
+        let claim = Claim {
+            batch: self.batch.id,
+            limit: places.len(),
+        };
+        let turn = self
+            .recorder
+            .turn(self.store, claim, now, self.on_event)
+            .await?;
+        self.next_due = turn.next_due;
+        self.place(turn.claimed, places, now);
+        Ok(())
+    }
+
+    /// Sends a job's request with a key. The claim is on disk.
+    pub(super) fn launch(&mut self, mut job: ClaimedJob, key: KeyIndex, now: Timestamp) {
+        self.stuck = false;
+        self.tally.requests += 1;
+        let body = Bytes::from(std::mem::take(&mut job.request));
+        let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
+        let worker = self
+            .workers
+            .spawn(async move { client.send(body, secret.as_deref(), now).await });
+        self.flights.insert(worker.id(), Flight { job, key });
+    }
+
+    fn next(&mut self) -> Next {
+        if !self.recorder.is_empty() {
+            return Next::Round;
+        }
+        let now = self.clock.now();
+        if self.flights.is_empty() {
+            if !matches!(self.ending, Ending::Open) || self.next_due.is_none() {
+                return Next::Finish;
+            }
+            if let Some(reason) = self.hopeless(now) {
+                self.ending = Ending::Firm(reason);
+                return Next::Finish;
+            }
+        }
+        Next::Wait(self.wake_at(now))
+    }
+
+    /// Waits until a request comes back, a moment is reached, or a signal comes; then takes in all
+    /// that has come back by then.
+    async fn wait(
+        &mut self,
+        until: Option<Timestamp>,
+        deadline: Option<Timestamp>,
+        shutdown: &mut Shutdown,
+    ) {
+        let until = match (until, deadline) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        let sleep = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(self.clock.instant(until)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(landed) = self.workers.join_next_with_id() => self.land(landed),
+            () = shutdown.changed() => {}
+            () = sleep => {}
+        }
+        for _ in 1..MAX_GROUP {
+            let Some(landed) = self.workers.try_join_next_with_id() else {
+                break;
+            };
+            self.land(landed);
+        }
+    }
+
+    fn land(&mut self, landed: Result<(Id, Attempt), JoinError>) {
+        let (id, attempt) = match landed {
+            Ok((id, attempt)) => (id, Some(attempt)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.ring.came_back(flight.key);
+        self.conclude(flight, attempt);
+    }
+
+    /// Gives up what is in flight: nobody knows how those requests end.
+    fn give_up(&mut self) {
+        while let Some(landed) = self.workers.try_join_next_with_id() {
+            self.land(landed);
+        }
+        self.workers.abort_all();
+        self.workers.detach_all();
+        for (_, flight) in std::mem::take(&mut self.flights) {
+            self.ring.came_back(flight.key);
+            self.abandon(flight);
+        }
+    }
+}
