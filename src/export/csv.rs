@@ -1,0 +1,374 @@
+//! The results as CSV: all input columns first, then ours, one line a row, in input order.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use super::ExportError;
+use super::guard::guard;
+use crate::domain::job::{JobState, Record};
+
+/// Our own columns, behind those of the input. A name that the input has already gets the prefix
+/// `promptmill_`.
+pub const COLUMNS: [&str; 9] = [
+    "response",
+    "status",
+    "error",
+    "model",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "attempts",
+    "latency_ms",
+];
+
+/// Bytes gathered before they are written: a system call for every few hundred rows.
+const BUFFER: usize = 256 * 1024;
+
+/// How cells are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Leaves text as it is, so that a spreadsheet may run it (`--csv-raw`).
+    pub raw: bool,
+    /// The byte between cells.
+    pub delimiter: u8,
+}
+
+impl Default for Style {
+    /// Guarded cells with commas between.
+    fn default() -> Self {
+        Self {
+            raw: false,
+            delimiter: b',',
+        }
+    }
+}
+
+/// Finds the answer's text in a stored response body; `None` when it holds none.
+pub type TextOf = fn(&str) -> Option<Cow<'_, str>>;
+
+/// A CSV file that is being written, record by record.
+///
+/// Text cells are guarded against being run by a spreadsheet unless the style is raw: those of the
+/// input and the header as well, since a spreadsheet runs them all the same. Our numbers need no guard.
+#[derive(Debug)]
+pub struct CsvSheet<W: Write> {
+    writer: csv::Writer<W>,
+    style: Style,
+    text_of: TextOf,
+    columns: usize,
+    rows: u64,
+    digits: String,
+}
+
+impl<W: Write> CsvSheet<W> {
+    /// Begins a sheet and writes its header: `columns` of the input, then [`COLUMNS`].
+    pub fn new(
+        writer: W,
+        columns: &[String],
+        style: Style,
+        text_of: TextOf,
+    ) -> Result<Self, ExportError> {
+        let writer = csv::WriterBuilder::new()
+            .delimiter(style.delimiter)
+            .buffer_capacity(BUFFER)
+            .flexible(true)
+            .from_writer(writer);
+        let mut sheet = Self {
+            writer,
+            style,
+            text_of,
+            columns: columns.len(),
+            rows: 0,
+            digits: String::new(),
+        };
+        for name in columns {
+            sheet.text(name)?;
+        }
+        for name in own_columns(columns) {
+            sheet.text(&name)?;
+        }
+        sheet.end_record()?;
+        Ok(sheet)
+    }
+
+    /// Writes one record. A job that is running is shown as pending: its end is not known.
+    pub fn write(&mut self, record: &Record) -> Result<(), ExportError> {
+        self.rows += 1;
+        if record.cells.len() != self.columns {
+            return Err(ExportError::Cells {
+                row: self.rows,
+                found: record.cells.len(),
+                expected: self.columns,
+            });
+        }
+        for cell in &record.cells {
+            self.text(cell)?;
+        }
+        self.own_cells(record)?;
+        self.end_record()
+    }
+
+    /// Writes out what is buffered and returns the writer beneath.
+    pub fn finish(self) -> Result<W, ExportError> {
+        self.writer
+            .into_inner()
+            .map_err(|error| ExportError::from(error.into_error()))
+    }
+
+    /// Returns how many records were written.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
+        let answer = record.answer.as_ref();
+        let response = answer.and_then(|answer| (self.text_of)(&answer.body));
+        self.text(response.as_deref().unwrap_or_default())?;
+        self.text(status(record.state))?;
+        self.text(record.error.as_deref().unwrap_or_default())?;
+        self.text(answer.map_or("", |answer| &answer.model))?;
+        self.text(answer.map_or("", |answer| &answer.finish_reason))?;
+        self.number(answer.and_then(|answer| answer.prompt_tokens))?;
+        self.number(answer.and_then(|answer| answer.completion_tokens))?;
+        self.number(Some(u64::from(record.attempts)))?;
+        self.number(answer.map(|answer| answer.latency_ms))
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), ExportError> {
+        if self.style.raw {
+            self.field(text.as_bytes())
+        } else {
+            self.field(guard(text).as_bytes())
+        }
+    }
+
+    fn number(&mut self, number: Option<u64>) -> Result<(), ExportError> {
+        self.digits.clear();
+        if let Some(number) = number {
+            write!(self.digits, "{number}").expect("writing to a string does not fail");
+        }
+        self.writer.write_field(&self.digits).map_err(from_csv)
+    }
+
+    fn field(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        self.writer.write_field(bytes).map_err(from_csv)
+    }
+
+    fn end_record(&mut self) -> Result<(), ExportError> {
+        self.writer.write_record(None::<&[u8]>).map_err(from_csv)
+    }
+}
+
+/// Returns our column names as they can stand beside those of the input.
+fn own_columns(columns: &[String]) -> Vec<String> {
+    let taken: HashSet<&str> = columns.iter().map(String::as_str).collect();
+    let free = |name: &str| {
+        let mut name = name.to_owned();
+        while taken.contains(name.as_str()) {
+            name.insert_str(0, "promptmill_");
+        }
+        name
+    };
+    COLUMNS.iter().map(|name| free(name)).collect()
+}
+
+fn status(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending | JobState::Running => "pending",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+    }
+}
+
+/// Takes the system's error out of the csv crate's; a flexible writer meets no other kind.
+fn from_csv(error: csv::Error) -> ExportError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        other => std::io::Error::other(format!("{other:?}")).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::Answer;
+
+    fn record(cells: &[&str], state: JobState) -> Record {
+        Record {
+            cells: cells.iter().map(ToString::to_string).collect(),
+            state,
+            attempts: 0,
+            answer: None,
+            error: None,
+        }
+    }
+
+    fn answered(cells: &[&str], body: &str) -> Record {
+        let answer = Answer {
+            body: body.to_owned(),
+            model: "gpt-4o-mini".to_owned(),
+            finish_reason: "stop".to_owned(),
+            prompt_tokens: Some(12),
+            completion_tokens: None,
+            latency_ms: 345,
+        };
+        Record {
+            attempts: 2,
+            answer: Some(answer),
+            ..record(cells, JobState::Done)
+        }
+    }
+
+    fn names(columns: &[&str]) -> Vec<String> {
+        columns.iter().map(ToString::to_string).collect()
+    }
+
+    /// The body is taken as the text, so that the tests need no wire format.
+    fn sheet(columns: &[&str], style: Style, records: &[Record]) -> String {
+        let text_of: TextOf = |body| Some(Cow::Borrowed(body));
+        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), style, text_of).unwrap();
+        for record in records {
+            sheet.write(record).unwrap();
+        }
+        String::from_utf8(sheet.finish().unwrap()).unwrap()
+    }
+
+    /// Checks the second line, without the header.
+    #[track_caller]
+    fn check(record: Record, style: Style, expected: &str) {
+        let written = sheet(&["a", "b"], style, &[record]);
+        let (_, row) = written.split_once('\n').unwrap();
+        assert_eq!(row, expected);
+    }
+
+    #[test]
+    fn input_columns_come_first_then_ours() {
+        assert_eq!(
+            sheet(&["id", "prompt"], Style::default(), &[]),
+            "id,prompt,response,status,error,model,finish_reason,prompt_tokens,\
+             completion_tokens,attempts,latency_ms\n"
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_input_has_already_gets_a_prefix_until_it_is_free() {
+        let own = own_columns(&names(&["model", "status", "promptmill_status", "Error"]));
+        assert_eq!(own[1], "promptmill_promptmill_status");
+        assert_eq!(own[2], "error");
+        assert_eq!(own[3], "promptmill_model");
+        assert_eq!(own[0], "response");
+    }
+
+    #[test]
+    fn a_record_shows_what_became_of_it() {
+        let style = Style::default();
+        check(
+            answered(&["1", "hi"], "Hello, \"you\"\nthere"),
+            style,
+            "1,hi,\"Hello, \"\"you\"\"\nthere\",done,,gpt-4o-mini,stop,12,,2,345\n",
+        );
+        check(
+            record(&["1", ""], JobState::Pending),
+            style,
+            "1,,,pending,,,,,,0,\n",
+        );
+        check(
+            record(&["1", ""], JobState::Running),
+            style,
+            "1,,,pending,,,,,,0,\n",
+        );
+        let mut failed = record(&["1", "x"], JobState::Failed);
+        failed.error = Some("request: too long (context-length)".to_owned());
+        failed.attempts = 1;
+        check(
+            failed,
+            style,
+            "1,x,,failed,request: too long (context-length),,,,,1,\n",
+        );
+    }
+
+    #[test]
+    fn every_text_cell_is_guarded_unless_raw() {
+        let mut hostile = answered(&["=1+1", "-5"], "@cmd");
+        hostile.error = Some("+err".to_owned());
+        if let Some(answer) = &mut hostile.answer {
+            answer.model = "=m".to_owned();
+            answer.finish_reason = "\tstop".to_owned();
+        }
+        let guarded = "'=1+1,-5,'@cmd,done,'+err,'=m,'\tstop,12,,2,345\n";
+        check(hostile.clone(), Style::default(), guarded);
+        let raw = Style {
+            raw: true,
+            ..Style::default()
+        };
+        check(hostile, raw, "=1+1,-5,@cmd,done,+err,=m,\tstop,12,,2,345\n");
+        assert!(sheet(&["=h"], Style::default(), &[]).starts_with("'=h,"));
+    }
+
+    #[test]
+    fn another_delimiter_is_quoted_where_it_stands_in_a_cell() {
+        let style = Style {
+            delimiter: b';',
+            ..Style::default()
+        };
+        check(
+            answered(&["1", "a;b"], "c,d"),
+            style,
+            "1;\"a;b\";c,d;done;;gpt-4o-mini;stop;12;;2;345\n",
+        );
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_the_header_is_refused_by_number() {
+        let mut sheet =
+            CsvSheet::new(Vec::new(), &names(&["a", "b"]), Style::default(), |_| None).unwrap();
+        sheet.write(&record(&["1", "2"], JobState::Done)).unwrap();
+        let error = sheet.write(&record(&["1"], JobState::Done)).unwrap_err();
+        assert!(matches!(
+            error,
+            ExportError::Cells {
+                row: 2,
+                found: 1,
+                expected: 2
+            }
+        ));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_cell_by_cell() {
+        let cells = ["multi\r\nline \"q\"", "\u{1F600} 中文, \u{1b}[31m"];
+        let written = sheet(
+            &["a", "b"],
+            Style::default(),
+            &[answered(&cells, "x\ny\0z")],
+        );
+        let mut reader = csv::Reader::from_reader(written.as_bytes());
+        let row = reader.records().next().unwrap().unwrap();
+        assert_eq!(
+            row.iter().take(3).collect::<Vec<_>>(),
+            [cells[0], cells[1], "x\ny\u{fffd}z"]
+        );
+        assert_eq!(row.len(), 11);
+    }
+
+    #[test]
+    fn a_gone_reader_is_told_to_the_caller() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let sheet = CsvSheet::new(Gone, &names(&["a"]), Style::default(), |_| None).unwrap();
+        assert!(matches!(
+            sheet.finish().map(drop).unwrap_err(),
+            ExportError::BrokenPipe
+        ));
+    }
+}
