@@ -127,7 +127,7 @@ mod tests {
         check(millis(3_599_500), "1h 0m");
         check(millis(7_500_000), "2h 5m");
         check(millis(86_400_000), "1d 0h");
-        check(Span(Duration::from_secs(273_600)), "3d 4h");
+        check(Span(Duration::from_hours(76)), "3d 4h");
     }
 
     #[test]

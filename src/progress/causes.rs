@@ -1,0 +1,149 @@
+//! Why rows failed or wait: the part of the summary that a person acts on.
+
+use std::fmt;
+
+use super::ink::Ink;
+use super::quantity::{Count, Things};
+use super::safe::{Excerpt, Safe};
+use super::wording::MESSAGE_LENGTH;
+use crate::domain::tally::Cause;
+use crate::domain::verdict::Scope;
+
+/// Causes that are shown one by one; the rest is counted.
+const SHOWN: usize = 5;
+
+/// The most frequent causes, each with its count, whose fault it is, what was said, and the cure.
+pub(super) struct Causes<'a> {
+    /// Most frequent first.
+    pub list: &'a [Cause],
+    /// The color.
+    pub ink: Ink,
+}
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.list.is_empty() {
+            return Ok(());
+        }
+        let (shown, rest) = self.list.split_at(self.list.len().min(SHOWN));
+        let width = shown
+            .iter()
+            .map(|cause| Count(cause.jobs).to_string().len())
+            .max();
+        let width = width.unwrap_or_default();
+        writeln!(f, "\n  {}", self.ink.strong("why rows failed or wait"))?;
+        for cause in shown {
+            self.cause(cause, width, f)?;
+        }
+        if !rest.is_empty() {
+            let causes = Things(rest.len() as u64, "other cause");
+            let rows = Things(rest.iter().map(|cause| cause.jobs).sum(), "row");
+            writeln!(f, "    and {causes} for {rows}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Causes<'_> {
+    fn cause(&self, cause: &Cause, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cause {
+            scope,
+            rule,
+            message,
+            cure,
+            jobs,
+        } = cause;
+        let (jobs, rule) = (Count(*jobs), Safe(rule));
+        write!(
+            f,
+            "    {} × {} ",
+            self.ink.bad(format_args!("{jobs:>width$}")),
+            whose(*scope)
+        )?;
+        writeln!(f, "{}", self.ink.dim(format_args!("({rule})")))?;
+        if !message.is_empty() {
+            let message = Excerpt(message, MESSAGE_LENGTH);
+            writeln!(f, "    {:width$}   said: {message}", "")?;
+        }
+        if !cure.is_empty() {
+            writeln!(f, "    {:width$}   cure: {}", "", Safe(cure))?;
+        }
+        Ok(())
+    }
+}
+
+/// Says whose fault a failure is.
+fn whose(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Key => "the key was refused",
+        Scope::Account => "the account behind the key was refused",
+        Scope::KeyModel => "the key may not use the model",
+        Scope::Model => "the model is not there",
+        Scope::Endpoint => "the endpoint does not take such requests",
+        Scope::Request => "the request was refused",
+        Scope::Network => "the way to the provider is closed",
+        Scope::Quota => "a limit was reached",
+        Scope::Transient => "a fault that may pass",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(jobs: u64, message: &str, cure: &str) -> Cause {
+        Cause {
+            scope: Scope::Request,
+            rule: "content-filter".to_owned(),
+            message: message.to_owned(),
+            cure: cure.to_owned(),
+            jobs,
+        }
+    }
+
+    #[track_caller]
+    fn check(list: &[Cause], expected: &str) {
+        let ink = Ink { color: false };
+        assert_eq!(Causes { list, ink }.to_string(), expected);
+    }
+
+    #[test]
+    fn a_cause_says_how_many_whose_fault_and_what_to_do() {
+        check(&[], "");
+        check(
+            &[
+                cause(1_200, "filtered\u{1b}[2J", "reword the prompt"),
+                cause(3, "", ""),
+            ],
+            "\n  why rows failed or wait\n\
+             \x20   1,200 × the request was refused (content-filter)\n\
+             \x20           said: filtered\\u{1b}[2J\n\
+             \x20           cure: reword the prompt\n\
+             \x20       3 × the request was refused (content-filter)\n",
+        );
+    }
+
+    #[test]
+    fn many_causes_are_counted_and_not_listed() {
+        let list = vec![cause(2, "", ""); SHOWN + 3];
+        let shown = Causes {
+            list: &list,
+            ink: Ink { color: false },
+        }
+        .to_string();
+        assert_eq!(shown.matches('×').count(), SHOWN);
+        assert!(
+            shown.ends_with("    and 3 other causes for 6 rows\n"),
+            "{shown}"
+        );
+        let shown = Causes {
+            list: &list[..=SHOWN],
+            ink: Ink { color: false },
+        }
+        .to_string();
+        assert!(
+            shown.ends_with("    and 1 other cause for 2 rows\n"),
+            "{shown}"
+        );
+    }
+}
