@@ -172,6 +172,9 @@ fn patience(total_timeout: Duration) -> Limits {
     }
 }
 
+/// Long enough for any answer on this machine, and short enough for a body without an end.
+const ENDLESS: Duration = Duration::from_secs(5);
+
 const GOOD: &str = r#"{"model":"m-1","choices":[{"finish_reason":"stop","message":{"content":"4"}}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
 
 #[tokio::test]
@@ -412,10 +415,11 @@ async fn a_refusal_with_a_broken_or_endless_body_is_still_a_refusal() {
         (Play::SayAndHang(half), silent),
         (
             Play::Repeat(endless, "x".repeat(8192), Duration::ZERO),
-            Limits::default(),
+            patience(ENDLESS),
         ),
     ] {
         let attempt = ask(play, limits).await;
+        assert!(attempt.latency < ENDLESS, "{attempt:?}");
         let Err(Failure::Refused(refusal)) = attempt.outcome else {
             panic!("{attempt:?}")
         };
@@ -516,7 +520,7 @@ async fn the_total_time_holds_against_silence_and_against_a_slow_drip() {
 async fn a_body_above_the_cap_is_cut_off_told_or_untold() {
     let limits = Limits {
         response_cap: 100_000,
-        ..Limits::default()
+        ..patience(ENDLESS)
     };
     let endless = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_owned();
     let told = "HTTP/1.1 200 OK\r\ncontent-length: 100001\r\n\r\n".to_owned();
