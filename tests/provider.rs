@@ -315,7 +315,7 @@ async fn a_success_without_an_answer_is_a_failure() {
         (
             r#"{"choices":[{"message":{"content":null}}]}"#,
             NoContent,
-            "finish_reason: ",
+            "no finish_reason",
         ),
         (thought, NoContent, "finish_reason: length"),
         (refused, Declined, "I will not"),

@@ -75,6 +75,7 @@ fn judge_chat(
         "content_filter" => fail(Problem::Declined, "finish_reason: content_filter"),
         "error" => Err(broken_choice(headers, reading)),
         _ if chat.text().is_some() => Ok(chat.reply()),
+        "" => fail(Problem::NoContent, "no finish_reason"),
         reason => fail(Problem::NoContent, &format!("finish_reason: {reason}")),
     }
 }

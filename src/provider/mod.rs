@@ -5,7 +5,7 @@ mod answer;
 mod base_url;
 mod client;
 mod headers;
-mod refusal;
+pub mod refusal;
 mod response;
 mod transport;
 
