@@ -151,9 +151,7 @@ impl From<Flaw> for Fault {
             FlawKind::TextAfterQuote => {
                 "text follows the closing quote; a quote inside quoted text is written twice (\"\")"
             }
-            FlawKind::TooLong => {
-                "the row is larger than 16 MiB; is a quote not closed here? the rest of the file was not read"
-            }
+            FlawKind::TooLong => "the row is larger than 16 MiB; is a quote not closed here?",
         };
         Self {
             line: flaw.line,
