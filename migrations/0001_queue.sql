@@ -11,6 +11,7 @@ CREATE TABLE batches (
     recipe     TEXT NOT NULL,            -- JSON
     columns    TEXT NOT NULL,            -- JSON array: the header of the input
     source     TEXT NOT NULL,            -- the input's path as it was given
+    simulated  INTEGER NOT NULL,         -- 1: its answers are made up by the simulated provider
     stamp      TEXT,                     -- size, times and inode of the input when it was read
     created_at INTEGER NOT NULL,
     synced_at  INTEGER NOT NULL

@@ -315,7 +315,7 @@ mod tests {
         bar.on(&answered());
         bar.on(&RunEvent::JobFailed {
             scope: Scope::Request,
-            rule: "too-long",
+            rule: "too-long".to_owned(),
         });
         let shown = frame(&bar, &paper);
         assert!(shown.contains("12,002/32,000 "), "{shown}");
@@ -410,7 +410,7 @@ mod tests {
         bar.on(&started(32_000, 12_000));
         bar.on(&RunEvent::JobFailed {
             scope: Scope::Request,
-            rule: "too-long",
+            rule: "too-long".to_owned(),
         });
         let shown = frame(&bar, &paper);
         assert!(shown.chars().count() <= 40, "{shown}");

@@ -69,7 +69,7 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
     match reason {
         StopReason::Interrupted => "interrupted",
         StopReason::Terminated => "terminated",
-        StopReason::NoUsableKey => "no_usable_key",
+        StopReason::NoUsableKey(_) => "no_usable_key",
         StopReason::Misconfigured(_) => "misconfigured",
         StopReason::Unavailable => "unavailable",
         StopReason::Quota => "quota",
@@ -119,7 +119,7 @@ mod tests {
         for (reason, word) in [
             (StopReason::Interrupted, "interrupted"),
             (StopReason::Terminated, "terminated"),
-            (StopReason::NoUsableKey, "no_usable_key"),
+            (StopReason::NoUsableKey(String::new()), "no_usable_key"),
             (StopReason::Misconfigured("x".to_owned()), "misconfigured"),
             (StopReason::Unavailable, "unavailable"),
             (StopReason::Quota, "quota"),

@@ -105,6 +105,7 @@ impl Summary<'_> {
     fn all(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.simulated(out)?;
         self.headline(out)?;
+        self.why(out)?;
         out.write_char('\n')?;
         self.rows(out)?;
         self.requests(out)?;
@@ -177,6 +178,19 @@ impl Summary<'_> {
                 )
             }
         }
+    }
+
+    /// Says in the provider's words, and in ours, why the run could not go on.
+    fn why(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(StopReason::NoUsableKey(why) | StopReason::Misconfigured(why)) =
+            &self.tally.stopped_by
+        else {
+            return Ok(());
+        };
+        for line in why.lines() {
+            writeln!(out, "  {}", Excerpt(line, 3 * MESSAGE_LENGTH))?;
+        }
+        Ok(())
     }
 
     fn rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -289,8 +303,8 @@ fn stop_words(reason: &StopReason, out: &mut fmt::Formatter<'_>) -> fmt::Result 
     match reason {
         StopReason::Interrupted => out.write_str("interrupted"),
         StopReason::Terminated => out.write_str("told to end by a signal"),
-        StopReason::NoUsableKey => out.write_str("no key is left that may be used"),
-        StopReason::Misconfigured(what) => write!(out, "{}", Excerpt(what, 2 * MESSAGE_LENGTH)),
+        StopReason::NoUsableKey(_) => out.write_str("no key is left that may be used"),
+        StopReason::Misconfigured(_) => out.write_str("no request can succeed like this"),
         StopReason::Unavailable => out.write_str("the endpoint did not answer for too long"),
         StopReason::Quota => out.write_str("what is left waits for a limit"),
         StopReason::Limit => out.write_str("this run did as much as it was allowed"),
@@ -452,7 +466,9 @@ mod tests {
             requests: 0,
             ..tally(0, 0, 5)
         };
-        stopped.stopped_by = Some(StopReason::NoUsableKey);
+        stopped.stopped_by = Some(StopReason::NoUsableKey(
+            "free-1 (a1b2) is dead: no such key".to_owned(),
+        ));
         let shown = summary(&stopped, &context());
         assert!(shown.starts_with("stopped after 1m 23s: no key is left that may be used; 5 of 5"));
     }

@@ -23,6 +23,8 @@ pub struct StoredBatch {
     pub source: String,
     /// Size and times of the input when it was last read; `None` when that is not known.
     pub stamp: Option<String>,
+    /// Whether the simulated provider answers it.
+    pub simulated: bool,
 }
 
 /// How many rows of a batch stand where. Withdrawn rows are not counted.
@@ -53,7 +55,7 @@ impl Store {
     /// Returns the batch of that name, if there is one.
     pub async fn find_batch(&self, name: &str) -> Result<Option<StoredBatch>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, name, recipe, columns, source, stamp FROM batches WHERE name = ?1",
+            "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches WHERE name = ?1",
         )
         .bind(name)
         .fetch_optional(&mut *self.writer.lock().await)
@@ -85,12 +87,14 @@ impl Store {
 
     /// Returns all batches, the oldest first.
     pub async fn batches(&self) -> Result<Vec<StoredBatch>, StoreError> {
-        sqlx::query("SELECT id, name, recipe, columns, source, stamp FROM batches ORDER BY id")
-            .fetch_all(&mut *self.writer.lock().await)
-            .await?
-            .iter()
-            .map(stored_batch)
-            .collect()
+        sqlx::query(
+            "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches ORDER BY id",
+        )
+        .fetch_all(&mut *self.writer.lock().await)
+        .await?
+        .iter()
+        .map(stored_batch)
+        .collect()
     }
 
     /// Counts the rows of a batch.
@@ -137,6 +141,7 @@ fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
         columns: serde_json::from_str(row.get(3))?,
         source: row.get(4),
         stamp: row.get(5),
+        simulated: row.get(6),
     })
 }
 

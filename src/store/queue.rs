@@ -132,6 +132,20 @@ impl Store {
         })
     }
 
+    /// Makes the failed jobs of a batch pending again, with all their chances. Returns how many.
+    pub async fn reopen_failed(&self, batch: i64) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let reopened = sqlx::query(
+            "UPDATE jobs SET state = 0, not_before = 0, spent = 0, crashes = 0,
+                             history_from = claim_no
+             WHERE batch_id = ?1 AND state = 3 AND position IS NOT NULL",
+        )
+        .bind(batch)
+        .execute(&mut *writer)
+        .await?;
+        Ok(reopened.rows_affected())
+    }
+
     /// Takes back the jobs that a dead run left in flight, at once: the caller holds the run lock,
     /// so no other run lives. Their requests count as unknown. Returns how many there were.
     pub async fn rescue(&self, now: Timestamp) -> Result<u64, StoreError> {

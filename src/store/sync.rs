@@ -28,6 +28,8 @@ pub struct Sync<'a> {
     pub columns: &'a [String],
     /// The input's path as it was given.
     pub source: &'a str,
+    /// Whether the simulated provider answers it.
+    pub simulated: bool,
     /// Size and times of the input, taken before it was read.
     pub stamp: Option<&'a str>,
     /// The present.
@@ -289,10 +291,11 @@ async fn upsert_batch(
     sync: &Sync<'_>,
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
-        "INSERT INTO batches (name, recipe, columns, source, stamp, created_at, synced_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+        "INSERT INTO batches (name, recipe, columns, source, stamp, created_at, synced_at,
+                              simulated)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
          ON CONFLICT (name) DO UPDATE SET recipe = ?2, columns = ?3, source = ?4, stamp = ?5,
-                                          synced_at = ?6
+                                          synced_at = ?6, simulated = ?7
          RETURNING id",
     )
     .bind(sync.name)
@@ -301,6 +304,7 @@ async fn upsert_batch(
     .bind(sync.source)
     .bind(sync.stamp)
     .bind(sync.now.as_millis())
+    .bind(sync.simulated)
     .fetch_one(connection)
     .await?)
 }
