@@ -1,0 +1,252 @@
+//! Lengths of time as text: `2`, `0.5`, `120ms`, `6m0s`, `10h17m5.7s`, and in words `5 seconds`,
+//! `1 hour and 5 minutes`, `20 秒`.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// From here on a bare number is seconds since 1970 (2001-09-09), no length of time.
+const EPOCH_SECONDS: f64 = 1e9;
+/// From here on a bare number is milliseconds since 1970 (1973-03-03).
+const EPOCH_MILLIS: f64 = 1e11;
+/// No provider means this many seconds; a number this large is noise.
+const ABSURD_SECONDS: f64 = 1e15;
+
+/// The units of headers, with their seconds. The longer spelling stands first.
+const SHORT: [(&str, f64); 8] = [
+    ("ms", 1e-3),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("μs", 1e-6),
+    ("ns", 1e-9),
+    ("h", 3600.0),
+    ("m", 60.0),
+    ("s", 1.0),
+];
+
+/// The units of sentences, besides those of headers.
+const WORDS: [(&str, f64); 30] = [
+    ("milliseconds", 1e-3),
+    ("millisecond", 1e-3),
+    ("seconds", 1.0),
+    ("second", 1.0),
+    ("secs", 1.0),
+    ("sec", 1.0),
+    ("minutes", 60.0),
+    ("minute", 60.0),
+    ("mins", 60.0),
+    ("min", 60.0),
+    ("hours", 3600.0),
+    ("hour", 3600.0),
+    ("hrs", 3600.0),
+    ("hr", 3600.0),
+    ("days", 86_400.0),
+    ("day", 86_400.0),
+    ("d", 86_400.0),
+    ("weeks", 604_800.0),
+    ("week", 604_800.0),
+    ("months", 2_592_000.0),
+    ("month", 2_592_000.0),
+    ("毫秒", 1e-3),
+    ("秒钟", 1.0),
+    ("秒", 1.0),
+    ("分钟", 60.0),
+    ("分", 60.0),
+    ("个小时", 3600.0),
+    ("小时", 3600.0),
+    ("天", 86_400.0),
+    ("个月", 2_592_000.0),
+];
+
+/// Reads a header's text, all of it: a bare number is seconds.
+///
+/// Only digits, points and units are understood, so `NaN`, `inf`, signs and exponents are refused.
+#[must_use]
+pub fn exact(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Some((seconds, "")) = number(text) {
+        return length(seconds);
+    }
+    let (mut seconds, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let (count, after) = number(rest)?;
+        let (unit, after) = unit(after, &SHORT)?;
+        (seconds, rest) = (seconds + count * unit, after);
+    }
+    if text.is_empty() {
+        None
+    } else {
+        length(seconds)
+    }
+}
+
+/// Reads a bare number of milliseconds, all of the text; rounded up.
+#[must_use]
+pub fn milliseconds(text: &str) -> Option<Duration> {
+    match number(text.trim())? {
+        (millis, "") => length(millis.ceil() / 1000.0),
+        _ => None,
+    }
+}
+
+/// Reads a bare number that can only be a moment since 1970, in seconds or in milliseconds.
+#[must_use]
+pub fn epoch(text: &str) -> Option<Timestamp> {
+    let (number, rest) = number(text.trim())?;
+    let seconds = if number >= EPOCH_MILLIS {
+        number / 1000.0
+    } else {
+        number
+    };
+    if !rest.is_empty() || number < EPOCH_SECONDS {
+        return None;
+    }
+    Some(Timestamp::from_millis(0) + length(seconds)?)
+}
+
+/// Reads the length of time that a sentence goes on with, lower-case. A bare number is seconds
+/// where nothing follows that gives it another meaning.
+#[must_use]
+pub(super) fn spoken(text: &str) -> Option<Duration> {
+    let (first, mut rest) = number(text)?;
+    let mut seconds = match spoken_unit(rest) {
+        Some((unit, after)) => {
+            rest = after;
+            first * unit
+        }
+        None if ends_the_number(rest) => return length(first),
+        None => return None,
+    };
+    while let Some((count, after)) = number(joined(rest)) {
+        let Some((unit, after)) = spoken_unit(after) else {
+            break;
+        };
+        (seconds, rest) = (seconds + count * unit, after);
+    }
+    length(seconds)
+}
+
+fn spoken_unit(text: &str) -> Option<(f64, &str)> {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let whole = |found: &(f64, &str)| !found.1.starts_with(|c: char| c.is_ascii_alphabetic());
+    let glued =
+        |found: &(f64, &str)| whole(found) || found.1.starts_with(|c: char| c.is_ascii_digit());
+    unit(text, &WORDS)
+        .filter(whole)
+        .or_else(|| unit(text, &SHORT).filter(glued))
+}
+
+/// Skips what may stand between two parts of one length: `1 hour, 5 minutes`, `1 hour and 5 minutes`.
+fn joined(text: &str) -> &str {
+    let text = text.trim_start_matches([' ', ',']);
+    text.strip_prefix("and ").unwrap_or(text)
+}
+
+/// Whether a bare number is over: at the end, before a space that begins no word, or a sign.
+fn ends_the_number(rest: &str) -> bool {
+    let mut next = rest.chars();
+    match next.next() {
+        None | Some('"' | '\'' | ')' | '}' | ',' | ';' | '\n') => true,
+        Some('.') => next.next().is_none_or(char::is_whitespace),
+        Some(_) => false,
+    }
+}
+
+/// Splits digits, with at most one point inside them, off the front.
+fn number(text: &str) -> Option<(f64, &str)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(text);
+    if whole == 0 {
+        return None;
+    }
+    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
+    let end = if fraction > 0 {
+        whole + 1 + fraction
+    } else {
+        whole
+    };
+    let number = text[..end].parse::<f64>().ok()?;
+    (number < ABSURD_SECONDS).then_some((number, &text[end..]))
+}
+
+fn unit<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(f64, &'a str)> {
+    units
+        .iter()
+        .find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)))
+}
+
+fn length(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(read: Option<Duration>, expected: Option<f64>) {
+        assert_eq!(read, expected.map(Duration::from_secs_f64));
+    }
+
+    #[test]
+    fn headers_are_read_whole_or_not_at_all() {
+        for (text, expected) in [
+            ("1s", Some(1.0)),
+            ("6m0s", Some(360.0)),
+            ("120ms", Some(0.12)),
+            ("2m59.56s", Some(179.56)),
+            ("10h17m5.723541104s", Some(37_025.723_541_104)),
+            ("15µs", Some(0.000_015)),
+            ("7", Some(7.0)),
+            ("33011.382867", Some(33_011.382_867)),
+            ("", None),
+            ("s", None),
+            ("5x", None),
+            ("5.", None),
+            (".5", None),
+            ("+5", None),
+            ("-5s", None),
+            ("5s-", None),
+            ("1e3", None),
+            ("1000000000000000", None),
+        ] {
+            check(exact(text), expected);
+        }
+    }
+
+    #[test]
+    fn sentences_spell_the_units() {
+        for (text, expected) in [
+            ("41.724s. visit", Some(41.724)),
+            ("10h17m5.5s", Some(37_025.5)),
+            ("86400 seconds.", Some(86_400.0)),
+            ("1 hour and 5 minutes", Some(3_900.0)),
+            ("2 hours, 30 mins", Some(9_000.0)),
+            ("20 秒后重试", Some(20.0)),
+            ("1分钟", Some(60.0)),
+            ("7.", Some(7.0)),
+            ("7", Some(7.0)),
+            ("3 attempts", None),
+            ("5 monkeys", None),
+            ("00:00", None),
+            ("2025-11-24", None),
+            ("soon", None),
+        ] {
+            check(spoken(text), expected);
+        }
+    }
+
+    #[test]
+    fn only_large_bare_numbers_are_moments() {
+        assert_eq!(
+            epoch("1763942460"),
+            Some(Timestamp::from_millis(1_763_942_460_000))
+        );
+        assert_eq!(
+            epoch("1763942460123"),
+            Some(Timestamp::from_millis(1_763_942_460_123))
+        );
+        assert_eq!(epoch("86400"), None);
+        assert_eq!(epoch("1763942460s"), None);
+    }
+}
