@@ -1,0 +1,396 @@
+//! The judge of failures: whose fault it is, by which rule, and what to do.
+//!
+//! [`judge`] is the only place that says so. What an endpoint may answer is judged by the table in
+//! [`rules`]; what happens without an answer is a closed list and judged right here.
+
+mod evidence;
+pub mod rules;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::evidence::Condition;
+use self::evidence::Evidence;
+use super::failure::{Failure, Problem, Refusal, TransportFault};
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// This key only.
+    Key,
+    /// The account or organisation behind the key: its money, its standing.
+    Account,
+    /// This key for this model.
+    KeyModel,
+    /// The model, for every key.
+    Model,
+    /// The address, the kind of endpoint or a parameter: every job of the run.
+    Endpoint,
+    /// This row's request.
+    Request,
+    /// The way to the provider: address, region, firewall, proxy, certificate.
+    Network,
+    /// A limit that comes back at a time: per minute, per day.
+    Quota,
+    /// Something that passes.
+    Transient,
+}
+
+/// What to do about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask again later. Uses one of the job's attempts; `at_most` such failures by this rule fail it.
+    Retry {
+        /// How many failures by this rule a job may have in all, when fewer than `--max-attempts`.
+        at_most: Option<u32>,
+    },
+    /// Wait for a limit: the key rests for the verdict's `wait`. Uses no attempt.
+    Wait,
+    /// The attempt is over for this key; the next key has a try. Uses no attempt.
+    NextKey(SetAside),
+    /// The job fails for good.
+    FailJob,
+    /// No job can succeed like this: the run stops, the job stays pending.
+    StopRun,
+}
+
+/// How a key is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetAside {
+    /// Nobody knows yet whose fault it is: what other keys get will tell.
+    Doubted,
+    /// The provider named the key as the cause, in a way that may pass.
+    Quarantined,
+    /// The account behind it has no money or no quota left.
+    Exhausted,
+    /// The key is definitely invalid: only a changed key helps.
+    Dead,
+}
+
+/// What is known besides the failure itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The endpoint's host, lower-case.
+    pub host: &'a str,
+    /// The model that was asked for.
+    pub model: &'a str,
+}
+
+/// The judge's word on a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whose fault it is.
+    pub scope: Scope,
+    /// The rule that said so: a stable id, shown to people and stored.
+    pub rule: &'static str,
+    /// What to do.
+    pub action: Action,
+    /// The least time to wait, where the provider or the rule names one.
+    pub wait: Option<Duration>,
+    /// What a person should do about it, as a sentence; empty where there is nothing to do.
+    pub cure: &'static str,
+}
+
+/// Judges a failure.
+#[must_use]
+pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
+    match failure {
+        Failure::Refused(refusal) => refused(refusal, context),
+        Failure::NoAnswer(answer) => unanswered(answer.problem),
+        Failure::NoResponse(response) => unreached(response.fault),
+    }
+}
+
+fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
+    let rule = rules::first(&Evidence::new(refusal, context));
+    let wait = match rule.action {
+        Action::Retry { .. } | Action::NextKey(_) => refusal.hint,
+        Action::Wait => refusal.hint.max(rules::least_wait(rule.id)),
+        Action::FailJob | Action::StopRun => None,
+    };
+    let told_not_to = refusal.should_retry == Some(false);
+    if told_not_to && matches!(rule.action, Action::Retry { .. }) {
+        let cure = "The provider says that this request will not succeed; change the row.";
+        return verdict(rule.scope, "told-not-to-retry", Action::FailJob, cure);
+    }
+    Verdict {
+        wait,
+        ..verdict(rule.scope, rule.id, rule.action, rule.cure)
+    }
+}
+
+/// Judges a success that holds no answer.
+fn unanswered(problem: Problem) -> Verdict {
+    use Scope::{Endpoint, Network, Request, Transient};
+    match problem {
+        Problem::Empty => verdict(Transient, "answer-empty", TWICE, NO_CURE),
+        Problem::Html => verdict(
+            Network,
+            "answer-web-page",
+            TWICE,
+            "Check the base URL, and whether a proxy or a sign-in page stands before the endpoint.",
+        ),
+        Problem::NotChat => verdict(
+            Endpoint,
+            "answer-not-chat",
+            TWICE,
+            "Check that the base URL is that of an OpenAI-compatible API.",
+        ),
+        Problem::NoChoices => verdict(Transient, "answer-no-choices", TWICE, NO_CURE),
+        Problem::NoContent => verdict(
+            Transient,
+            "answer-no-content",
+            TWICE,
+            "Raise max_tokens if the model spends them all on reasoning.",
+        ),
+        Problem::Declined => verdict(
+            Request,
+            "answer-declined",
+            Action::FailJob,
+            "The model refused or a filter took the answer; change the prompt of this row.",
+        ),
+        Problem::TooLarge => verdict(
+            Request,
+            "answer-too-large",
+            Action::FailJob,
+            "Ask for a shorter answer or set max_tokens.",
+        ),
+    }
+}
+
+/// Judges a request that got no complete response.
+fn unreached(fault: TransportFault) -> Verdict {
+    use Scope::{Network, Transient};
+    match fault {
+        TransportFault::Dns => verdict(
+            Network,
+            "dns",
+            RETRY,
+            "Check the host in the base URL and this machine's network.",
+        ),
+        TransportFault::Connect => verdict(
+            Network,
+            "connect",
+            RETRY,
+            "Check that the endpoint is up and that a firewall lets you reach it.",
+        ),
+        TransportFault::Certificate => verdict(
+            Network,
+            "certificate",
+            Action::StopRun,
+            "Check the base URL, this machine's clock and its certificates.",
+        ),
+        TransportFault::Proxy => verdict(
+            Network,
+            "proxy",
+            RETRY,
+            "Check the proxy named in HTTPS_PROXY, or add the host to NO_PROXY.",
+        ),
+        TransportFault::Broken => verdict(Transient, "connection-broken", RETRY, NO_CURE),
+        TransportFault::Timeout => verdict(
+            Transient,
+            "timeout",
+            TWICE,
+            "Raise the time limit of a request, or ask for a shorter answer.",
+        ),
+        TransportFault::Panic => verdict(
+            Transient,
+            "panic",
+            Action::Retry { at_most: Some(3) },
+            "This is a bug in promptmill; please report it.",
+        ),
+    }
+}
+
+const RETRY: Action = Action::Retry { at_most: None };
+const TWICE: Action = Action::Retry { at_most: Some(2) };
+const NO_CURE: &str = "";
+
+const fn verdict(scope: Scope, rule: &'static str, action: Action, cure: &'static str) -> Verdict {
+    Verdict {
+        scope,
+        rule,
+        action,
+        wait: None,
+        cure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failure::{NoAnswer, NoResponse};
+
+    const CONTEXT: Context<'_> = Context {
+        host: "api.example.com",
+        model: "gpt-4o-mini",
+    };
+
+    fn refusal(status: u16, message: &str) -> Refusal {
+        Refusal {
+            status,
+            message: message.to_owned(),
+            ..Refusal::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(failure: &Failure, scope: Scope, rule: &str, action: Action) {
+        let verdict = judge(failure, CONTEXT);
+        assert_eq!(
+            (verdict.scope, verdict.rule, verdict.action),
+            (scope, rule, action),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn what_breaks_on_the_way_is_retried_unless_it_cannot_pass() {
+        let thrice = Action::Retry { at_most: Some(3) };
+        for (fault, scope, rule, action) in [
+            (TransportFault::Dns, Scope::Network, "dns", RETRY),
+            (TransportFault::Connect, Scope::Network, "connect", RETRY),
+            (TransportFault::Proxy, Scope::Network, "proxy", RETRY),
+            (
+                TransportFault::Broken,
+                Scope::Transient,
+                "connection-broken",
+                RETRY,
+            ),
+            (TransportFault::Timeout, Scope::Transient, "timeout", TWICE),
+            (TransportFault::Panic, Scope::Transient, "panic", thrice),
+            (
+                TransportFault::Certificate,
+                Scope::Network,
+                "certificate",
+                Action::StopRun,
+            ),
+        ] {
+            let detail = String::new();
+            check(
+                &Failure::NoResponse(NoResponse { fault, detail }),
+                scope,
+                rule,
+                action,
+            );
+        }
+    }
+
+    #[test]
+    fn a_success_without_an_answer_is_tried_once_more() {
+        for (problem, scope, rule, action) in [
+            (Problem::Empty, Scope::Transient, "answer-empty", TWICE),
+            (Problem::Html, Scope::Network, "answer-web-page", TWICE),
+            (Problem::NotChat, Scope::Endpoint, "answer-not-chat", TWICE),
+            (
+                Problem::NoChoices,
+                Scope::Transient,
+                "answer-no-choices",
+                TWICE,
+            ),
+            (
+                Problem::NoContent,
+                Scope::Transient,
+                "answer-no-content",
+                TWICE,
+            ),
+            (
+                Problem::Declined,
+                Scope::Request,
+                "answer-declined",
+                Action::FailJob,
+            ),
+            (
+                Problem::TooLarge,
+                Scope::Request,
+                "answer-too-large",
+                Action::FailJob,
+            ),
+        ] {
+            let (excerpt, request_id) = (String::new(), String::new());
+            let answer = NoAnswer {
+                problem,
+                excerpt,
+                request_id,
+            };
+            check(&Failure::NoAnswer(answer), scope, rule, action);
+        }
+    }
+
+    #[test]
+    fn the_providers_word_on_retrying_counts_where_the_body_says_nothing_else() {
+        let told = |status, message: &str, word| {
+            let should_retry = Some(word);
+            Failure::Refused(Refusal {
+                should_retry,
+                ..refusal(status, message)
+            })
+        };
+        check(
+            &told(400, "odd", true),
+            Scope::Transient,
+            "told-to-retry",
+            RETRY,
+        );
+        check(
+            &told(403, "odd", true),
+            Scope::Transient,
+            "told-to-retry",
+            RETRY,
+        );
+        check(
+            &told(500, "odd", false),
+            Scope::Transient,
+            "told-not-to-retry",
+            Action::FailJob,
+        );
+        check(
+            &told(429, "slow", false),
+            Scope::Quota,
+            "rate-limit",
+            Action::Wait,
+        );
+        let exhausted = Action::NextKey(SetAside::Exhausted);
+        check(
+            &told(429, "Insufficient balance", true),
+            Scope::Account,
+            "balance",
+            exhausted,
+        );
+        let dead = Action::NextKey(SetAside::Dead);
+        check(
+            &told(401, "invalid api key", true),
+            Scope::Key,
+            "key-invalid",
+            dead,
+        );
+    }
+
+    #[test]
+    fn every_status_has_a_verdict() {
+        for status in 0..=1000 {
+            let verdict = judge(&Failure::Refused(refusal(status, "")), CONTEXT);
+            assert!(!verdict.rule.is_empty(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_the_hint_or_what_the_rule_asks_for_at_least() {
+        let wait = |message: &str, hint| {
+            let refusal = Refusal {
+                hint,
+                ..refusal(429, message)
+            };
+            judge(&Failure::Refused(refusal), CONTEXT).wait
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(wait("", None), None);
+        assert_eq!(wait("", second), second);
+        assert_eq!(wait("limited to 200 requests per day", second), second);
+        let half_hour = Some(Duration::from_mins(30));
+        assert_eq!(wait("limited to 200 requests per day", None), half_hour);
+    }
+}

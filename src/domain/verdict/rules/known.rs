@@ -1,0 +1,395 @@
+//! Second chapter: sentences and codes known from one provider that say more, or something else,
+//! than the same words elsewhere.
+
+use super::{
+    ASK_ACCESS, Action, CALL_PROVIDER, DEAD, EXHAUSTED, FIX_ENDPOINT, FIX_MODEL, NO_CURE,
+    OTHER_NETWORK, QUARANTINE, RETRY, Rule, TOP_UP, TWICE,
+};
+use crate::domain::verdict::Condition::{Code, Hinted, Host, Lacks, Says, Status};
+use crate::domain::verdict::Scope;
+
+// Phrases are packed by hand: one a line, the table could not be read at a glance.
+#[rustfmt::skip]
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "chatanywhere-prompt-limit",
+        seen: "ChatAnywhere 403, GPT_API_free #331 #334 #496",
+        when: &[
+            Says(&[
+                "免费api限制模型输入token小于",
+                "number of prompt tokens for free accounts is limited",
+            ]),
+        ],
+        scope: Scope::Request,
+        action: Action::FailJob,
+        cure: "Shorten this row's prompt to the tokens that the provider names, or use a paid key.",
+    },
+    Rule {
+        id: "chatanywhere-daily-quota",
+        seen: "ChatAnywhere 429, GPT_API_free #349",
+        when: &[Says(&["免费api限制每日", "模型免费api限制每日"])],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure:
+            "Run again after 00:00 in China (UTC+8); the limit counts the address, so another key does not help.",
+    },
+    Rule {
+        id: "chatanywhere-free-list",
+        seen: "ChatAnywhere 403 and 401, GPT_API_free #51 #78 #179 #209 #246 #309 #374",
+        when: &[
+            Says(&[
+                "免费api限制使用", "the free account is limited to use",
+                "limit to use gpt-3.5-turbo",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure:
+            "Check that the base URL ends in /v1 and not in /completions, and that the model is on the free list, in lower case exactly as listed.",
+    },
+    Rule {
+        id: "chatanywhere-balance",
+        seen: "ChatAnywhere 403, GPT_API_free #213 #495",
+        when: &[
+            Says(&[
+                "账户余额过低不足以支持本次请求",
+                "balance is not sufficient to support this request",
+            ]),
+        ],
+        scope: Scope::Account,
+        action: EXHAUSTED,
+        cure:
+            "Top up the account, or lower max_tokens: the price of the longest answer must be covered.",
+    },
+    Rule {
+        id: "chatanywhere-backend",
+        seen: "ChatAnywhere, GPT_API_free #119",
+        when: &[Says(&["openai response error"])],
+        scope: Scope::Transient,
+        action: RETRY,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "relay-saturated",
+        seen: "new-api 429 labelled insufficient_quota, FastGPT#1056",
+        when: &[
+            Says(&[
+                "上游负载", "负载已饱和", "upstream load is saturated", "upstream is saturated",
+            ]),
+        ],
+        scope: Scope::Transient,
+        action: RETRY,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "relay-no-channel",
+        seen: "one-api and new-api 503",
+        when: &[
+            Says(&[
+                "无可用渠道", "no available channel", "no available distributor",
+                "get_channel_failed",
+            ]),
+        ],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure:
+            "The relay has no channel for this model in this key's group: choose another model or group.",
+    },
+    Rule {
+        id: "relay-token-address",
+        seen: "new-api 403, AiHubMix 403",
+        when: &[
+            Says(&[
+                "不在令牌允许", "令牌只能在指定网段", "ip is not in the token",
+                "only from approved ip",
+            ]),
+        ],
+        scope: Scope::Key,
+        action: QUARANTINE,
+        cure: "Add this machine's address to the list of the key, in the relay's console.",
+    },
+    Rule {
+        id: "azure-resource-blocked",
+        seen: "Azure 403, pollinations#9319 #10032 #12446",
+        when: &[Says(&["resource has been temporarily blocked", "aoaicodeofconduct"])],
+        scope: Scope::Account,
+        action: QUARANTINE,
+        cure:
+            "Microsoft has blocked the whole resource, not this prompt: ask its support, or use another resource.",
+    },
+    Rule {
+        id: "azure-private-endpoint",
+        seen: "Azure 403, continue#12547",
+        when: &[Says(&["a virtual network is configured for this resource"])],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Use the resource's own endpoint as the base URL, not the regional one.",
+    },
+    Rule {
+        id: "azure-firewall",
+        seen: "Azure 403, azure-sql-db-chatbot#3",
+        when: &[
+            Says(&[
+                "virtual network/firewall rules", "public access is disabled",
+                "not from an approved private endpoint",
+            ]),
+        ],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: "Allow this machine's address in the resource's network settings.",
+    },
+    Rule {
+        id: "azure-deployment",
+        seen: "Azure 404",
+        when: &[Says(&["api deployment for this resource does not exist"])],
+        scope: Scope::Model,
+        action: Action::StopRun,
+        cure: "Check the deployment's name; one made within the last five minutes needs a moment.",
+    },
+    Rule {
+        id: "azure-key-or-endpoint",
+        seen: "Azure 401",
+        when: &[Says(&["invalid subscription key or wrong api endpoint", "audience is incorrect"])],
+        scope: Scope::Key,
+        action: QUARANTINE,
+        cure: "Check that key and base URL belong to the same Azure resource.",
+    },
+    Rule {
+        id: "azure-enqueued-tokens",
+        seen: "Azure batch",
+        when: &[Says(&["enqueued tokens"])],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Wait until earlier batches are done, or ask for a higher quota.",
+    },
+    Rule {
+        id: "not-a-chat-model",
+        seen: "OpenAI 404",
+        when: &[
+            Says(&[
+                "not a chat model", "v1/completions endpoint", "only supported in v1/",
+                "did you mean to use v1/", "not supported in the v1/chat/completions",
+                "use the /v1/responses",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure:
+            "Choose a model that answers at /chat/completions, and a base URL that ends before it.",
+    },
+    Rule {
+        id: "embeddings-refused",
+        seen: "OpenAI 403, langchain#9270, ragflow#1835",
+        when: &[Says(&["not allowed to generate embeddings"])],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: FIX_ENDPOINT,
+    },
+    Rule {
+        id: "organization-unverified",
+        seen: "OpenAI 400, 403, 404: openai-go#565, LibreChat#6926, continue#9067",
+        when: &[Says(&["organization must be verified"])],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure:
+            "Verify the organization in the provider's settings (it takes up to 15 minutes), or choose another model.",
+    },
+    Rule {
+        id: "not-a-member",
+        seen: "OpenAI 401",
+        when: &[Says(&["must be a member of an organization"])],
+        scope: Scope::Account,
+        action: QUARANTINE,
+        cure: "Let the account join an organization, or use another key.",
+    },
+    Rule {
+        id: "access-terminated",
+        seen: "OpenAI 429, new-api#462",
+        when: &[Says(&["your access was terminated", "access has been terminated"])],
+        scope: Scope::Account,
+        action: DEAD,
+        cure: CALL_PROVIDER,
+    },
+    Rule {
+        id: "request-over-limit",
+        seen: "OpenAI 429 `Request too large`, climb#1",
+        when: &[Says(&["request too large"]), Status(&[429, 413, 400])],
+        scope: Scope::Request,
+        action: Action::FailJob,
+        cure:
+            "Shorten the prompt or lower max_tokens: this request alone is above the limit per minute.",
+    },
+    Rule {
+        id: "project-without-model",
+        seen: "OpenAI 403, Aider#604, ragas#1342, letta#1634",
+        when: &[Says(&["does not have access to model"])],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: ASK_ACCESS,
+    },
+    Rule {
+        id: "openai-foreign-key",
+        seen: "key of another provider at api.openai.com, GPT_API_free #62 #199 #221 #305",
+        when: &[Host(&["api.openai.com"]), Says(&["incorrect api key provided"])],
+        scope: Scope::Key,
+        action: DEAD,
+        cure:
+            "This key is none of OpenAI's: if another provider gave it, set that provider's base URL; else replace it.",
+    },
+    Rule {
+        id: "anthropic-request-not-allowed",
+        seen: "Anthropic 403",
+        when: &[Status(&[403]), Says(&["request not allowed"]), Lacks(&["flagged", "policy"])],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "anthropic-usage-limit",
+        seen: "Anthropic 400",
+        when: &[Says(&["specified api usage limits", "specified workspace api usage limits"])],
+        scope: Scope::Account,
+        action: EXHAUSTED,
+        cure: "Raise the spend limit in the provider's console, or wait until it is reset.",
+    },
+    Rule {
+        id: "anthropic-other-product",
+        seen: "Anthropic 400",
+        when: &[Says(&["only authorized for use with claude code"])],
+        scope: Scope::Key,
+        action: QUARANTINE,
+        cure: "Use an API key of the provider's console.",
+    },
+    Rule {
+        id: "openrouter-in-flight",
+        seen: "OpenRouter 402",
+        when: &[Code(&["in_flight_budget_exhausted"])],
+        scope: Scope::Transient,
+        action: RETRY,
+        cure: "Lower --concurrency: the requests in flight together exceed the budget.",
+    },
+    Rule {
+        id: "openrouter-key-limit",
+        seen: "OpenRouter 403",
+        when: &[Says(&["key limit exceeded"])],
+        scope: Scope::Key,
+        action: EXHAUSTED,
+        cure: "Raise the limit of this key in the provider's settings.",
+    },
+    Rule {
+        id: "openrouter-data-policy",
+        seen: "OpenRouter 404",
+        when: &[Says(&["matching your data policy", "guardrail restrictions and data policy"])],
+        scope: Scope::Account,
+        action: QUARANTINE,
+        cure: "Allow the model's providers at openrouter.ai/settings/privacy.",
+    },
+    Rule {
+        id: "openrouter-no-such-feature",
+        seen: "OpenRouter 404",
+        when: &[Says(&["no endpoints found that support", "no endpoints found that can handle"])],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Take out the parameter that is named, or choose a model that knows it.",
+    },
+    Rule {
+        id: "openrouter-no-endpoints",
+        seen: "OpenRouter 404",
+        when: &[Says(&["no endpoints found", "no allowed providers are available"])],
+        scope: Scope::Model,
+        action: Action::StopRun,
+        cure: FIX_MODEL,
+    },
+    Rule {
+        id: "openrouter-upstream-limit",
+        seen: "OpenRouter 429",
+        when: &[Status(&[429]), Says(&["rate-limited upstream", "upstream_provider_shared_pool"])],
+        scope: Scope::Model,
+        action: Action::Wait,
+        cure: "The model is busy for everybody: wait, or choose another provider of it.",
+    },
+    Rule {
+        id: "zero-quota",
+        seen: "Gemini 429 `limit: 0`, OpenAI `Limit 0`",
+        when: &[Status(&[429]), Says(&["limit: 0,", "limit: 0\n", "limit 0, used 0"])],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: "This account has no quota for this model: choose another model or a paid account.",
+    },
+    Rule {
+        id: "gemini-daily-quota",
+        seen: "Gemini 429, quotaId …PerDay…",
+        when: &[Status(&[429]), Says(&["perday"])],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Run again tomorrow, or use a key of another project.",
+    },
+    Rule {
+        id: "groq-model-blocked",
+        seen: "Groq 403, orbi#561",
+        when: &[Says(&["blocked at the organization level", "blocked at the project level"])],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: ASK_ACCESS,
+    },
+    Rule {
+        id: "groq-network",
+        seen: "Groq 403",
+        when: &[Says(&["please check your network settings"])],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "generation-failed",
+        seen: "Groq 400",
+        when: &[Code(&["json_validate_failed", "tool_use_failed"])],
+        scope: Scope::Request,
+        action: TWICE,
+        cure: "The model did not keep to the format asked for: loosen it, or choose another model.",
+    },
+    Rule {
+        id: "dashscope-token-rate",
+        seen: "DashScope 429 labelled insufficient_quota",
+        when: &[
+            Status(&[429]),
+            Host(&["aliyuncs.com"]),
+            Code(&["insufficient_quota", "throttling.allocationquota"]),
+        ],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Lower --tpm.",
+    },
+    Rule {
+        id: "dashscope-free-tier",
+        seen: "DashScope 403",
+        when: &[Code(&["allocationquota.freetieronly"])],
+        scope: Scope::KeyModel,
+        action: EXHAUSTED,
+        cure: "Switch off `use free tier only` in the provider's console, or choose another model.",
+    },
+    Rule {
+        id: "siliconflow-paid-model",
+        seen: "SiliconFlow 403, code 30011",
+        when: &[Says(&["requires paid balance"])],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: "Drop `Pro/` from the model's name, or add money to the account.",
+    },
+    Rule {
+        id: "out-of-memory",
+        seen: "Ollama 500",
+        when: &[Says(&["requires more system memory", "more system memory than"])],
+        scope: Scope::Model,
+        action: Action::StopRun,
+        cure: "Choose a smaller model, or free memory on the server.",
+    },
+    Rule {
+        id: "payment-due-later",
+        seen: "OpenRouter 402 with Retry-After",
+        when: &[Status(&[402]), Hinted],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: TOP_UP,
+    },
+];

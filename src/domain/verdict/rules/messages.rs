@@ -1,0 +1,496 @@
+//! Fourth chapter: what messages say in general, in English and in Chinese, so that a provider that
+//! nobody has seen is judged well too.
+//!
+//! Money comes before accounts, accounts and keys before content: an account that is blocked for
+//! its contents is no bad prompt. Most rules leave out the 5xx, where a relay speaks of its own keys.
+
+use super::{
+    ASK_ACCESS, Action, CALL_PROVIDER, CHANGE_PROMPT, DAILY, DEAD, EXHAUSTED, FIX_ENDPOINT,
+    FIX_MODEL, NEW_KEY, NO_CURE, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
+};
+use crate::domain::verdict::Condition::{Direct, Hinted, NamesModel, Near, Says, Status};
+use crate::domain::verdict::Scope;
+
+// Phrases are packed by hand: one a line, the table could not be read at a glance.
+#[rustfmt::skip]
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "prompt-too-long",
+        seen: "Together 403, vLLM 400, Gemini 400, Anthropic 400, relays",
+        when: &[
+            Status(&[400, 403, 404, 413, 422, 500, 502]),
+            Says(&[
+                "context length", "context window", "context size", "context_length",
+                "prompt is too long", "input is too long", "input length", "reduce the length",
+                "too many tokens", "model token limit", "number of tokens allowed",
+                "input token count", "body too large", "entity too large", "payload too large",
+                "maximum tokens", "max_tokens is too large", "超长", "输入过长", "长度超",
+                "超出最大", "超过最大", "上下文长度", "超过模型", "token数超",
+            ]),
+        ],
+        scope: Scope::Request,
+        action: Action::FailJob,
+        cure: SHORTEN,
+    },
+    Rule {
+        id: "monthly-quota",
+        seen: "Cohere 429 trial key",
+        when: &[
+            Status(&[429]),
+            Says(&["per month", "/month", "/ month", "monthly", "每月", "本月", "月度"]),
+        ],
+        scope: Scope::Account,
+        action: EXHAUSTED,
+        cure: "Use another account's key, or a paid plan: the month's quota is used up.",
+    },
+    Rule {
+        id: "daily-quota-until",
+        seen: "OpenAI 429 RPD, OpenRouter 429, GitHub Models 429",
+        when: &[Status(&[429, 403, 502]), Says(DAILY), Hinted],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Run again when the daily quota is back.",
+    },
+    Rule {
+        id: "daily-quota",
+        seen: "Cerebras 429, Qianfan code 17, Zhipu 1304",
+        when: &[
+            Status(&[429, 403, 502]),
+            Says(DAILY),
+            Says(&["limit", "quota", "exceed", "次", "上限", "限制", "额度", "too many"]),
+        ],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Run again tomorrow, when the daily quota is back.",
+    },
+    Rule {
+        id: "rate-limit-text",
+        seen: "Together 429 typed credit_limit, Zhipu 1302, SiliconFlow 429",
+        when: &[
+            Status(&[429]),
+            Says(&[
+                "rate limit", "rate-limit", "rate_limit", "ratelimit", "rate limiting",
+                "requests per min", "tokens per min", "per minute", "per second",
+                "too many requests", "too many tokens", "concurren", "throttl", "slow down", "频率",
+                "频繁", "并发", "限流", "速率", "请求过多", "请求数", "每分钟", "每秒",
+            ]),
+        ],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "rate-limit-relabelled",
+        seen: "GitHub 403, Qianfan codes 4 and 18 in a 200",
+        when: &[
+            Status(&[400, 403, 502]),
+            Says(&[
+                "rate limit", "too many requests", "request limit reached", "qps", "请求过于频繁",
+                "频率限制", "限流",
+            ]),
+        ],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "quota-until",
+        seen: "Gemini 429",
+        when: &[Status(&[429]), Hinted, Says(&["quota"])],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "balance",
+        seen: "DeepSeek 402, Anthropic 400, xAI 403, Zhipu 429, SiliconFlow 403, relays",
+        when: &[
+            Direct,
+            Says(&[
+                "insufficient balance", "balance is insufficient", "balance is not sufficient",
+                "balance insufficient", "enough balance", "balance is too low", "negative balance",
+                "overdue", "arrear", "in good standing", "insufficient credit", "insufficient fund",
+                "insufficient quota", "enough credit", "out of credit", "no credits", "any credits",
+                "credits expired", "credit limit exceeded", "available credits", "more credits",
+                "included credits", "exceeded your current quota", "spending limit", "spend limit",
+                "usage limit reached", "hard limit", "budget has been exceeded", "tokenbudget",
+                "max budget", "payment method", "payment required", "trial has ended",
+                "trial has expired", "subscription has expired", "subscription expired",
+                "inactive subscription", "billing details", "recharge", "余额", "欠费", "充值",
+                "预扣费", "资源包", "套餐已",
+            ]),
+        ],
+        scope: Scope::Account,
+        action: EXHAUSTED,
+        cure: TOP_UP,
+    },
+    Rule {
+        id: "quota-used-up",
+        seen: "one-api 403, Ark 403",
+        when: &[
+            Direct,
+            Near(
+                &["quota", "额度", "配额", "用量"],
+                &[
+                    "not enough", "insufficient", "exhausted", "exceeded", "used up", "不足",
+                    "用尽", "耗尽", "已用", "用完", "超",
+                ],
+            ),
+        ],
+        scope: Scope::Account,
+        action: EXHAUSTED,
+        cure: TOP_UP,
+    },
+    Rule {
+        id: "key-missing",
+        seen: "OpenAI 401, new-api 401, Kong 401",
+        when: &[
+            Status(&[400, 401, 403, 502]),
+            Says(&[
+                "didn't provide an api key", "no api key", "no auth credentials",
+                "no token provided", "no access token", "missing api key", "missing authentication",
+                "missing authorization", "missing bearer", "api key is missing", "api key missing",
+                "api key is required", "api key required", "unregistered callers",
+                "not received in header", "carry the api secret key", "未提供令牌", "未提供api",
+                "未提供密钥", "缺少令牌", "缺少密钥",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "No key reached the endpoint: name one, and check that the base URL belongs to it.",
+    },
+    Rule {
+        id: "account-suspended",
+        seen: "Anthropic 400, Fireworks 412, Zhipu 1112, new-api 403",
+        when: &[
+            Direct,
+            Near(
+                &[
+                    "account", "organization", "organisation", "workspace", "project", "tenant",
+                    "账户", "账号", "帐号", "用户", "组织",
+                ],
+                &[
+                    "suspended", "deactivated", "is disabled", "been disabled", "banned",
+                    "terminated", "locked", "frozen", "restricted", "been blocked", "is blocked",
+                    "denied access", "not active", "inactive", "封", "禁用", "冻结", "锁定", "停用",
+                ],
+            ),
+        ],
+        scope: Scope::Account,
+        action: QUARANTINE,
+        cure: CALL_PROVIDER,
+    },
+    Rule {
+        id: "identity-unproven",
+        seen: "SiliconFlow 403, relays",
+        when: &[Direct, Says(&["实名", "identity verification", "verify your identity"])],
+        scope: Scope::Account,
+        action: QUARANTINE,
+        cure: "Prove the account's identity in the provider's console.",
+    },
+    Rule {
+        id: "key-banned",
+        seen: "ChatAnywhere, GPT_API_free #74, Gemini 403 leaked key",
+        when: &[
+            Direct,
+            Near(
+                &["key", "令牌", "密钥"],
+                &["suspended", "banned", "revoked", "deleted", "leaked", "封", "吊销"],
+            ),
+        ],
+        scope: Scope::Key,
+        action: DEAD,
+        cure: NEW_KEY,
+    },
+    Rule {
+        id: "key-disabled",
+        seen: "new-api 401 (#3301: passes at times), xAI 403",
+        when: &[
+            Direct,
+            Near(
+                &["key", "令牌", "密钥"],
+                &[
+                    "disabled", "deactivated", "been blocked", "is blocked", "currently blocked",
+                    "inactive", "禁用", "停用", "冻结", "状态不可用",
+                ],
+            ),
+        ],
+        scope: Scope::Key,
+        action: QUARANTINE,
+        cure: "Enable this key in the provider's console, or replace it.",
+    },
+    Rule {
+        id: "region",
+        seen: "Gemini 400, OpenAI 403, Anthropic 403",
+        when: &[
+            Direct,
+            Says(&[
+                "user location is not supported", "country, region", "country or region",
+                "not available in your country", "not available in your region",
+                "not supported in your country", "not supported in your region",
+                "unsupported country", "unsupported region", "unsupported location",
+                "not available in this region", "your region is not", "your country is not",
+                "from your region", "from your country", "地区不", "地区暂不", "地区限制",
+                "所在地区", "国家或地区", "不支持的国家", "不支持的地区", "区域不支持",
+            ]),
+        ],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "address",
+        seen: "OpenAI 401, relays",
+        when: &[
+            Direct,
+            Says(&[
+                "ip not authorized", "ip address not", "ip not allowed", "ip is not allowed",
+                "ip is not authorized", "ip is not in", "ip denied", "ip has been", "ip is blocked",
+                "ip blocked", "your ip is", "your ip address is", "ip whitelist", "ip allowlist",
+                "ip白名单", "ip不在", "ip 不在", "ip已被", "ip 已被", "ip被", "ip限制",
+            ]),
+        ],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: "Allow this machine's address in the provider's console, or run from an allowed one.",
+    },
+    Rule {
+        id: "model-missing",
+        seen: "OpenAI 404, Ollama 404, Moonshot 404, ChatAnywhere #435, Zhipu 1211",
+        when: &[
+            Status(&[400, 401, 403, 404, 410, 422]),
+            Near(
+                &["model", "deployment", "模型"],
+                &[
+                    "not found", "not exist", "n't exist", "not supported", "unsupported",
+                    "not available", "not a valid", "is invalid", "decommissioned", "deprecated",
+                    "retired", "was removed", "been removed", "is disabled", "model disabled",
+                    "not loaded", "no longer", "不存在", "不支持", "已下线", "已下架", "已弃用",
+                    "未找到", "已禁用", "停用",
+                ],
+            ),
+        ],
+        scope: Scope::Model,
+        action: Action::StopRun,
+        cure: FIX_MODEL,
+    },
+    Rule {
+        id: "model-unknown",
+        seen: "Mistral 400, Perplexity 400, GitHub Models 400, relays",
+        when: &[
+            Direct,
+            Says(&[
+                "invalid model", "unknown model", "unsupported model", "no such model",
+                "model not found", "model does not exist", "not found the model", "valid model id",
+                "no models loaded", "inaccessible, and/or not deployed", "unable to access model",
+                "unable to access non-serverless model", "on-demand throughput",
+                "not found for account", "model identifier", "未知模型", "无效的模型",
+                "不支持的模型", "不存在的模型", "无此模型", "没有该模型", "没有这个模型",
+                "找不到模型", "模型不存在", "模型名称错误",
+            ]),
+        ],
+        scope: Scope::Model,
+        action: Action::StopRun,
+        cure: FIX_MODEL,
+    },
+    Rule {
+        id: "model-access",
+        seen: "Bedrock 403, LiteLLM 401, Ark 404, relays",
+        when: &[
+            Direct,
+            Near(
+                &[
+                    "access", "permission", "permitted", "allowed", "authorized", "entitled",
+                    "not activated", "not open", "无权", "权限", "未开通", "未开放", "未激活",
+                    "未授权",
+                ],
+                &["model", "分组", "模型"],
+            ),
+        ],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: ASK_ACCESS,
+    },
+    Rule {
+        id: "model-not-open",
+        seen: "DashScope 403, Zhipu 1220, Mistral 403",
+        when: &[
+            Direct,
+            Near(
+                &["model", "模型", "分组", "group"],
+                &[
+                    "access denied", "no permission", "not permitted", "not allowed",
+                    "not authorized", "not activated", "not open", "not enabled", "permission",
+                    "your plan", "your tier", "your subscription", "paid", "无权", "权限", "未开通",
+                    "未开放", "未激活", "未授权",
+                ],
+            ),
+        ],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: ASK_ACCESS,
+    },
+    Rule {
+        id: "model-named",
+        seen: "any 403 that names the model",
+        when: &[
+            Status(&[403]),
+            NamesModel,
+            Says(&[
+                "access", "permission", "permitted", "allowed", "authorized", "denied", "available",
+                "open", "enabled",
+            ]),
+        ],
+        scope: Scope::KeyModel,
+        action: QUARANTINE,
+        cure: ASK_ACCESS,
+    },
+    Rule {
+        id: "key-is-invalid",
+        seen: "DeepSeek 401, xAI 400, Gemini 400, Cohere 401, ChatAnywhere 401, relays",
+        when: &[
+            Status(&[400, 401, 403, 404, 502]),
+            Near(
+                &[
+                    "api key", "apikey", "api-key", "api_key", "access token", "api token",
+                    "auth token", "secret key", "security token", "credential", "令牌", "密钥",
+                ],
+                &[
+                    "invalid", "incorrect", "not valid", "wrong", "expired", "not found", "无效",
+                    "错误", "过期", "不存在", "不正确", "非法",
+                ],
+            ),
+        ],
+        scope: Scope::Key,
+        action: DEAD,
+        cure: NEW_KEY,
+    },
+    Rule {
+        id: "key-invalid",
+        seen: "OpenAI 401, Anthropic 401, llama.cpp 401, one-api 401",
+        when: &[
+            Status(&[400, 401, 403, 404, 502]),
+            Near(
+                &["invalid", "incorrect", "wrong", "expired", "无效", "错误的"],
+                &[
+                    "api key", "apikey", "api-key", "api_key", "access token", "api token",
+                    "auth token", "secret key", "security token", "credential", "令牌", "密钥",
+                ],
+            ),
+        ],
+        scope: Scope::Key,
+        action: DEAD,
+        cure: NEW_KEY,
+    },
+    Rule {
+        id: "token-invalid",
+        seen: "SiliconFlow 401, LiteLLM 401, OpenRouter 401, GitHub Models 401, Hugging Face 401",
+        when: &[
+            Status(&[401, 403, 502]),
+            Says(&[
+                "token is invalid", "invalid token", "token invalid", "token expired",
+                "token has expired", "token is expired", "token非法", "token无效", "token已过期",
+                "proxy server token", "authentication fails", "invalid authentication",
+                "bad credentials", "user not found", "no such user", "invalid username",
+                "login fail", "invalid bearer", "apikey错误", "身份验证失败", "鉴权失败",
+            ]),
+        ],
+        scope: Scope::Key,
+        action: DEAD,
+        cure: NEW_KEY,
+    },
+    Rule {
+        id: "moderation",
+        seen: "OpenRouter 403, xAI 403, Zhipu 1301, Moonshot 400, Anthropic 400",
+        when: &[
+            Status(&[400, 403, 422, 451, 502]),
+            Says(&[
+                "content policy", "content_policy", "content management policy", "content filter",
+                "content_filter", "content security", "moderation", "flagged", "guardrail",
+                "safety", "usage guidelines", "usage policies", "usage policy", "inappropriate",
+                "sensitive", "unsafe", "prohibited", "harmful", "violates", "violate our",
+                "high risk", "敏感", "违规", "不合规", "内容安全", "审核", "违反", "安全策略",
+                "不安全", "不当内容",
+            ]),
+        ],
+        scope: Scope::Request,
+        action: Action::FailJob,
+        cure: CHANGE_PROMPT,
+    },
+    Rule {
+        id: "key-restricted",
+        seen: "OpenAI 401 missing scopes, Hugging Face 403, OpenRouter 403, NVIDIA 403",
+        when: &[
+            Status(&[401, 403]),
+            Says(&[
+                "insufficient permission", "sufficient permission", "missing scopes",
+                "insufficient scope", "not have permission", "permission to use",
+                "not authorized to perform", "authorization failed", "api key not allowed", "无权",
+                "没有权限", "无权限",
+            ]),
+        ],
+        scope: Scope::Key,
+        action: QUARANTINE,
+        cure: "Give this key the permission to use the API, in the provider's console.",
+    },
+    Rule {
+        id: "wrong-path",
+        seen: "OpenAI 404, DashScope 400, one-api 404",
+        when: &[
+            Status(&[400, 403, 404, 405, 502]),
+            Says(&[
+                "invalid url", "unknown request url", "unrecognized request url", "url error",
+                "cannot post", "no route", "route not found", "page not found",
+                "no static resource", "method not allowed", "接口不存在", "路径不存在",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: FIX_ENDPOINT,
+    },
+    Rule {
+        id: "parameter",
+        seen: "OpenAI 400, Mistral 422, DashScope 400",
+        when: &[
+            Status(&[400, 422, 502]),
+            Says(&[
+                "unsupported parameter", "unknown parameter", "unrecognized request argument",
+                "unsupported value", "extra inputs are not permitted", "only support stream mode",
+                "only supports stream", "for non-streaming calls",
+                "must provide a messages parameter", "does not support chat",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Take out or change the parameter that the message names (--set).",
+    },
+    Rule {
+        id: "busy-throttle",
+        seen: "Moonshot 429, Ark 429",
+        when: &[
+            Status(&[429]),
+            Says(&[
+                "overloaded", "capacity", "high demand", "high traffic", "too busy", "busy", "繁忙",
+                "负载",
+            ]),
+        ],
+        scope: Scope::Transient,
+        action: Action::Wait,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "busy",
+        seen: "relays that refuse with 4xx while busy",
+        when: &[
+            Direct,
+            Says(&[
+                "overloaded", "at capacity", "over capacity", "high demand", "high traffic",
+                "too busy", "is busy", "temporarily unavailable", "currently loading",
+                "loading model", "繁忙", "负载", "稍后再试", "稍后重试",
+            ]),
+        ],
+        scope: Scope::Transient,
+        action: RETRY,
+        cure: NO_CURE,
+    },
+];

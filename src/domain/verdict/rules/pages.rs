@@ -1,0 +1,124 @@
+//! First chapter: web pages and firewalls. What they say is not the endpoint's own word, so no
+//! code or message of theirs is looked at any further.
+
+use super::{Action, NO_CURE, OTHER_NETWORK, RETRY, Rule};
+use crate::domain::verdict::Condition::{Between, Page, Says, Status};
+use crate::domain::verdict::Scope;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "firewall-throttle",
+        seen: "Cloudflare 1015",
+        when: &[Says(&[
+            "error code: 1015",
+            "error 1015",
+            "you are being rate limited",
+        ])],
+        scope: Scope::Quota,
+        action: Action::Wait,
+        cure: "Lower --rpm or --concurrency: a firewall before the endpoint counts your requests.",
+    },
+    Rule {
+        id: "firewall-page",
+        seen: "Cloudflare at Groq (openui#144, llama_index#16796), Akamai, Imperva, Aliyun",
+        when: &[
+            Page,
+            Says(&[
+                "attention required",
+                "just a moment",
+                "you have been blocked",
+                "cf-mitigated",
+                "checking your browser",
+                "enable javascript and cookies",
+                "captcha",
+                "verify you are human",
+                "ddos protection",
+                "incapsula",
+                "sucuri",
+                "errors.edgesuite.net",
+                "web application firewall",
+                "requested url was rejected",
+                "restricted access",
+                "安全验证",
+                "人机验证",
+                "防火墙",
+                "您的访问被阻断",
+                "访问被拦截",
+            ]),
+        ],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: "A firewall blocks you: try another address, or if one row sets it off, remove the row.",
+    },
+    Rule {
+        id: "firewall-code",
+        seen: "Cloudflare plain text `error code: 1020`, its JSON form",
+        when: &[
+            Between(400, 499),
+            Says(&[
+                "error code: 1005",
+                "error code: 1006",
+                "error code: 1007",
+                "error code: 1008",
+                "error code: 1009",
+                "error code: 1010",
+                "error code: 1012",
+                "error code: 1020",
+                "error 1005",
+                "error 1006",
+                "error 1009",
+                "error 1010",
+                "error 1020",
+                "cf-mitigated challenge",
+            ]),
+        ],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "edge-block",
+        seen: "ChatAnywhere behind Tencent EdgeOne, GPT_API_free #446",
+        when: &[Status(&[566, 567])],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "gateway-page",
+        seen: "nginx 502, GPT_API_free #121",
+        when: &[
+            Page,
+            Status(&[
+                500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 529, 530,
+            ]),
+        ],
+        scope: Scope::Transient,
+        action: RETRY,
+        cure: NO_CURE,
+    },
+    Rule {
+        id: "plain-http-page",
+        seen: "nginx 400",
+        when: &[Page, Says(&["plain http request was sent to https port"])],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Begin the base URL with https://.",
+    },
+    Rule {
+        id: "forbidden-page",
+        seen: "Google 403 `Error 403 (Forbidden)!!1`, nginx 403",
+        when: &[Page, Status(&[403, 451])],
+        scope: Scope::Network,
+        action: Action::StopRun,
+        cure: OTHER_NETWORK,
+    },
+    Rule {
+        id: "no-api-page",
+        seen: "web servers that are no API",
+        when: &[Page, Status(&[404, 405, 406, 410])],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Check the base URL: a web server answers there, not the API.",
+    },
+];
