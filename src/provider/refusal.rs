@@ -5,6 +5,8 @@
 
 mod body;
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 
 use self::body::ErrorBody;
@@ -28,6 +30,8 @@ const REQUEST_IDS: [&str; 7] = [
 const HEADER_BYTES: usize = 128;
 /// The most of the details that is kept, in bytes.
 const DETAIL_BYTES: usize = 1024;
+/// The most of a message that is looked at, in bytes: many times what is kept of it.
+const MESSAGE_BYTES: usize = 16 * 1024;
 /// The status of an error inside a success that names none of its own.
 const NAMELESS: u16 = 502;
 
@@ -65,10 +69,12 @@ pub fn error_in_success(
 fn refusal(
     status: u16,
     headers: &HeaderMap,
-    body: ErrorBody,
+    mut body: ErrorBody,
     known: &[&str],
     now: Timestamp,
 ) -> Refusal {
+    let end = body.message.floor_char_boundary(MESSAGE_BYTES);
+    body.message.truncate(end);
     let hint = hint(status, headers, &body, now);
     let kind = if body.kind.is_empty() {
         amazon_type(headers)
@@ -95,12 +101,7 @@ fn refusal(
     }
 }
 
-fn hint(
-    status: u16,
-    headers: &HeaderMap,
-    body: &ErrorBody,
-    now: Timestamp,
-) -> Option<std::time::Duration> {
+fn hint(status: u16, headers: &HeaderMap, body: &ErrorBody, now: Timestamp) -> Option<Duration> {
     // A gateway may put the headers of the provider behind it into the body.
     let lookup = |name: &str| {
         let inner = || {
@@ -186,8 +187,6 @@ fn redirect_host(status: u16, headers: &HeaderMap) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_942_400_000);
@@ -264,6 +263,10 @@ mod tests {
             ["c", "", "m", ""],
         );
         check(r#""m""#, ["", "", "m", ""]);
+    }
+
+    #[test]
+    fn errors_that_are_no_json_are_read_too() {
         check("plain", ["", "", "plain", ""]);
         check("", ["", "", "", ""]);
         check(
@@ -339,10 +342,7 @@ mod tests {
         let gemini = r#"{"error":{"code":429,"message":"m","details":[{"@type":"RetryInfo","retryDelay":"41s"}]}}"#;
         assert_eq!(ask(429, &[], gemini).hint, Some(Duration::from_secs(41)));
         let openrouter = r#"{"error":{"message":"m","code":429,"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1763942460000"}}}}"#;
-        assert_eq!(
-            ask(429, &[], openrouter).hint,
-            Some(Duration::from_secs(60))
-        );
+        assert_eq!(ask(429, &[], openrouter).hint, Some(Duration::from_mins(1)));
     }
 
     #[test]
@@ -355,6 +355,29 @@ mod tests {
             !shown.contains("0123456789") && !shown.contains("WXYZ"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn no_body_panics_however_it_is_cut_or_built() {
+        let page = "<html><title>é</title><h1>x</h1><p>https://a:b@c Bearer 界界界界界界界1</html>";
+        let json = r#"[{"error":{"code":429,"message":"é try again in 5s \" input_value=界","details":[{"retryDelay":"41s"}]}}]"#;
+        for body in [
+            page,
+            json,
+            "data: {\"error\":1}",
+            "<Error><Message>界</Message>",
+        ] {
+            for end in 0..=body.len() {
+                let cut = &body.as_bytes()[..end];
+                let found = read(429, &HeaderMap::new(), cut, &[KEY], NOW);
+                assert_eq!(found.form == BodyForm::Empty, end == 0, "{found:?}");
+                let _ = error_in_success(&HeaderMap::new(), cut, &[KEY], NOW);
+            }
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(ask(400, &[], &deep).form, BodyForm::Text);
+        let long = "input_value=".repeat(500_000);
+        assert!(ask(400, &[], &long).message.len() <= 2048);
     }
 
     #[test]

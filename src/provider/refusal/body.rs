@@ -240,7 +240,7 @@ impl ErrorBody {
         }
     }
 
-    /// Takes FastAPI's list of what is wrong with which field.
+    /// Takes a list, as `FastAPI` has it, of what is wrong with which field.
     fn fields(&mut self, items: &[Value]) {
         for item in items {
             let location = item.get("loc").and_then(Value::as_array);
@@ -256,7 +256,7 @@ impl ErrorBody {
             }
             let says = item.get("msg").and_then(Value::as_str).unwrap_or("");
             let start = if self.message.is_empty() { "" } else { "; " };
-            self.message.push_str(&format!("{start}{path}: {says}"));
+            self.message.extend([start, &path, ": ", says]);
             if let Some(kind) = item.get("type") {
                 fill(&mut self.kind, kind);
             }

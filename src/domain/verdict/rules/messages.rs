@@ -85,8 +85,8 @@ pub(super) const RULES: &[Rule] = &[
         when: &[
             Status(&[400, 403, 502]),
             Says(&[
-                "rate limit", "too many requests", "request limit reached", "qps", "请求过于频繁",
-                "频率限制", "限流",
+                "rate limit", "per minute", "too many requests", "request limit reached", "qps",
+                "请求过于频繁", "频率限制", "限流",
             ]),
         ],
         scope: Scope::Quota,
@@ -133,7 +133,7 @@ pub(super) const RULES: &[Rule] = &[
                 &["quota", "额度", "配额", "用量"],
                 &[
                     "not enough", "insufficient", "exhausted", "exceeded", "used up", "不足",
-                    "用尽", "耗尽", "已用", "用完", "超",
+                    "用尽", "耗尽", "已用", "用完", "超限", "超出", "超过", "已超",
                 ],
             ),
         ],
@@ -167,12 +167,13 @@ pub(super) const RULES: &[Rule] = &[
             Near(
                 &[
                     "account", "organization", "organisation", "workspace", "project", "tenant",
-                    "账户", "账号", "帐号", "用户", "组织",
+                    "membership", "账户", "账号", "帐号", "用户", "组织",
                 ],
                 &[
                     "suspended", "deactivated", "is disabled", "been disabled", "banned",
                     "terminated", "locked", "frozen", "restricted", "been blocked", "is blocked",
-                    "denied access", "not active", "inactive", "封", "禁用", "冻结", "锁定", "停用",
+                    "denied access", "not active", "inactive", "been flagged", "was flagged",
+                    "封禁", "封号", "被封", "已封", "禁用", "冻结", "锁定", "停用",
                 ],
             ),
         ],
@@ -195,7 +196,10 @@ pub(super) const RULES: &[Rule] = &[
             Direct,
             Near(
                 &["key", "令牌", "密钥"],
-                &["suspended", "banned", "revoked", "deleted", "leaked", "封", "吊销"],
+                &[
+                    "suspended", "banned", "revoked", "deleted", "leaked", "封禁", "被封", "已封",
+                    "吊销",
+                ],
             ),
         ],
         scope: Scope::Key,
@@ -245,14 +249,31 @@ pub(super) const RULES: &[Rule] = &[
             Direct,
             Says(&[
                 "ip not authorized", "ip address not", "ip not allowed", "ip is not allowed",
-                "ip is not authorized", "ip is not in", "ip denied", "ip has been", "ip is blocked",
-                "ip blocked", "your ip is", "your ip address is", "ip whitelist", "ip allowlist",
-                "ip白名单", "ip不在", "ip 不在", "ip已被", "ip 已被", "ip被", "ip限制",
+                "ip is not authorized", " ip is not in", "ip denied", " ip has been",
+                " ip is blocked", " ip blocked", "ip address has been", "ip address is blocked",
+                "your ip is", "your ip address is", "ip whitelist", "ip allowlist", "ip白名单",
+                "ip不在", "ip 不在", "ip已被", "ip 已被", "ip被", "ip限制",
             ]),
         ],
         scope: Scope::Network,
         action: Action::StopRun,
         cure: "Allow this machine's address in the provider's console, or run from an allowed one.",
+    },
+    Rule {
+        id: "parameter",
+        seen: "OpenAI 400, Mistral 422, DashScope 400",
+        when: &[
+            Status(&[400, 422, 502]),
+            Says(&[
+                "unsupported parameter", "unknown parameter", "unrecognized request argument",
+                "unsupported value", "extra inputs are not permitted", "only support stream mode",
+                "only supports stream", "for non-streaming calls",
+                "must provide a messages parameter", "does not support chat",
+            ]),
+        ],
+        scope: Scope::Endpoint,
+        action: Action::StopRun,
+        cure: "Take out or change the parameter that the message names (--set).",
     },
     Rule {
         id: "model-missing",
@@ -264,9 +285,8 @@ pub(super) const RULES: &[Rule] = &[
                 &[
                     "not found", "not exist", "n't exist", "not supported", "unsupported",
                     "not available", "not a valid", "is invalid", "decommissioned", "deprecated",
-                    "retired", "was removed", "been removed", "is disabled", "model disabled",
-                    "not loaded", "no longer", "不存在", "不支持", "已下线", "已下架", "已弃用",
-                    "未找到", "已禁用", "停用",
+                    "retired", "was removed", "been removed", "disabled", "not loaded", "no longer",
+                    "不存在", "不支持", "已下线", "已下架", "已弃用", "未找到", "已禁用", "停用",
                 ],
             ),
         ],
@@ -297,7 +317,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "model-access",
         seen: "Bedrock 403, LiteLLM 401, Ark 404, relays",
         when: &[
-            Direct,
+            Status(&[401, 403, 404, 502]),
             Near(
                 &[
                     "access", "permission", "permitted", "allowed", "authorized", "entitled",
@@ -447,22 +467,6 @@ pub(super) const RULES: &[Rule] = &[
         scope: Scope::Endpoint,
         action: Action::StopRun,
         cure: FIX_ENDPOINT,
-    },
-    Rule {
-        id: "parameter",
-        seen: "OpenAI 400, Mistral 422, DashScope 400",
-        when: &[
-            Status(&[400, 422, 502]),
-            Says(&[
-                "unsupported parameter", "unknown parameter", "unrecognized request argument",
-                "unsupported value", "extra inputs are not permitted", "only support stream mode",
-                "only supports stream", "for non-streaming calls",
-                "must provide a messages parameter", "does not support chat",
-            ]),
-        ],
-        scope: Scope::Endpoint,
-        action: Action::StopRun,
-        cure: "Take out or change the parameter that the message names (--set).",
     },
     Rule {
         id: "busy-throttle",

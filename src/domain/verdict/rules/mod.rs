@@ -20,7 +20,8 @@ use super::{Action, Condition, Scope, SetAside};
 pub struct Rule {
     /// Its name: shown to people and stored, so it never changes.
     pub id: &'static str,
-    /// Where it was seen.
+    /// Whose answer it is written for, with the issue thread where one is known. Without one it
+    /// was not checked against a source.
     pub seen: &'static str,
     /// What must hold, all of it.
     pub when: &'static [Condition],
