@@ -3,7 +3,9 @@
 //! Nothing in here reads a clock, throws dice or does I/O: the time and the jitter are arguments.
 //! Only the standard library and serde's derives are used, so every rule can be tested as a table.
 
+pub mod breaker;
 pub mod civil;
+pub mod doubt;
 pub mod failure;
 pub mod fingerprint;
 pub mod hint;
