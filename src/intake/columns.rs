@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
-use super::error::{IntakeError, quoted, safe};
+use super::error::{IntakeError, SHOWN_CHARS, quoted, safe};
 
 /// The column that holds the prompt when the recipe has no template for it.
 pub(super) const PROMPT: &str = "prompt";
@@ -15,6 +15,9 @@ const MOST_COLUMNS: usize = 10_000;
 
 /// The most columns that a message lists.
 const LISTED: usize = 12;
+
+const HEADERLESS: &str =
+    "the first line names the columns; if it is a job itself, put a line `prompt` above it";
 
 /// Under such names people keep what they want to ask, the likeliest first.
 const LIKELY: [&str; 14] = [
@@ -142,6 +145,7 @@ impl Columns {
                     "take the prompt from another column: --prompt '{}'",
                     reference(name)
                 ),
+                None if self.is_rather_a_row() => HEADERLESS.to_owned(),
                 None => format!(
                     "make the prompt from the columns you have: --prompt 'About {}: …'",
                     reference(self.first())
@@ -183,17 +187,17 @@ impl Columns {
     }
 
     fn list(&self) -> String {
-        let named = || self.names.iter().filter(|name| !name.is_empty());
-        let listed: Vec<_> = named().take(LISTED).map(|name| quoted(name)).collect();
-        let more = named().count().saturating_sub(LISTED);
+        let all = || self.names.iter().filter(|name| !name.is_empty());
+        let names: Vec<_> = all().take(LISTED).map(|name| listed(name)).collect();
+        let more = all().count().saturating_sub(LISTED);
         let tail = if more > 0 {
             format!(" and {more} more")
         } else {
             String::new()
         };
-        match listed.as_slice() {
+        match names.as_slice() {
             [only] => format!("the only column is {only}"),
-            _ => format!("the columns are {}{tail}", listed.join(", ")),
+            _ => format!("the columns are {}{tail}", names.join(", ")),
         }
     }
 
@@ -240,9 +244,27 @@ impl Columns {
         LIKELY.into_iter().find_map(called).map(String::as_str)
     }
 
+    /// What is longer than a name may be somebody's text: the file has no header then.
+    fn is_rather_a_row(&self) -> bool {
+        self.names.iter().any(|name| !is_short(name))
+    }
+
     fn first(&self) -> &str {
         let named = self.names.iter().find(|name| !name.trim().is_empty());
         named.map_or("", String::as_str)
+    }
+}
+
+fn is_short(name: &str) -> bool {
+    name.chars().nth(SHOWN_CHARS).is_none()
+}
+
+/// A name in a list; the text of what is too long for a name is not told.
+fn listed(name: &str) -> String {
+    if is_short(name) {
+        quoted(name)
+    } else {
+        format!("a name of {} characters", name.chars().count())
     }
 }
 
@@ -353,6 +375,16 @@ mod tests {
             &["id", "Country"],
             "jobs.csv:1: no column `prompt`; the columns are `id`, `Country`\n\
              hint: make the prompt from the columns you have: --prompt 'About {{ id }}: …'",
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_header_does_not_tell_its_first_prompt() {
+        let prompt = "Write a letter to my bank and tell them that I will not pay for it.";
+        check_prompt(
+            &["1", prompt],
+            "jobs.csv:1: no column `prompt`; the columns are `1`, a name of 67 characters\n\
+             hint: the first line names the columns; if it is a job itself, put a line `prompt` above it",
         );
     }
 

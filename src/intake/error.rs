@@ -10,7 +10,7 @@ use super::params::SetError;
 pub(super) const SHOWN_ROWS: usize = 10;
 
 /// The most characters of a foreign name that are shown.
-const SHOWN_CHARS: usize = 60;
+pub(super) const SHOWN_CHARS: usize = 60;
 
 /// Why an input was refused. Whatever it is: nothing of the file may be kept.
 #[derive(Debug, thiserror::Error)]
@@ -168,14 +168,10 @@ impl IntakeError {
     }
 }
 
-/// Foreign text as a message may show it: cut, without anything that moves a terminal's cursor.
-pub(super) fn safe(text: &str) -> String {
-    let mut out = String::new();
-    for (count, symbol) in text.chars().enumerate() {
-        if count == SHOWN_CHARS {
-            out.push('…');
-            break;
-        }
+/// Foreign text as a message may show it: without anything that moves a terminal's cursor.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for symbol in text.chars() {
         if symbol.is_control() || is_invisible(symbol) {
             out.extend(symbol.escape_default());
         } else {
@@ -183,6 +179,14 @@ pub(super) fn safe(text: &str) -> String {
         }
     }
     out
+}
+
+/// Foreign text as a message may show it, and no more of it than a name is long.
+pub(super) fn safe(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => escaped(&text[..end]) + "…",
+        None => escaped(text),
+    }
 }
 
 /// A foreign name in backticks.

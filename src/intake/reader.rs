@@ -1,5 +1,6 @@
 //! Hands out the rows of an input in chunks, ready to be stored, or all that is wrong with them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use csv::StringRecord;
@@ -17,7 +18,6 @@ use crate::domain::recipe::Recipe;
 const CHUNK_BYTES: usize = 8 << 20;
 
 /// An input whose header is read and whose recipe fits it.
-#[derive(Debug)]
 pub struct Reader {
     records: Records,
     columns: Arc<Columns>,
@@ -147,6 +147,16 @@ impl Reader {
             return Err(IntakeError::NoRows { file });
         }
         Ok(())
+    }
+}
+
+/// The row at hand is not shown: a prompt belongs in no log.
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Reader");
+        shown
+            .field("file", &self.records.file)
+            .finish_non_exhaustive()
     }
 }
 

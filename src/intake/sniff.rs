@@ -57,10 +57,27 @@ const MAGIC: [(&[u8], &str, &str); 12] = [
     (b"\xfe\xff", "is UTF-16, not UTF-8", RE_ENCODE),
 ];
 
+/// How text of other kinds begins, behind byte order marks and spaces. To split it at commas would
+/// take its text for the names of columns.
+const MARKUP: [(&[u8], &str, &str); 6] = [
+    (b"{\"", JSON, TO_CSV),
+    (b"[{", JSON, TO_CSV),
+    (b"<!doctype", "is a web page, not CSV", DOWNLOAD),
+    (b"<!DOCTYPE", "is a web page, not CSV", DOWNLOAD),
+    (b"<html", "is a web page, not CSV", DOWNLOAD),
+    (b"<?xml", "is XML, not CSV", SAVE_AS),
+];
+const JSON: &str = "looks like JSON, not CSV";
+const TO_CSV: &str =
+    "convert it, as with `jq -r '[.id, .prompt] | @csv'`, and put a line `id,prompt` above it";
+const DOWNLOAD: &str = "download the file itself; this may be a page that asks to sign in";
+
 /// Tells what the input is when its head shows that it is no text in UTF-8.
 pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
-    let known = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic));
-    if let Some(&(_, what, hint)) = known {
+    let text = head[bom_len(head)..].trim_ascii_start();
+    let magic = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic));
+    let markup = || MARKUP.iter().find(|(start, ..)| text.starts_with(start));
+    if let Some(&(_, what, hint)) = magic.or_else(markup) {
         return Some(Foreign { what, hint });
     }
     let zero = |&byte: &u8| usize::from(byte == 0);
@@ -117,6 +134,12 @@ mod tests {
             b"SQLite format 3\0\x10",
             Some("is an SQLite database, not CSV"),
         );
+        check(
+            "\u{feff}\n{\"prompt\": \"a\"}".as_bytes(),
+            Some("looks like JSON, not CSV"),
+        );
+        check(b"[{\"prompt\": \"a\"}]", Some("looks like JSON, not CSV"));
+        check(b"<!DOCTYPE html>", Some("is a web page, not CSV"));
         check(b"\xff\xfep\0", Some("is UTF-16, not UTF-8"));
         check(b"\xfe\xff\0p", Some("is UTF-16, not UTF-8"));
         check(b"\xff\xfe\0\0p\0\0\0", Some("is UTF-32, not UTF-8"));

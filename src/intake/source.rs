@@ -6,7 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Stdin};
 use std::path::Path;
 
-use super::error::{IntakeError, safe};
+use super::error::{IntakeError, escaped};
 
 /// How the bytes of an input are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Source {
                 stamp: None,
             });
         }
-        let name = safe_path(path);
+        let name = escaped(&path.to_string_lossy());
         let file = File::open(path).map_err(|why| refused(&name, why))?;
         let metadata = file.metadata().map_err(|why| refused(&name, why))?;
         if metadata.is_dir() {
@@ -181,12 +181,6 @@ fn refused(file: &str, why: io::Error) -> IntakeError {
     }
 }
 
-/// A path as messages show it: whole, since a part of it helps nobody to find the file.
-fn safe_path(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    text.split_inclusive('/').map(safe).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +231,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_has_no_stamp() {
+        let source = Source::open(Path::new("/dev/null"), Options::default()).expect("it opens");
+        assert_eq!(source.stamp(), None);
+        let stdin = Source::open(Path::new("-"), Options::default()).expect("it opens");
+        assert_eq!((stdin.name(), stdin.stamp()), ("<stdin>", None));
     }
 
     #[test]
