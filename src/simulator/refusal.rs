@@ -136,7 +136,8 @@ pub(super) fn wrong_type() -> Refusal {
 
 /// A parameter that is missing.
 pub(super) fn missing(param: &'static str) -> Refusal {
-    Refusal::new(400, format!("you must provide a {param} parameter")).param(param)
+    let article = if param == "input" { "an" } else { "a" };
+    Refusal::new(400, format!("you must provide {article} {param} parameter")).param(param)
 }
 
 /// A body larger than the simulator reads.

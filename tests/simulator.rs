@@ -1,0 +1,798 @@
+//! The simulated provider as its clients see it: over real sockets, through its public interface.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use promptmill::simulator::{
+    Config, FaultRates, KeyRefusal, Latency, Limits, Personality, Reaction, SAMPLE_KEY, Script,
+    Simulator, start_on_own_thread,
+};
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const KEY: &str = "sk-0123456789abcdef";
+
+/// A response, read to its end.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Reply {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn content(&self) -> String {
+        let body = self.json();
+        body["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// One client for all tests: to make one costs more than all of a test's requests. It keeps no
+/// connection, for each test has its own runtime.
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap()
+});
+
+async fn post(
+    simulator: &Simulator,
+    path: &str,
+    key: &str,
+    body: String,
+) -> reqwest::Result<Reply> {
+    let url = format!("http://{}{path}", simulator.addr());
+    let mut request = CLIENT.post(url).body(body);
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    read(request.send().await?).await
+}
+
+async fn read(response: reqwest::Response) -> reqwest::Result<Reply> {
+    Ok(Reply {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: String::from_utf8_lossy(&response.bytes().await?).into_owned(),
+    })
+}
+
+fn chat(model: &str, prompt: &str) -> String {
+    json!({"model": model, "messages": [{"role": "user", "content": prompt}]}).to_string()
+}
+
+async fn try_ask(simulator: &Simulator, key: &str, prompt: &str) -> reqwest::Result<Reply> {
+    let body = chat("gpt-4o-mini", prompt);
+    post(simulator, "/v1/chat/completions", key, body).await
+}
+
+async fn ask(simulator: &Simulator, key: &str, prompt: &str) -> Reply {
+    try_ask(simulator, key, prompt).await.unwrap()
+}
+
+async fn start(config: Config) -> Simulator {
+    Simulator::start(config.record()).await.unwrap()
+}
+
+async fn scripted(script: Script) -> Simulator {
+    start(Config::default().script(script)).await
+}
+
+/// The kind of the I/O error at the root of a failed request.
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[tokio::test]
+async fn an_answer_has_the_form_of_a_chat_completion() {
+    let simulator = start(Config::default().created(1_750_000_000)).await;
+    let reply = ask(&simulator, KEY, "What does a promptmill mill?").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), "application/json");
+    assert_eq!(reply.header("x-request-id"), "req_000000000001");
+    let body = reply.json();
+    assert_eq!(body["object"], "chat.completion");
+    assert_eq!(body["created"], 1_750_000_000);
+    assert_eq!(body["model"], "gpt-4o-mini");
+    assert_eq!(body["choices"][0]["finish_reason"], "stop");
+    assert_eq!(body["choices"][0]["message"]["role"], "assistant");
+    let content = reply.content();
+    let expected = "Simulated answer to \"What does a promptmill mill?\" (";
+    assert!(content.starts_with(expected), "{content}");
+    assert_eq!(body["usage"]["prompt_tokens"], 7);
+    assert_eq!(
+        body["usage"]["completion_tokens"],
+        content.len().div_ceil(4)
+    );
+    assert_eq!(body["usage"]["total_tokens"], 7 + content.len().div_ceil(4));
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
+    let mut bodies = Vec::new();
+    for seed in [1, 1, 2] {
+        let simulator = start(Config::default().seed(seed)).await;
+        bodies.push(ask(&simulator, KEY, "Hello").await.body);
+    }
+    assert_eq!(bodies[0], bodies[1]);
+    assert_ne!(bodies[0], bodies[2]);
+}
+
+#[tokio::test]
+async fn max_tokens_cuts_the_answer() {
+    let simulator = start(Config::default()).await;
+    for name in ["max_tokens", "max_completion_tokens"] {
+        let mut body: Value = serde_json::from_str(&chat("gpt-4o-mini", "Hello")).unwrap();
+        body[name] = json!(3);
+        let body = body.to_string();
+        let reply = post(&simulator, "/v1/chat/completions", KEY, body)
+            .await
+            .unwrap();
+        assert_eq!(reply.content(), "Simulated an");
+        assert_eq!(reply.json()["choices"][0]["finish_reason"], "length");
+        assert_eq!(reply.json()["usage"]["completion_tokens"], 3);
+    }
+}
+
+#[tokio::test]
+async fn models_are_listed_and_a_configured_list_is_kept_to() {
+    let simulator = start(Config::default().model("one").model("two")).await;
+    let url = format!("{}/models", simulator.base_url());
+    let listed = CLIENT.get(url).bearer_auth(KEY).send().await.unwrap();
+    let list = read(listed).await.unwrap().json();
+    assert_eq!(list["data"][0]["id"], "one");
+    assert_eq!(list["data"][1]["id"], "two");
+
+    let path = "/v1/chat/completions";
+    let known = post(&simulator, path, KEY, chat("two", "Hello"))
+        .await
+        .unwrap();
+    assert_eq!(known.status, 200);
+    let unknown = post(&simulator, path, KEY, chat("Two", "Hello"))
+        .await
+        .unwrap();
+    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.json()["error"]["code"], "model_not_found");
+}
+
+#[tokio::test]
+async fn embeddings_are_small_vectors_that_depend_on_the_text() {
+    let simulator = start(Config::default()).await;
+    let body = json!({"model": "text-embedding-3-small", "input": ["a", "b", "a"]}).to_string();
+    let reply = post(&simulator, "/v1/embeddings", KEY, body).await.unwrap();
+    let data = &reply.json()["data"];
+    assert_eq!(data[0]["embedding"].as_array().unwrap().len(), 8);
+    assert_eq!(data[0]["embedding"], data[2]["embedding"]);
+    assert_ne!(data[0]["embedding"], data[1]["embedding"]);
+}
+
+/// Posts a body with a good key and checks the status and a piece of the error.
+async fn check_refusal(simulator: &Simulator, path: &str, body: &str, status: u16, piece: &str) {
+    let reply = post(simulator, path, SAMPLE_KEY, body.to_owned())
+        .await
+        .unwrap();
+    assert_eq!(reply.status, status, "{path} {body}: {}", reply.body);
+    assert!(reply.body.contains(piece), "{path} {body}: {}", reply.body);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said_as_openai_says_it() {
+    let simulator = start(Config::default()).await;
+    let path = "/v1/chat/completions";
+    for (body, status, piece) in [
+        ("", 400, "could not parse the JSON body"),
+        ("{\"model\":", 400, "could not parse the JSON body"),
+        (r#"{"model":5}"#, 400, "invalid_type"),
+        (
+            r#"{"messages":[]}"#,
+            400,
+            "you must provide a model parameter",
+        ),
+        (
+            r#"{"model":"m","prompt":"a"}"#,
+            400,
+            "you must provide a messages parameter",
+        ),
+        (r#"{"model":"m","messages":[]}"#, 400, "empty_array"),
+        (
+            r#"{"model":"m","messages":[{"role":"bot","content":""}]}"#,
+            400,
+            "invalid_value",
+        ),
+        (
+            r#"{"model":"m","messages":[{"role":"user"}],"temperature":3}"#,
+            400,
+            "temperature",
+        ),
+        (
+            r#"{"model":"m","messages":[{"role":"user"}],"max_tokens":0}"#,
+            400,
+            "max_tokens",
+        ),
+        (
+            r#"{"model":"m","messages":[{"role":"user"}],"stream":true}"#,
+            400,
+            "does not stream",
+        ),
+        (
+            r#"{"model":"text-embedding-3-small"}"#,
+            404,
+            "not a chat model",
+        ),
+    ] {
+        check_refusal(&simulator, path, body, status, piece).await;
+    }
+    let body = &chat("gpt-4o-mini", "a");
+    check_refusal(&simulator, "/foo", body, 404, "Invalid URL (POST /foo)").await;
+    check_refusal(&simulator, "/chat/completions", body, 404, "Invalid URL").await;
+    check_refusal(&simulator, "/v1/models", body, 405, "Not allowed to POST").await;
+    check_refusal(
+        &simulator,
+        "/v1/completions",
+        body,
+        404,
+        "v1/chat/completions?",
+    )
+    .await;
+    check_refusal(
+        &simulator,
+        "/v1/embeddings",
+        body,
+        403,
+        "not allowed to generate",
+    )
+    .await;
+    let body = r#"{"model":"text-embedding-3-small"}"#;
+    check_refusal(
+        &simulator,
+        "/v1/embeddings",
+        body,
+        400,
+        "an input parameter",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_or_unknown_key_is_refused() {
+    let simulator = start(Config::default().key(KEY)).await;
+    let none = ask(&simulator, "", "Hello").await;
+    assert_eq!(none.status, 401);
+    assert!(none.message().contains("didn't provide an API key"));
+    let unknown = ask(&simulator, "sk-unknown-unknown", "Hello").await;
+    assert_eq!(unknown.status, 401);
+    assert_eq!(unknown.json()["error"]["code"], "invalid_api_key");
+    assert!(unknown.message().contains("sk-unk****nown"));
+    assert_eq!(ask(&simulator, KEY, "Hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn each_refused_key_gets_its_own_refusal() {
+    let other = KeyRefusal::Other {
+        status: 418,
+        body: "{\"short\":\"and stout\"}".to_owned(),
+    };
+    let cases = [
+        (KeyRefusal::Invalid, 401, "invalid_api_key"),
+        (KeyRefusal::Deactivated, 401, "account_deactivated"),
+        (KeyRefusal::Disabled, 403, "disabled"),
+        (KeyRefusal::Forbidden, 403, "Forbidden"),
+        (
+            KeyRefusal::Country,
+            403,
+            "unsupported_country_region_territory",
+        ),
+        (KeyRefusal::NoBalance, 402, "Insufficient Balance"),
+        (KeyRefusal::NoQuota, 429, "insufficient_quota"),
+        (other, 418, "and stout"),
+    ];
+    let mut config = Config::default();
+    for (number, (refusal, ..)) in cases.iter().enumerate() {
+        config = config.refuse(format!("key-{number}"), refusal.clone());
+    }
+    let simulator = start(config).await;
+    for (number, (refusal, status, piece)) in cases.iter().enumerate() {
+        let reply = ask(&simulator, &format!("key-{number}"), "Hello").await;
+        assert_eq!(reply.status, *status, "{refusal:?}");
+        assert!(reply.body.contains(piece), "{refusal:?}: {}", reply.body);
+    }
+    assert_eq!(ask(&simulator, "key-99", "Hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_a_minute_are_limited_as_openai_does() {
+    let limits = Limits {
+        requests_per_minute: Some(3),
+        ..Limits::default()
+    };
+    let simulator = start(Config::default().limits(limits)).await;
+    let first = ask(&simulator, KEY, "1").await;
+    assert_eq!(first.header("x-ratelimit-limit-requests"), "3");
+    assert_eq!(first.header("x-ratelimit-remaining-requests"), "2");
+    assert_eq!(first.header("x-ratelimit-reset-requests"), "20s");
+    assert_eq!(ask(&simulator, KEY, "2").await.status, 200);
+    assert_eq!(ask(&simulator, KEY, "3").await.status, 200);
+
+    let refused = ask(&simulator, KEY, "4").await;
+    assert_eq!(refused.status, 429);
+    let wait: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
+    assert_eq!(refused.json()["error"]["code"], "rate_limit_exceeded");
+    let told = "on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in ";
+    assert!(refused.message().contains(told), "{}", refused.message());
+    assert_eq!(ask(&simulator, "another key", "4").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_limit_comes_back_with_time_and_not_before() {
+    let limits = Limits {
+        requests_per_minute: Some(600),
+        request_burst: Some(1),
+        ..Limits::default()
+    };
+    let simulator = start(Config::default().limits(limits)).await;
+    let start = Instant::now();
+    assert_eq!(ask(&simulator, KEY, "1").await.status, 200);
+    while ask(&simulator, KEY, "2").await.status == 429 {}
+    assert!(start.elapsed() >= Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn tokens_a_minute_are_limited_and_retry_after_can_be_left_out() {
+    let limits = Limits {
+        tokens_per_minute: Some(60),
+        retry_after: false,
+        ..Limits::default()
+    };
+    let simulator = start(Config::default().limits(limits)).await;
+    let first = ask(&simulator, KEY, &"a".repeat(160)).await;
+    assert_eq!(first.header("x-ratelimit-remaining-tokens"), "4");
+    assert_eq!(first.header("x-ratelimit-reset-tokens"), "56s");
+    let refused = ask(&simulator, KEY, "Hello").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, ""));
+    assert_eq!(refused.json()["error"]["type"], "tokens");
+    for told in [
+        "tokens per min (TPM): Limit 60, Used ",
+        ", Requested 18. Please try again in ",
+    ] {
+        assert!(refused.message().contains(told), "{}", refused.message());
+    }
+    let too_large = ask(&simulator, KEY, &"a".repeat(400)).await;
+    assert!(too_large.message().starts_with("Request too large"));
+}
+
+#[tokio::test]
+async fn a_day_has_so_many_requests_for_each_key() {
+    let limits = Limits {
+        requests_per_day: Some(1),
+        ..Limits::default()
+    };
+    let simulator = start(Config::default().limits(limits)).await;
+    assert_eq!(ask(&simulator, KEY, "Hello").await.status, 200);
+    let refused = ask(&simulator, KEY, "Hello").await;
+    assert!(refused.message().contains("per day (RPD): Limit 1, Used 1"));
+    assert_eq!(ask(&simulator, "another key", "Hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_takes_its_time_and_a_refusal_does_not() {
+    let slow = Latency::Constant(Duration::from_hours(1));
+    let refusing = Config::default().refuse("bad", KeyRefusal::Invalid);
+    let simulator = start(refusing.latency(slow)).await;
+    assert_eq!(ask(&simulator, "bad", "Hello").await.status, 401);
+
+    let latency = Latency::Constant(Duration::from_millis(50));
+    let simulator = start(Config::default().latency(latency)).await;
+    let start = Instant::now();
+    assert_eq!(ask(&simulator, KEY, "Hello").await.status, 200);
+    assert!(start.elapsed() >= Duration::from_millis(50));
+}
+
+#[tokio::test]
+async fn a_script_goes_before_all_else_and_can_be_replaced() {
+    let script = Script::new()
+        .on(
+            |request| request.prompt.contains("poison"),
+            Reaction::Status(403),
+        )
+        .first_n_per_prompt(2, Reaction::Status(500));
+    let simulator = scripted(script).await;
+    let mut statuses = Vec::new();
+    for prompt in ["a", "b", "a", "poison", "a", "b", "b"] {
+        statuses.push(ask(&simulator, KEY, prompt).await.status);
+    }
+    assert_eq!(statuses, [500, 500, 500, 403, 200, 500, 200]);
+    simulator.set_script(Script::new().always(Reaction::Status(503)));
+    assert_eq!(ask(&simulator, KEY, "a").await.status, 503);
+    simulator.set_script(Script::new().nth(9, Reaction::Say("\u{1b}[31m=1+1".to_owned())));
+    assert_eq!(ask(&simulator, KEY, "a").await.content(), "\u{1b}[31m=1+1");
+    assert_eq!(ask(&simulator, KEY, "poison").await.status, 200);
+}
+
+#[tokio::test]
+async fn whole_reactions_are_sent_as_they_are() {
+    let raw = Reaction::Raw {
+        status: 429,
+        headers: vec![("Retry-After".to_owned(), "soon".to_owned())],
+        body: "slow down".to_owned(),
+    };
+    let cases = [
+        (Reaction::Answer, 200, "Simulated answer"),
+        (Reaction::Status(500), 500, "had an error while processing"),
+        (Reaction::Status(503), 503, "overloaded"),
+        (Reaction::Status(529), 529, "overloaded_error"),
+        (Reaction::Status(401), 401, "invalid_api_key"),
+        (Reaction::Status(404), 404, "model_not_found"),
+        (Reaction::Status(429), 429, "Rate limit reached"),
+        (Reaction::Status(42), 500, "Simulated error 42"),
+        (
+            Reaction::Json(400, "{\"a\":1}".to_owned()),
+            400,
+            "{\"a\":1}",
+        ),
+        (
+            Reaction::Refuse(KeyRefusal::NoQuota),
+            429,
+            "insufficient_quota",
+        ),
+        (Reaction::Html(502), 502, "<h1>502 Bad Gateway</h1>"),
+        (
+            Reaction::Redirect("http://elsewhere.test/v1".to_owned()),
+            307,
+            "",
+        ),
+        (Reaction::ErrorInOk, 200, "{\"error\":{"),
+        (Reaction::EmptyChoices, 200, "\"choices\":[]"),
+        (raw, 429, "slow down"),
+    ];
+    for (reaction, status, piece) in cases {
+        let simulator = scripted(Script::new().always(reaction.clone())).await;
+        let reply = ask(&simulator, KEY, "Hello").await;
+        assert_eq!(reply.status, status, "{reaction:?}");
+        assert!(reply.body.contains(piece), "{reaction:?}: {}", reply.body);
+        match reaction {
+            Reaction::Redirect(url) => assert_eq!(reply.header("location"), url),
+            Reaction::Raw { .. } => assert_eq!(reply.header("retry-after"), "soon"),
+            Reaction::Html(_) => assert_eq!(reply.header("content-type"), "text/html"),
+            _ => assert_eq!(reply.header("x-request-id"), "req_000000000001"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_can_be_scripted_with_its_wait() {
+    let wait = Duration::from_millis(1_500);
+    let simulator = scripted(Script::new().always(Reaction::RateLimited(wait))).await;
+    let reply = ask(&simulator, KEY, "Hello").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, "2"));
+    assert!(reply.message().contains("Please try again in 1.5s."));
+}
+
+#[tokio::test]
+async fn a_reset_is_a_real_one() {
+    let simulator = scripted(Script::new().nth(1, Reaction::Reset)).await;
+    let error = try_ask(&simulator, KEY, "Hello").await.unwrap_err();
+    assert_eq!(
+        io_kind(&error),
+        Some(io::ErrorKind::ConnectionReset),
+        "{error:?}"
+    );
+    assert_eq!(ask(&simulator, KEY, "Hello").await.status, 200);
+    let statuses: Vec<_> = simulator
+        .ledger()
+        .entries
+        .iter()
+        .map(|entry| entry.status)
+        .collect();
+    assert_eq!(statuses, [None, Some(200)]);
+}
+
+/// Sends a chat request over a bare socket.
+fn send(stream: &mut TcpStream) {
+    let body = chat("gpt-4o-mini", "Hello");
+    let length = body.len();
+    write!(
+        stream,
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+}
+
+/// Sends a chat request over a bare socket and reads all that comes, and how it ends.
+fn exchange(stream: &mut TcpStream) -> (String, io::Result<usize>) {
+    send(stream);
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes);
+    (String::from_utf8(bytes).unwrap(), end)
+}
+
+#[test]
+fn half_a_body_is_less_than_the_head_promises_and_ends_in_two_ways() {
+    for (reaction, reset) in [(Reaction::HalfBody, false), (Reaction::HalfBodyReset, true)] {
+        let config = Config::default().script(Script::new().always(reaction));
+        let simulator = start_on_own_thread(config).unwrap();
+        let mut stream = TcpStream::connect(simulator.addr()).unwrap();
+        let (text, end) = exchange(&mut stream);
+        let kind = end.err().map(|error| error.kind());
+        assert_eq!(kind, reset.then_some(io::ErrorKind::ConnectionReset));
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let promised = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let promised: usize = promised.unwrap().parse().unwrap();
+        assert_eq!(body.len(), promised / 2);
+        assert!(body.starts_with("{\"id\":\"chatcmpl-"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_is_in_flight_until_the_client_gives_up() {
+    let simulator = scripted(Script::new().always(Reaction::Hang)).await;
+    tokio::select! {
+        reply = ask(&simulator, KEY, "Hello") => panic!("{reply:?}"),
+        () = simulator.wait_for(1) => {}
+    }
+    while simulator.ledger().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    let ledger = simulator.ledger();
+    assert_eq!(
+        (ledger.requests, ledger.answered, ledger.max_in_flight),
+        (1, 0, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_reaction_can_come_late() {
+    let script = Script::new()
+        .nth(1, Reaction::Delay(Duration::from_millis(40)))
+        .nth(2, Reaction::Status(500).after(Duration::from_millis(60)))
+        .nth(3, Reaction::Drip(Duration::from_millis(1)));
+    let simulator = scripted(script).await;
+    for (status, millis) in [(200, 40), (500, 60)] {
+        let start = Instant::now();
+        assert_eq!(ask(&simulator, KEY, "Hello").await.status, status);
+        assert!(start.elapsed() >= Duration::from_millis(millis));
+    }
+    let start = Instant::now();
+    let reply = ask(&simulator, KEY, "Hello").await;
+    assert!(reply.content().starts_with("Simulated answer"));
+    assert!(start.elapsed() >= Duration::from_millis(reply.body.len() as u64));
+}
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let script = Script::new().nth(4, Reaction::Reset);
+    let simulator = start_on_own_thread(Config::default().script(script)).unwrap();
+    let mut stream = TcpStream::connect(simulator.addr()).unwrap();
+    for _ in 0..3 {
+        send(&mut stream);
+    }
+    let (text, end) = exchange(&mut stream);
+    assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 3);
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_flood_has_no_length_and_as_many_bytes_as_asked_for() {
+    let simulator = scripted(Script::new().always(Reaction::Flood(3_000_001))).await;
+    let reply = ask(&simulator, KEY, "Hello").await;
+    assert_eq!(reply.body.len(), 3_000_001);
+    assert_eq!(reply.header("content-length"), "");
+}
+
+#[tokio::test]
+async fn random_faults_depend_on_the_seed_and_the_prompt_not_on_the_order() {
+    let rates = FaultRates {
+        server_error: 0.3,
+        overloaded: 0.2,
+        ..FaultRates::default()
+    };
+    let one = start(Config::default().seed(5).faults(rates)).await;
+    let other = start(Config::default().seed(5).faults(rates)).await;
+    let mut statuses = Vec::new();
+    for prompt in 0..60 {
+        statuses.push(ask(&one, KEY, &format!("prompt {prompt}")).await.status);
+    }
+    let mut backwards = Vec::new();
+    for prompt in (0..60).rev() {
+        backwards.push(ask(&other, KEY, &format!("prompt {prompt}")).await.status);
+    }
+    backwards.reverse();
+    assert_eq!(statuses, backwards);
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert!((8..30).contains(&count(500)), "{statuses:?}");
+    assert!((3..24).contains(&count(529)), "{statuses:?}");
+    assert_eq!(count(200) + count(500) + count(529), 60);
+}
+
+#[tokio::test]
+async fn held_answers_wait_for_their_release_and_the_ledger_sees_them() {
+    let simulator = start(Config::default()).await;
+    simulator.hold();
+    let asking = async {
+        tokio::join!(
+            ask(&simulator, "sk-a", "one"),
+            ask(&simulator, "sk-b", "two"),
+            ask(&simulator, "sk-b", "two"),
+        )
+    };
+    let watching = async {
+        simulator.wait_for(3).await;
+        let held = simulator.ledger();
+        assert_eq!((held.requests, held.answered, held.in_flight), (3, 0, 3));
+        simulator.release();
+        simulator.wait_for_answered(3).await;
+    };
+    tokio::join!(asking, watching);
+    let ledger = simulator.ledger();
+    assert_eq!(
+        (ledger.answered, ledger.in_flight, ledger.max_in_flight),
+        (3, 0, 3)
+    );
+    assert_eq!(
+        (
+            ledger.of_key("sk-a"),
+            ledger.of_key("sk-b"),
+            ledger.of_key("")
+        ),
+        (1, 2, 0)
+    );
+    assert_eq!((ledger.of_prompt("one"), ledger.of_prompt("two")), (1, 2));
+    assert_eq!((ledger.prompts(), ledger.max_of_one_prompt()), (2, 2));
+    assert_eq!((ledger.of_status(200), ledger.of_status(500)), (3, 0));
+    let entry = &ledger.entries[0];
+    assert_eq!((entry.number, entry.status), (1, Some(200)));
+    assert_eq!(
+        (&*entry.path, &*entry.model),
+        ("/v1/chat/completions", "gpt-4o-mini")
+    );
+    assert_eq!(entry.body, chat("gpt-4o-mini", &entry.prompt));
+}
+
+#[tokio::test]
+async fn without_record_there_are_counts_and_no_entries() {
+    let simulator = Simulator::start(Config::default()).await.unwrap();
+    ask(&simulator, KEY, "Hello").await;
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.requests, ledger.of_prompt("Hello")), (1, 1));
+    assert_eq!(ledger.entries, []);
+}
+
+#[tokio::test]
+async fn the_free_keys_have_their_own_models_texts_and_form() {
+    let config = Config::default().personality(Personality::GptApiFree);
+    let simulator = start(config).await;
+    let path = "/v1/chat/completions";
+    let good = post(&simulator, path, SAMPLE_KEY, chat("gpt-3.5-turbo", "Hello"))
+        .await
+        .unwrap();
+    assert_eq!(good.status, 200);
+    let bad_key = ask(&simulator, "sk-short", "Hello").await;
+    assert_eq!((bad_key.status, &*bad_key.message()), (401, "ApiKey错误"));
+    assert_eq!(bad_key.json()["error"]["code"], "401 UNAUTHORIZED");
+
+    let limited = "免费API限制使用deepseek-r1，deepseek-v3，gpt-3.5-turbo，gpt-4o-mini，gpt-4o和embeddings模型";
+    for model in ["gpt-4-32k", "GPT-4o-mini", "gpt\u{2011}4o-mini"] {
+        check_refusal(&simulator, path, &chat(model, "Hello"), 403, limited).await;
+    }
+    let legacy = r#"{"model":"gpt-4o-mini","prompt":"Hello"}"#;
+    check_refusal(&simulator, "/v1/completions", legacy, 403, limited).await;
+    let long = &chat("gpt-4o-mini", &"a".repeat(4 * 4096 + 1));
+    check_refusal(&simulator, path, long, 403, "limited to 4096").await;
+
+    let refused = post(&simulator, "/v1/completions", SAMPLE_KEY, legacy.to_owned())
+        .await
+        .unwrap();
+    let error = &refused.json()["error"];
+    assert_eq!(error["type"], "chatanywhere_error");
+    assert_eq!(error["code"], "403 FORBIDDEN");
+    assert_eq!(error["param"], Value::Null);
+    let shown = "(当前请求使用的ApiKey: sk-sim****d000)";
+    assert!(refused.message().ends_with(shown), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn the_free_keys_share_two_hundred_requests_a_day() {
+    let config = Config::default()
+        .personality(Personality::GptApiFree)
+        .key("sk-a")
+        .key("sk-b");
+    let simulator = start(config).await;
+    for number in 0..200 {
+        let key = ["sk-a", "sk-b"][number % 2];
+        assert_eq!(ask(&simulator, key, "Hello").await.status, 200);
+    }
+    for key in ["sk-a", "sk-b"] {
+        let refused = ask(&simulator, key, "Hello").await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, ""));
+        assert_eq!(refused.json()["error"]["code"], "429 TOO_MANY_REQUESTS");
+        let message = refused.message();
+        assert!(
+            message.starts_with("免费API限制每日200次请求，请00:00后再试"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_connections_and_frees_the_port() {
+    let simulator = scripted(Script::new().always(Reaction::Hang)).await;
+    let addr = simulator.addr();
+    let request = CLIENT
+        .post(format!("http://{addr}/v1/chat/completions"))
+        .send();
+    let asking = tokio::spawn(request);
+    simulator.wait_for(1).await;
+    simulator.shutdown().await;
+    asking.await.unwrap().unwrap_err();
+    let again = start(Config::default().port(addr.port())).await;
+    assert_eq!(ask(&again, KEY, "Hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error() {
+    let simulator = start(Config::default()).await;
+    let second = Simulator::start(Config::default().port(simulator.addr().port())).await;
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn on_a_thread_of_its_own_it_needs_no_runtime_and_ends_when_dropped() {
+    let simulator = start_on_own_thread(Config::default()).unwrap();
+    let addr = simulator.addr();
+    assert!(!simulator.wait_for(1, Duration::from_millis(1)));
+    simulator.hold();
+    let asking = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        exchange(&mut stream)
+    });
+    assert!(simulator.wait_for(1, Duration::from_secs(10)));
+    assert_eq!(simulator.ledger().answered, 0);
+    simulator.release();
+    assert!(simulator.wait_for_answered(1, Duration::from_secs(10)));
+    drop(simulator);
+    let (text, _) = asking.join().unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert_eq!(
+        TcpStream::connect(addr).unwrap_err().kind(),
+        io::ErrorKind::ConnectionRefused
+    );
+}
