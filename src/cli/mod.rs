@@ -1,1 +1,83 @@
-//! (cli)
+//! The command line: what was typed becomes settings, settings become a run, and its end an exit
+//! code.
+//!
+//! This room knows all edges and puts them together; nobody knows this room but `main`.
+
+mod args;
+mod environment;
+mod error;
+mod exit;
+mod export;
+mod file;
+mod import;
+mod key_sources;
+mod keys;
+mod logging;
+mod retry;
+mod run;
+mod screen;
+mod settings;
+mod signals;
+mod simulate;
+mod status;
+mod values;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::CliError;
+use exit::Exit;
+
+/// Runs the program: parses the command line, does what it says, and prints an error once.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap knows which stream and which code.
+            let code = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            // A closed stream takes no text; there is nobody to tell.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let color = cli.global.color;
+    match start(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            screen::print_error(&error, color);
+            error.exit.into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<Exit, CliError> {
+    logging::init(&cli.global)?;
+    let file = file::read(cli.global.config.as_deref())?;
+    // One thread: a second one costs half as much CPU again and sends no faster.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let exit = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(&cli.global, *args, file).await,
+            Command::Import(args) => import::command(&cli.global, args, file).await,
+            Command::Work(args) => work::command(&cli.global, args, file).await,
+            Command::Export(args) => export::command(&cli.global, args, file).await,
+            Command::Status(args) => status::command(&cli.global, &args, file).await,
+            Command::Retry(args) => retry::command(&cli.global, &args, file).await,
+            Command::Keys(args) => keys::command(&cli.global, &args, file).await,
+            Command::Simulate(args) => simulate::command(&cli.global, args).await,
+        }
+    });
+    // A reader of standard input that never ends must not hold up the end of the program.
+    runtime.shutdown_background();
+    exit
+}

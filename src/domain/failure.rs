@@ -134,6 +134,17 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// All problems.
+    pub const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::Html,
+        Self::NotChat,
+        Self::NoChoices,
+        Self::NoContent,
+        Self::Declined,
+        Self::TooLarge,
+    ];
+
     /// Returns the problem in words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -176,4 +187,17 @@ pub enum TransportFault {
     Timeout,
     /// The worker that made the attempt panicked.
     Panic,
+}
+
+impl TransportFault {
+    /// All faults.
+    pub const ALL: [Self; 7] = [
+        Self::Dns,
+        Self::Connect,
+        Self::Certificate,
+        Self::Proxy,
+        Self::Broken,
+        Self::Timeout,
+        Self::Panic,
+    ];
 }

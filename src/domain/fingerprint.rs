@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Refusal;
 
 /// Stands for a refusal as such. Equal over runs and machines, so it may be stored.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(pub u64);
 

@@ -41,6 +41,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Transition {
     let wait = verdict.wait.map_or(backoff, |hint| hint.max(backoff));
+    let network = verdict.scope == Scope::Network;
     match verdict.action {
         Action::FailJob => Transition::Fail,
         // The key rests, not the job: another key may take it at once.
@@ -48,7 +49,8 @@ pub fn decide(
             not_before: now,
             counted: false,
         },
-        Action::Retry { .. } if verdict.scope == Scope::Network || endpoint_down => {
+        // Nothing was sent, or the endpoint is down: that is no word on this job.
+        Action::Retry { at_most } if endpoint_down || (network && at_most.is_none()) => {
             Transition::Requeue {
                 not_before: now + wait,
                 counted: false,

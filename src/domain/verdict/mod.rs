@@ -104,6 +104,23 @@ pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
     }
 }
 
+/// Returns what a person should do about failures by a rule, for summaries of what is stored; empty
+/// where there is nothing to do.
+#[must_use]
+pub fn cure_of(rule: &str) -> &'static str {
+    let problems = Problem::ALL.map(unanswered);
+    let faults = TransportFault::ALL.map(unreached);
+    let fixed = problems
+        .iter()
+        .chain(&faults)
+        .map(|known| (known.rule, known.cure));
+    let judged = rules::all().map(|known| (known.id, known.cure));
+    fixed
+        .chain(judged)
+        .find(|(id, _)| *id == rule)
+        .map_or(NO_CURE, |(_, cure)| cure)
+}
+
 fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
     let rule = rules::first(&Evidence::new(refusal, context));
     let wait = match rule.action {

@@ -1,0 +1,21 @@
+//! The one place that reads the environment, besides the variables that clap knows.
+
+use std::path::PathBuf;
+
+/// Returns a variable's text; `None` when it is not set, empty, or not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(super) fn text(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|text| !text.trim().is_empty())
+}
+
+/// Returns systemd's folder of credentials, when there is one.
+pub(super) fn credentials() -> Option<PathBuf> {
+    text("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// Tells whether the environment asks for no color, or for a terminal without tricks.
+pub(super) fn is_plain() -> bool {
+    text("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb")
+}

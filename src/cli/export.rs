@@ -1,0 +1,86 @@
+//! Writes the results of a batch.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::domain::reply::ChatCompletion;
+use crate::export::{CsvSheet, ExportError};
+use crate::store::{Store, StoredBatch};
+
+use super::args::{ExportArgs, Global};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::settings::{self, Output};
+use super::{import, status};
+
+/// Records in one read: each read is short, so that the database can be tidied meanwhile.
+const PAGE: u32 = 1_000;
+
+/// `promptmill export`.
+pub(super) async fn command(
+    global: &Global,
+    args: ExportArgs,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    let database = settings::database(global, &file);
+    let output = settings::output(args.output, &file, Path::new("-"));
+    output.target.check()?;
+    let Some(store) = Store::open_existing(&database).await? else {
+        return Err(status::no_database(&database));
+    };
+    let batch = import::find(&store, &args.batch, &database).await?;
+    write(&store, &batch, &output).await?;
+    store.close().await?;
+    Ok(Exit::Done)
+}
+
+/// Writes all rows of a batch in input order. A file is there whole, or as it was before. A reader
+/// of standard output that has gone ends it quietly.
+pub(super) async fn write(
+    store: &Store,
+    batch: &StoredBatch,
+    output: &Output,
+) -> Result<(), CliError> {
+    match write_pages(store, batch, output).await {
+        Err(Unwritten::Export(ExportError::BrokenPipe)) => Ok(()),
+        Err(Unwritten::Export(error)) => Err(error.into()),
+        Err(Unwritten::Cli(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+enum Unwritten {
+    Export(ExportError),
+    Cli(CliError),
+}
+
+impl From<ExportError> for Unwritten {
+    fn from(error: ExportError) -> Self {
+        Self::Export(error)
+    }
+}
+
+async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
+    let draft = output.target.create()?;
+    let mut sheet = CsvSheet::new(draft, &batch.columns, output.style, text_of)?;
+    let mut after = None;
+    loop {
+        let page = store.page(batch.id, after, PAGE).await;
+        let (records, last) = page.map_err(|error| Unwritten::Cli(error.into()))?;
+        for record in &records {
+            sheet.write(record)?;
+        }
+        if last.is_none() {
+            break;
+        }
+        after = last;
+    }
+    Ok(sheet.finish()?.publish()?)
+}
+
+/// Finds the answer's text in a stored response.
+fn text_of(body: &str) -> Option<Cow<'_, str>> {
+    let completion: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
+    completion.text().map(|text| Cow::Owned(text.to_owned()))
+}

@@ -1,0 +1,112 @@
+//! The settings file, `promptmill.toml`: the same names as the flags, without the dashes in front.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::domain::redact::redact;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::values;
+
+/// The file that is read when none is named.
+const DEFAULT: &str = "promptmill.toml";
+
+/// What a settings file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct FileSettings {
+    pub(super) db: Option<PathBuf>,
+    pub(super) base_url: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) system: Option<String>,
+    pub(super) set: BTreeMap<String, toml::Value>,
+    pub(super) id_column: Option<String>,
+    #[serde(deserialize_with = "delimiter")]
+    pub(super) delimiter: Option<u8>,
+    pub(super) output: Option<PathBuf>,
+    pub(super) csv_raw: Option<bool>,
+    pub(super) api_key_file: Option<PathBuf>,
+    pub(super) api_key_command: Option<String>,
+    pub(super) insecure_key_file: Option<bool>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) timeout: Option<Duration>,
+    pub(super) concurrency: Option<NonZeroU32>,
+    pub(super) rpm: Option<NonZeroU32>,
+    pub(super) max_attempts: Option<NonZeroU32>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) max_wait: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) max_outage: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) grace: Option<Duration>,
+    pub(super) keys: Vec<FileKey>,
+}
+
+/// One key of the file: never the key itself, only where it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct FileKey {
+    /// The key's name for people.
+    pub(super) label: Option<String>,
+    /// An environment variable that holds it.
+    pub(super) env: Option<String>,
+    /// A file that holds it.
+    pub(super) file: Option<PathBuf>,
+    /// A command that prints it.
+    pub(super) command: Option<String>,
+}
+
+/// Reads the settings file; the default one need not be there.
+pub(super) fn read(path: Option<&Path>) -> Result<FileSettings, CliError> {
+    let named = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
+            return Ok(FileSettings::default());
+        }
+        Err(error) => {
+            let what = format!("cannot read the settings file {}: {error}", path.display());
+            return Err(CliError::new(
+                Exit::Config,
+                &what,
+                "name another one with --config",
+            ));
+        }
+    };
+    toml::from_str(&text).map_err(|error| {
+        // A key that was written into the file must not reach the screen.
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start].lines().count().max(1));
+        let what = format!(
+            "{}:{line}: {}",
+            path.display(),
+            redact(error.message(), &[])
+        );
+        let hint = "the names are those of the flags; a key goes in as [[keys]] with `env`, \
+                    `file` or `command`";
+        CliError::new(Exit::Config, &what, hint)
+    })
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    values::duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn delimiter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    values::delimiter(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}

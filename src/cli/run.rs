@@ -1,0 +1,101 @@
+//! The main job: import, work, export, in one command that may be repeated.
+
+use std::path::{Path, PathBuf};
+
+use crate::clock::Clock;
+use crate::domain::tally::Tally;
+use crate::export::Target;
+use crate::progress::json::RunReport;
+use crate::store::{Store, StoredBatch};
+
+use super::args::{Global, RunArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::settings::{self, Output};
+use super::values::shell_line;
+use super::work::{Asked, Worker, take_lock};
+use super::{export, import, screen};
+
+/// `promptmill run`.
+pub(super) async fn run(
+    global: &Global,
+    args: RunArgs,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    let clock = Clock::start();
+    let database = settings::database(global, &file);
+    let simulate = args.endpoint.simulate;
+    let output = settings::output(args.output, &file, &beside(&args.input.input));
+    if global.json && output.target == Target::Stdout {
+        let what = "--json and the results cannot both go to standard output";
+        return Err(CliError::new(Exit::Usage, what, "name a file with -o"));
+    }
+    let import = settings::import(args.input, simulate, &file, &database)?;
+    let pace = settings::pace(&args.pace, &file);
+    let endpoint = settings::endpoint(args.endpoint, file);
+    let asked = Asked::new(&endpoint).await?;
+    output.target.check()?;
+    let store = Store::open(&database).await?;
+    let lock = take_lock(&store)?;
+    let (batch, report) = import::take_in(&store, &import, clock).await?;
+    let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
+    let news = report.filter(|report| report.changed + report.withdrawn > 0);
+    if news.is_some() && !global.quiet {
+        let total = report.map_or(0, |report| report.total);
+        screen::say(&format!("{}\n", import::told(&batch.name, news, total)));
+    }
+    let tally = worker.work(&batch).await?;
+    let written = export::write(&store, &batch, &output).await;
+    let exit = Exit::of(&tally);
+    tell(global, &worker, &tally, &batch, &output, exit)?;
+    worker.end().await;
+    drop(lock);
+    store.close().await?;
+    written.map(|()| exit)
+}
+
+/// Where results go when nobody says: beside the input, or from a pipe to a pipe.
+fn beside(input: &Path) -> PathBuf {
+    if input == Path::new("-") {
+        return PathBuf::from("-");
+    }
+    let mut name = input.file_stem().unwrap_or_default().to_owned();
+    name.push(".results.csv");
+    input.with_file_name(name)
+}
+
+fn tell(
+    global: &Global,
+    worker: &Worker<'_>,
+    tally: &Tally,
+    batch: &StoredBatch,
+    output: &Output,
+    exit: Exit,
+) -> Result<(), CliError> {
+    if global.json {
+        let report = RunReport::new(&batch.name, tally, exit.code());
+        screen::print(&format!("{}\n", report.to_json()))?;
+    }
+    if global.quiet {
+        return Ok(());
+    }
+    let path = match &output.target {
+        Target::Stdout => None,
+        Target::File(path) => Some(path.display().to_string()),
+    };
+    let next = next_command(tally, batch);
+    let text = worker.summary(tally, batch, path.as_deref(), next.as_deref());
+    screen::say(&text);
+    Ok(())
+}
+
+/// Says what to type next: the same again while work is left, a retry when rows have failed.
+fn next_command(tally: &Tally, batch: &StoredBatch) -> Option<String> {
+    if tally.left > 0 {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        return Some(format!("promptmill {}", shell_line(&words)));
+    }
+    let retry = ["retry".to_owned(), batch.name.clone()];
+    (tally.failed > 0).then(|| format!("promptmill {}", shell_line(&retry)))
+}

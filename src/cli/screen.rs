@@ -1,0 +1,69 @@
+//! What stands on the screen: which form of progress, color or not, and errors.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::domain::redact::redact;
+use crate::progress::Mode;
+use crate::progress::safe::Safe;
+
+use super::args::{ColorChoice, Global};
+use super::environment;
+use super::error::CliError;
+
+/// Tells whether standard error may be colored.
+pub(super) fn stderr_color(choice: ColorChoice) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => io::stderr().is_terminal() && !environment::is_plain(),
+    }
+}
+
+/// Chooses how a run shows its progress. Log lines and a bar would tear each other.
+pub(super) fn progress_mode(global: &Global) -> Mode {
+    if global.quiet {
+        return Mode::Quiet;
+    }
+    let dumb = environment::text("TERM").as_deref() == Some("dumb");
+    if io::stderr().is_terminal() && !dumb && global.verbose == 0 {
+        return Mode::Bar {
+            color: stderr_color(global.color),
+        };
+    }
+    Mode::Lines
+}
+
+/// Writes a text to standard error. A closed one is no reason to end otherwise.
+pub(super) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes data to standard output; a reader that has gone is none of our errors.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Prints the error that ends the program.
+pub(super) fn print_error(error: &CliError, color: ColorChoice) {
+    let text = redact(&error.message, &[]);
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let label = if stderr_color(color) {
+        "\x1b[1;31merror:\x1b[0m"
+    } else {
+        "error:"
+    };
+    let mut shown = format!("{label} {}\n", Safe(first));
+    for line in lines {
+        let line = Safe(line).to_string();
+        let indent = if line.starts_with("hint:") { "" } else { "  " };
+        shown.push_str(&format!("{indent}{line}\n"));
+    }
+    say(&shown);
+}

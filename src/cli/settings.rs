@@ -1,0 +1,182 @@
+//! What is to be done, resolved: flags before environment (clap's part), before the settings file,
+//! before the defaults.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::recipe::Recipe;
+use crate::export::{Style, Target};
+use crate::intake::{Options, parse_set};
+use crate::provider::Limits;
+use crate::runner;
+
+use super::args::{EndpointArgs, Global, InputArgs, OutputArgs, PaceArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::key_sources::KeySources;
+
+/// The endpoint when none is named.
+const OPENAI: &str = "https://api.openai.com/v1";
+
+/// The model when none is named: cheap, and offered by the free API of `GPT_API_free` too.
+const MODEL: &str = "gpt-4o-mini";
+
+/// Returns the database's path.
+pub(super) fn database(global: &Global, file: &FileSettings) -> PathBuf {
+    let path = global.db.as_ref().or(file.db.as_ref());
+    path.cloned()
+        .unwrap_or_else(|| PathBuf::from("promptmill.db"))
+}
+
+/// What is to be imported.
+#[derive(Debug)]
+pub(super) struct Import {
+    pub(super) input: PathBuf,
+    pub(super) batch: String,
+    pub(super) recipe: Recipe,
+    pub(super) options: Options,
+    pub(super) redo: bool,
+    pub(super) simulated: bool,
+}
+
+/// Resolves what is to be imported.
+pub(super) fn import(
+    args: InputArgs,
+    simulated: bool,
+    file: &FileSettings,
+    database: &Path,
+) -> Result<Import, CliError> {
+    let mut params = Vec::new();
+    for (name, value) in &file.set {
+        // Text is taken as it would be on the command line; anything else is JSON.
+        let value = match value {
+            toml::Value::String(text) => text.clone(),
+            other => serde_json::to_string(other).map_err(std::io::Error::from)?,
+        };
+        params.push((name.clone(), value));
+    }
+    for text in &args.set {
+        let (name, value) = parse_set(text).map_err(|error| CliError {
+            exit: Exit::Usage,
+            message: error.to_string(),
+        })?;
+        params.retain(|(known, _)| *known != name);
+        params.push((name, value));
+    }
+    let recipe = Recipe {
+        model: args
+            .model
+            .or(file.model.clone())
+            .unwrap_or_else(|| MODEL.to_owned()),
+        prompt: args.prompt.or(file.prompt.clone()),
+        system: args.system.or(file.system.clone()),
+        params,
+        id_column: args.id_column.or(file.id_column.clone()),
+    };
+    let delimiter = args.delimiter.or(file.delimiter);
+    let options = delimiter.map_or_else(Options::default, |delimiter| Options { delimiter });
+    let name = args
+        .batch
+        .unwrap_or_else(|| batch_name(&args.input, database));
+    let batch = if simulated {
+        format!("{name} (simulated)")
+    } else {
+        name
+    };
+    Ok(Import {
+        input: args.input,
+        batch,
+        recipe,
+        options,
+        redo: args.redo,
+        simulated,
+    })
+}
+
+/// Names a batch after its input: by the path from the database's folder where the input is below
+/// it, so that both may be moved together, else by the whole path.
+pub(super) fn batch_name(input: &Path, database: &Path) -> String {
+    if input == Path::new("-") {
+        return "stdin".to_owned();
+    }
+    let whole = input.canonicalize().or_else(|_| std::path::absolute(input));
+    let whole = whole.unwrap_or_else(|_| input.to_owned());
+    let folder = database
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    let below = folder
+        .ok()
+        .and_then(|folder| whole.strip_prefix(folder).ok());
+    below.unwrap_or(&whole).display().to_string()
+}
+
+/// Resolves the pace of a run.
+pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
+    let default = runner::Settings::default();
+    let concurrency = args.concurrency.or(file.concurrency);
+    let attempts = args.max_attempts.or(file.max_attempts);
+    runner::Settings {
+        concurrency: concurrency.map_or(default.concurrency, |n| n.get() as usize),
+        max_attempts: attempts.map_or(default.max_attempts, std::num::NonZero::get),
+        rpm: args.rpm.or(file.rpm),
+        max_wait: args.max_wait.or(file.max_wait).unwrap_or(default.max_wait),
+        max_outage: args
+            .max_outage
+            .or(file.max_outage)
+            .unwrap_or(default.max_outage),
+        grace: args.grace.or(file.grace).unwrap_or(default.grace),
+    }
+}
+
+/// Where requests go and with which keys.
+#[derive(Debug)]
+pub(super) struct EndpointSettings {
+    pub(super) base_url: String,
+    pub(super) simulate: bool,
+    pub(super) limits: Limits,
+    pub(super) keys: KeySources,
+}
+
+/// Resolves the endpoint and the sources of keys.
+pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettings {
+    let mut limits = Limits::default();
+    if let Some(timeout) = args.timeout.or(file.timeout) {
+        limits.total_timeout = timeout;
+        limits.connect_timeout = limits.connect_timeout.min(timeout);
+    }
+    EndpointSettings {
+        base_url: args
+            .base_url
+            .or(file.base_url)
+            .unwrap_or_else(|| OPENAI.to_owned()),
+        simulate: args.simulate,
+        limits,
+        keys: KeySources {
+            file: args.api_key_file.or(file.api_key_file),
+            command: args.api_key_command.or(file.api_key_command),
+            listed: file.keys,
+            insecure: args.insecure_key_file || file.insecure_key_file.unwrap_or(false),
+        },
+    }
+}
+
+/// Where and how results are written.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) target: Target,
+    pub(super) style: Style,
+}
+
+/// Resolves the output; `fallback` is where it goes when nobody says.
+pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> Output {
+    let path = args.output.or(file.output.clone());
+    let raw = args.csv_raw || file.csv_raw.unwrap_or(false);
+    Output {
+        target: Target::from_option(path.as_deref().unwrap_or(fallback)),
+        style: Style {
+            raw,
+            ..Style::default()
+        },
+    }
+}

@@ -1,0 +1,28 @@
+//! Signals: the first one drains the run, the second one ends it at once.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::domain::tally::StopReason;
+use crate::runner::Shutdown;
+
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on; until then they end the program as ever.
+pub(super) fn listen() -> io::Result<(Shutdown, JoinHandle<()>)> {
+    let (switch, shutdown) = Shutdown::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let listener = tokio::spawn(async move {
+        loop {
+            let reason = tokio::select! {
+                _ = interrupt.recv() => StopReason::Interrupted,
+                _ = terminate.recv() => StopReason::Terminated,
+                _ = hang_up.recv() => StopReason::Terminated,
+            };
+            switch.stop(reason);
+        }
+    });
+    Ok((shutdown, listener))
+}

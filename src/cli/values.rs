@@ -1,0 +1,100 @@
+//! How values are written: times, the delimiter, and words for a shell.
+
+use std::time::Duration;
+
+/// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare
+/// number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no time; write it like 90s, 5m or 2h");
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let unit_at = rest
+            .find(|c: char| c.is_ascii_alphabetic())
+            .ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(unit_at);
+        let unit_end = tail
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(tail.len());
+        let factor = match &tail[..unit_end] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86400.0,
+            _ => return Err(wrong()),
+        };
+        seconds += number.parse::<f64>().map_err(|_| wrong())? * factor;
+        rest = &tail[unit_end..];
+    }
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !text.is_empty() => Ok(time),
+        _ => Err(wrong()),
+    }
+}
+
+/// Reads a delimiter: one ASCII character, or `\t` for a tab.
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() => Ok(*byte),
+        b"\\t" => Ok(b'\t'),
+        _ => Err("a delimiter is one ASCII character, or \\t for a tab".to_owned()),
+    }
+}
+
+/// Writes words as a shell reads them.
+pub(super) fn shell_line(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<u64>) {
+        assert_eq!(
+            duration(text).ok().map(|time| time.as_millis()),
+            expected.map(u128::from)
+        );
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        check("90s", Some(90_000));
+        check("1h30m", Some(5_400_000));
+        check("250ms", Some(250));
+        check("1.5", Some(1_500));
+        check("2d", Some(172_800_000));
+        for wrong in ["", "s", "5x", "-3s", "1h30", "nan", "1e400s", "5 m"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_byte() {
+        assert_eq!(delimiter(";"), Ok(b';'));
+        assert_eq!(delimiter("\\t"), Ok(b'\t'));
+        assert!(delimiter("").is_err() && delimiter("，").is_err() && delimiter(",,").is_err());
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        let words = ["run", "my file.csv", "--prompt", "it's {{ a }}"].map(str::to_owned);
+        assert_eq!(
+            shell_line(&words),
+            r"run 'my file.csv' --prompt 'it'\''s {{ a }}'"
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! Works on batches: keys, client and queue are put together here for a run.
+
+use std::sync::Arc;
+
+use ring::hmac;
+use secrecy::ExposeSecret;
+
+use crate::clock::Clock;
+use crate::domain::keyring::{Key, KeyState};
+use crate::domain::tally::Tally;
+use crate::domain::verdict;
+use crate::progress::Progress;
+use crate::progress::event::RunEvent;
+use crate::progress::json::RunReport;
+use crate::progress::safe::Safe;
+use crate::progress::summary::{SummaryContext, summary};
+use crate::provider::{Client, Endpoint};
+use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
+use crate::simulator::Simulator;
+use crate::store::{RunLock, Store, StoredBatch};
+
+use super::args::{Global, WorkArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::key_sources::NamedKey;
+use super::settings::{self, EndpointSettings};
+use super::{import, screen, signals, simulate, status};
+
+/// Causes of failure in a summary.
+const MAX_CAUSES: u32 = 5;
+
+/// `promptmill work`.
+pub(super) async fn command(
+    global: &Global,
+    args: WorkArgs,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    let database = settings::database(global, &file);
+    let pace = settings::pace(&args.pace, &file);
+    let endpoint = settings::endpoint(args.endpoint, file);
+    let asked = Asked::new(&endpoint).await?;
+    let clock = Clock::start();
+    let Some(store) = Store::open_existing(&database).await? else {
+        return Err(status::no_database(&database));
+    };
+    let lock = take_lock(&store)?;
+    let batches = match &args.batch {
+        Some(name) => vec![import::find(&store, name, &database).await?],
+        None => store.batches().await?,
+    };
+    let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
+    let simulates = worker.simulates();
+    let mut exit = Exit::Done;
+    let mut reports = Vec::new();
+    for batch in batches
+        .iter()
+        .filter(|batch| batch.simulated == simulates)
+    {
+        let tally = worker.work(batch).await?;
+        let ended = Exit::of(&tally);
+        exit = if exit == Exit::Done { ended } else { exit };
+        if !global.quiet && !global.json {
+            screen::say(&worker.summary(&tally, batch, None, None));
+        }
+        reports.push(RunReport::new(&batch.name, &tally, ended.code()).to_json());
+        if tally.stopped_by.is_some() {
+            exit = ended;
+            break;
+        }
+    }
+    worker.end().await;
+    drop(lock);
+    store.close().await?;
+    if global.json {
+        screen::print(&format!("[{}]\n", reports.join(",")))?;
+    }
+    Ok(exit)
+}
+
+/// Takes the run lock, and says who we are for others to read.
+pub(super) fn take_lock(store: &Store) -> Result<RunLock, CliError> {
+    Ok(RunLock::take(
+        store.path(),
+        &format!("process {}", std::process::id()),
+    )?)
+}
+
+/// What was asked for, checked before the database is opened: a key command may take long, or ask
+/// for a password.
+pub(super) struct Asked {
+    endpoint: Endpoint,
+    keys: Vec<NamedKey>,
+}
+
+impl Asked {
+    /// Checks the base URL and reads the keys.
+    pub(super) async fn new(settings: &EndpointSettings) -> Result<Self, CliError> {
+        let (endpoint, notes) = Endpoint::parse(&settings.base_url)?;
+        for note in notes {
+            tracing::warn!("base URL: {note}");
+        }
+        let keys = if settings.simulate {
+            Vec::new()
+        } else {
+            settings.keys.read().await?
+        };
+        Ok(Self { endpoint, keys })
+    }
+}
+
+/// Works on batches, one after another.
+pub(super) struct Worker<'a> {
+    global: &'a Global,
+    store: &'a Store,
+    clock: Clock,
+    client: Client,
+    keys: Vec<NamedKey>,
+    salt: hmac::Key,
+    settings: Settings,
+    simulator: Option<Simulator>,
+    /// Set up when the first request is to be made: until then a signal ends the program at once.
+    signals: Option<(Shutdown, tokio::task::JoinHandle<()>)>,
+    rescued: u64,
+}
+
+impl<'a> Worker<'a> {
+    /// Puts a worker together, and takes back what a dead run left in flight.
+    pub(super) async fn new(
+        global: &'a Global,
+        store: &'a Store,
+        asked: Asked,
+        endpoint: EndpointSettings,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self, CliError> {
+        let rescued = store.rescue(clock.now()).await?;
+        let simulator = if endpoint.simulate {
+            Some(simulate::start_inside().await?)
+        } else {
+            None
+        };
+        let url = match &simulator {
+            Some(simulator) => Endpoint::parse(&simulator.base_url())?.0,
+            None => asked.endpoint,
+        };
+        let client = Client::new(url, endpoint.limits)?;
+        let salt = hmac::Key::new(hmac::HMAC_SHA256, &store.salt().await?);
+        let (keys, signals) = (asked.keys, None);
+        Ok(Self {
+            global,
+            store,
+            clock,
+            client,
+            keys,
+            salt,
+            settings,
+            simulator,
+            signals,
+            rescued,
+        })
+    }
+
+    /// Tells whether the answers are made up.
+    pub(super) fn simulates(&self) -> bool {
+        self.simulator.is_some()
+    }
+
+    /// Works a batch as far as it goes, and counts.
+    pub(super) async fn work(&mut self, batch: &StoredBatch) -> Result<Tally, CliError> {
+        let before = self.store.counts(batch.id).await?;
+        let mut tally = Tally::default();
+        if before.pending > 0 {
+            let keys = self.ring().await?;
+            let mut progress = Progress::new(screen::progress_mode(self.global));
+            progress.on(&RunEvent::Started {
+                batch: batch.name.clone(),
+                total: before.total,
+                settled: before.done + before.failed,
+            });
+            if self.rescued > 0 {
+                progress.on(&RunEvent::Rescued {
+                    unknown: self.rescued,
+                });
+            }
+            let shutdown = self.shutdown()?;
+            let (store, client, clock) = (self.store, self.client.clone(), self.clock);
+            let deps = Deps {
+                store,
+                client,
+                clock,
+            };
+            let mut on_event = |event: &RunEvent| progress.on(event);
+            let ran = runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;
+            progress.finish();
+            tally = ran?;
+        }
+        self.count(batch, tally).await
+    }
+
+    async fn count(&mut self, batch: &StoredBatch, mut tally: Tally) -> Result<Tally, CliError> {
+        let counts = self.store.counts(batch.id).await?;
+        tally.total = counts.total;
+        tally.done = counts.done;
+        tally.failed = counts.failed;
+        tally.left = counts.pending + counts.running;
+        tally.unknown += std::mem::take(&mut self.rescued);
+        tally.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
+        for cause in &mut tally.causes {
+            verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+        }
+        Ok(tally)
+    }
+
+    /// Writes the summary of a run.
+    pub(super) fn summary(
+        &self,
+        tally: &Tally,
+        batch: &StoredBatch,
+        output: Option<&str>,
+        next_command: Option<&str>,
+    ) -> String {
+        summary(
+            tally,
+            &SummaryContext {
+                batch: &batch.name,
+                output,
+                elapsed: self.clock.elapsed(),
+                now: self.clock.now(),
+                simulated: self.simulates(),
+                next_command,
+                color: screen::stderr_color(self.global.color),
+            },
+        )
+    }
+
+    /// Lets go of what the worker holds besides the queue.
+    pub(super) async fn end(self) {
+        if let Some((_, listener)) = self.signals {
+            listener.abort();
+        }
+        if let Some(simulator) = self.simulator {
+            simulator.shutdown().await;
+        }
+    }
+
+    fn shutdown(&mut self) -> Result<Shutdown, CliError> {
+        if self.signals.is_none() {
+            self.signals = Some(signals::listen()?);
+        }
+        let signals = self.signals.as_ref().map(|(shutdown, _)| shutdown.clone());
+        Ok(signals.unwrap_or_else(|| Shutdown::new().1))
+    }
+
+    /// Makes the ring of the keys, with what is remembered of them. An endpoint on this machine
+    /// needs none.
+    async fn ring(&self) -> Result<Vec<RunKey>, CliError> {
+        let endpoint = self.client.endpoint();
+        if self.keys.is_empty() {
+            if endpoint.is_loopback() {
+                let key = Key {
+                    label: "no key".to_owned(),
+                    ..Key::default()
+                };
+                return Ok(vec![RunKey { key, secret: None }]);
+            }
+            let what = format!("no key was given for {}", Safe(endpoint.display()));
+            let hint = "set OPENAI_API_KEY, or use --api-key-file FILE; \
+                        --simulate tries it without a key";
+            return Err(CliError::new(Exit::NoKey, &what, hint));
+        }
+        let remembered = self.store.keys().await?;
+        let ring = self.keys.iter().map(|named| {
+            let fingerprint = self.fingerprint(named);
+            let known = remembered
+                .iter()
+                .find(|row| row.fingerprint == fingerprint && row.base_url == endpoint.display());
+            let (state, reason) = known.map_or_else(Default::default, |row| {
+                (
+                    KeyState::from_parts(&row.state, row.until),
+                    row.reason.clone(),
+                )
+            });
+            RunKey {
+                key: Key::new(named.label.clone(), fingerprint, state, reason),
+                secret: Some(Arc::new(named.secret.clone())),
+            }
+        });
+        Ok(ring.collect())
+    }
+
+    /// Makes the print of a key: ten hexadecimal digits of a keyed hash, salted by the database.
+    fn fingerprint(&self, key: &NamedKey) -> String {
+        let tag = hmac::sign(&self.salt, key.secret.expose_secret().as_bytes());
+        tag.as_ref()
+            .iter()
+            .take(5)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
