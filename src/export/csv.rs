@@ -1,13 +1,13 @@
 //! The results as CSV: all input columns first, then ours, one line a row, in input order.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write;
 
 use super::ExportError;
 use super::guard::guard;
-use crate::domain::job::{JobState, Record};
+use crate::domain::job::{Answer, JobState, Record};
+use crate::domain::reply::ChatCompletion;
 
 /// Our own columns, behind those of the input. A name that the input has already gets the prefix
 /// `promptmill_`.
@@ -45,9 +45,6 @@ impl Default for Style {
     }
 }
 
-/// Finds the answer's text in a stored response body; `None` when it holds none.
-pub type TextOf = fn(&str) -> Option<Cow<'_, str>>;
-
 /// A CSV file that is being written, record by record.
 ///
 /// Text cells are guarded against being run by a spreadsheet unless the style is raw: those of the
@@ -56,7 +53,6 @@ pub type TextOf = fn(&str) -> Option<Cow<'_, str>>;
 pub struct CsvSheet<W: Write> {
     writer: csv::Writer<W>,
     style: Style,
-    text_of: TextOf,
     columns: usize,
     rows: u64,
     digits: String,
@@ -64,12 +60,7 @@ pub struct CsvSheet<W: Write> {
 
 impl<W: Write> CsvSheet<W> {
     /// Begins a sheet and writes its header: `columns` of the input, then [`COLUMNS`].
-    pub fn new(
-        writer: W,
-        columns: &[String],
-        style: Style,
-        text_of: TextOf,
-    ) -> Result<Self, ExportError> {
+    pub fn new(writer: W, columns: &[String], style: Style) -> Result<Self, ExportError> {
         let writer = csv::WriterBuilder::new()
             .delimiter(style.delimiter)
             .buffer_capacity(BUFFER)
@@ -78,7 +69,6 @@ impl<W: Write> CsvSheet<W> {
         let mut sheet = Self {
             writer,
             style,
-            text_of,
             columns: columns.len(),
             rows: 0,
             digits: String::new(),
@@ -125,8 +115,9 @@ impl<W: Write> CsvSheet<W> {
 
     fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
         let answer = record.answer.as_ref();
-        let response = answer.and_then(|answer| (self.text_of)(&answer.body));
-        self.text(response.as_deref().unwrap_or_default())?;
+        let completion = answer.map(completion);
+        let response = completion.as_ref().and_then(ChatCompletion::text);
+        self.text(response.unwrap_or_default())?;
         self.text(status(record.state))?;
         self.text(record.error.as_deref().unwrap_or_default())?;
         self.text(answer.map_or("", |answer| &answer.model))?;
@@ -175,6 +166,12 @@ fn own_columns(columns: &[String]) -> Vec<String> {
     COLUMNS.iter().map(|name| free(name)).collect()
 }
 
+/// Reads a kept body again. It was a completion when it was kept, and one that is none now
+/// has no text, which is what its cell shows.
+fn completion(answer: &Answer) -> ChatCompletion<'_> {
+    serde_json::from_str(&answer.body).unwrap_or_default()
+}
+
 fn status(state: JobState) -> &'static str {
     match state {
         JobState::Pending | JobState::Running => "pending",
@@ -194,7 +191,6 @@ fn from_csv(error: csv::Error) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::Answer;
 
     fn record(cells: &[&str], state: JobState) -> Record {
         Record {
@@ -206,9 +202,10 @@ mod tests {
         }
     }
 
-    fn answered(cells: &[&str], body: &str) -> Record {
+    fn answered(cells: &[&str], text: &str) -> Record {
+        let choice = serde_json::json!({"message": {"role": "assistant", "content": text}});
         let answer = Answer {
-            body: body.to_owned(),
+            body: serde_json::json!({"choices": [choice]}).to_string(),
             model: "gpt-4o-mini".to_owned(),
             finish_reason: "stop".to_owned(),
             prompt_tokens: Some(12),
@@ -226,10 +223,8 @@ mod tests {
         columns.iter().map(ToString::to_string).collect()
     }
 
-    /// The body is taken as the text, so that the tests need no wire format.
     fn sheet(columns: &[&str], style: Style, records: &[Record]) -> String {
-        let text_of: TextOf = |body| Some(Cow::Borrowed(body));
-        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), style, text_of).unwrap();
+        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), style).unwrap();
         for record in records {
             sheet.write(record).unwrap();
         }
@@ -291,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_tool_calls_shows_them_and_a_body_without_text_an_empty_cell() {
+        #[track_caller]
+        fn check_body(body: &str, response: &str) {
+            let mut row = answered(&["1", ""], "");
+            if let Some(answer) = &mut row.answer {
+                body.clone_into(&mut answer.body);
+            }
+            let expected = format!("1,,{response},done,,gpt-4o-mini,stop,12,,2,345\n");
+            check(row, Style::default(), &expected);
+        }
+        let calls = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":7}]}}]}"#;
+        check_body(calls, "\"[{\"\"id\"\":7}]\"");
+        check_body(r#"{"choices":[]}"#, "");
+        check_body("cut off", "");
+    }
+
+    #[test]
     fn every_text_cell_is_guarded_unless_raw() {
         let mut hostile = answered(&["=1+1", "-5"], "@cmd");
         hostile.error = Some("+err".to_owned());
@@ -323,8 +335,7 @@ mod tests {
 
     #[test]
     fn a_record_that_does_not_fit_the_header_is_refused_by_number() {
-        let mut sheet =
-            CsvSheet::new(Vec::new(), &names(&["a", "b"]), Style::default(), |_| None).unwrap();
+        let mut sheet = CsvSheet::new(Vec::new(), &names(&["a", "b"]), Style::default()).unwrap();
         sheet.write(&record(&["1", "2"], JobState::Done)).unwrap();
         let error = sheet.write(&record(&["1"], JobState::Done)).unwrap_err();
         assert!(matches!(
@@ -365,7 +376,7 @@ mod tests {
                 Ok(())
             }
         }
-        let sheet = CsvSheet::new(Gone, &names(&["a"]), Style::default(), |_| None).unwrap();
+        let sheet = CsvSheet::new(Gone, &names(&["a"]), Style::default()).unwrap();
         assert!(matches!(
             sheet.finish().map(drop).unwrap_err(),
             ExportError::BrokenPipe
