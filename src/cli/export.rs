@@ -1,9 +1,7 @@
 //! Writes the results of a batch.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use crate::domain::reply::ChatCompletion;
 use crate::export::{CsvSheet, ExportError};
 use crate::store::{Store, StoredBatch};
 
@@ -63,7 +61,7 @@ impl From<ExportError> for Unwritten {
 
 async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
     let draft = output.target.create()?;
-    let mut sheet = CsvSheet::new(draft, &batch.columns, output.style, text_of)?;
+    let mut sheet = CsvSheet::new(draft, &batch.columns, output.style)?;
     let mut after = None;
     loop {
         let page = store.page(batch.id, after, PAGE).await;
@@ -77,10 +75,4 @@ async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Res
         after = last;
     }
     Ok(sheet.finish()?.publish()?)
-}
-
-/// Finds the answer's text in a stored response.
-fn text_of(body: &str) -> Option<Cow<'_, str>> {
-    let completion: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
-    completion.text().map(|text| Cow::Owned(text.to_owned()))
 }

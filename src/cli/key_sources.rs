@@ -142,14 +142,18 @@ fn read_file(path: &Path, insecure: bool) -> Result<SecretString, CliError> {
     let shown = path.display();
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
     let flags = if insecure { 0 } else { no_follow };
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        let what = format!("cannot read the key file {shown}: {error}");
-        CliError::new(
-            Exit::NoKey,
-            &what,
-            "it must be a file of yours, and no symbolic link",
-        )
-    })?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| {
+            let what = format!("cannot read the key file {shown}: {error}");
+            CliError::new(
+                Exit::NoKey,
+                &what,
+                "it must be a file of yours, and no symbolic link",
+            )
+        })?;
     check_file(&file, path, insecure)?;
     let mut text = String::new();
     file.take(MAX_FILE)

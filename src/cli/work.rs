@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ring::hmac;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::domain::keyring::{Key, KeyState};
@@ -16,7 +16,7 @@ use crate::progress::safe::Safe;
 use crate::progress::summary::{SummaryContext, summary};
 use crate::provider::{Client, Endpoint};
 use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
-use crate::simulator::Simulator;
+use crate::simulator::{SAMPLE_KEY, Simulator};
 use crate::store::{RunLock, Store, StoredBatch};
 
 use super::args::{Global, WorkArgs};
@@ -53,10 +53,7 @@ pub(super) async fn command(
     let simulates = worker.simulates();
     let mut exit = Exit::Done;
     let mut reports = Vec::new();
-    for batch in batches
-        .iter()
-        .filter(|batch| batch.simulated == simulates)
-    {
+    for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
         let tally = worker.work(batch).await?;
         let ended = Exit::of(&tally);
         exit = if exit == Exit::Done { ended } else { exit };
@@ -257,17 +254,7 @@ impl<'a> Worker<'a> {
     async fn ring(&self) -> Result<Vec<RunKey>, CliError> {
         let endpoint = self.client.endpoint();
         if self.keys.is_empty() {
-            if endpoint.is_loopback() {
-                let key = Key {
-                    label: "no key".to_owned(),
-                    ..Key::default()
-                };
-                return Ok(vec![RunKey { key, secret: None }]);
-            }
-            let what = format!("no key was given for {}", Safe(endpoint.display()));
-            let hint = "set OPENAI_API_KEY, or use --api-key-file FILE; \
-                        --simulate tries it without a key";
-            return Err(CliError::new(Exit::NoKey, &what, hint));
+            return self.nameless_key().map(|key| vec![key]);
         }
         let remembered = self.store.keys().await?;
         let ring = self.keys.iter().map(|named| {
@@ -287,6 +274,34 @@ impl<'a> Worker<'a> {
             }
         });
         Ok(ring.collect())
+    }
+
+    /// The one entry of a ring without keys: the simulated provider's, or none for this machine.
+    /// Without a print, nothing of it is remembered.
+    fn nameless_key(&self) -> Result<RunKey, CliError> {
+        let entry = |label: &str, secret| RunKey {
+            key: Key::new(
+                label.to_owned(),
+                String::new(),
+                KeyState::Healthy,
+                String::new(),
+            ),
+            secret,
+        };
+        if self.simulates() {
+            return Ok(entry(
+                "simulated key",
+                Some(Arc::new(SecretString::from(SAMPLE_KEY))),
+            ));
+        }
+        let endpoint = self.client.endpoint();
+        if endpoint.is_loopback() {
+            return Ok(entry("no key", None));
+        }
+        let what = format!("no key was given for {}", Safe(endpoint.display()));
+        let hint = "set OPENAI_API_KEY, or use --api-key-file FILE; \
+                    --simulate tries it without a key";
+        Err(CliError::new(Exit::NoKey, &what, hint))
     }
 
     /// Makes the print of a key: ten hexadecimal digits of a keyed hash, salted by the database.
