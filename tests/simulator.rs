@@ -1,4 +1,8 @@
 //! The simulated provider as its clients see it: over real sockets, through its public interface.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic in its own functions too"
+)]
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -257,6 +261,11 @@ async fn what_is_wrong_with_a_request_is_said_as_openai_says_it() {
     ] {
         check_refusal(&simulator, path, body, status, piece).await;
     }
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_refused_as_openai_does() {
+    let simulator = start(Config::default()).await;
     let body = &chat("gpt-4o-mini", "a");
     check_refusal(&simulator, "/foo", body, 404, "Invalid URL (POST /foo)").await;
     check_refusal(&simulator, "/chat/completions", body, 404, "Invalid URL").await;
@@ -569,9 +578,13 @@ async fn a_request_that_hangs_is_in_flight_until_the_client_gives_up() {
         reply = ask(&simulator, KEY, "Hello") => panic!("{reply:?}"),
         () = simulator.wait_for(1) => {}
     }
-    while simulator.ledger().in_flight > 0 {
-        tokio::task::yield_now().await;
-    }
+    let given_up = async {
+        while simulator.ledger().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(10);
+    tokio::time::timeout(patience, given_up).await.unwrap();
     let ledger = simulator.ledger();
     assert_eq!(
         (ledger.requests, ledger.answered, ledger.max_in_flight),

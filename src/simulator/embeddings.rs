@@ -66,10 +66,10 @@ mod tests {
 
     #[test]
     fn a_vector_depends_on_the_text_and_the_seed_and_has_length_one() {
-        let same = |one: [f64; DIMENSIONS], other| one == other;
-        assert!(same(vector("a", 1), vector("a", 1)));
-        assert!(!same(vector("a", 1), vector("b", 1)));
-        assert!(!same(vector("a", 1), vector("a", 2)));
+        let bits = |text, seed| vector(text, seed).map(f64::to_bits);
+        assert_eq!(bits("a", 1), bits("a", 1));
+        assert_ne!(bits("a", 1), bits("b", 1));
+        assert_ne!(bits("a", 1), bits("a", 2));
         let length: f64 = vector("a", 1).iter().map(|number| number * number).sum();
         assert!((length - 1.0).abs() < 1e-9);
     }
