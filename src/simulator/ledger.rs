@@ -24,6 +24,8 @@ pub struct Ledger {
     pub max_in_flight: u64,
     /// Every request in the order of arrival; empty unless the configuration says `record`.
     pub entries: Vec<Entry>,
+    /// Requests that have a number; those above `requests` are being decided on.
+    numbered: u64,
     by_key: HashMap<String, u64>,
     by_prompt: HashMap<u64, u64>,
     by_status: HashMap<u16, u64>,
@@ -119,10 +121,10 @@ impl Book {
         }
     }
 
-    /// Counts a request that has arrived. `prompt` is the hash of its prompt, if it has one.
+    /// Numbers a request that has arrived; it is seen once it is noted. `prompt` is the hash of its prompt, if it has one.
     pub(super) fn arrive(&self, key: &str, prompt: Option<u64>) -> (Count, Flight<'_>) {
         let mut ledger = self.lock();
-        ledger.requests += 1;
+        ledger.numbered += 1;
         ledger.in_flight += 1;
         ledger.max_in_flight = ledger.max_in_flight.max(ledger.in_flight);
         let of_key = rise(&mut ledger.by_key, key);
@@ -132,7 +134,7 @@ impl Book {
             *turn
         });
         let count = Count {
-            number: ledger.requests,
+            number: ledger.numbered,
             turn,
             of_key,
         };
@@ -143,10 +145,11 @@ impl Book {
         (count, flight)
     }
 
-    /// Writes down what a request will get, and tells those who wait for it to be seen.
+    /// Writes down what a request will get, its entry and its count together, and tells those who wait for it to be seen.
     pub(super) fn note(&self, arrival: &Arrival<'_>, status: Option<u16>) {
         let entry = self.record.then(|| self.entry(arrival, status));
         let mut ledger = self.lock();
+        ledger.requests += 1;
         if let Some(status) = status {
             *ledger.by_status.entry(status).or_insert(0) += 1;
         }
