@@ -84,12 +84,13 @@ CREATE INDEX attempts_job ON attempts (job_id);
 CREATE TABLE keys (
     fingerprint TEXT NOT NULL,
     base_url    TEXT NOT NULL,
+    model       TEXT NOT NULL,           -- empty: the state is about all models
     label       TEXT NOT NULL,
     state       TEXT NOT NULL,
     until       INTEGER,
     reason      TEXT NOT NULL,
     changed_at  INTEGER NOT NULL,
-    PRIMARY KEY (fingerprint, base_url)
+    PRIMARY KEY (fingerprint, base_url, model)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE identity (salt BLOB NOT NULL) STRICT;

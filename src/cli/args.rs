@@ -325,7 +325,6 @@ Examples:
   promptmill simulate --port 8181
   promptmill simulate --port 8181 --rpm 60 --error-500 0.05 --hang 0.01
   promptmill simulate --port 8181 --personality gpt-api-free")]
-#[expect(clippy::doc_markdown, reason = "this is the help text, not Markdown")]
 pub(super) struct SimulateArgs {
     /// The port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 8181)]

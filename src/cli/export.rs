@@ -41,10 +41,9 @@ pub(super) async fn write(
     output: &Output,
 ) -> Result<(), CliError> {
     match write_pages(store, batch, output).await {
-        Err(Unwritten::Export(ExportError::BrokenPipe)) => Ok(()),
+        Ok(()) | Err(Unwritten::Export(ExportError::BrokenPipe)) => Ok(()),
         Err(Unwritten::Export(error)) => Err(error.into()),
         Err(Unwritten::Cli(error)) => Err(error),
-        Ok(()) => Ok(()),
     }
 }
 

@@ -61,6 +61,12 @@ pub(super) struct FileKey {
     pub(super) file: Option<PathBuf>,
     /// A command that prints it.
     pub(super) command: Option<String>,
+    /// A name for the limit or account that it shares with other keys.
+    pub(super) group: Option<String>,
+    /// How many requests it gets for each of a key of weight 1.
+    pub(super) weight: Option<NonZeroU32>,
+    /// The models it may be used for; empty is all.
+    pub(super) models: Vec<String>,
 }
 
 /// Reads the settings file; the default one need not be there.

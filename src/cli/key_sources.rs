@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -36,6 +37,18 @@ pub(super) struct KeySources {
 pub(super) struct NamedKey {
     pub(super) label: String,
     pub(super) secret: SecretString,
+    /// The limit or account that it shares with other keys.
+    pub(super) group: Option<String>,
+    pub(super) weight: NonZeroU32,
+    /// The models it may be used for; empty is all.
+    models: Vec<String>,
+}
+
+impl NamedKey {
+    /// Tells whether the key may be used for a model.
+    pub(super) fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|served| served == model)
+    }
 }
 
 impl KeySources {
@@ -59,7 +72,8 @@ impl KeySources {
         let lines = lines
             .map(str::trim)
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        named(lines.map(|line| (None, line.to_owned().into())).collect())
+        let plain = FileKey::default();
+        named(lines.map(|line| (&plain, line.to_owned().into())).collect())
     }
 
     async fn read_listed(&self) -> Result<Vec<NamedKey>, CliError> {
@@ -95,21 +109,21 @@ impl KeySources {
                     return Err(CliError::new(Exit::Config, what, hint));
                 }
             };
-            keys.push((
-                key.label.clone(),
-                text.expose_secret().trim().to_owned().into(),
-            ));
+            keys.push((key, text.expose_secret().trim().to_owned().into()));
         }
         named(keys)
     }
 }
 
 /// Names the keys, drops doubles, and refuses what no provider can have given out.
-fn named(keys: Vec<(Option<String>, SecretString)>) -> Result<Vec<NamedKey>, CliError> {
+fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError> {
     let mut seen = HashSet::new();
     let mut named = Vec::new();
-    for (place, (label, secret)) in keys.into_iter().enumerate() {
-        let label = label.unwrap_or_else(|| format!("key-{}", place + 1));
+    for (place, (listed, secret)) in keys.into_iter().enumerate() {
+        let label = listed
+            .label
+            .clone()
+            .unwrap_or_else(|| format!("key-{}", place + 1));
         let key = secret.expose_secret();
         let key = key
             .strip_prefix("Bearer ")
@@ -124,6 +138,9 @@ fn named(keys: Vec<(Option<String>, SecretString)>) -> Result<Vec<NamedKey>, Cli
             named.push(NamedKey {
                 label,
                 secret: SecretString::from(key),
+                group: listed.group.clone(),
+                weight: listed.weight.unwrap_or(NonZeroU32::MIN),
+                models: listed.models.clone(),
             });
         }
     }
@@ -176,8 +193,9 @@ fn check_file(file: &File, path: &Path, insecure: bool) -> Result<(), CliError> 
             "name a file with one key a line",
         ));
     }
+    let only_ours = metadata.mode().trailing_zeros() >= 6;
     let mine = [0, rustix::process::getuid().as_raw()].contains(&metadata.uid());
-    if insecure || (mine && metadata.mode() & 0o077 == 0) {
+    if insecure || (mine && only_ours) {
         return Ok(());
     }
     let what = if mine {

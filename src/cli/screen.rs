@@ -1,5 +1,6 @@
 //! What stands on the screen: which form of progress, color or not, and errors.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use crate::domain::redact::redact;
@@ -63,7 +64,7 @@ pub(super) fn print_error(error: &CliError, color: ColorChoice) {
     for line in lines {
         let line = Safe(line).to_string();
         let indent = if line.starts_with("hint:") { "" } else { "  " };
-        shown.push_str(&format!("{indent}{line}\n"));
+        let _ = writeln!(shown, "{indent}{line}");
     }
     say(&shown);
 }

@@ -64,7 +64,7 @@ fn json(batches: &[BatchStatus], keys: &[KeyRow]) -> serde_json::Value {
 pub(super) fn key_json(key: &KeyRow) -> serde_json::Value {
     let until = key.until.map(|until| DateTime(until).to_string());
     serde_json::json!({
-        "label": key.label, "fingerprint": key.fingerprint, "state": key.state, "until": until,
+        "label": key.label, "fingerprint": key.fingerprint, "state": key.state, "until": until, "model": key.model,
     })
 }
 

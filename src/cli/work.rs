@@ -6,7 +6,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
-use crate::domain::keyring::{Key, KeyState};
+use crate::domain::key::{Key, KeyState};
 use crate::domain::tally::Tally;
 use crate::domain::verdict;
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ use crate::progress::summary::{SummaryContext, summary};
 use crate::provider::{Client, Endpoint};
 use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
 use crate::simulator::{SAMPLE_KEY, Simulator};
-use crate::store::{RunLock, Store, StoredBatch};
+use crate::store::{KeyRow, RunLock, Store, StoredBatch};
 
 use super::args::{Global, WorkArgs};
 use super::error::CliError;
@@ -168,7 +168,7 @@ impl<'a> Worker<'a> {
         let before = self.store.counts(batch.id).await?;
         let mut tally = Tally::default();
         if before.pending > 0 {
-            let keys = self.ring().await?;
+            let keys = self.ring(&batch.recipe.model).await?;
             let mut progress = Progress::new(screen::progress_mode(self.global));
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
@@ -249,43 +249,53 @@ impl<'a> Worker<'a> {
         Ok(signals.unwrap_or_else(|| Shutdown::new().1))
     }
 
-    /// Makes the ring of the keys, with what is remembered of them. An endpoint on this machine
-    /// needs none.
-    async fn ring(&self) -> Result<Vec<RunKey>, CliError> {
-        let endpoint = self.client.endpoint();
+    /// Makes the ring of the keys that may be used for a model, with what is remembered of them.
+    async fn ring(&self, model: &str) -> Result<Vec<RunKey>, CliError> {
         if self.keys.is_empty() {
             return self.nameless_key().map(|key| vec![key]);
         }
         let remembered = self.store.keys().await?;
-        let ring = self.keys.iter().map(|named| {
-            let fingerprint = self.fingerprint(named);
-            let known = remembered
-                .iter()
-                .find(|row| row.fingerprint == fingerprint && row.base_url == endpoint.display());
-            let (state, reason) = known.map_or_else(Default::default, |row| {
-                (
-                    KeyState::from_parts(&row.state, row.until),
-                    row.reason.clone(),
-                )
-            });
-            RunKey {
-                key: Key::new(named.label.clone(), fingerprint, state, reason),
-                secret: Some(Arc::new(named.secret.clone())),
-            }
+        let serving = self.keys.iter().filter(|named| named.serves(model));
+        let ring: Vec<_> = serving
+            .map(|named| self.run_key(named, model, &remembered))
+            .collect();
+        if ring.is_empty() {
+            let what = format!("no key may be used for the model \"{model}\"");
+            return Err(CliError::new(
+                Exit::NoKey,
+                &what,
+                "add the model to `models` of a key",
+            ));
+        }
+        Ok(ring)
+    }
+
+    fn run_key(&self, named: &NamedKey, model: &str, remembered: &[KeyRow]) -> RunKey {
+        let fingerprint = self.fingerprint(named);
+        let base_url = self.client.endpoint().display();
+        let known = remembered.iter().find(|row| {
+            let about_this = row.model.is_empty() || row.model == model;
+            row.fingerprint == fingerprint && row.base_url == base_url && about_this
         });
-        Ok(ring.collect())
+        let mut key = Key::new(named.label.clone(), fingerprint);
+        key.group.clone_from(&named.group);
+        key.weight = named.weight;
+        if let Some(row) = known {
+            key.state = KeyState::from_parts(&row.state, row.until);
+            key.model_only = !row.model.is_empty();
+            key.reason.clone_from(&row.reason);
+        }
+        RunKey {
+            key,
+            secret: Some(Arc::new(named.secret.clone())),
+        }
     }
 
     /// The one entry of a ring without keys: the simulated provider's, or none for this machine.
     /// Without a print, nothing of it is remembered.
     fn nameless_key(&self) -> Result<RunKey, CliError> {
         let entry = |label: &str, secret| RunKey {
-            key: Key::new(
-                label.to_owned(),
-                String::new(),
-                KeyState::Healthy,
-                String::new(),
-            ),
+            key: Key::new(label.to_owned(), String::new()),
             secret,
         };
         if self.simulates() {
@@ -307,10 +317,7 @@ impl<'a> Worker<'a> {
     /// Makes the print of a key: ten hexadecimal digits of a keyed hash, salted by the database.
     fn fingerprint(&self, key: &NamedKey) -> String {
         let tag = hmac::sign(&self.salt, key.secret.expose_secret().as_bytes());
-        tag.as_ref()
-            .iter()
-            .take(5)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let bytes = tag.as_ref().iter().take(5);
+        bytes.fold(String::new(), |print, byte| print + &format!("{byte:02x}"))
     }
 }

@@ -56,6 +56,13 @@ impl Doubts {
             .is_some_and(|all| all.iter().any(|(refused, _)| *refused == key))
     }
 
+    /// Returns the keys that were refused for a job.
+    #[must_use]
+    pub fn refused_by(&self, job: JobId) -> Vec<KeyIndex> {
+        let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
+        refusals.iter().map(|(key, _)| *key).collect()
+    }
+
     /// Notes a refusal whose cause is known to be the key.
     pub fn note_known(&mut self, job: JobId, key: KeyIndex) {
         self.refusals.entry(job).or_default().push((key, None));
@@ -132,21 +139,18 @@ impl Doubts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keyring::{Key, KeyState};
+    use super::super::key::{Cause, Key};
     use super::super::verdict::SetAside;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(0);
+    const WHY: Cause<'_> = Cause {
+        reason: "invalid",
+        model_only: false,
+    };
 
     fn ring(keys: usize) -> KeyRing {
-        let key = |_| {
-            Key::new(
-                String::new(),
-                String::new(),
-                KeyState::Healthy,
-                String::new(),
-            )
-        };
+        let key = |_| Key::new(String::new(), String::new());
         KeyRing::new((0..keys).map(key).collect(), NOW)
     }
 
@@ -182,7 +186,7 @@ mod tests {
         let mut ring = ring(2);
         ring.answered(KeyIndex(0));
         assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Open);
-        ring.set_aside(KeyIndex(1), SetAside::Dead, NOW, "");
+        ring.set_aside(KeyIndex(1), SetAside::Dead, NOW, WHY);
         assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Job);
     }
 

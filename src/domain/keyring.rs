@@ -2,9 +2,8 @@
 //!
 //! It knows states and moments only; how fast a key may send is the pace's business.
 
-use std::collections::BTreeSet;
-
 use super::job::JobId;
+use super::key::{Cause, Key, KeyState};
 use super::time::Timestamp;
 use super::verdict::SetAside;
 
@@ -14,116 +13,6 @@ const MAX_STRIKES: usize = 3;
 /// A key's place in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyIndex(pub usize);
-
-/// Where a key stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KeyState {
-    /// May be used.
-    #[default]
-    Healthy,
-    /// Rests for a rate limit or a quota.
-    Cooling {
-        /// Until then.
-        until: Timestamp,
-    },
-    /// Was refused without anybody knowing why. It is used for other jobs only when no healthy key
-    /// is there, one request at a time. Lasts no longer than the run.
-    Doubted,
-    /// Was refused for a cause that may pass.
-    Quarantined {
-        /// Then one request tries it again.
-        until: Timestamp,
-    },
-    /// The account behind it has no money or no quota left.
-    Exhausted {
-        /// Then one request tries it again.
-        until: Timestamp,
-    },
-    /// Is definitely invalid.
-    Dead,
-}
-
-impl KeyState {
-    /// Returns the state's name, as it is stored and shown. A doubt is not kept.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Healthy | Self::Doubted => "healthy",
-            Self::Cooling { .. } => "cooling",
-            Self::Quarantined { .. } => "quarantined",
-            Self::Exhausted { .. } => "exhausted",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// Returns when the state ends by itself.
-    #[must_use]
-    pub fn until(&self) -> Option<Timestamp> {
-        match *self {
-            Self::Cooling { until } | Self::Quarantined { until } | Self::Exhausted { until } => {
-                Some(until)
-            }
-            Self::Healthy | Self::Doubted | Self::Dead => None,
-        }
-    }
-
-    /// Reads a state back from its name and end. An unknown name is a healthy key.
-    #[must_use]
-    pub fn from_parts(name: &str, until: Option<Timestamp>) -> Self {
-        match (name, until) {
-            ("cooling", Some(until)) => Self::Cooling { until },
-            ("quarantined", Some(until)) => Self::Quarantined { until },
-            ("exhausted", Some(until)) => Self::Exhausted { until },
-            ("dead", _) => Self::Dead,
-            _ => Self::Healthy,
-        }
-    }
-
-    /// Tells whether the key is out until a moment or for good, so that it can give no evidence.
-    #[must_use]
-    pub fn is_out(&self, now: Timestamp) -> bool {
-        match *self {
-            Self::Quarantined { until } | Self::Exhausted { until } => until > now,
-            Self::Dead => true,
-            Self::Healthy | Self::Doubted | Self::Cooling { .. } => false,
-        }
-    }
-}
-
-/// One key of the ring. Its secret lives elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Key {
-    /// The key's name for people.
-    pub label: String,
-    /// A salted print of the key.
-    pub fingerprint: String,
-    /// Where it stands.
-    pub state: KeyState,
-    /// Why, as the provider said it, redacted; empty for a healthy key.
-    pub reason: String,
-    /// Answers it has brought in this run.
-    pub served: u64,
-    /// Throttled answers since the last good one.
-    pub throttles: u32,
-    /// Requests in flight.
-    in_flight: usize,
-    /// The jobs that it was refused for and another key was not, since its last answer.
-    strikes: BTreeSet<JobId>,
-}
-
-impl Key {
-    /// Makes a key that stands as `state`.
-    #[must_use]
-    pub fn new(label: String, fingerprint: String, state: KeyState, reason: String) -> Self {
-        Self {
-            label,
-            fingerprint,
-            state,
-            reason,
-            ..Self::default()
-        }
-    }
-}
 
 /// When a key of the ring may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +89,7 @@ impl KeyRing {
     pub fn pick(&self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
         self.indices()
             .filter(|index| wanted(*index) && self.ready(*index, now) == Ready::Now)
-            .min_by_key(|index| self.key(*index).in_flight)
+            .min_by_key(|index| self.key(*index).load())
     }
 
     /// Says when a key may be used.
@@ -214,7 +103,6 @@ impl KeyRing {
         };
         match key.state {
             KeyState::Healthy if key.throttles == 0 => Ready::Now,
-            KeyState::Healthy => one_at_a_time,
             KeyState::Cooling { until }
             | KeyState::Quarantined { until }
             | KeyState::Exhausted { until } => {
@@ -225,7 +113,8 @@ impl KeyRing {
                 }
             }
             KeyState::Doubted if self.has_better_than_doubted(now) => Ready::AfterFlight,
-            KeyState::Doubted => one_at_a_time,
+            // After a throttled answer, and in doubt: one request shows whether it is well again.
+            KeyState::Healthy | KeyState::Doubted => one_at_a_time,
             KeyState::Dead => Ready::Never,
         }
     }
@@ -268,62 +157,94 @@ impl KeyRing {
     pub fn answered(&mut self, index: KeyIndex) -> bool {
         let key = &mut self.keys[index.0];
         key.served += 1;
-        key.throttles = 0;
         key.strikes.clear();
+        let was_aside = key.is_set_aside() || key.state == KeyState::Doubted;
         // An answer that was under way when the key was throttled says nothing about the limit.
-        if matches!(key.state, KeyState::Healthy) {
-            return false;
+        if !matches!(key.state, KeyState::Cooling { .. }) {
+            key.throttles = 0;
         }
-        let back = !matches!(key.state, KeyState::Cooling { .. });
-        key.state = KeyState::Healthy;
-        key.reason.clear();
-        back
+        if was_aside {
+            key.heal();
+        }
+        was_aside
     }
 
-    /// Lets a key rest for a rate limit or a quota; a longer rest stays.
-    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, reason: &str) {
+    /// Notes that a rest is over: the first request after it has brought an answer.
+    pub fn rested(&mut self, index: KeyIndex, now: Timestamp) {
         let key = &mut self.keys[index.0];
-        key.throttles = key.throttles.saturating_add(1);
-        let until = match key.state {
-            KeyState::Cooling { until: longer } => until.max(longer),
-            KeyState::Healthy | KeyState::Doubted => until,
-            KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => return,
-        };
-        key.state = KeyState::Cooling { until };
-        reason.clone_into(&mut key.reason);
+        if matches!(key.state, KeyState::Cooling { until } if until <= now) {
+            key.throttles = 0;
+            key.heal();
+        }
     }
 
-    /// Takes a key out of the ring. A key that has brought answers in this run is not called dead
-    /// by one refusal: it is tried again at `until`. Returns whether it was in the ring before.
+    /// Lets a key, and all that share its limit, rest for a rate limit or a quota; a longer rest
+    /// stays.
+    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, cause: Cause<'_>) {
+        self.keys[index.0].throttles = self.keys[index.0].throttles.saturating_add(1);
+        for member in self.members(index) {
+            let key = &mut self.keys[member.0];
+            let until = match key.state {
+                KeyState::Cooling { until: longer } => until.max(longer),
+                KeyState::Healthy | KeyState::Doubted => until,
+                KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => {
+                    continue;
+                }
+            };
+            key.state = KeyState::Cooling { until };
+            key.model_only = cause.model_only;
+            cause.reason.clone_into(&mut key.reason);
+        }
+    }
+
+    /// Takes a key out of the ring, and with an account that is exhausted all keys that share it. A
+    /// key that has brought answers in this run is not called dead by one refusal: it is tried
+    /// again at `until`. Returns the keys that were in the ring before and are out now.
     pub fn set_aside(
         &mut self,
         index: KeyIndex,
         how: SetAside,
         until: Timestamp,
-        reason: &str,
-    ) -> bool {
-        let key = &mut self.keys[index.0];
-        let was_in = !matches!(
-            key.state,
-            KeyState::Dead | KeyState::Quarantined { .. } | KeyState::Exhausted { .. }
-        );
-        key.state = match how {
-            SetAside::Doubted if was_in => KeyState::Doubted,
-            SetAside::Doubted => return false,
-            SetAside::Exhausted => KeyState::Exhausted { until },
-            SetAside::Dead if key.served == 0 => KeyState::Dead,
-            SetAside::Dead | SetAside::Quarantined => KeyState::Quarantined { until },
+        cause: Cause<'_>,
+    ) -> Vec<KeyIndex> {
+        let members = match how {
+            SetAside::Exhausted => self.members(index),
+            SetAside::Doubted | SetAside::Quarantined | SetAside::Dead => vec![index],
         };
-        reason.clone_into(&mut key.reason);
-        was_in && how != SetAside::Doubted
+        let mut out = Vec::new();
+        for member in members {
+            let key = &mut self.keys[member.0];
+            let was_in = !key.is_set_aside();
+            key.state = match how {
+                SetAside::Doubted if was_in => KeyState::Doubted,
+                SetAside::Doubted => continue,
+                SetAside::Exhausted => KeyState::Exhausted { until },
+                SetAside::Dead if key.served == 0 => KeyState::Dead,
+                SetAside::Dead | SetAside::Quarantined => KeyState::Quarantined { until },
+            };
+            key.model_only = cause.model_only;
+            cause.reason.clone_into(&mut key.reason);
+            if was_in && how != SetAside::Doubted {
+                out.push(member);
+            }
+        }
+        out
+    }
+
+    /// The key itself and those of its group.
+    fn members(&self, index: KeyIndex) -> Vec<KeyIndex> {
+        let group = &self.key(index).group;
+        let same = |other: &KeyIndex| {
+            *other == index || (group.is_some() && self.key(*other).group == *group)
+        };
+        self.indices().filter(same).collect()
     }
 
     /// Takes a doubt back: what was refused was not the key's fault.
     pub fn trust(&mut self, index: KeyIndex) {
         let key = &mut self.keys[index.0];
         if key.state == KeyState::Doubted {
-            key.state = KeyState::Healthy;
-            key.reason.clear();
+            key.heal();
         }
     }
 
@@ -337,7 +258,7 @@ impl KeyRing {
         }
         key.strikes.insert(job);
         if key.served > 0 && key.strikes.len() < MAX_STRIKES {
-            key.state = KeyState::Healthy;
+            key.heal();
             return false;
         }
         key.state = KeyState::Quarantined { until };
@@ -347,14 +268,22 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const WHY: Cause<'_> = Cause {
+        reason: "refused",
+        model_only: false,
+    };
 
     fn ring(states: Vec<KeyState>) -> KeyRing {
-        let key = |state| Key::new(String::new(), String::new(), state, String::new());
+        let key = |state| Key {
+            state,
+            ..Key::new(String::new(), String::new())
+        };
         KeyRing::new(states.into_iter().map(key).collect(), NOW)
     }
 
@@ -376,13 +305,14 @@ mod tests {
     #[test]
     fn a_throttled_key_comes_back_with_one_request_at_a_time() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(5), "limit");
+        ring.throttled(KeyIndex(0), later(5), WHY);
         assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
         assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
         ring.sent(KeyIndex(0));
         assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::AfterFlight);
         ring.came_back(KeyIndex(0));
         ring.answered(KeyIndex(0));
+        ring.rested(KeyIndex(0), later(6));
         ring.sent(KeyIndex(0));
         assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::Now);
     }
@@ -390,17 +320,17 @@ mod tests {
     #[test]
     fn a_longer_rest_is_not_shortened_by_a_later_hint() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(60), "");
-        ring.throttled(KeyIndex(0), later(1), "");
+        ring.throttled(KeyIndex(0), later(60), WHY);
+        ring.throttled(KeyIndex(0), later(1), WHY);
         assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(60)));
     }
 
     #[test]
     fn a_doubted_key_is_used_only_when_no_healthy_one_is_there() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), "?");
+        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
-        ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), "invalid");
+        ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), WHY);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
     }
 
@@ -408,7 +338,10 @@ mod tests {
     fn a_key_that_served_is_quarantined_and_not_called_dead() {
         let mut ring = ring(vec![KeyState::Healthy]);
         ring.answered(KeyIndex(0));
-        assert!(ring.set_aside(KeyIndex(0), SetAside::Dead, later(60), "invalid"));
+        assert_eq!(
+            ring.set_aside(KeyIndex(0), SetAside::Dead, later(60), WHY),
+            [KeyIndex(0)]
+        );
         assert_eq!(
             ring.key(KeyIndex(0)).state,
             KeyState::Quarantined { until: later(60) }
@@ -420,10 +353,10 @@ mod tests {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.answered(KeyIndex(0));
         for job in 1..=3 {
-            ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), "?");
+            ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
             assert_eq!(ring.strike(KeyIndex(0), JobId(job), later(60)), job == 3);
         }
-        ring.set_aside(KeyIndex(1), SetAside::Doubted, later(60), "?");
+        ring.set_aside(KeyIndex(1), SetAside::Doubted, later(60), WHY);
         assert!(ring.strike(KeyIndex(1), JobId(1), later(60)));
     }
 
@@ -440,5 +373,36 @@ mod tests {
             ring(vec![KeyState::Dead]).first_ready(NOW, |_| true),
             Ready::Never
         );
+    }
+
+    #[test]
+    fn keys_of_a_group_rest_and_run_dry_together() {
+        let mut ring = ring(vec![
+            KeyState::Healthy,
+            KeyState::Healthy,
+            KeyState::Healthy,
+        ]);
+        for shared in [0, 1] {
+            ring.keys[shared].group = Some("account".to_owned());
+        }
+        ring.throttled(KeyIndex(0), later(5), WHY);
+        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::At(later(5)));
+        assert_eq!(ring.ready(KeyIndex(2), NOW), Ready::Now);
+        let out = ring.set_aside(KeyIndex(1), SetAside::Exhausted, later(60), WHY);
+        assert_eq!(out, [KeyIndex(0), KeyIndex(1)]);
+        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(2)));
+    }
+
+    #[test]
+    fn a_heavier_key_gets_more() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.keys[1].weight = NonZeroU32::new(3).unwrap();
+        let mut sent = [0, 0];
+        for _ in 0..40 {
+            let index = ring.pick(NOW, |_| true).unwrap();
+            ring.sent(index);
+            sent[index.0] += 1;
+        }
+        assert_eq!(sent, [10, 30]);
     }
 }

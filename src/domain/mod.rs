@@ -10,6 +10,7 @@ pub mod failure;
 pub mod fingerprint;
 pub mod hint;
 pub mod job;
+pub mod key;
 pub mod keyring;
 pub mod recipe;
 pub mod redact;

@@ -4,6 +4,7 @@
 //! What it means is for `verdict::judge` to say; nothing is decided here.
 
 mod body;
+mod form;
 
 use std::time::Duration;
 

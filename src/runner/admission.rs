@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use crate::domain::doubt::Ruling;
-use crate::domain::keyring::{KeyIndex, KeyState, Ready};
+use crate::domain::job::JobId;
+use crate::domain::key::KeyState;
+use crate::domain::keyring::{KeyIndex, Ready};
 use crate::domain::tally::StopReason;
 use crate::domain::time::Timestamp;
-use crate::store::{ClaimedJob, SettledAs, Settlement};
+use crate::store::{ClaimedJob, SettledAs};
 
 use super::dispatcher::{Dispatcher, Ending};
 
@@ -77,35 +79,41 @@ impl Dispatcher<'_> {
         now: Timestamp,
     ) {
         for job in jobs {
-            // The first places are those of the least busy keys.
-            let fits = places
-                .iter()
-                .position(|key| !self.doubts.has_refused(job.id, *key));
-            let key = match fits {
-                Some(at) => Some(places.remove(at)),
-                None => {
-                    // None of the places is for this job: free one, and look for another key.
-                    if let Some(key) = places.pop() {
-                        self.leave_place(key);
-                    }
-                    let doubts = std::mem::take(&mut self.doubts);
-                    let key = self.find_place(now, |key| !doubts.has_refused(job.id, key));
-                    self.doubts = doubts;
-                    key
-                }
-            };
-            match key {
+            match self.place_for(job.id, &mut places, now) {
                 Some(key) => self.launch(job, key, now),
-                None => self.put_off(job, now),
+                None => self.put_off(&job, now),
             }
         }
-        places.into_iter().for_each(|key| self.leave_place(key));
+        for unused in places {
+            self.leave_place(unused);
+        }
+    }
+
+    /// Takes the first of the places that will do for a job; when none does, one is given up for
+    /// another key that will.
+    fn place_for(
+        &mut self,
+        job: JobId,
+        places: &mut Vec<KeyIndex>,
+        now: Timestamp,
+    ) -> Option<KeyIndex> {
+        if let Some(fits) = places
+            .iter()
+            .position(|key| !self.doubts.has_refused(job, *key))
+        {
+            return Some(places.remove(fits));
+        }
+        if let Some(unfit) = places.pop() {
+            self.leave_place(unfit);
+        }
+        let refused = self.doubts.refused_by(job);
+        self.find_place(now, |key| !refused.contains(&key))
     }
 
     /// Puts a claimed job back that no key may take now.
-    fn put_off(&mut self, job: ClaimedJob, now: Timestamp) {
+    fn put_off(&mut self, job: &ClaimedJob, now: Timestamp) {
         if self.doubts.rule(job.id, &self.ring, now) == Ruling::Job {
-            self.blame(&job);
+            self.blame(job);
             return;
         }
         let untried = |key: KeyIndex| !self.doubts.has_refused(job.id, key);
@@ -117,20 +125,11 @@ impl Dispatcher<'_> {
                 now + AFTER_OTHERS
             }
         };
-        self.recorder.take(
-            Settlement {
-                id: job.id,
-                claim_no: job.claim_no,
-                requests: 0,
-                settled_as: SettledAs::Requeued {
-                    not_before,
-                    counted: false,
-                },
-                attempt: None,
-                key_label: String::new(),
-            },
-            None,
-        );
+        let settled_as = SettledAs::Requeued {
+            not_before,
+            counted: false,
+        };
+        self.settle(job, None, settled_as, None, None);
     }
 
     /// Returns when more may be sent, with nothing coming back before; `None` when only what is in

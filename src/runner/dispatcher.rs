@@ -76,6 +76,10 @@ pub(super) struct Dispatcher<'a> {
     pub(super) next_due: Option<Timestamp>,
     /// Whether a job was put off that every key had refused, and nothing was sent since.
     pub(super) stuck: bool,
+    /// Whether keys stand otherwise than was last written down.
+    pub(super) keys_changed: bool,
+    /// When the connections were last made anew.
+    pub(super) fresh_since: Option<Timestamp>,
     workers: JoinSet<Attempt>,
     flights: HashMap<Id, Flight>,
 }
@@ -107,6 +111,8 @@ impl<'a> Dispatcher<'a> {
             on_event,
             next_due: Some(Timestamp::default()),
             stuck: false,
+            keys_changed: false,
+            fresh_since: None,
             workers: JoinSet::new(),
             flights: HashMap::new(),
         }
@@ -159,6 +165,9 @@ impl<'a> Dispatcher<'a> {
 
     /// Settles, claims and sends.
     async fn round(&mut self) -> Result<(), StoreError> {
+        if self.keys_changed {
+            self.save_keys().await?;
+        }
         let now = self.clock.now();
         let places = self.admit(now);
         if places.is_empty() && self.recorder.is_empty() {
@@ -259,7 +268,7 @@ impl<'a> Dispatcher<'a> {
         self.workers.detach_all();
         for (_, flight) in std::mem::take(&mut self.flights) {
             self.ring.came_back(flight.key);
-            self.abandon(flight);
+            self.abandon(&flight);
         }
     }
 }

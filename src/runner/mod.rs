@@ -6,6 +6,7 @@
 mod admission;
 mod backoff;
 mod dispatcher;
+mod failed;
 mod outcome;
 mod pace;
 mod recorder;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::domain::keyring::Key;
+use crate::domain::key::Key;
 use crate::domain::tally::Tally;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;

@@ -14,6 +14,8 @@ pub struct KeyRow {
     pub fingerprint: String,
     /// The base URL that the state belongs to.
     pub base_url: String,
+    /// The model that the state is about; empty when it is about all.
+    pub model: String,
     /// The key's name for people.
     pub label: String,
     /// The state's name: healthy, cooling, quarantined, exhausted or dead.
@@ -36,8 +38,8 @@ impl Store {
     /// Returns what is remembered of all keys, by label.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT fingerprint, base_url, label, state, until, reason FROM keys
-             ORDER BY base_url, label",
+            "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
+             ORDER BY base_url, label, model",
         )
         .fetch_all(&mut *self.writer.lock().await)
         .await?;
@@ -48,23 +50,38 @@ impl Store {
             state: row.get(3),
             until: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
             reason: row.get(5),
+            model: row.get(6),
         };
         Ok(rows.iter().map(key).collect())
     }
 
-    /// Remembers the state of keys.
-    pub async fn save_keys(&self, keys: &[KeyRow], now: Timestamp) -> Result<(), StoreError> {
+    /// Remembers how keys stand, for all models or for `model`; what was remembered of them for
+    /// either is replaced.
+    pub async fn save_keys(
+        &self,
+        keys: &[KeyRow],
+        model: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         for key in keys {
             sqlx::query(
-                "INSERT INTO keys (fingerprint, base_url, label, state, until, reason, changed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (fingerprint, base_url) DO UPDATE
-                 SET label = ?3, state = ?4, until = ?5, reason = ?6, changed_at = ?7",
+                "DELETE FROM keys WHERE fingerprint = ?1 AND base_url = ?2 AND model IN ('', ?3)",
             )
             .bind(&key.fingerprint)
             .bind(&key.base_url)
+            .bind(model)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(
+                "INSERT INTO keys (fingerprint, base_url, model, label, state, until, reason,
+                                   changed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )
+            .bind(&key.fingerprint)
+            .bind(&key.base_url)
+            .bind(&key.model)
             .bind(&key.label)
             .bind(&key.state)
             .bind(key.until.map(Timestamp::as_millis))

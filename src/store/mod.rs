@@ -11,6 +11,7 @@ mod lock;
 mod open;
 mod queue;
 mod read;
+mod settle;
 mod sync;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
@@ -18,5 +19,6 @@ pub use error::StoreError;
 pub use keys::KeyRow;
 pub use lock::{LockError, RunLock};
 pub use open::Store;
-pub use queue::{AttemptRecord, Claim, ClaimedJob, SettledAs, Settlement, Turn};
+pub use queue::{Claim, ClaimedJob, Turn};
+pub use settle::{AttemptRecord, SettledAs, Settlement};
 pub use sync::{Sync, SyncReport};
