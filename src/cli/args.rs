@@ -31,12 +31,25 @@ pub(super) struct Cli {
 
 /// Flags of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "General")]
 pub(super) struct Global {
     /// The queue's database [default: promptmill.db].
-    #[arg(long, global = true, value_name = "FILE", env = "PROMPTMILL_DB")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PROMPTMILL_DB",
+        hide_env_values = true
+    )]
     pub(super) db: Option<PathBuf>,
     /// The settings file [default: promptmill.toml, if there is one].
-    #[arg(long, global = true, value_name = "FILE", env = "PROMPTMILL_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PROMPTMILL_CONFIG",
+        hide_env_values = true
+    )]
     pub(super) config: Option<PathBuf>,
     /// Print nothing but errors.
     #[arg(short, long, global = true)]
@@ -47,22 +60,24 @@ pub(super) struct Global {
     /// Print one JSON object on standard output at the end.
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// When to use color.
+    /// When to use color; auto is on a terminal, unless `NO_COLOR` is set or `TERM` is dumb.
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
-        env = "PROMPTMILL_COLOR"
+        env = "PROMPTMILL_COLOR",
+        hide_env_values = true
     )]
     pub(super) color: ColorChoice,
-    /// The form of log lines.
+    /// The form of log lines: for people, or one JSON object a line.
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
-        env = "PROMPTMILL_LOG_FORMAT"
+        env = "PROMPTMILL_LOG_FORMAT",
+        hide_env_values = true
     )]
     pub(super) log_format: LogFormat,
 }
@@ -70,22 +85,22 @@ pub(super) struct Global {
 /// When to use color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    // On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     #[default]
     Auto,
-    /// Always.
+    // Always.
     Always,
-    /// Never.
+    // Never.
     Never,
 }
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people.
+    // For people.
     #[default]
     Text,
-    /// One JSON object a line.
+    // One JSON object a line.
     Json,
 }
 
@@ -218,6 +233,7 @@ pub(super) struct InputArgs {
         long,
         value_name = "NAME",
         env = "PROMPTMILL_MODEL",
+        hide_env_values = true,
         help_heading = "Recipe"
     )]
     pub(super) model: Option<String>,
@@ -226,6 +242,7 @@ pub(super) struct InputArgs {
         long,
         value_name = "TEMPLATE",
         env = "PROMPTMILL_PROMPT",
+        hide_env_values = true,
         help_heading = "Recipe"
     )]
     pub(super) prompt: Option<String>,
@@ -234,6 +251,7 @@ pub(super) struct InputArgs {
         long,
         value_name = "TEMPLATE",
         env = "PROMPTMILL_SYSTEM",
+        hide_env_values = true,
         help_heading = "Recipe"
     )]
     pub(super) system: Option<String>,
@@ -245,12 +263,13 @@ pub(super) struct InputArgs {
         long,
         value_name = "COLUMN",
         env = "PROMPTMILL_ID_COLUMN",
+        hide_env_values = true,
         help_heading = "Recipe"
     )]
     pub(super) id_column: Option<String>,
     /// The character between two fields; `\t` is a tab [default: ,].
     #[arg(
-        long, value_name = "CHAR", value_parser = delimiter, env = "PROMPTMILL_DELIMITER",
+        long, value_name = "CHAR", value_parser = delimiter, env = "PROMPTMILL_DELIMITER", hide_env_values = true,
         help_heading = "Recipe"
     )]
     pub(super) delimiter: Option<u8>,
@@ -264,22 +283,37 @@ pub(super) struct InputArgs {
 pub(super) struct EndpointArgs {
     /// Where the API is; `/chat/completions` comes after it
     /// [default: `https://api.openai.com/v1`].
-    #[arg(long, value_name = "URL", env = "PROMPTMILL_BASE_URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROMPTMILL_BASE_URL",
+        hide_env_values = true
+    )]
     pub(super) base_url: Option<String>,
     /// Ask a simulated provider inside this program: no network, no key, no cost.
     #[arg(long)]
     pub(super) simulate: bool,
     /// A file with one key a line, that only you may read.
-    #[arg(long, value_name = "FILE", env = "PROMPTMILL_API_KEY_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROMPTMILL_API_KEY_FILE",
+        hide_env_values = true
+    )]
     pub(super) api_key_file: Option<PathBuf>,
     /// A command that prints one key a line.
-    #[arg(long, value_name = "COMMAND", env = "PROMPTMILL_API_KEY_COMMAND")]
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        env = "PROMPTMILL_API_KEY_COMMAND",
+        hide_env_values = true
+    )]
     pub(super) api_key_command: Option<String>,
     /// Accept a key file that others may read.
     #[arg(long)]
     pub(super) insecure_key_file: bool,
     /// The longest a request may take, up to the last byte of its answer [default: 300s].
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_TIMEOUT")]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_TIMEOUT", hide_env_values = true)]
     pub(super) timeout: Option<Duration>,
 }
 
@@ -287,22 +321,32 @@ pub(super) struct EndpointArgs {
 #[command(next_help_heading = "Pace")]
 pub(super) struct PaceArgs {
     /// The most requests in flight [default: 16].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_CONCURRENCY")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PROMPTMILL_CONCURRENCY",
+        hide_env_values = true
+    )]
     pub(super) concurrency: Option<NonZeroU32>,
     /// Requests a minute for each key [default: no limit].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_RPM")]
+    #[arg(long, value_name = "N", env = "PROMPTMILL_RPM", hide_env_values = true)]
     pub(super) rpm: Option<NonZeroU32>,
     /// The most attempts for a row; waiting for a limit and changing the key are none [default: 5].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_MAX_ATTEMPTS")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PROMPTMILL_MAX_ATTEMPTS",
+        hide_env_values = true
+    )]
     pub(super) max_attempts: Option<NonZeroU32>,
     /// End with code 4 when all that is left waits longer than this for a limit [default: 10m].
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_WAIT")]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_WAIT", hide_env_values = true)]
     pub(super) max_wait: Option<Duration>,
     /// End with code 69 when the endpoint has been down for longer than this [default: 10m].
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_OUTAGE")]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_OUTAGE", hide_env_values = true)]
     pub(super) max_outage: Option<Duration>,
     /// How long the first Ctrl-C or SIGTERM lets requests in flight go on [default: 30s].
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_GRACE")]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_GRACE", hide_env_values = true)]
     pub(super) grace: Option<Duration>,
 }
 
@@ -311,7 +355,13 @@ pub(super) struct PaceArgs {
 pub(super) struct OutputArgs {
     /// Where the results go; `-` is standard output. `run` writes beside its input when this is
     /// not given, `export` to standard output.
-    #[arg(short, long, value_name = "FILE", env = "PROMPTMILL_OUTPUT")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "PROMPTMILL_OUTPUT",
+        hide_env_values = true
+    )]
     pub(super) output: Option<PathBuf>,
     /// Write cells as they are, even those that a spreadsheet would run as a formula.
     #[arg(long)]
@@ -353,7 +403,7 @@ pub(super) struct SimulateArgs {
     /// The daily requests are for all keys together.
     #[arg(long, requires = "rpd")]
     pub(super) rpd_shared: bool,
-    /// Whom to play.
+    /// Whom to play; gpt-api-free has the models, limits and refusals of those free keys.
     #[arg(long, value_enum, default_value_t)]
     pub(super) personality: PersonalityChoice,
     /// A key that is accepted; without any, all are. May be repeated.
@@ -391,9 +441,9 @@ pub(super) struct SimulateArgs {
 /// Whom the simulated provider plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum PersonalityChoice {
-    /// A provider in OpenAI's manner.
+    // A provider in OpenAI's manner.
     #[default]
     Openai,
-    /// The free API of GPT_API_free: its models, its limits and its 403.
+    // The free API of GPT_API_free: its models, its limits and its 403.
     GptApiFree,
 }

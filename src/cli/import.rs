@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::job::NewRow;
 use crate::intake::{IntakeError, Reader, Source};
-use crate::progress::quantity::Things;
+use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::Safe;
 use crate::store::{Store, StoredBatch, Sync, SyncReport};
 
@@ -142,7 +142,9 @@ pub(super) fn told(batch: &str, report: Option<SyncReport>, total: u64) -> Strin
         (report.withdrawn, "withdrawn"),
     ];
     let parts = parts.iter().filter(|(rows, _)| *rows > 0);
-    let parts: Vec<_> = parts.map(|(rows, what)| format!("{rows} {what}")).collect();
+    let parts: Vec<_> = parts
+        .map(|(rows, what)| format!("{} {what}", Count(*rows)))
+        .collect();
     let parts = if parts.is_empty() {
         "nothing new".to_owned()
     } else {
