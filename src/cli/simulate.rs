@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use crate::simulator::{Config, FaultRates, Latency, Limits, Personality, Simulator};
+use crate::simulator::{Config, FaultRates, Latency, Limits, Personality, SAMPLE_KEY, Simulator};
 
 use super::args::{Global, PersonalityChoice, SimulateArgs};
 use super::error::CliError;
@@ -18,6 +18,9 @@ const P99: Duration = Duration::from_millis(250);
 /// `promptmill simulate`.
 pub(super) async fn command(global: &Global, args: SimulateArgs) -> Result<Exit, CliError> {
     let port = args.port;
+    // It refuses a request without a key, as a real provider does.
+    let key = args.accept_key.first().cloned();
+    let key = key.unwrap_or_else(|| SAMPLE_KEY.to_owned());
     let simulator = Simulator::start(config(args)?).await.map_err(|error| {
         let what = format!("cannot serve on 127.0.0.1:{port}: {error}");
         CliError::new(
@@ -30,7 +33,8 @@ pub(super) async fn command(global: &Global, args: SimulateArgs) -> Result<Exit,
         let url = simulator.base_url();
         screen::say(&format!(
             "simulating a provider at {url}  (Ctrl-C ends it)\n\
-             try: promptmill run jobs.example.csv -o results.csv --base-url {url}\n"
+             try: OPENAI_API_KEY={key} promptmill run jobs.example.csv -o results.csv \
+             --base-url {url}\n"
         ));
     }
     let (mut shutdown, listener) = signals::listen()?;
