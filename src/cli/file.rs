@@ -91,7 +91,7 @@ pub(super) fn read(path: Option<&Path>) -> Result<FileSettings, CliError> {
         // A key that was written into the file must not reach the screen.
         let line = error
             .span()
-            .map_or(1, |span| text[..span.start].lines().count().max(1));
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let what = format!(
             "{}:{line}: {}",
             path.display(),
