@@ -1,8 +1,10 @@
 //! Writes the results of a batch.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::export::{CsvSheet, ExportError};
+use crate::export::{CsvSheet, ExportError, Target};
 use crate::store::{Store, StoredBatch};
 
 use super::args::{ExportArgs, Global};
@@ -27,10 +29,35 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
+    keep_apart(&output, &database, "the queue's database")?;
     let batch = import::find(&store, &args.batch, &database).await?;
     write(&store, &batch, &output).await?;
     store.close().await?;
     Ok(Exit::Done)
+}
+
+/// Refuses an output that would replace the file at `read`, which the program needs again.
+pub(super) fn keep_apart(output: &Output, read: &Path, name: &str) -> Result<(), CliError> {
+    let file = |path: &Path| {
+        fs::metadata(path)
+            .map(|found| (found.dev(), found.ino()))
+            .ok()
+    };
+    let Target::File(path) = &output.target else {
+        return Ok(());
+    };
+    if file(path).is_none_or(|same| file(read) != Some(same)) {
+        return Ok(());
+    }
+    let what = format!(
+        "cannot write the results to {}: it is {name}",
+        path.display()
+    );
+    Err(CliError::new(
+        Exit::CannotWrite,
+        &what,
+        "name another file with -o",
+    ))
 }
 
 /// Writes all rows of a batch in input order. A file is there whole, or as it was before. A reader

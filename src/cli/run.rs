@@ -36,7 +36,9 @@ pub(super) async fn run(
     let endpoint = settings::endpoint(args.endpoint, file);
     let asked = Asked::new(&endpoint).await?;
     output.target.check()?;
+    export::keep_apart(&output, &import.input, "the input")?;
     let store = Store::open(&database).await?;
+    export::keep_apart(&output, &database, "the queue's database")?;
     let lock = take_lock(&store)?;
     let (batch, report) = import::take_in(&store, &import, clock).await?;
     let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
