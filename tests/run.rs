@@ -1,0 +1,43 @@
+//! What a user sees: the built binary against the simulated provider, with real files and sockets.
+//! This file is the table of contents.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its scene has failed"
+)]
+
+mod support;
+
+// Fifty rows, pipes, JSON, and every other command.
+#[path = "run/basics.rs"]
+mod basics;
+// Ctrl-C and SIGTERM, once and twice.
+#[path = "run/signals.rs"]
+mod signals;
+// kill -9 at any moment.
+#[path = "run/crashes.rs"]
+mod crashes;
+// Keys that are refused, some of them and all of them.
+#[path = "run/keys.rs"]
+mod keys;
+// Refusals that are not the key's fault: the row's, the model's, a limit's.
+#[path = "run/refusals.rs"]
+mod refusals;
+// Endpoints that break off, babble and stumble.
+#[path = "run/faults.rs"]
+mod faults;
+// Wrong files, flags, addresses, databases.
+#[path = "run/mistakes.rs"]
+mod mistakes;
+// A batch follows its file.
+#[path = "run/mirror.rs"]
+mod mirror;
+// A recipe that changes.
+#[path = "run/recipes.rs"]
+mod recipes;
+// No byte of a key, a prompt or an answer where it does not belong.
+#[path = "run/secrets.rs"]
+mod secrets;
+// Answers and errors that would do harm.
+#[path = "run/harm.rs"]
+mod harm;
