@@ -1,6 +1,8 @@
 //! The ways that go well: a file, a pipe, JSON, and every command besides `run`.
 
-use promptmill::simulator::{Config, Reaction, Script};
+use std::time::Duration;
+
+use promptmill::simulator::{Config, Latency, Reaction, Script};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -99,12 +101,18 @@ fn json_and_results_do_not_mix_on_standard_output() {
 }
 
 #[test]
-fn quiet_is_silent() {
+fn quiet_keeps_silent() {
     let scene = Scene::with_rows(5);
-    scene.run("run jobs.csv -o out.csv -q").exits(0).is_silent();
-    scene.run("run jobs.csv -o out.csv -q").exits(0).is_silent();
-    scene.run("import jobs.csv -q").exits(0).is_silent();
-    scene.run("retry jobs.csv -q").exits(0).is_silent();
+    scene
+        .run("run jobs.csv -o out.csv -q")
+        .exits(0)
+        .keeps_silent();
+    scene
+        .run("run jobs.csv -o out.csv -q")
+        .exits(0)
+        .keeps_silent();
+    scene.run("import jobs.csv -q").exits(0).keeps_silent();
+    scene.run("retry jobs.csv -q").exits(0).keeps_silent();
     scene.sheet("out.csv").answers(5);
 }
 
@@ -156,7 +164,7 @@ fn import_work_and_export_make_what_run_makes() {
     steps
         .run("export jobs.csv -o steps.csv")
         .exits(0)
-        .is_silent();
+        .keeps_silent();
     let (run, steps_sheet) = (scene.sheet("run.csv"), steps.sheet("steps.csv"));
     steps_sheet.answers(20);
     assert_eq!(run.columns, steps_sheet.columns);
@@ -266,4 +274,86 @@ fn the_simulate_command_serves_what_it_says_and_ends_when_told() {
     assert_eq!(scene.requests(), 0);
     simulate.signal(Signal::TERM);
     simulate.finish().exits(0);
+}
+
+#[test]
+fn cells_of_every_kind_come_back_as_they_were() {
+    let scene = Scene::new(Config::default());
+    let cells = [
+        "a, \"b\"\nc",
+        " padded ",
+        "",
+        "字🦀é",
+        "1e5",
+        "back\\slash",
+        "{{ x }}",
+    ];
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["cell", "prompt", "response"]).unwrap();
+    for cell in cells {
+        writer
+            .write_record([cell, &format!("{cell}?"), "mine"])
+            .unwrap();
+    }
+    let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+    // As a spreadsheet writes it.
+    scene.write("jobs.csv", &format!("\u{feff}{file}"));
+    scene.run("run jobs.csv -o out.csv").exits(0);
+    let sheet = scene.sheet("out.csv");
+    assert_eq!(sheet.column("cell"), cells);
+    assert_eq!(sheet.column("response"), ["mine"; 7]);
+    assert_eq!(sheet.count("done"), 7);
+    let ledger = scene.provider.ledger();
+    for (row, cell) in cells.iter().enumerate() {
+        assert_eq!(ledger.of_prompt(&format!("{cell}?")), 1, "{cell}");
+        let answer = sheet.cell(row + 1, "promptmill_response");
+        assert!(answer.starts_with("Simulated answer to "), "{answer}");
+    }
+}
+
+#[test]
+fn results_may_be_the_input_of_a_further_batch() {
+    let scene = Scene::with_rows(4);
+    scene.run("run jobs.csv -o first.csv").exits(0);
+    scene
+        .run("run first.csv -o second.csv --prompt Shorten:{{response}}")
+        .exits(0);
+    let sheet = scene.sheet("second.csv");
+    assert_eq!(sheet.count("done"), 4);
+    for answer in sheet.column("promptmill_response") {
+        assert!(answer.contains("Shorten:Simulated answer"), "{answer}");
+    }
+}
+
+#[test]
+fn no_more_requests_are_in_flight_than_were_asked_for() {
+    let latency = Latency::Constant(Duration::from_millis(5));
+    let scene = Scene::new(Config::default().latency(latency));
+    scene.write("jobs.csv", &jobs(60));
+    scene
+        .run("run jobs.csv -o out.csv --concurrency 4")
+        .exits(0);
+    scene.sheet("out.csv").answers(60);
+    assert_eq!(scene.provider.ledger().max_in_flight, 4);
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_the_settings_file() {
+    let scene = Scene::with_rows(1);
+    scene.write(
+        "promptmill.toml",
+        "model = \"of-file\"\noutput = \"file.csv\"\n",
+    );
+    scene.run("run jobs.csv --batch a").exits(0);
+    let scene = scene
+        .set("PROMPTMILL_MODEL", "of-environment")
+        .set("PROMPTMILL_OUTPUT", "environment.csv");
+    scene.run("run jobs.csv --batch b").exits(0);
+    scene
+        .run("run jobs.csv --batch c --model of-flag -o flag.csv")
+        .exits(0);
+    for source in ["file", "environment", "flag"] {
+        let sheet = scene.sheet(&format!("{source}.csv"));
+        assert_eq!(sheet.column("model"), [format!("of-{source}")]);
+    }
 }

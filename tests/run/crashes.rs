@@ -92,13 +92,14 @@ fn results_that_a_crash_left_half_written_disturb_nobody() {
     scene.write(".out.csv.x1y2z3.part", "id,prompt\n1,half a r");
     scene.run(RUN).exits(0);
     scene.sheet("out.csv").answers(5);
-    assert!(scene.files().contains(&".out.csv.x1y2z3.part".to_owned()));
-    let parts = scene
-        .files()
-        .iter()
-        .filter(|name| name.ends_with(".part"))
-        .count();
-    assert_eq!(parts, 1);
+    let names = [
+        ".out.csv.x1y2z3.part",
+        "jobs.csv",
+        "out.csv",
+        "promptmill.db",
+        "promptmill.db.lock",
+    ];
+    assert_eq!(scene.files(), names);
 }
 
 #[test]
@@ -128,4 +129,40 @@ fn a_row_that_every_run_dies_of_is_failed_in_the_end() {
     let sheet = scene.sheet("out.csv");
     assert_eq!(sheet.column("status"), ["failed", "done"]);
     assert_eq!(scene.requests(), 6);
+}
+
+#[test]
+fn a_killed_import_has_happened_or_has_not() {
+    const MANY: usize = 5_000;
+    let scene = Scene::with_rows(MANY);
+    let mut dice = fastrand::Rng::with_seed(SEED);
+    for _ in 0..6 {
+        let import = scene.start("import jobs.csv");
+        let moment = Duration::from_millis(dice.u64(5..250));
+        let _ = scene.provider.wait_for(u64::MAX, moment);
+        import.kill();
+        let status = scene.run("status --json").exits(0).json();
+        let total = status["batches"][0]["total"].as_u64().unwrap_or(0);
+        assert!(total == 0 || total == MANY as u64, "{total} rows");
+    }
+    scene.run("import jobs.csv").exits(0);
+    let status = scene.run("status --json").exits(0).json();
+    assert_eq!(status["batches"][0]["pending"], MANY);
+}
+
+#[test]
+fn a_killed_export_leaves_the_old_results_or_the_new_ones() {
+    const MANY: usize = 5_000;
+    let scene = Scene::with_rows(MANY);
+    scene.run("import jobs.csv").exits(0);
+    scene.run("export jobs.csv -o out.csv").exits(0);
+    let whole = scene.read("out.csv");
+    let mut dice = fastrand::Rng::with_seed(SEED);
+    for _ in 0..8 {
+        let export = scene.start("export jobs.csv -o out.csv");
+        let moment = Duration::from_millis(dice.u64(5..120));
+        let _ = scene.provider.wait_for(u64::MAX, moment);
+        export.kill();
+        assert!(scene.read("out.csv") == whole, "the results are not whole");
+    }
 }

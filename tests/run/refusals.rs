@@ -22,15 +22,24 @@ fn scene(script: Script, keys: usize) -> Scene {
 }
 
 fn on_bad_row(reaction: Reaction) -> Script {
-    Script::new().on(|arrival| arrival.prompt == question(BAD), reaction)
+    on_row(BAD, reaction)
+}
+
+fn on_row(row: usize, reaction: Reaction) -> Script {
+    Script::new().on(move |arrival| arrival.prompt == question(row), reaction)
 }
 
 /// Holds results to all rows being answered but the bad one, which has failed.
 #[track_caller]
 fn only_the_bad_row_failed(sheet: &Sheet) {
+    only_failed(sheet, BAD);
+}
+
+#[track_caller]
+fn only_failed(sheet: &Sheet, row: usize) {
     assert_eq!((sheet.count("done"), sheet.count("failed")), (ROWS - 1, 1));
-    assert_eq!(sheet.cell(BAD, "status"), "failed");
-    assert!(!sheet.cell(BAD, "error").is_empty());
+    assert_eq!(sheet.cell(row, "status"), "failed");
+    assert!(!sheet.cell(row, "error").is_empty());
 }
 
 #[track_caller]
@@ -57,17 +66,22 @@ fn a_moderated_prompt_fails_its_row_and_no_key() {
 
 #[test]
 fn a_prompt_that_every_key_is_refused_for_fails_its_row_and_no_key() {
-    for keys in [1, 2, 3, 8] {
-        let body = r#"{"error":{"message":"Forbidden"}}"#.to_owned();
-        let scene = scene(on_bad_row(Reaction::Json(403, body)), keys);
-        scene
-            .run(RUN)
-            .exits(3)
-            .says("1 of 30 rows of jobs.csv failed");
-        only_the_bad_row_failed(&scene.sheet("out.csv"));
-        keys_are_healthy(&scene);
-        let asked = scene.provider.ledger().of_prompt(&question(BAD));
-        assert!(asked <= 3, "{asked} requests with {keys} keys");
+    for row in [1, 2, BAD, ROWS] {
+        for keys in [1, 2, 3, 8] {
+            let body = r#"{"error":{"message":"Forbidden"}}"#.to_owned();
+            let scene = scene(on_row(row, Reaction::Json(403, body)), keys);
+            let ran = scene.run(RUN);
+            let asked = scene.provider.ledger().of_prompt(&question(row));
+            assert_eq!(
+                ran.status.code(),
+                Some(3),
+                "row {row}, {keys} keys:\n{}",
+                ran.stderr
+            );
+            only_failed(&scene.sheet("out.csv"), row);
+            keys_are_healthy(&scene);
+            assert!(asked <= 3, "row {row}, {keys} keys: {asked} requests");
+        }
     }
 }
 
@@ -248,4 +262,24 @@ fn an_endpoint_that_nobody_listens_at_ends_the_run() {
         .run(&format!("{RUN} --base-url {url} --max-outage 1s"))
         .exits(69);
     assert_eq!(scene.sheet("out.csv").count("pending"), 5);
+}
+
+#[test]
+fn a_limit_that_lasts_longer_than_the_patience_ends_the_run() {
+    let limited = Reaction::RateLimited(Duration::from_secs(90));
+    let scene = scene(Script::new().always(limited), 1);
+    let words = format!("{RUN} --max-wait 30s --json");
+    let said = scene.run(&words).exits(4).json();
+    assert_eq!(
+        (&said["stopped_by"], &said["left"]),
+        (&"quota".into(), &ROWS.into())
+    );
+    assert!(said["resume_at"].is_string(), "{said}");
+    assert_eq!(scene.requests(), 1);
+    assert_eq!(scene.run(&words).exits(4).json()["requests"], 0);
+    // Whoever knows better says so.
+    scene.provider.set_script(Script::new());
+    scene.run("keys reset").exits(0);
+    scene.run(RUN).exits(0);
+    scene.sheet("out.csv").answers(ROWS);
 }

@@ -109,7 +109,7 @@ fn a_sigterm_without_grace_ends_at_once() {
 
 #[test]
 fn a_run_that_waits_for_a_limit_ends_when_told() {
-    let limited = Reaction::RateLimited(Duration::from_secs(120));
+    let limited = Reaction::RateLimited(Duration::from_mins(2));
     let scene = Scene::new(Config::default().script(Script::new().always(limited)));
     scene.write("jobs.csv", &jobs(3));
     let run = scene.start("run jobs.csv -o out.csv");
@@ -118,4 +118,27 @@ fn a_run_that_waits_for_a_limit_ends_when_told() {
     run.finish().exits(130).says("stopping: ");
     assert_eq!(scene.sheet("out.csv").count("pending"), 3);
     assert_eq!(scene.requests(), 1);
+}
+
+#[test]
+fn work_on_many_batches_ends_with_the_one_it_was_at() {
+    let scene = Scene::with_rows(3);
+    scene.write("more.csv", &jobs(5));
+    scene.run("import jobs.csv").exits(0);
+    scene.run("import more.csv").exits(0);
+    scene.provider.hold();
+    let mut run = scene.start("work --json");
+    scene.wait_for(1);
+    run.signal(Signal::TERM);
+    run.wait_for_line("stopping: waiting for 1 request in flight");
+    scene.provider.release();
+    let said = run.finish().exits(143).json();
+    assert_eq!(said.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&said[0]["done"], &said[0]["exit_code"]),
+        (&1.into(), &143.into())
+    );
+    assert_eq!(scene.requests(), 1);
+    scene.run("work").exits(0);
+    assert_eq!(scene.requests(), 8);
 }

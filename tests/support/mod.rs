@@ -5,6 +5,7 @@
 mod program;
 mod sheet;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -159,7 +160,7 @@ impl Scene {
 pub(crate) fn jobs(rows: usize) -> String {
     let mut text = "id,prompt,note\n".to_owned();
     for row in 1..=rows {
-        text.push_str(&format!("{row},{},\"note, {row}\"\n", question(row)));
+        writeln!(text, "{row},{},\"note, {row}\"", question(row)).unwrap();
     }
     text
 }

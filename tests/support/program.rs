@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long a test waits for what must come at once, before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A process that has ended.
 pub(crate) struct Ran {
@@ -41,7 +41,7 @@ impl Ran {
 
     /// Holds both streams to silence.
     #[track_caller]
-    pub(crate) fn is_silent(self) -> Self {
+    pub(crate) fn keeps_silent(self) -> Self {
         assert_eq!((self.stdout.as_str(), self.stderr.as_str()), ("", ""));
         self
     }
