@@ -157,7 +157,7 @@ async fn claim_jobs(
     }
     sqlx::query(
         "SELECT j.id, j.claim_no, j.spent, r.request,
-                CASE WHEN j.requests > 0 THEN (
+                CASE WHEN j.claim_no > j.history_from + 1 THEN (
                     SELECT json_group_array(a.rule ORDER BY a.id) FROM attempts AS a
                     WHERE a.job_id = j.id AND a.claim_no > j.history_from
                 ) END

@@ -23,7 +23,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
                     x.prompt_tokens, x.completion_tokens, x.latency_ms,
-                    CASE WHEN j.state <> 2 AND j.requests > 0 THEN (
+                    CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
                         SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
                         FROM attempts AS a
                         WHERE a.job_id = j.id AND a.claim_no > j.history_from

@@ -3,6 +3,8 @@
 //! A settlement must name the job's current `claim_no`; one that does not is stale and changes
 //! nothing.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
@@ -153,7 +155,13 @@ pub(super) async fn settle(
     if settlements.is_empty() {
         return Ok(0);
     }
-    let lines: Vec<_> = settlements.iter().map(Settlement::line).collect();
+    // Of two settlements under one claim the first one holds.
+    let mut seen = HashSet::with_capacity(settlements.len());
+    let lines: Vec<_> = settlements
+        .iter()
+        .filter(|settlement| seen.insert((settlement.id, settlement.claim_no)))
+        .map(Settlement::line)
+        .collect();
     let lines = serde_json::to_string(&lines)?;
     if settlements
         .iter()
