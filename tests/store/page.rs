@@ -1,0 +1,67 @@
+//! Reading a batch page by page, as an export does.
+
+use promptmill::domain::job::JobState;
+use promptmill::domain::verdict::Scope;
+
+use super::stage::{NOW, Open, Stage, answer, done, failed, records, requeued, rows};
+
+pub(crate) async fn pages_bring_every_row_once_in_order(open: impl Open) {
+    let stage = Stage::with_rows(open, 2_500).await;
+    let batch = stage.batch().await;
+    for size in [1_000, 1_250, 2_499, 2_500, 9_999] {
+        let all = records(&stage.store, batch, size).await;
+        let keys: Vec<_> = all.iter().map(|record| &*record.cells[0]).collect();
+        let expected: Vec<_> = (0..2_500).map(|number| format!("k{number}")).collect();
+        assert_eq!(keys, expected, "in pages of {size}");
+    }
+    let (page, last) = stage.store.page(batch, Some(1_999), 100).await.unwrap();
+    assert_eq!((page.len(), last), (100, Some(2_099)));
+    assert_eq!(page[0].cells[0], "k2000");
+    let (page, last) = stage.store.page(batch, Some(2_499), 100).await.unwrap();
+    assert_eq!((page, last), (vec![], None));
+    let (page, last) = stage.store.page(batch + 1, None, 100).await.unwrap();
+    assert_eq!((page, last), (vec![], None));
+}
+
+pub(crate) async fn pages_leave_out_what_was_withdrawn(open: impl Open) {
+    let stage = Stage::with_rows(open, 300).await;
+    let input: Vec<_> = rows(300).into_iter().step_by(3).collect();
+    stage.import(&input).await;
+    let exported = records(&stage.store, stage.batch().await, 7).await;
+    let keys = exported.iter().map(|record| record.cells[0].as_str());
+    assert!(keys.eq(input.iter().map(|row| row.key.as_str())));
+}
+
+pub(crate) async fn counts_and_pages_agree(open: impl Open) {
+    let stage = Stage::with_rows(open, 50).await;
+    let held = stage.claim(40).await;
+    let settlements: Vec<_> = (held[..30].iter().enumerate())
+        .map(|(number, job)| match number % 3 {
+            0 => done(job, "an answer"),
+            1 => requeued(job, "overloaded", NOW + 9),
+            _ => failed(job, Scope::Request, "too-long"),
+        })
+        .collect();
+    stage.settle(&settlements).await;
+    let exported = stage.records().await;
+    let of = |state| {
+        exported
+            .iter()
+            .filter(|record| record.state == state)
+            .count() as u64
+    };
+    let counts = stage.counts().await;
+    assert_eq!((counts.total, counts.done), (50, of(JobState::Done)));
+    assert_eq!(
+        (counts.failed, counts.pending),
+        (of(JobState::Failed), of(JobState::Pending))
+    );
+    assert_eq!((counts.running, of(JobState::Running)), (10, 10));
+    assert_eq!((counts.done, counts.failed, counts.pending), (10, 10, 20));
+    for record in exported {
+        let is_done = record.state == JobState::Done;
+        assert_eq!(record.answer, is_done.then(|| answer("an answer")));
+        let failed = record.attempts > 0 && !is_done;
+        assert_eq!(record.error.is_some(), failed);
+    }
+}

@@ -1,0 +1,281 @@
+//! A plain model of the queue: lists in memory and no thought for speed.
+
+use promptmill::domain::job::{Answer, JobId, JobState, NewRow, Record};
+use promptmill::domain::time::Timestamp;
+use promptmill::store::{ClaimedJob, Counts, SettledAs, Settlement, SyncReport, Turn};
+
+use super::stage::{request, row};
+
+/// A row of an input; another version asks another question, another note does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: u64,
+    pub(crate) version: u32,
+    pub(crate) note: u32,
+}
+
+impl Row {
+    pub(crate) fn new_row(&self) -> NewRow {
+        NewRow {
+            cells: serde_json::to_string(&self.cells()).unwrap(),
+            ..row(&self.name(), self.version)
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("k{}", self.key)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name(), format!("v{} n{}", self.version, self.note)]
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    batch: usize,
+    row: Row,
+    /// `None`: withdrawn.
+    position: Option<usize>,
+    state: JobState,
+    not_before: i64,
+    claim_no: i64,
+    requests: u32,
+    spent: u32,
+    crashes: u32,
+    /// Rule and text of what went wrong since the job was last made pending anew.
+    history: Vec<(String, String)>,
+    answer: Option<Answer>,
+}
+
+impl Job {
+    fn is_ready(&self, batch: usize) -> bool {
+        self.batch == batch && self.position.is_some() && self.state == JobState::Pending
+    }
+
+    fn note(&mut self, scope: &str, rule: &str, message: &str) {
+        let text = format!("{scope}: {message} ({rule})");
+        self.history.push((rule.to_owned(), text));
+    }
+
+    fn make_pending_anew(&mut self) {
+        self.state = JobState::Pending;
+        (self.not_before, self.spent, self.crashes) = (0, 0, 0);
+        self.history.clear();
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        let counted = match &settlement.settled_as {
+            SettledAs::Done(answer) => {
+                self.state = JobState::Done;
+                self.answer = Some(answer.clone());
+                true
+            }
+            SettledAs::Requeued {
+                not_before,
+                counted,
+            } => {
+                self.state = JobState::Pending;
+                self.not_before = not_before.as_millis();
+                *counted
+            }
+            SettledAs::Failed => {
+                self.state = JobState::Failed;
+                true
+            }
+        };
+        self.spent += u32::from(counted);
+        self.requests += settlement.requests;
+        if let Some(attempt) = &settlement.attempt {
+            let scope = serde_json::to_value(attempt.scope).unwrap();
+            self.note(scope.as_str().unwrap(), &attempt.rule, &attempt.message);
+        }
+    }
+
+    fn record(&self) -> Record {
+        let is_done = self.state == JobState::Done;
+        let error = self.history.last().map(|(_, text)| text.clone());
+        Record {
+            cells: self.row.cells(),
+            state: self.state,
+            attempts: self.requests,
+            answer: self.answer.clone(),
+            error: error.filter(|_| !is_done),
+        }
+    }
+}
+
+/// The queue, as plain as can be. A job's number is its place, from 1.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plain {
+    jobs: Vec<Job>,
+}
+
+impl Plain {
+    pub(crate) fn turn(
+        &mut self,
+        batch: usize,
+        settlements: &[Settlement],
+        limit: usize,
+        now: i64,
+    ) -> Turn {
+        let mut stale = 0;
+        for settlement in settlements {
+            let job = &mut self.jobs[settlement.id.0 as usize - 1];
+            if job.state == JobState::Running && job.claim_no == settlement.claim_no {
+                job.settle(settlement);
+            } else {
+                stale += 1;
+            }
+        }
+        let claimed = self.claim(batch, limit, now);
+        let ready = self.jobs.iter().filter(|job| job.is_ready(batch));
+        let next_due = ready
+            .map(|job| Timestamp::from_millis(job.not_before))
+            .min();
+        Turn {
+            claimed,
+            stale,
+            next_due,
+        }
+    }
+
+    fn claim(&mut self, batch: usize, limit: usize, now: i64) -> Vec<ClaimedJob> {
+        let due = |job: &Job| job.is_ready(batch) && job.not_before <= now;
+        let mut places: Vec<_> = (0..self.jobs.len())
+            .filter(|at| due(&self.jobs[*at]))
+            .collect();
+        // Those that waited come first, by their time; then those that did not, by their number.
+        places.sort_by_key(|at| match self.jobs[*at].not_before {
+            0 => (1, 0, *at),
+            not_before => (0, not_before, *at),
+        });
+        places.truncate(limit);
+        places.sort_unstable();
+        let claim = |at: usize| {
+            let job = &mut self.jobs[at];
+            job.state = JobState::Running;
+            job.claim_no += 1;
+            ClaimedJob {
+                id: JobId(at as i64 + 1),
+                claim_no: job.claim_no,
+                spent: job.spent,
+                rules: job.history.iter().map(|(rule, _)| rule.clone()).collect(),
+                request: request(&job.row.name(), job.row.version),
+            }
+        };
+        places.into_iter().map(claim).collect()
+    }
+
+    pub(crate) fn import(&mut self, batch: usize, input: &[Row]) -> SyncReport {
+        let mut report = SyncReport {
+            total: input.len() as u64,
+            ..SyncReport::default()
+        };
+        for job in self.jobs.iter_mut().filter(|job| job.batch == batch) {
+            let place = input.iter().position(|row| row.key == job.row.key);
+            report.withdrawn += u64::from(job.position.is_some() && place.is_none());
+            job.position = place;
+            let Some(row) = place.map(|place| input[place]) else {
+                continue;
+            };
+            if row.version != job.row.version {
+                job.make_pending_anew();
+                job.claim_no += 1;
+                job.requests = 0;
+                job.answer = None;
+                report.changed += 1;
+            }
+            job.row = row;
+        }
+        for (place, row) in input.iter().enumerate() {
+            let is_known = |job: &Job| job.batch == batch && job.row.key == row.key;
+            if !self.jobs.iter().any(is_known) {
+                self.jobs.push(Job {
+                    batch,
+                    row: *row,
+                    position: Some(place),
+                    state: JobState::Pending,
+                    not_before: 0,
+                    claim_no: 0,
+                    requests: 0,
+                    spent: 0,
+                    crashes: 0,
+                    history: Vec::new(),
+                    answer: None,
+                });
+                report.added += 1;
+            }
+        }
+        report
+    }
+
+    pub(crate) fn rescue(&mut self) -> u64 {
+        let mut rescued = 0;
+        for job in self
+            .jobs
+            .iter_mut()
+            .filter(|job| job.state == JobState::Running)
+        {
+            job.crashes += 1;
+            job.requests += 1;
+            job.not_before = 0;
+            let is_cause = job.crashes >= 5;
+            job.state = if is_cause {
+                JobState::Failed
+            } else {
+                JobState::Pending
+            };
+            let rule = if is_cause {
+                "crash-loop"
+            } else {
+                "crashed-in-flight"
+            };
+            let message = "the program ended while this request was in flight";
+            job.note("transient", rule, message);
+            rescued += 1;
+        }
+        rescued
+    }
+
+    pub(crate) fn reopen_failed(&mut self, batch: usize) -> u64 {
+        let is_failed = |job: &&mut Job| {
+            job.batch == batch && job.position.is_some() && job.state == JobState::Failed
+        };
+        let failed = self.jobs.iter_mut().filter(is_failed);
+        failed.map(Job::make_pending_anew).count() as u64
+    }
+
+    pub(crate) fn records(&self, batch: usize) -> Vec<Record> {
+        self.present(batch).iter().map(|job| job.record()).collect()
+    }
+
+    pub(crate) fn counts(&self, batch: usize) -> Counts {
+        let mut counts = Counts::default();
+        for job in self.present(batch) {
+            counts.total += 1;
+            match job.state {
+                JobState::Pending => counts.pending += 1,
+                JobState::Running => counts.running += 1,
+                JobState::Done => counts.done += 1,
+                JobState::Failed => counts.failed += 1,
+            }
+        }
+        counts
+    }
+
+    /// Tells whether a game came to what it is for: answers, failures and crashes.
+    pub(crate) fn is_played(&self) -> bool {
+        self.jobs.iter().any(|job| job.claim_no > 1)
+            && self.jobs.iter().any(|job| job.answer.is_some())
+            && self.jobs.iter().any(|job| !job.history.is_empty())
+    }
+
+    /// The rows that are not withdrawn, in input order.
+    fn present(&self, batch: usize) -> Vec<&Job> {
+        let present = |job: &&Job| job.batch == batch && job.position.is_some();
+        let mut jobs: Vec<_> = self.jobs.iter().filter(present).collect();
+        jobs.sort_by_key(|job| job.position);
+        jobs
+    }
+}
