@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod redact;
 pub mod reply;
 pub mod retry;
+pub mod spelling;
 pub mod tally;
 pub mod time;
 pub mod verdict;

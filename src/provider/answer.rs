@@ -156,6 +156,15 @@ fn shape(body: &str) -> String {
     }
 }
 
+/// Reads a success of any kind of endpoint: an object that tells no error.
+pub(super) fn any(received: Received, reading: Reading<'_>) -> Result<(), Failure> {
+    let Received { headers, body } = received;
+    if let Err(error) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&body) {
+        return Err(not_chat(&error, &headers, &body, reading));
+    }
+    told_error(&headers, &body, reading)
+}
+
 /// A list of models; some providers leave out the object around it.
 #[derive(Deserialize)]
 #[serde(untagged)]

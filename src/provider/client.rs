@@ -68,6 +68,29 @@ pub struct Attempt<T = Success> {
     pub status: Option<u16>,
     /// The time from sending the request to the last byte of the response, or to the fault.
     pub latency: Duration,
+    /// How far the endpoint's clock (`date`) is ahead of ours, in milliseconds; negative when it is
+    /// behind. `None` when it told no time.
+    pub clock_ahead: Option<i64>,
+}
+
+/// An endpoint beside chat completions, asked only to learn which one serves a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// `/completions`, from before there were chats.
+    Completions,
+    /// `/embeddings`.
+    Embeddings,
+}
+
+impl Other {
+    /// Returns its path below the base URL.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Completions => "/completions",
+            Self::Embeddings => "/embeddings",
+        }
+    }
 }
 
 /// Why a client cannot be made.
@@ -133,6 +156,20 @@ impl Client {
         self.exchange(request, key, now, answer::models).await
     }
 
+    /// Posts a request to an endpoint beside chat completions, once, and tells whether it serves it.
+    /// `now` is the time at the call.
+    pub async fn probe(
+        &self,
+        other: Other,
+        body: Bytes,
+        key: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Attempt<()> {
+        let url = format!("{}{}", self.endpoint.display(), other.path());
+        let request = self.http.post(url).header(CONTENT_TYPE, JSON).body(body);
+        self.exchange(request, key, now, answer::any).await
+    }
+
     async fn exchange<T>(
         &self,
         request: RequestBuilder,
@@ -160,6 +197,8 @@ impl Client {
         let status = Some(response.status().as_u16());
         let rate = RateHeaders::read(response.headers(), known);
         let request_id = headers::request_id(response.headers(), known);
+        let told = headers::date(response.headers());
+        let clock_ahead = told.map(|told| told.as_millis() - reading.now.as_millis());
         let received = response::receive(response, &self.limits, reading).await;
         let latency = started.elapsed();
         let outcome = received.and_then(|received| read(received, reading));
@@ -169,6 +208,7 @@ impl Client {
             request_id,
             status,
             latency,
+            clock_ahead,
         }
     }
 }
@@ -181,6 +221,7 @@ impl<T> Attempt<T> {
             request_id: String::new(),
             status: None,
             latency: started.elapsed(),
+            clock_ahead: None,
         }
     }
 }

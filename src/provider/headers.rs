@@ -1,9 +1,11 @@
 //! The headers of a response that are worth knowing whatever its status is. How long to wait, and
 //! all else that an error says, is read with the error.
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{DATE, HeaderMap};
 
 use super::response::secrets;
+use crate::domain::civil;
+use crate::domain::time::Timestamp;
 
 /// The provider's word on its limits for this key, as raw header values. Absent where it sent none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +69,12 @@ pub(super) fn request_id(headers: &HeaderMap, known: &[&str]) -> String {
         .into_iter()
         .find_map(|name| short(headers, name, known))
         .unwrap_or_default()
+}
+
+/// Returns the moment at which the endpoint says it answered, to the second.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    civil::http_date(text)
 }
 
 /// The longest header value that is believed, in bytes.

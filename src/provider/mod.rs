@@ -11,5 +11,5 @@ mod transport;
 
 pub use answer::Success;
 pub use base_url::{BaseUrlError, Endpoint, Note};
-pub use client::{Attempt, Client, ClientError, Limits};
+pub use client::{Attempt, Client, ClientError, Limits, Other};
 pub use headers::RateHeaders;

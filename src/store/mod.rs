@@ -6,6 +6,7 @@
 
 mod batches;
 mod error;
+mod health;
 mod keys;
 mod lock;
 mod open;
@@ -16,6 +17,7 @@ mod sync;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
 pub use error::StoreError;
+pub use health::{Versions, run_lock_holder};
 pub use keys::KeyRow;
 pub use lock::{LockError, RunLock};
 pub use open::Store;
