@@ -120,6 +120,8 @@ pub(super) enum Command {
     Retry(RetryArgs),
     /// List the keys that were used, or forget how they stand.
     Keys(KeysArgs),
+    /// Find out what is wrong with endpoint, keys, model or queue, and how to mend it.
+    Doctor(DoctorArgs),
     /// Serve a simulated provider, for trials.
     Simulate(SimulateArgs),
 }
@@ -219,6 +221,23 @@ pub(super) enum KeysAction {
         /// The key's label [default: all keys].
         label: Option<String>,
     },
+}
+
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  promptmill doctor                                      as `promptmill run` would ask
+  promptmill doctor --base-url https://api.chatanywhere.tech/v1 --model gpt-4o-mini
+  promptmill doctor --no-spend --json                    no chat call; one JSON object")]
+pub(super) struct DoctorArgs {
+    /// The model's name [default: that of the newest batch, or gpt-4o-mini].
+    #[arg(long, value_name = "NAME", env = "PROMPTMILL_MODEL")]
+    pub(super) model: Option<String>,
+    /// Make no chat call, not even the one of a single token for each key.
+    #[arg(long)]
+    pub(super) no_spend: bool,
+    #[command(flatten)]
+    pub(super) endpoint: EndpointArgs,
 }
 
 #[derive(Args, Debug)]

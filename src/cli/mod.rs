@@ -4,6 +4,7 @@
 //! This room knows all edges and puts them together; nobody knows this room but `main`.
 
 mod args;
+mod doctor;
 mod environment;
 mod error;
 mod exit;
@@ -74,6 +75,7 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
             Command::Status(args) => status::command(&cli.global, &args, file).await,
             Command::Retry(args) => retry::command(&cli.global, &args, file).await,
             Command::Keys(args) => keys::command(&cli.global, &args, file).await,
+            Command::Doctor(args) => doctor::command(&cli.global, args, file).await,
             Command::Simulate(args) => simulate::command(&cli.global, args).await,
         }
     });

@@ -19,7 +19,7 @@ use super::key_sources::KeySources;
 const OPENAI: &str = "https://api.openai.com/v1";
 
 /// The model when none is named: cheap, and offered by the free API of `GPT_API_free` too.
-const MODEL: &str = "gpt-4o-mini";
+pub(super) const MODEL: &str = "gpt-4o-mini";
 
 /// Returns the database's path.
 pub(super) fn database(global: &Global, file: &FileSettings) -> PathBuf {
