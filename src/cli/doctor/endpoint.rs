@@ -188,7 +188,12 @@ fn listed(
     }
     // A refused key has a line of its own.
     if !matches!(verdict.scope, Scope::Key | Scope::Account) && verdict.rule != "key-missing" {
-        let text = format!("{}; going by the chat call alone", said(&failure, &verdict));
+        let rest = if asking.spends {
+            "going by the chat call alone"
+        } else {
+            "and no chat call is made that could tell more"
+        };
+        let text = format!("{}; {rest}", said(&failure, &verdict));
         report.add(Group::Endpoint, Finding::warning("GET /models", text, ""));
     }
     Listed::Refused(verdict.scope)

@@ -160,13 +160,11 @@ fn by_key(key: &str) -> Option<&'static Maker> {
 }
 
 fn by_host(host: &str) -> Option<&'static Maker> {
-    let is_at = |known: &&str| {
+    let is_at = |known: &&'static str| {
         let above = host.strip_suffix(*known);
         above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
     };
-    MAKERS
-        .iter()
-        .find(|maker| maker.hosts.iter().any(|known| is_at(&known)))
+    MAKERS.iter().find(|maker| maker.hosts.iter().any(is_at))
 }
 
 #[cfg(test)]

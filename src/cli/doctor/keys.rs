@@ -1,6 +1,7 @@
 //! The keys' part: where they come from, who may read their files, whose they are by their form,
 //! and what the endpoint says to each. Of a key only its label and its print are shown.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::asking::{Asking, is_accepted};
 use super::endpoint::{Listed, Took, or, said};
-use super::key_form::{Fit, fit};
+use super::key_form::{Fit, Maker, fit};
 use super::queue::Remembered;
 use super::report::{Finding, Group, Report};
 use crate::cli::environment;
@@ -83,11 +84,11 @@ fn origin(sources: &KeySources) -> (String, Vec<&Path>) {
 fn mode(file: &Path) -> Finding {
     let mode = fs::metadata(file).map_or(0, |data| data.permissions().mode() & 0o777);
     let shown = file.display();
-    if mode & 0o077 == 0 {
-        return Finding::ok("key file", format!("only you may read {shown}"));
+    if mode & 0o077 != 0 {
+        let text = format!("others may use {shown} (mode {mode:o})");
+        return Finding::warning("key file", text, &format!("chmod 600 {shown}"));
     }
-    let text = format!("others may use {shown} (mode {mode:o})");
-    Finding::warning("key file", text, &format!("chmod 600 {shown}"))
+    Finding::ok("key file", format!("only you may read {shown}"))
 }
 
 /// Returns the keys that may be sent to the endpoint; one nameless entry where none is needed.
@@ -113,63 +114,76 @@ pub(super) async fn examine(
     let mut patients = patients(asking, keys, remembered).into_iter();
     while let Some(patient) = patients.next() {
         if let Fit::Foreign(maker) = &patient.fit {
-            let text = format!("has the form of a key of {}: it was not sent", maker.name);
-            let cure = format!(
-                "Use it with --base-url {}, or give a key of this endpoint.",
-                maker.base_url
-            );
-            let finding = Finding::wrong(&patient.label, Exit::NoKey, text, &cure);
-            report.add(Group::Keys, finding);
+            report.add(Group::Keys, foreign(&patient, maker));
             continue;
         }
-        let secret = patient.key.map(|key| &key.secret);
-        let ended = if asking.spends {
-            let attempt = asking.chat(secret).await;
-            told.rate.get_or_insert(attempt.rate);
-            attempt.outcome.map(|_| attempt.latency)
-        } else {
-            let attempt = asking.models(secret).await;
-            told.rate.get_or_insert(attempt.rate);
-            attempt.outcome.map(|_| attempt.latency)
-        };
-        let failure = match ended {
-            Err(failure) if !is_accepted(&failure) => failure,
-            ended => {
-                told.answered = true;
-                let done = if asking.spends {
-                    "answers"
-                } else {
-                    "lists the models; no chat call was made"
-                };
-                let within =
-                    ended.map_or_else(|_| String::new(), |time| format!(" after {}", Took(time)));
-                let finding = Finding::ok(&patient.label, format!("{done}{within}"));
-                report.add(Group::Keys, finding);
-                recall(asking, &patient, remembered, report);
-                continue;
-            }
+        let Err(failure) = call(asking, &patient, &mut told, report).await else {
+            recall(asking, &patient, remembered, report);
+            continue;
         };
         let verdict = asking.judge(&failure);
-        report.add(
-            Group::Keys,
-            refused(asking, &patient, (&failure, &verdict), lists),
-        );
+        let finding = refused(asking, &patient, (&failure, &verdict), lists);
+        report.add(Group::Keys, finding);
         if is_of_key(&verdict) {
             continue;
         }
         told.failure.get_or_insert((failure, verdict));
         let hides_keys = verdict.scope == Scope::Endpoint && !lists;
         if hides_keys || verdict.scope == Scope::Network {
-            // The other keys would hear the same.
-            let left = patients.count();
-            if left > 0 {
-                let text = format!("{left} not tried");
-                report.add(Group::Keys, Finding::warning("other keys", text, ""));
-            }
+            not_tried(patients.count(), report);
             break;
         }
     }
     told
+}
+
+/// Makes the one call of a key, and says so when it is well.
+async fn call(
+    asking: &Asking<'_>,
+    patient: &Patient<'_>,
+    told: &mut Told,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let secret = patient.key.map(|key| &key.secret);
+    let (ended, rate, done) = if asking.spends {
+        let attempt = asking.chat(secret).await;
+        let ended = attempt.outcome.map(|_| attempt.latency);
+        (ended, attempt.rate, "answers")
+    } else {
+        let attempt = asking.models(secret).await;
+        let ended = attempt.outcome.map(|_| attempt.latency);
+        (
+            ended,
+            attempt.rate,
+            "lists the models (no chat call was made)",
+        )
+    };
+    told.rate.get_or_insert(rate);
+    let text = match ended {
+        Ok(latency) => format!("{done} after {}", Took(latency)),
+        Err(failure) if is_accepted(&failure) => "accepted, with the model".to_owned(),
+        Err(failure) => return Err(failure),
+    };
+    told.answered = true;
+    report.add(Group::Keys, Finding::ok(&patient.label, text));
+    Ok(())
+}
+
+fn foreign(patient: &Patient<'_>, maker: &Maker) -> Finding {
+    let text = format!("has the form of a key of {}: it was not sent", maker.name);
+    let cure = format!(
+        "Use it with --base-url {}, or give a key of this endpoint.",
+        maker.base_url
+    );
+    Finding::wrong(&patient.label, Exit::NoKey, text, &cure)
+}
+
+/// The keys that would hear the same.
+fn not_tried(count: usize, report: &mut Report) {
+    if count > 0 {
+        let text = format!("{count} not tried");
+        report.add(Group::Keys, Finding::warning("other keys", text, ""));
+    }
 }
 
 fn patients<'a>(
@@ -200,8 +214,11 @@ fn patients<'a>(
 fn print(key: &NamedKey, remembered: &Remembered) -> Option<String> {
     let salt = remembered.salt.as_ref()?;
     let tag = hmac::sign(salt, key.secret.expose_secret().as_bytes());
-    let print = tag.as_ref().iter().take(5);
-    Some(print.map(|byte| format!("{byte:02x}")).collect())
+    let mut print = String::new();
+    for byte in tag.as_ref().iter().take(5) {
+        let _ = write!(print, "{byte:02x}");
+    }
+    Some(print)
 }
 
 /// Whether a failure is the key's own affair.

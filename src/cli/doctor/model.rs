@@ -1,6 +1,8 @@
 //! The model's part: whether the endpoint lists it, which name was meant, whether it answers chats,
 //! and within which limits.
 
+use std::fmt::Write as _;
+
 use secrecy::SecretString;
 
 use super::asking::Asking;
@@ -41,7 +43,7 @@ pub(super) async fn examine(
             Finding::ok(NAME, format!("{} is listed", asking.model)),
         ),
         (Some(false), Some(models)) => {
-            report.add(Group::Model, unlisted(asking, models, answers, told))
+            report.add(Group::Model, unlisted(asking, models, answers, told));
         }
         _ if answers => report.add(Group::Model, Finding::ok(NAME, asking.model)),
         _ => {}
@@ -49,7 +51,10 @@ pub(super) async fn examine(
     if answers {
         report.add(Group::Endpoint, Finding::ok(CHAT, "answers"));
         limits(told.rate.as_ref(), report);
-    } else if let Some((failure, verdict)) = &told.failure {
+    } else if asking.spends {
+        let Some((failure, verdict)) = &told.failure else {
+            return;
+        };
         let blame = Blame {
             asking,
             failure,
@@ -57,10 +62,8 @@ pub(super) async fn examine(
             is_listed,
         };
         blame.place(listed, key, report).await;
-    } else if let Listed::Refused(Scope::Endpoint) = listed
-        && !asking.spends
-    {
-        report.add(Group::Endpoint, wrong_base(asking, key).await);
+    } else if let Some(finding) = other_base(asking, listed, key).await {
+        report.add(Group::Endpoint, finding);
     }
 }
 
@@ -131,7 +134,7 @@ fn limits(rate: Option<&RateHeaders>, report: &mut Report) {
                 (Some(limit), Some(left)) => format!("{left} of {limit} {what} left"),
             };
             if let Some(reset) = reset {
-                words.push_str(&format!(" (all back in {reset})"));
+                let _ = write!(words, " (all back in {reset})");
             }
             Some(words)
         };
@@ -180,11 +183,11 @@ impl Blame<'_> {
                 );
             }
             Scope::Endpoint => {
-                let text = format!("refused: {said}");
-                let finding = match listed {
-                    Listed::Refused(Scope::Endpoint) => wrong_base(self.asking, key).await,
-                    _ => Finding::wrong(CHAT, Exit::Config, text, self.verdict.cure),
-                };
+                let other = other_base(self.asking, listed, key).await;
+                let finding = other.unwrap_or_else(|| {
+                    let text = format!("wrong endpoint: {said}");
+                    Finding::wrong(CHAT, Exit::Config, text, self.verdict.cure)
+                });
                 report.add(Group::Endpoint, finding);
             }
             Scope::Request => {
@@ -232,23 +235,18 @@ impl Blame<'_> {
     }
 }
 
-/// Nothing of the API is at the base URL: it may be elsewhere on the same host.
-async fn wrong_base(asking: &Asking<'_>, key: Option<&SecretString>) -> Finding {
+/// Where nothing of the API is at the base URL, it may be elsewhere on the same host.
+async fn other_base(
+    asking: &Asking<'_>,
+    listed: &Listed,
+    key: Option<&SecretString>,
+) -> Option<Finding> {
+    let Listed::Refused(Scope::Endpoint | Scope::Network) = listed else {
+        return None;
+    };
+    let found = endpoint::find_base(asking, key).await?;
     let base = asking.client.endpoint().display();
-    let text = format!("wrong endpoint: no API is at {base}");
-    match endpoint::find_base(asking, key).await {
-        Some(found) => {
-            let text = format!("{text}, but one is at {found}");
-            Finding::wrong(
-                CHAT,
-                Exit::Config,
-                text,
-                &format!("Write --base-url {found}"),
-            )
-        }
-        None => {
-            let cure = "Check the base URL: it ends before /chat/completions, mostly in /v1.";
-            Finding::wrong(CHAT, Exit::Config, text, cure)
-        }
-    }
+    let text = format!("wrong endpoint: no API is at {base}, but one is at {found}");
+    let cure = format!("Write --base-url {found}");
+    Some(Finding::wrong("base URL", Exit::Config, text, &cure))
 }

@@ -57,15 +57,15 @@ pub(super) struct Look {
 
 impl Finding {
     pub(super) fn ok(check: &str, text: impl Into<String>) -> Self {
-        Self::new(check, State::Ok, text.into(), "")
+        Self::new(check, State::Ok, &text.into(), "")
     }
 
     pub(super) fn warning(check: &str, text: impl Into<String>, cure: &str) -> Self {
-        Self::new(check, State::Warning, text.into(), cure)
+        Self::new(check, State::Warning, &text.into(), cure)
     }
 
     pub(super) fn wrong(check: &str, exit: Exit, text: impl Into<String>, cure: &str) -> Self {
-        Self::new(check, State::Wrong(exit), text.into(), cure)
+        Self::new(check, State::Wrong(exit), &text.into(), cure)
     }
 
     /// Makes a line of an error that would end a run.
@@ -77,11 +77,11 @@ impl Finding {
         Self::wrong(check, error.exit, what, &sentence(hint))
     }
 
-    fn new(check: &str, state: State, text: String, cure: &str) -> Self {
+    fn new(check: &str, state: State, text: &str, cure: &str) -> Self {
         Self {
             check: check.to_owned(),
             state,
-            text: redact(&text, &[]).into_owned(),
+            text: redact(text, &[]).into_owned(),
             cure: redact(cure, &[]).into_owned(),
         }
     }
