@@ -45,6 +45,17 @@ pub(super) struct NamedKey {
 }
 
 impl NamedKey {
+    /// Makes a key of weight 1, in no group, for all models.
+    pub(super) fn new(label: String, secret: SecretString) -> Self {
+        Self {
+            label,
+            secret,
+            group: None,
+            weight: NonZeroU32::MIN,
+            models: Vec::new(),
+        }
+    }
+
     /// Tells whether the key may be used for a model.
     pub(super) fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|served| served == model)

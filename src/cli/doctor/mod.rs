@@ -146,7 +146,7 @@ async fn read_keys(
 ) -> Option<Vec<NamedKey>> {
     if settings.simulate {
         let (label, secret) = ("simulated key".to_owned(), SecretString::from(SAMPLE_KEY));
-        return Some(vec![NamedKey { label, secret }]);
+        return Some(vec![NamedKey::new(label, secret)]);
     }
     let keys = match settings.keys.read().await {
         Ok(keys) => keys,
