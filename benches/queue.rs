@@ -47,9 +47,10 @@ fn sizes() -> Vec<usize> {
         .iter()
         .filter_map(|argument| argument.parse().ok())
         .collect();
-    match asked.is_empty() {
-        true => vec![10_000, 100_000, 1_000_000],
-        false => asked,
+    if asked.is_empty() {
+        vec![10_000, 100_000, 1_000_000]
+    } else {
+        asked
     }
 }
 
@@ -141,6 +142,7 @@ async fn reads(store: &Store, batch: i64, rows: usize) {
     tell("export pages", start.elapsed(), rows);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn tell(what: &str, took: Duration, rows: usize) {
     let micros = took.as_secs_f64() * 1e6 / rows as f64;
     println!(

@@ -8,6 +8,14 @@
     clippy::expect_used,
     reason = "a test that meets an error of the store has failed"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::assigning_clones,
+    reason = "the numbers of a test are small, and its rows few"
+)]
 
 #[path = "store/claim.rs"]
 mod claim;
@@ -114,6 +122,7 @@ macro_rules! conformance {
                     keys {
                         states_are_saved_and_read_again,
                         a_key_has_a_state_for_each_address,
+                        a_key_has_a_state_for_each_model,
                         keys_are_reset_by_label_or_all,
                         the_salt_stays_and_is_this_databases_own,
                     }

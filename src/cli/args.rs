@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values::{delimiter, duration};
 
+mod simulate;
+
+pub(super) use simulate::{PersonalityChoice, SimulateArgs};
+
 /// Sends every prompt of a CSV file to an OpenAI-compatible chat endpoint and gets every answer
 /// back. If anything stops it, the same command goes on.
 #[derive(Debug, Parser)]
@@ -385,84 +389,4 @@ pub(super) struct OutputArgs {
     /// Write cells as they are, even those that a spreadsheet would run as a formula.
     #[arg(long)]
     pub(super) csv_raw: bool,
-}
-
-/// The simulated provider's flags.
-#[derive(Args, Debug)]
-#[command(before_help = "\
-Examples:
-  promptmill simulate --port 8181
-  promptmill simulate --port 8181 --rpm 60 --error-500 0.05 --hang 0.01
-  promptmill simulate --port 8181 --personality gpt-api-free")]
-pub(super) struct SimulateArgs {
-    /// The port on 127.0.0.1; 0 takes any free one.
-    #[arg(long, default_value_t = 8181)]
-    pub(super) port: u16,
-    /// What the latencies and faults are drawn from.
-    #[arg(long, default_value_t = 0)]
-    pub(super) seed: u64,
-    /// The time to an answer; with --latency-p99 the median.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(super) latency: Option<Duration>,
-    /// The time that one answer in a hundred takes.
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "latency")]
-    pub(super) latency_p99: Option<Duration>,
-    /// Requests a minute for each key.
-    #[arg(long, value_name = "N")]
-    pub(super) rpm: Option<NonZeroU32>,
-    /// Requests a key may send at once before --rpm counts.
-    #[arg(long, value_name = "N", requires = "rpm")]
-    pub(super) burst: Option<NonZeroU32>,
-    /// Tokens a minute for each key.
-    #[arg(long, value_name = "N")]
-    pub(super) tpm: Option<NonZeroU32>,
-    /// Requests a day for each key.
-    #[arg(long, value_name = "N")]
-    pub(super) rpd: Option<NonZeroU32>,
-    /// The daily requests are for all keys together.
-    #[arg(long, requires = "rpd")]
-    pub(super) rpd_shared: bool,
-    /// Whom to play; gpt-api-free has the models, limits and refusals of those free keys.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) personality: PersonalityChoice,
-    /// A key that is accepted; without any, all are. May be repeated.
-    #[arg(long, value_name = "KEY")]
-    pub(super) accept_key: Vec<String>,
-    /// Share of requests, 0 to 1, that end in a 500.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) error_500: f64,
-    /// Share that ends in a 503.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) error_503: f64,
-    /// Share that ends in a 529.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) error_529: f64,
-    /// Share whose connection is reset.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) reset: f64,
-    /// Share that never gets an answer.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) hang: f64,
-    /// Share whose answer breaks off.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) half_body: f64,
-    /// Share that gets a web page.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) html: f64,
-    /// Share that gets an error inside a 200.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) error_in_200: f64,
-    /// Share that gets an answer without choices.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) no_choices: f64,
-}
-
-/// Whom the simulated provider plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum PersonalityChoice {
-    // A provider in OpenAI's manner.
-    #[default]
-    Openai,
-    // The free API of GPT_API_free: its models, its limits and its 403.
-    GptApiFree,
 }
