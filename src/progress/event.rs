@@ -57,6 +57,11 @@ pub enum RunEvent {
         /// The key's label.
         key: String,
     },
+    /// The endpoint cannot be reached, or does not answer well: the run goes on trying.
+    Trouble {
+        /// What happened, in the words of the provider or the system.
+        what: String,
+    },
     /// Nothing can be sent before a moment.
     Waiting {
         /// The moment.

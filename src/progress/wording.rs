@@ -26,6 +26,10 @@ pub(super) fn warning(event: &RunEvent) -> Option<String> {
                 None => format!("warning: key {key} is set aside until it is changed: {reason}"),
             })
         }
+        RunEvent::Trouble { what } => {
+            let what = Excerpt(what, MESSAGE_LENGTH);
+            Some(format!("warning: {what}; trying again"))
+        }
         RunEvent::Draining { in_flight } => Some(format!("stopping: {}", draining(*in_flight))),
         RunEvent::Started { .. }
         | RunEvent::Rescued { .. }

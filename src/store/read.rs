@@ -45,7 +45,7 @@ impl Store {
         Ok((records, last))
     }
 
-    /// Returns the causes of a batch's failed jobs, the most frequent first. The cure is empty: it
+    /// Returns why jobs of a batch have failed or wait, the most frequent first. The cure is empty: it
     /// belongs to the rule, not to the database.
     pub async fn causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
         sqlx::query(
@@ -53,7 +53,8 @@ impl Store {
              FROM jobs AS j
              JOIN attempts AS last
                ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
-             WHERE j.batch_id = ?1 AND j.state = 3 AND j.position IS NOT NULL
+             WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND last.claim_no > j.history_from
+               AND (j.state = 3 OR (j.state = 0 AND last.outcome = 'failed'))
              GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
         )
         .bind(batch)
