@@ -2,8 +2,9 @@
 //! is left out and kept.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use promptmill::simulator::Config;
+use promptmill::simulator::{Config, Reaction, Script};
 
 use crate::support::{Scene, jobs};
 
@@ -179,4 +180,29 @@ fn an_answer_to_a_prompt_that_was_changed_meanwhile_is_not_taken() {
     let answer = scene.sheet("out.csv").cell(1, "response").to_owned();
     assert!(answer.contains("\"new\""), "{answer}");
     assert_eq!(scene.requests(), 2);
+}
+
+#[test]
+fn an_answer_to_the_old_prompt_does_not_settle_the_new_one_that_is_in_flight() {
+    // The old answer comes while the new request is under way.
+    let script = Script::new()
+        .on(|arrival| arrival.prompt == "old", late("old", 300))
+        .on(|arrival| arrival.prompt == "new", late("new", 600));
+    let keys = ["sk-first-0123456789abcdef", "sk-second-0123456789abcde"];
+    let scene = Scene::new(Config::default().script(script)).keys(&keys);
+    write(&scene, &[("1", "old", "x"), ("2", "other", "x")]);
+    scene.provider.hold();
+    let run = scene.start(BY_ID);
+    scene.wait_for(2);
+    write(&scene, &[("1", "new", "x"), ("2", "other", "x")]);
+    scene.run("import jobs.csv --id-column id").exits(0);
+    scene.provider.release();
+    run.finish().exits(0);
+    assert_eq!(scene.sheet("out.csv").cell(1, "response"), "\"new\"");
+    assert_eq!(scene.requests(), 3);
+    costs(&scene, BY_ID, 0);
+}
+
+fn late(prompt: &str, millis: u64) -> Reaction {
+    Reaction::Say(format!("\"{prompt}\"")).after(Duration::from_millis(millis))
 }

@@ -222,3 +222,21 @@ fn a_key_command_that_fails_says_so_and_sends_nothing() {
         .says("run it by hand");
     assert_eq!(scene.requests(), 0);
 }
+
+#[test]
+fn a_key_of_no_known_form_is_not_left_either() {
+    let key = "Zq9vKx3mPw7tRb2n";
+    let script = Script::new().rule(|arrival| {
+        let body = format!("go away, {}, you are not known here", arrival.key);
+        Some(Reaction::Refuse(KeyRefusal::Other { status: 401, body }))
+    });
+    let scene = scene(script).keys(&[key]);
+    let ran = scene.run(&format!("{RUN} -vvv")).exits(77).says("go away");
+    let database = fs::read(scene.path("promptmill.db")).unwrap();
+    for mark in [&key[..8], &key[8..]] {
+        assert!(!ran.stderr.contains(mark), "{}", ran.stderr);
+        assert!(!scene.read("out.csv").contains(mark));
+        let found = database.windows(8).any(|part| part == mark.as_bytes());
+        assert!(!found, "{mark} is in the database");
+    }
+}
