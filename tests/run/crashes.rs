@@ -169,3 +169,30 @@ fn a_killed_export_leaves_the_old_results_or_the_new_ones() {
         assert!(scene.read("out.csv") == whole, "the results are not whole");
     }
 }
+
+#[test]
+fn five_crashes_do_not_fail_the_rows_that_were_only_nearby() {
+    let keys = [
+        "sk-key-a-0123456789",
+        "sk-key-b-0123456789",
+        "sk-key-c-0123456789",
+    ];
+    let scene = Scene::with_rows(3).keys(&keys);
+    for crash in 1..=5 {
+        scene.provider.hold();
+        let run = scene.start(RUN);
+        // At least one more request; a run may well try a suspect alone.
+        scene.wait_for(crash);
+        let _ = scene
+            .provider
+            .wait_for(3 * crash, Duration::from_millis(500));
+        run.kill();
+    }
+    scene.provider.release();
+    scene.run(RUN);
+    let failed = scene.sheet("out.csv").count("failed");
+    assert!(
+        failed <= 1,
+        "{failed} rows count as the cause of the same crashes"
+    );
+}

@@ -1,5 +1,7 @@
 //! Keys that are refused: out at once, without a wait, and without a word that gives them away.
 
+use std::time::Duration;
+
 use promptmill::simulator::{Config, KeyRefusal, Reaction, SAMPLE_KEY, Script};
 
 use crate::support::{Ran, Scene, jobs};
@@ -132,6 +134,21 @@ fn when_all_keys_are_refused_each_is_asked_once_and_all_rows_wait() {
     let scene = scene.keys(&[GOOD]);
     scene.run(RUN).exits(0);
     scene.sheet("out.csv").answers(60);
+}
+
+#[test]
+fn a_slow_refusal_costs_each_key_one_request_too() {
+    // The first key's 401 comes at once and the others' later: the free hand must not go to them.
+    let late = Reaction::Refuse(KeyRefusal::Invalid).after(Duration::from_millis(150));
+    let script = Script::new()
+        .for_key(DEAD, Reaction::Refuse(KeyRefusal::Invalid))
+        .always(late);
+    let keys = [DEAD, FORBIDDEN, "sk-third-0123456789abcdef"];
+    let scene = Scene::new(Config::default().script(script)).keys(&keys);
+    scene.write("jobs.csv", &jobs(60));
+    scene.run(RUN).exits(77);
+    let ledger = scene.provider.ledger();
+    assert_eq!(keys.map(|key| ledger.of_key(key)), [1, 1, 1]);
 }
 
 #[test]
