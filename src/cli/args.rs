@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values::{delimiter, duration};
@@ -333,7 +334,10 @@ pub(super) struct EndpointArgs {
     )]
     pub(super) api_key_command: Option<String>,
     /// Accept a key file that others may read.
-    #[arg(long)]
+    #[arg(
+        long, env = "PROMPTMILL_INSECURE_KEY_FILE", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
     pub(super) insecure_key_file: bool,
     /// The longest a request may take, up to the last byte of its answer [default: 300s].
     #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_TIMEOUT", hide_env_values = true)]
@@ -387,6 +391,9 @@ pub(super) struct OutputArgs {
     )]
     pub(super) output: Option<PathBuf>,
     /// Write cells as they are, even those that a spreadsheet would run as a formula.
-    #[arg(long)]
+    #[arg(
+        long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
     pub(super) csv_raw: bool,
 }

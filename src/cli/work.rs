@@ -51,26 +51,25 @@ pub(super) async fn command(
     };
     let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
     let simulates = worker.simulates();
-    let mut exit = Exit::Done;
-    let mut reports = Vec::new();
+    let mut all = Tally::default();
     for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
         let tally = worker.work(batch).await?;
-        let ended = Exit::of(&tally);
-        exit = if exit == Exit::Done { ended } else { exit };
         if !global.quiet && !global.json {
             screen::say(&worker.summary(&tally, batch, None, None));
         }
-        reports.push(RunReport::new(&batch.name, &tally, ended.code()).to_json());
-        if tally.stopped_by.is_some() {
-            exit = ended;
+        all.add(tally);
+        if all.stopped_by.is_some() {
             break;
         }
     }
+    let exit = Exit::of(&all);
     worker.end().await;
     drop(lock);
     store.close().await?;
     if global.json {
-        screen::print(&format!("[{}]\n", reports.join(",")))?;
+        let name = args.batch.as_deref().unwrap_or("all");
+        let report = RunReport::new(name, &all, exit.code());
+        screen::print(&format!("{}\n", report.to_json()))?;
     }
     Ok(exit)
 }

@@ -102,7 +102,7 @@ impl KeyRing {
             Ready::AfterFlight
         };
         match key.state {
-            KeyState::Healthy if key.throttles == 0 => Ready::Now,
+            KeyState::Healthy if key.throttles == 0 && self.any_served() => Ready::Now,
             KeyState::Cooling { until }
             | KeyState::Quarantined { until }
             | KeyState::Exhausted { until } => {
@@ -113,7 +113,8 @@ impl KeyRing {
                 }
             }
             KeyState::Doubted if self.has_better_than_doubted(now) => Ready::AfterFlight,
-            // After a throttled answer, and in doubt: one request shows whether it is well again.
+            // Before the first answer of all, after a throttled one, and in doubt: one request
+            // shows how things stand.
             KeyState::Healthy | KeyState::Doubted => one_at_a_time,
             KeyState::Dead => Ready::Never,
         }
@@ -294,6 +295,7 @@ mod tests {
     #[test]
     fn the_least_busy_key_comes_first() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.answered(KeyIndex(0));
         ring.sent(KeyIndex(0));
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
         assert_eq!(
@@ -397,6 +399,7 @@ mod tests {
     fn a_heavier_key_gets_more() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.keys[1].weight = NonZeroU32::new(3).unwrap();
+        ring.answered(KeyIndex(0));
         let mut sent = [0, 0];
         for _ in 0..40 {
             let index = ring.pick(NOW, |_| true).unwrap();
@@ -404,5 +407,16 @@ mod tests {
             sent[index.0] += 1;
         }
         assert_eq!(sent, [10, 30]);
+    }
+
+    #[test]
+    fn before_the_first_answer_each_key_has_one_request() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.sent(KeyIndex(0));
+        ring.sent(KeyIndex(1));
+        assert_eq!(ring.pick(NOW, |_| true), None);
+        ring.came_back(KeyIndex(0));
+        ring.answered(KeyIndex(0));
+        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
     }
 }

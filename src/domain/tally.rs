@@ -32,6 +32,24 @@ pub struct Tally {
     pub resume_at: Option<Timestamp>,
 }
 
+impl Tally {
+    /// Adds the counts of a further batch; how that one ended is how the whole ended.
+    pub fn add(&mut self, other: Self) {
+        self.total += other.total;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.left += other.left;
+        self.requests += other.requests;
+        self.throttled += other.throttled;
+        self.unknown += other.unknown;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.causes.extend(other.causes);
+        self.stopped_by = other.stopped_by;
+        self.resume_at = other.resume_at;
+    }
+}
+
 /// One cause of failures, with the number of jobs it hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
