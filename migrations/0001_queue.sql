@@ -27,7 +27,7 @@ CREATE TABLE jobs (
     claim_no     INTEGER NOT NULL DEFAULT 0, -- only rises; a settlement must name the current one
     requests     INTEGER NOT NULL DEFAULT 0, -- HTTP requests made for the job
     spent        INTEGER NOT NULL DEFAULT 0, -- those that count against --max-attempts
-    crashes      INTEGER NOT NULL DEFAULT 0, -- times the program died with the job in flight
+    crashes      INTEGER NOT NULL DEFAULT 0, -- times in a row the program died with the job in flight
     history_from INTEGER NOT NULL DEFAULT 0  -- attempts of claims up to this one no longer count
 ) STRICT;
 
@@ -35,6 +35,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_ready ON jobs (batch_id, not_before, id) WHERE state = 0 AND position IS NOT NULL;
 -- What is in flight: read once, after a crash.
 CREATE INDEX jobs_running ON jobs (id) WHERE state = 1;
+-- What was in flight at two crashes in a row: asked alone, to see whether it is the cause.
+CREATE INDEX jobs_suspect ON jobs (batch_id, id) WHERE state = 0 AND crashes >= 2;
 -- The order of the export.
 CREATE INDEX jobs_position ON jobs (batch_id, position) WHERE position IS NOT NULL;
 

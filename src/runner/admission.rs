@@ -45,6 +45,7 @@ impl Dispatcher<'_> {
             None if !self.ring.any_served() => self.ring.len().min(self.settings.concurrency),
             None => self.settings.concurrency,
         };
+        let hands = if self.suspects { 1 } else { hands };
         hands.saturating_sub(self.in_flight())
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Dispatcher<'a> {
     pub(super) next_due: Option<Timestamp>,
     /// Whether a job was put off that every key had refused, and nothing was sent since.
     pub(super) stuck: bool,
+    /// Whether there may be jobs that were in flight at several crashes; they go first, one by one.
+    pub(super) suspects: bool,
     /// Whether keys stand otherwise than was last written down.
     pub(super) keys_changed: bool,
     /// When the connections were last made anew.
@@ -111,6 +113,7 @@ impl<'a> Dispatcher<'a> {
             on_event,
             next_due: Some(Timestamp::default()),
             stuck: false,
+            suspects: true,
             keys_changed: false,
             fresh_since: None,
             workers: JoinSet::new(),
@@ -173,9 +176,18 @@ impl<'a> Dispatcher<'a> {
         if places.is_empty() && self.recorder.is_empty() {
             return Ok(());
         }
+        if self.suspects && self.in_flight() == 0 && self.recorder.is_empty() {
+            if let Some(suspect) = self.store.claim_suspect(self.batch.id).await? {
+                self.place(vec![suspect], places, now);
+                return Ok(());
+            }
+            self.suspects = false;
+        }
+        // A suspect is alone until what became of it is on disk.
+        let limit = if self.suspects { 0 } else { places.len() };
         let claim = Claim {
             batch: self.batch.id,
-            limit: places.len(),
+            limit,
         };
         let turn = self
             .recorder

@@ -15,7 +15,8 @@ use super::error::StoreError;
 use super::open::{Store, begin};
 use super::settle::{Settlement, settle};
 
-/// Times the program may die with a job in flight before the job counts as the cause.
+/// Times in a row that the program may die with a job in flight, the last time with no other, before
+/// the job counts as the cause.
 const MAX_CRASHES: i64 = 5;
 
 /// What to claim: at most `limit` jobs of a batch that may be sent now, in input order.
@@ -91,6 +92,27 @@ impl Store {
         Ok(reopened.rows_affected())
     }
 
+    /// Claims one job that was in flight at the last two crashes or more, whenever it is due. It is
+    /// to be sent alone: if the program dies again, it is the cause.
+    pub async fn claim_suspect(&self, batch: i64) -> Result<Option<ClaimedJob>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut transaction = begin(&mut writer).await?;
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "UPDATE jobs SET state = 1, claim_no = claim_no + 1
+             WHERE id = (SELECT id FROM jobs
+                         WHERE batch_id = ?1 AND state = 0 AND crashes >= 2
+                           AND position IS NOT NULL
+                         ORDER BY id LIMIT 1)
+             RETURNING id",
+        )
+        .bind(batch)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let claimed = read_claimed(&mut transaction, &ids).await?.pop();
+        transaction.commit().await?;
+        Ok(claimed)
+    }
+
     /// Takes back the jobs that a dead run left in flight, at once: the caller holds the run lock,
     /// so no other run lives. Their requests count as unknown. Returns how many there were.
     pub async fn rescue(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -100,9 +122,11 @@ impl Store {
             "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, message, request_id,
                                    key_label, ended_at)
              SELECT id, claim_no, 'unknown', 'transient',
-                    CASE WHEN crashes + 1 >= ?2 THEN 'crash-loop' ELSE 'crashed-in-flight' END,
+                    CASE WHEN crashes + 1 >= ?2 AND alone THEN 'crash-loop'
+                         ELSE 'crashed-in-flight' END,
                     'the program ended while this request was in flight', '', '', ?1
-             FROM jobs WHERE state = 1",
+             FROM jobs, (SELECT count(*) = 1 AS alone FROM jobs WHERE state = 1)
+             WHERE state = 1",
         )
         .bind(now.as_millis())
         .bind(MAX_CRASHES)
@@ -111,11 +135,12 @@ impl Store {
         .rows_affected();
         if unknown > 0 {
             sqlx::query(
-                "UPDATE jobs SET state = iif(crashes + 1 >= ?1, 3, 0), crashes = crashes + 1,
+                "UPDATE jobs SET state = iif(crashes + 1 >= ?1 AND ?2 = 1, 3, 0), crashes = crashes + 1,
                                  requests = requests + 1, not_before = 0
                  WHERE state = 1",
             )
             .bind(MAX_CRASHES)
+            .bind(i64::try_from(unknown).unwrap_or(i64::MAX))
             .execute(&mut *transaction)
             .await?;
         }
@@ -152,6 +177,14 @@ async fn claim_jobs(
     .bind(limit)
     .fetch_all(&mut *connection)
     .await?;
+    read_claimed(connection, &ids).await
+}
+
+/// Reads what a worker has to know of claimed jobs, in input order.
+async fn read_claimed(
+    connection: &mut SqliteConnection,
+    ids: &[i64],
+) -> Result<Vec<ClaimedJob>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -166,7 +199,7 @@ async fn claim_jobs(
          CROSS JOIN rows AS r ON r.job_id = j.id
          ORDER BY j.id",
     )
-    .bind(serde_json::to_string(&ids)?)
+    .bind(serde_json::to_string(ids)?)
     .fetch_all(connection)
     .await?
     .iter()

@@ -191,7 +191,8 @@ pub(super) async fn settle(
     }
     let settled = sqlx::query(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
-                         spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5)
+                         spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5),
+                         crashes = iif(v.value ->> 5 > 0, 0, crashes)
          FROM json_each(?1) AS v
          WHERE jobs.id = v.value ->> 0 AND jobs.claim_no = v.value ->> 1 AND jobs.state = 1",
     )
