@@ -113,7 +113,8 @@ SELECT
     CASE j.state WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'pending' END AS status,
     CASE WHEN j.state <> 2 THEN (
         SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
-        FROM attempts AS a WHERE a.job_id = j.id ORDER BY a.id DESC LIMIT 1
+        FROM attempts AS a WHERE a.job_id = j.id AND a.claim_no > j.history_from
+        ORDER BY a.id DESC LIMIT 1
     ) END AS error,
     x.model AS model,
     x.finish_reason AS finish_reason,

@@ -99,25 +99,23 @@ impl Store {
 
     /// Counts the rows of a batch.
     pub async fn counts(&self, batch: i64) -> Result<Counts, StoreError> {
-        let rows = sqlx::query(
-            "SELECT state, count(*) FROM jobs
-             WHERE batch_id = ?1 AND position IS NOT NULL GROUP BY state",
+        // Sums, not groups: groups would be sorted first.
+        let row = sqlx::query(
+            "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
+                    count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+             FROM jobs WHERE batch_id = ?1 AND position IS NOT NULL",
         )
         .bind(batch)
-        .fetch_all(&self.readers)
+        .fetch_one(&self.readers)
         .await?;
-        let mut counts = Counts::default();
-        for row in rows {
-            let jobs = unsigned(row.get(1));
-            counts.total += jobs;
-            match row.get::<i64, _>(0) {
-                0 => counts.pending = jobs,
-                1 => counts.running = jobs,
-                2 => counts.done = jobs,
-                _ => counts.failed = jobs,
-            }
-        }
-        Ok(counts)
+        let jobs = |at: usize| unsigned(row.get(at));
+        Ok(Counts {
+            total: jobs(0),
+            pending: jobs(1),
+            running: jobs(2),
+            done: jobs(3),
+            failed: jobs(4),
+        })
     }
 
     /// Returns name and counts of every batch, the oldest first.

@@ -194,7 +194,7 @@ async fn read_claimed(
                     SELECT json_group_array(a.rule ORDER BY a.id) FROM attempts AS a
                     WHERE a.job_id = j.id AND a.claim_no > j.history_from
                 ) END
-         FROM json_each(?1) AS v
+         FROM jsonb_each(?1) AS v
          CROSS JOIN jobs AS j ON j.id = v.value
          CROSS JOIN rows AS r ON r.job_id = j.id
          ORDER BY j.id",

@@ -173,7 +173,7 @@ pub(super) async fn settle(
              SELECT j.id, v.value ->> '$[7][0]', v.value ->> '$[7][1]', v.value ->> '$[7][2]',
                     v.value ->> '$[7][3]', v.value ->> '$[7][4]', v.value ->> '$[7][5]',
                     v.value ->> 6, ?2
-             FROM json_each(?1) AS v
+             FROM jsonb_each(?1) AS v
              CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
                                  AND j.state = 1
              WHERE v.value ->> 2 = 2",
@@ -193,7 +193,7 @@ pub(super) async fn settle(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
                          spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5),
                          crashes = iif(v.value ->> 5 > 0, 0, crashes)
-         FROM json_each(?1) AS v
+         FROM jsonb_each(?1) AS v
          WHERE jobs.id = v.value ->> 0 AND jobs.claim_no = v.value ->> 1 AND jobs.state = 1",
     )
     .bind(&lines)
@@ -215,7 +215,7 @@ async fn insert_attempts(
                 v.value ->> '$[8][2]', v.value ->> '$[8][3]', v.value ->> '$[8][4]',
                 v.value ->> '$[8][5]', v.value ->> '$[8][6]', v.value ->> '$[8][7]',
                 v.value ->> 6, ?2
-         FROM json_each(?1) AS v
+         FROM jsonb_each(?1) AS v
          CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
                              AND j.state = 1
          WHERE v.value ->> 8 IS NOT NULL",

@@ -17,6 +17,9 @@ use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::{Store, begin};
 
+/// Jobs looked at in one step when rows are withdrawn.
+const WITHDRAW_ROWS: i64 = 10_000;
+
 /// What is to be mirrored.
 #[derive(Clone, Copy, Debug)]
 pub struct Sync<'a> {
@@ -52,6 +55,8 @@ pub struct SyncReport {
 /// A row that the batch has already.
 struct Known {
     job: i64,
+    /// Its place before; `None` when it was withdrawn.
+    position: Option<i64>,
     same_request: bool,
     same_cells: bool,
 }
@@ -60,11 +65,43 @@ struct Known {
 struct Syncing<'c> {
     connection: &'c mut SqliteConnection,
     batch: i64,
+    /// The first job that this sync has added, if it adds any.
+    first_new: i64,
     next_job: i64,
     position: i64,
     /// Whether the batch has rows from before, so that each row must be looked up.
     has_rows: bool,
+    /// Rows that the last input had and this one has not shown yet.
+    missing: u64,
+    seen: JobSet,
     report: SyncReport,
+}
+
+/// A set of jobs, one bit for each job of the database.
+#[derive(Default)]
+struct JobSet(Vec<u64>);
+
+impl JobSet {
+    /// Adds a job; returns whether it is new to the set.
+    fn insert(&mut self, job: i64) -> bool {
+        let (word, bit) = Self::place(job);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new
+    }
+
+    fn contains(&self, job: i64) -> bool {
+        let (word, bit) = Self::place(job);
+        self.0.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn place(job: i64) -> (usize, u64) {
+        let job = usize::try_from(job).unwrap_or(0);
+        (job / 64, 1 << (job % 64))
+    }
 }
 
 impl Store {
@@ -99,31 +136,24 @@ impl<'c> Syncing<'c> {
         sync: &Sync<'_>,
     ) -> Result<Self, StoreError> {
         let batch = upsert_batch(connection, sync).await?;
-        let withdrawn = count_withdrawn(connection, batch).await?;
-        // Every row is withdrawn until the input shows that it is still there.
-        let rows = sqlx::query(
-            "UPDATE jobs SET position = NULL WHERE batch_id = ?1 AND position IS NOT NULL",
+        let (last_job, has_rows, present): (i64, bool, i64) = sqlx::query_as(
+            "SELECT (SELECT coalesce(max(id), 0) FROM jobs),
+                    EXISTS (SELECT 1 FROM rows WHERE batch_id = ?1),
+                    (SELECT count(*) FROM jobs WHERE batch_id = ?1 AND position IS NOT NULL)",
         )
         .bind(batch)
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
-        let last_job: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM jobs")
-            .fetch_one(&mut *connection)
-            .await?;
-        let has_rows = rows > 0 || withdrawn > 0;
-        // Those withdrawn before are no news.
-        let report = SyncReport {
-            withdrawn,
-            ..SyncReport::default()
-        };
+        .fetch_one(&mut *connection)
+        .await?;
         Ok(Self {
             connection,
             batch,
+            first_new: last_job + 1,
             next_job: last_job + 1,
             position: 0,
             has_rows,
-            report,
+            missing: unsigned(present),
+            seen: JobSet::default(),
+            report: SyncReport::default(),
         })
     }
 
@@ -143,7 +173,12 @@ impl<'c> Syncing<'c> {
                 self.next_job += 1;
                 continue;
             };
-            moved.push((known.job, position));
+            if self.seen.insert(known.job) && known.position.is_some() {
+                self.missing -= 1;
+            }
+            if known.position != Some(position) {
+                moved.push((known.job, position));
+            }
             if !known.same_request {
                 reopened.push(known.job);
             }
@@ -156,7 +191,7 @@ impl<'c> Syncing<'c> {
         self.report.changed += reopened.len() as u64;
         self.insert(&new).await?;
         self.run(
-            "UPDATE jobs SET position = v.value ->> 1 FROM json_each(?1) AS v
+            "UPDATE jobs SET position = v.value ->> 1 FROM jsonb_each(?1) AS v
                   WHERE jobs.id = v.value ->> 0",
             &moved,
         )
@@ -172,9 +207,10 @@ impl<'c> Syncing<'c> {
             .map(|row| (&row.key, &row.digest, &row.cells))
             .collect();
         let found = sqlx::query(
-            "SELECT v.key, r.job_id, r.digest = v.value ->> 1, r.cells = v.value ->> 2
-             FROM json_each(?1) AS v
+            "SELECT v.key, r.job_id, j.position, r.digest = v.value ->> 1, r.cells = v.value ->> 2
+             FROM jsonb_each(?1) AS v
              CROSS JOIN rows AS r ON r.batch_id = ?2 AND r.key = v.value ->> 0
+             CROSS JOIN jobs AS j ON j.id = r.job_id
              ORDER BY v.key",
         )
         .bind(serde_json::to_string(&asked)?)
@@ -187,8 +223,9 @@ impl<'c> Syncing<'c> {
                 let index = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
                 let known = Known {
                     job: row.get(1),
-                    same_request: row.get(2),
-                    same_cells: row.get(3),
+                    position: row.get(2),
+                    same_request: row.get(3),
+                    same_cells: row.get(4),
                 };
                 (index, known)
             })
@@ -202,7 +239,7 @@ impl<'c> Syncing<'c> {
             .collect();
         self.run_in_batch(
             "INSERT INTO jobs (id, batch_id, position)
-             SELECT v.value ->> 0, ?2, v.value ->> 1 FROM json_each(?1) AS v",
+             SELECT v.value ->> 0, ?2, v.value ->> 1 FROM jsonb_each(?1) AS v",
             &jobs,
         )
         .await?;
@@ -213,7 +250,7 @@ impl<'c> Syncing<'c> {
         self.run_in_batch(
             "INSERT INTO rows (job_id, batch_id, key, cells, request, digest)
              SELECT v.value ->> 0, ?2, v.value ->> 1, v.value ->> 2, v.value ->> 3, v.value ->> 4
-             FROM json_each(?1) AS v",
+             FROM jsonb_each(?1) AS v",
             &rows,
         )
         .await
@@ -226,7 +263,7 @@ impl<'c> Syncing<'c> {
             .collect();
         self.run(
             "UPDATE rows SET cells = v.value ->> 1, request = v.value ->> 2, digest = v.value ->> 3
-             FROM json_each(?1) AS v WHERE rows.job_id = v.value ->> 0",
+             FROM jsonb_each(?1) AS v WHERE rows.job_id = v.value ->> 0",
             &rows,
         )
         .await
@@ -276,13 +313,43 @@ impl<'c> Syncing<'c> {
         Ok(())
     }
 
-    async fn finish(self) -> Result<SyncReport, StoreError> {
-        let mut report = self.report;
-        if self.has_rows {
-            let withdrawn = count_withdrawn(self.connection, self.batch).await?;
-            report.withdrawn = withdrawn.saturating_sub(report.withdrawn);
+    async fn finish(mut self) -> Result<SyncReport, StoreError> {
+        if self.missing > 0 {
+            self.withdraw().await?;
         }
-        Ok(report)
+        Ok(self.report)
+    }
+
+    /// Withdraws the rows that the input has not shown.
+    async fn withdraw(&mut self) -> Result<(), StoreError> {
+        let mut after = 0;
+        loop {
+            let present: Vec<i64> = sqlx::query_scalar(
+                "SELECT id FROM jobs NOT INDEXED
+                 WHERE id > ?1 AND id < ?2 AND batch_id = ?3 AND position IS NOT NULL
+                 ORDER BY id LIMIT ?4",
+            )
+            .bind(after)
+            .bind(self.first_new)
+            .bind(self.batch)
+            .bind(WITHDRAW_ROWS)
+            .fetch_all(&mut *self.connection)
+            .await?;
+            let Some(last) = present.last() else {
+                return Ok(());
+            };
+            after = *last;
+            let gone: Vec<_> = present
+                .into_iter()
+                .filter(|job| !self.seen.contains(*job))
+                .collect();
+            self.run(
+                "UPDATE jobs SET position = NULL WHERE id IN (SELECT value FROM json_each(?1))",
+                &gone,
+            )
+            .await?;
+            self.report.withdrawn += gone.len() as u64;
+        }
     }
 }
 
@@ -307,13 +374,4 @@ async fn upsert_batch(
     .bind(sync.simulated)
     .fetch_one(connection)
     .await?)
-}
-
-async fn count_withdrawn(connection: &mut SqliteConnection, batch: i64) -> Result<u64, StoreError> {
-    let withdrawn: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM jobs WHERE batch_id = ?1 AND position IS NULL")
-            .bind(batch)
-            .fetch_one(connection)
-            .await?;
-    Ok(unsigned(withdrawn))
 }
