@@ -65,6 +65,9 @@ impl Job {
     }
 
     fn settle(&mut self, settlement: &Settlement) {
+        if settlement.requests > 0 {
+            self.crashes = 0;
+        }
         let counted = match &settlement.settled_as {
             SettledAs::Done(answer) => {
                 self.state = JobState::Done;
@@ -211,6 +214,8 @@ impl Plain {
     }
 
     pub(crate) fn rescue(&mut self) -> u64 {
+        let running = |job: &&Job| job.state == JobState::Running;
+        let alone = self.jobs.iter().filter(running).count() == 1;
         let mut rescued = 0;
         for job in self
             .jobs
@@ -220,7 +225,7 @@ impl Plain {
             job.crashes += 1;
             job.requests += 1;
             job.not_before = 0;
-            let is_cause = job.crashes >= 5;
+            let is_cause = job.crashes >= 5 && alone;
             job.state = if is_cause {
                 JobState::Failed
             } else {

@@ -134,6 +134,7 @@ async fn of_a_key_only_its_print_and_its_state_are_written() {
     let known = [
         "fingerprint",
         "base_url",
+        "model",
         "label",
         "state",
         "until",
