@@ -2,10 +2,10 @@
 //! other keys and other jobs get tells them apart.
 //!
 //! - Another key answers the same job: it was the key.
-//! - Another key refuses the job in the same way, and one of the two has answered other jobs: it is
-//!   the job. The keys come back.
-//! - Every key is refused in the same way for different jobs, and none has answered anything: it is
-//!   the address, the model or the account, and asking on is no use.
+//! - Another key refuses the job in the same way, and one of the two answers other jobs before and
+//!   after: it is the job. Until that is shown the job is held and the keys go on with others.
+//! - Every key is refused in the same way for different jobs, and none has answered anything, or
+//!   none answers any more: it is the address, the model or the account, and asking on is no use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,11 @@ use super::time::Timestamp;
 /// has more.
 const ENOUGH_KEYS: usize = 8;
 
-/// Refusals without any answer that are proof enough even when no two are alike.
+/// Refusals without any answer between them that are proof enough even when no two are alike.
 const ENOUGH_REFUSALS: usize = 16;
+
+/// Keys that try a job of which others can tell nothing more.
+const LAST_TRY: usize = 3;
 
 /// Keys that may refuse one job, each in another way, before the job is at fault.
 const MAX_KEYS_A_JOB: usize = 4;
@@ -29,6 +32,9 @@ const MAX_KEYS_A_JOB: usize = 4;
 pub enum Ruling {
     /// Nothing yet: the next key has a try.
     Open,
+    /// The job seems to be at fault. It waits until a key that refused it answers another one; if
+    /// none does, something has changed for everybody.
+    Held,
     /// The job is at fault.
     Job,
     /// Nobody gets an answer in this way.
@@ -40,11 +46,23 @@ pub enum Ruling {
 pub struct Doubts {
     /// For each unsettled job the keys that were refused for it; with the fingerprint where the
     /// cause is not known.
-    refusals: BTreeMap<JobId, Vec<(KeyIndex, Option<Fingerprint>)>>,
+    refusals: BTreeMap<JobId, Vec<Refused>>,
     /// For each fingerprint the keys and jobs it was seen with.
     seen: BTreeMap<Fingerprint, (BTreeSet<KeyIndex>, BTreeSet<JobId>)>,
-    /// Refusals without a known cause, in all.
-    unknown: usize,
+    /// Refusals without a known cause since the last answer.
+    in_a_row: usize,
+    /// Whether no other job is left that could tell more.
+    nothing_to_come: bool,
+}
+
+/// A key's refusal of a job.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    key: KeyIndex,
+    /// Of a refusal without a known cause.
+    print: Option<Fingerprint>,
+    /// Answers that the key had brought by then.
+    served: u64,
 }
 
 impl Doubts {
@@ -53,19 +71,32 @@ impl Doubts {
     pub fn has_refused(&self, job: JobId, key: KeyIndex) -> bool {
         self.refusals
             .get(&job)
-            .is_some_and(|all| all.iter().any(|(refused, _)| *refused == key))
+            .is_some_and(|all| all.iter().any(|refused| refused.key == key))
     }
 
     /// Returns the keys that were refused for a job.
     #[must_use]
     pub fn refused_by(&self, job: JobId) -> Vec<KeyIndex> {
         let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
-        refusals.iter().map(|(key, _)| *key).collect()
+        refusals.iter().map(|refused| refused.key).collect()
+    }
+
+    /// Notes that some job has got its answer.
+    pub fn answered(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Notes that none but jobs that are held or out of keys are left, so that nothing more will be
+    /// known.
+    pub fn nothing_to_come(&mut self) {
+        self.nothing_to_come = true;
     }
 
     /// Notes a refusal whose cause is known to be the key.
     pub fn note_known(&mut self, job: JobId, key: KeyIndex) {
-        self.refusals.entry(job).or_default().push((key, None));
+        let (print, served) = (None, 0);
+        let refused = Refused { key, print, served };
+        self.refusals.entry(job).or_default().push(refused);
     }
 
     /// Notes a refusal without a known cause and says what follows. `others_wait` says whether
@@ -78,7 +109,7 @@ impl Doubts {
         ring: &KeyRing,
         (now, others_wait): (Timestamp, bool),
     ) -> Ruling {
-        self.unknown += 1;
+        self.in_a_row += 1;
         let (keys, jobs) = self.seen.entry(fingerprint).or_default();
         keys.insert(key);
         jobs.insert(job);
@@ -87,11 +118,13 @@ impl Doubts {
                 || ring
                     .indices()
                     .all(|k| keys.contains(&k) || ring.key(k).state.is_out(now)));
-        self.refusals
-            .entry(job)
-            .or_default()
-            .push((key, Some(fingerprint)));
-        if !ring.any_served() && (all_alike || self.unknown >= ENOUGH_REFUSALS) {
+        let refused = Refused {
+            key,
+            print: Some(fingerprint),
+            served: ring.key(key).served,
+        };
+        self.refusals.entry(job).or_default().push(refused);
+        if (!ring.any_served() && all_alike) || self.in_a_row >= ENOUGH_REFUSALS {
             return Ruling::Everybody;
         }
         self.rule(job, ring, now)
@@ -101,27 +134,30 @@ impl Doubts {
     #[must_use]
     pub fn rule(&self, job: JobId, ring: &KeyRing, now: Timestamp) -> Ruling {
         let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
-        let unknown: Vec<_> = refusals
-            .iter()
-            .filter_map(|(key, print)| Some((*key, (*print)?)))
-            .collect();
-        let Some(&(_, last)) = unknown.last() else {
+        let unknown: Vec<_> = refusals.iter().filter(|told| told.print.is_some()).collect();
+        let Some(last) = unknown.last() else {
             return Ruling::Open;
         };
-        let serves = |(key, _): &(KeyIndex, Fingerprint)| ring.key(*key).served > 0;
-        let alike: Vec<_> = unknown
-            .iter()
-            .filter(|(_, print)| *print == last)
-            .copied()
-            .collect();
+        let serves = |told: &&Refused| {
+            let key = ring.key(told.key);
+            key.served > 0 && !key.state.is_out(now)
+        };
+        let alike = || unknown.iter().copied().filter(|told| told.print == last.print);
         let untried = ring
             .indices()
             .any(|k| !self.has_refused(job, k) && !ring.key(k).state.is_out(now));
         let enough = !untried || unknown.len() >= MAX_KEYS_A_JOB;
-        if (alike.len() > 1 && alike.iter().any(serves)) || (enough && unknown.iter().any(serves)) {
-            Ruling::Job
-        } else {
-            Ruling::Open
+        let looks_at_fault = (alike().count() > 1 && alike().any(|told| serves(&told)))
+            || (enough && unknown.iter().any(serves));
+        if !looks_at_fault {
+            return Ruling::Open;
+        }
+        let serves_on = |told: &&Refused| ring.key(told.key).served > told.served;
+        match self.nothing_to_come {
+            _ if unknown.iter().any(serves_on) => Ruling::Job,
+            false => Ruling::Held,
+            true if untried && unknown.len() < LAST_TRY => Ruling::Open,
+            true => Ruling::Job,
         }
     }
 
@@ -131,8 +167,8 @@ impl Doubts {
         let refusals = self.refusals.remove(&job).unwrap_or_default();
         refusals
             .into_iter()
-            .filter(|(_, print)| print.is_some())
-            .map(|(key, _)| key)
+            .filter(|told| told.print.is_some())
+            .map(|told| told.key)
             .collect()
     }
 }
@@ -156,7 +192,10 @@ mod tests {
 
     /// Plays refusals as (job, key, fingerprint) and returns the last ruling.
     fn play(ring: &KeyRing, refusals: &[(i64, usize, u64)]) -> Ruling {
-        let mut doubts = Doubts::default();
+        note(&mut Doubts::default(), ring, refusals)
+    }
+
+    fn note(doubts: &mut Doubts, ring: &KeyRing, refusals: &[(i64, usize, u64)]) -> Ruling {
         let mut ruling = Ruling::Open;
         for (job, key, print) in refusals {
             let print = Fingerprint(*print);
@@ -166,28 +205,54 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_that_refuse_a_job_alike_while_one_serves_others_blame_the_job() {
+    fn two_keys_that_refuse_a_job_alike_and_serve_others_before_and_after_blame_the_job() {
         let mut ring = ring(3);
         assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 1)]), Ruling::Open);
         ring.answered(KeyIndex(1));
-        assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 1)]), Ruling::Job);
         assert_eq!(play(&ring, &[(1, 0, 1), (1, 1, 2)]), Ruling::Open);
+        let mut doubts = Doubts::default();
+        let ruling = note(&mut doubts, &ring, &[(1, 0, 1), (1, 1, 1)]);
+        assert_eq!(ruling, Ruling::Held);
+        ring.answered(KeyIndex(2));
+        assert_eq!(doubts.rule(JobId(1), &ring, NOW), Ruling::Held);
+        ring.answered(KeyIndex(0));
+        assert_eq!(doubts.rule(JobId(1), &ring, NOW), Ruling::Job);
     }
 
     #[test]
-    fn the_only_key_that_serves_others_blames_the_job_at_once() {
+    fn when_nothing_more_will_be_known_a_third_key_has_the_last_word() {
+        let mut ring = ring(4);
+        ring.answered(KeyIndex(0));
+        let mut doubts = Doubts::default();
+        note(&mut doubts, &ring, &[(1, 0, 1), (1, 1, 1)]);
+        doubts.nothing_to_come();
+        assert_eq!(doubts.rule(JobId(1), &ring, NOW), Ruling::Open);
+        assert_eq!(note(&mut doubts, &ring, &[(1, 2, 1)]), Ruling::Job);
+    }
+
+    #[test]
+    fn the_only_key_blames_the_job_when_it_serves_others_on() {
         let mut ring = ring(1);
         ring.answered(KeyIndex(0));
-        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Job);
+        let mut doubts = Doubts::default();
+        assert_eq!(note(&mut doubts, &ring, &[(1, 0, 1)]), Ruling::Held);
+        ring.answered(KeyIndex(0));
+        assert_eq!(doubts.rule(JobId(1), &ring, NOW), Ruling::Job);
     }
 
     #[test]
-    fn a_key_that_is_out_is_not_waited_for() {
-        let mut ring = ring(2);
+    fn a_key_that_is_out_is_not_waited_for_and_gives_no_evidence() {
+        let mut ring = ring(3);
         ring.answered(KeyIndex(0));
-        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Open);
-        ring.set_aside(KeyIndex(1), SetAside::Dead, NOW, WHY);
-        assert_eq!(play(&ring, &[(1, 0, 1)]), Ruling::Job);
+        ring.answered(KeyIndex(1));
+        ring.set_aside(KeyIndex(2), SetAside::Dead, NOW, WHY);
+        let mut doubts = Doubts::default();
+        assert_eq!(note(&mut doubts, &ring, &[(1, 0, 1)]), Ruling::Open);
+        assert_eq!(note(&mut doubts, &ring, &[(1, 1, 1)]), Ruling::Held);
+        let later = NOW + std::time::Duration::from_secs(9);
+        ring.set_aside(KeyIndex(0), SetAside::Quarantined, later, WHY);
+        ring.set_aside(KeyIndex(1), SetAside::Quarantined, later, WHY);
+        assert_eq!(doubts.rule(JobId(1), &ring, NOW), Ruling::Open);
     }
 
     #[test]
@@ -210,8 +275,14 @@ mod tests {
             .collect();
         assert_eq!(play(&ring, &played[..15]), Ruling::Open);
         assert_eq!(play(&ring, &played), Ruling::Everybody);
+        // Something has answered before, and nothing does any more.
         ring.answered(KeyIndex(0));
-        assert_eq!(play(&ring, &played), Ruling::Job);
+        assert_eq!(play(&ring, &played[..15]), Ruling::Held);
+        assert_eq!(play(&ring, &played), Ruling::Everybody);
+        let mut doubts = Doubts::default();
+        note(&mut doubts, &ring, &played[..15]);
+        doubts.answered();
+        assert_eq!(note(&mut doubts, &ring, &played[15..]), Ruling::Held);
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub struct Key {
     pub throttles: u32,
     /// Requests in flight.
     pub(super) in_flight: u32,
+    /// Whether its doubt comes from connections that are no longer used.
+    pub(super) excused: bool,
     /// The jobs that it was refused for and another key was not, since its last answer.
     pub(super) strikes: BTreeSet<JobId>,
 }
@@ -123,6 +125,7 @@ impl Key {
             served: 0,
             throttles: 0,
             in_flight: 0,
+            excused: false,
             strikes: BTreeSet::new(),
         }
     }

@@ -223,6 +223,7 @@ impl KeyRing {
                 SetAside::Dead if key.served == 0 => KeyState::Dead,
                 SetAside::Dead | SetAside::Quarantined => KeyState::Quarantined { until },
             };
+            key.excused = false;
             key.model_only = cause.model_only;
             cause.reason.clone_into(&mut key.reason);
             if was_in && how != SetAside::Doubted {
@@ -249,12 +250,22 @@ impl KeyRing {
         }
     }
 
+    /// Notes that the doubt about a key comes from connections that are no longer used: they may
+    /// have been the cause, so it is not held against the key.
+    pub fn excuse(&mut self, index: KeyIndex) {
+        self.keys[index.0].excused = true;
+    }
+
     /// Notes that a key was refused for a job that another key got an answer for. A key that has
-    /// brought answers itself is set aside at the third such job, another at the first. Returns
-    /// whether it is out of the ring now.
+    /// brought answers itself is set aside at the third such job, another at the first, an excused
+    /// one not at all. Returns whether it is out of the ring now.
     pub fn strike(&mut self, index: KeyIndex, job: JobId, until: Timestamp) -> bool {
         let key = &mut self.keys[index.0];
         if key.state != KeyState::Doubted {
+            return false;
+        }
+        if key.excused {
+            key.heal();
             return false;
         }
         key.strikes.insert(job);
@@ -360,6 +371,16 @@ mod tests {
         }
         ring.set_aside(KeyIndex(1), SetAside::Doubted, later(60), WHY);
         assert!(ring.strike(KeyIndex(1), JobId(1), later(60)));
+    }
+
+    #[test]
+    fn a_key_that_was_refused_over_old_connections_is_not_struck() {
+        let mut ring = ring(vec![KeyState::Healthy]);
+        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        ring.excuse(KeyIndex(0));
+        assert!(!ring.strike(KeyIndex(0), JobId(1), later(60)));
+        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        assert!(ring.strike(KeyIndex(0), JobId(2), later(60)));
     }
 
     #[test]

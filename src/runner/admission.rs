@@ -17,8 +17,9 @@ use super::dispatcher::{Dispatcher, Ending};
 
 /// When a job that no key may take now is looked at again.
 const SOON: Duration = Duration::from_millis(200);
-/// The same when only other jobs' answers can tell who is at fault.
-const AFTER_OTHERS: Duration = Duration::from_secs(1);
+/// Held jobs that may be called at fault when nothing more will be known. More of them, with no
+/// answer after, look as if something had changed for everybody.
+const MOST_HELD: usize = 3;
 
 impl Dispatcher<'_> {
     /// Finds the places for requests that may go out now.
@@ -80,6 +81,17 @@ impl Dispatcher<'_> {
         now: Timestamp,
     ) {
         for job in jobs {
+            match self.doubts.rule(job.id, &self.ring, now) {
+                Ruling::Job => {
+                    self.blame(&job);
+                    continue;
+                }
+                Ruling::Held => {
+                    self.hold(&job, now);
+                    continue;
+                }
+                Ruling::Open | Ruling::Everybody => {}
+            }
             match self.place_for(job.id, &mut places, now) {
                 Some(key) => self.launch(job, key, now),
                 None => self.put_off(&job, now),
@@ -113,19 +125,25 @@ impl Dispatcher<'_> {
 
     /// Puts a claimed job back that no key may take now.
     fn put_off(&mut self, job: &ClaimedJob, now: Timestamp) {
-        if self.doubts.rule(job.id, &self.ring, now) == Ruling::Job {
-            self.blame(job);
-            return;
-        }
         let untried = |key: KeyIndex| !self.doubts.has_refused(job.id, key);
         let not_before = match self.ring.first_ready(now, untried) {
             Ready::Now | Ready::AfterFlight => now + SOON,
             Ready::At(until) => until,
             Ready::Never => {
-                self.stuck = true;
-                now + AFTER_OTHERS
+                self.stuck.entry(job.id).or_insert(None);
+                now + SOON
             }
         };
+        self.put_back(job, not_before);
+    }
+
+    /// Puts a claimed job back that seems to be at fault, until that is shown.
+    fn hold(&mut self, job: &ClaimedJob, now: Timestamp) {
+        self.stuck.entry(job.id).or_insert(None);
+        self.put_back(job, now + SOON);
+    }
+
+    fn put_back(&mut self, job: &ClaimedJob, not_before: Timestamp) {
         let settled_as = SettledAs::Requeued {
             not_before,
             counted: false,
@@ -170,15 +188,27 @@ impl Dispatcher<'_> {
     }
 
     /// Says why going on is no use, with nothing in flight and jobs left; `None` when it is.
-    pub(super) fn hopeless(&mut self, now: Timestamp) -> Option<StopReason> {
+    pub(super) fn hopeless(&mut self, all_stuck: bool, now: Timestamp) -> Option<StopReason> {
         if let Some(since) = self.breaker.open_since()
             && now.since(since) >= self.settings.max_outage
         {
             return Some(StopReason::Unavailable);
         }
         let due = self.next_due.unwrap_or(now);
-        if self.stuck && due > now {
-            return Some(StopReason::NoUsableKey(self.why_no_key()));
+        if all_stuck {
+            let rulings = self.stuck.keys();
+            let rulings = rulings.map(|job| self.doubts.rule(*job, &self.ring, now));
+            let (held, open): (Vec<_>, Vec<_>) = rulings
+                .filter(|ruling| *ruling != Ruling::Job)
+                .partition(|ruling| *ruling == Ruling::Held);
+            match held.len() {
+                0 if open.len() == self.stuck.len() && due > now => {
+                    return Some(StopReason::NoUsableKey(self.why_no_key()));
+                }
+                0 => {}
+                1..=MOST_HELD => self.doubts.nothing_to_come(),
+                _ => return Some(StopReason::NoUsableKey(self.why_held())),
+            }
         }
         let far = now + self.settings.max_wait;
         match self.ring.first_ready(now, |_| true) {
@@ -203,6 +233,20 @@ impl Dispatcher<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Says what the rows that are held were refused for.
+    fn why_held(&self) -> String {
+        let said = self.stuck.values().flatten().next_back();
+        let said = said.map_or("", |record| &record.message);
+        format!(
+            "keys that brought answers before were refused for {} rows in a row: {said}\n\
+             asked for model \"{}\" at {}\n{}",
+            self.stuck.len(),
+            self.batch.recipe.model,
+            self.client.endpoint().display(),
+            self.why_no_key(),
+        )
     }
 
     /// Says for each key why it cannot be used.

@@ -4,7 +4,7 @@
 //! transaction; send them; wait for the next thing to happen. Only the waiting is asynchronous to
 //! the requests in flight, and no commit is ever raced or given up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,12 +14,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::clock::Clock;
 use crate::domain::breaker::Breaker;
 use crate::domain::doubt::Doubts;
+use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
 use crate::domain::tally::{StopReason, Tally};
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
 use crate::provider::{Attempt, Client};
-use crate::store::{Claim, ClaimedJob, Store, StoreError, StoredBatch};
+use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
 use super::pace::Pace;
 use super::recorder::{MAX_GROUP, Recorder};
@@ -31,6 +32,8 @@ use super::{Deps, RunKey, Settings};
 pub(super) struct Flight {
     pub(super) job: ClaimedJob,
     pub(super) key: KeyIndex,
+    /// Over which connections it went out.
+    pub(super) connections: u32,
 }
 
 /// Why and how firmly the run ends.
@@ -74,13 +77,16 @@ pub(super) struct Dispatcher<'a> {
     pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
     /// When the next pending job may be claimed, as of the last round; `None` when none is left.
     pub(super) next_due: Option<Timestamp>,
-    /// Whether a job was put off that every key had refused, and nothing was sent since.
-    pub(super) stuck: bool,
     /// Whether there may be jobs that were in flight at several crashes; they go first, one by one.
     pub(super) suspects: bool,
+    /// The jobs that were put off because no key is left for them, or that are held until more is
+    /// known; with the last refusal, where its cause is not known.
+    pub(super) stuck: BTreeMap<JobId, Option<AttemptRecord>>,
     /// Whether keys stand otherwise than was last written down.
     pub(super) keys_changed: bool,
-    /// When the connections were last made anew.
+    /// How often the connections were made anew.
+    pub(super) connections: u32,
+    /// When they last were.
     pub(super) fresh_since: Option<Timestamp>,
     workers: JoinSet<Attempt>,
     flights: HashMap<Id, Flight>,
@@ -112,9 +118,10 @@ impl<'a> Dispatcher<'a> {
             ending: Ending::Open,
             on_event,
             next_due: Some(Timestamp::default()),
-            stuck: false,
             suspects: true,
+            stuck: BTreeMap::new(),
             keys_changed: false,
+            connections: 0,
             fresh_since: None,
             workers: JoinSet::new(),
             flights: HashMap::new(),
@@ -127,7 +134,7 @@ impl<'a> Dispatcher<'a> {
         loop {
             deadline = self.heed(&shutdown, deadline);
             self.round().await?;
-            match self.next() {
+            match self.next().await? {
                 Next::Round => {}
                 Next::Wait(until) => self.wait(until, deadline, &mut shutdown).await,
                 Next::Finish => break,
@@ -200,31 +207,47 @@ impl<'a> Dispatcher<'a> {
 
     /// Sends a job's request with a key. The claim is on disk.
     pub(super) fn launch(&mut self, mut job: ClaimedJob, key: KeyIndex, now: Timestamp) {
-        self.stuck = false;
+        self.stuck.remove(&job.id);
         self.tally.requests += 1;
         let body = Bytes::from(std::mem::take(&mut job.request));
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
         let worker = self
             .workers
             .spawn(async move { client.send(body, secret.as_deref(), now).await });
-        self.flights.insert(worker.id(), Flight { job, key });
+        let connections = self.connections;
+        let flight = Flight {
+            job,
+            key,
+            connections,
+        };
+        self.flights.insert(worker.id(), flight);
     }
 
-    fn next(&mut self) -> Next {
+    async fn next(&mut self) -> Result<Next, StoreError> {
         if !self.recorder.is_empty() {
-            return Next::Round;
+            return Ok(Next::Round);
         }
         let now = self.clock.now();
         if self.flights.is_empty() {
             if !matches!(self.ending, Ending::Open) || self.next_due.is_none() {
-                return Next::Finish;
+                return Ok(Next::Finish);
             }
-            if let Some(reason) = self.hopeless(now) {
+            let all_stuck = self.all_stuck().await?;
+            if let Some(reason) = self.hopeless(all_stuck, now) {
                 self.ending = Ending::Firm(reason);
-                return Next::Finish;
+                return Ok(Next::Finish);
             }
         }
-        Next::Wait(self.wake_at(now))
+        Ok(Next::Wait(self.wake_at(now)))
+    }
+
+    /// Tells whether every job that is left is stuck, so that none can tell anything of another.
+    async fn all_stuck(&self) -> Result<bool, StoreError> {
+        if self.stuck.is_empty() {
+            return Ok(false);
+        }
+        let counts = self.store.counts(self.batch.id).await?;
+        Ok(counts.pending <= self.stuck.len() as u64)
     }
 
     /// Waits until a request comes back, a moment is reached, or a signal comes; then takes in all

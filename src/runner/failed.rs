@@ -12,7 +12,9 @@ use crate::domain::keyring::KeyIndex;
 use crate::domain::retry::{self, Spent, Transition};
 use crate::domain::tally::StopReason;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{self, Action, Context, Scope, SetAside, Verdict};
+use crate::domain::verdict::{
+    self, Action, Context, REFUSED_BY_EVERY_KEY, Scope, SetAside, Verdict,
+};
 use crate::progress::event::RunEvent;
 use crate::store::{AttemptRecord, ClaimedJob, SettledAs};
 
@@ -29,13 +31,11 @@ const LONG_REST: Duration = Duration::from_secs(5);
 /// New connections are made no more often than this.
 const FRESH_EVERY: Duration = Duration::from_mins(1);
 
-/// The scope and rule of a job that several keys have refused.
-const REFUSED_BY_KEYS: (Scope, &str) = (Scope::Request, "refused-by-every-key");
-
 /// A failure with all that is known about it.
 struct Case<'f> {
     job: ClaimedJob,
     key: KeyIndex,
+    connections: u32,
     failure: &'f Failure,
     verdict: Verdict,
     message: String,
@@ -52,7 +52,11 @@ impl Dispatcher<'_> {
         latency: Duration,
         now: Timestamp,
     ) {
-        let Flight { job, key } = flight;
+        let Flight {
+            job,
+            key,
+            connections,
+        } = flight;
         let context = Context {
             host: self.client.endpoint().host(),
             model: &self.batch.recipe.model,
@@ -69,6 +73,7 @@ impl Dispatcher<'_> {
         let case = Case {
             job,
             key,
+            connections,
             failure,
             verdict,
             message,
@@ -149,6 +154,9 @@ impl Dispatcher<'_> {
             return Ruling::Open;
         };
         self.use_fresh_connections(case.now);
+        if case.connections < self.connections {
+            self.ring.excuse(case.key);
+        }
         let print = fingerprint::of(refusal);
         let others_wait = self.next_due.is_some() || self.in_flight() > 0;
         let present = (case.now, others_wait);
@@ -164,7 +172,10 @@ impl Dispatcher<'_> {
             return;
         }
         match self.client.fresh() {
-            Ok(client) => (self.client, self.fresh_since) = (client, Some(now)),
+            Ok(client) => {
+                (self.client, self.fresh_since) = (client, Some(now));
+                self.connections += 1;
+            }
             Err(error) => tracing::debug!(%error, "the old connections are kept"),
         }
     }
@@ -200,10 +211,20 @@ impl Dispatcher<'_> {
             job, key, verdict, ..
         } = case;
         let mut record = record(case);
-        if ruling == Ruling::Job {
-            (record.scope, record.rule) = (REFUSED_BY_KEYS.0, REFUSED_BY_KEYS.1.to_owned());
-            self.fail(job, Some(*key), record);
-            return;
+        match ruling {
+            Ruling::Job => {
+                at_fault(&mut record);
+                self.fail(job, Some(*key), record);
+                return;
+            }
+            // Its keys go on with other jobs, which shows whether it was theirs.
+            Ruling::Held => {
+                self.stuck.insert(job.id, Some(record.clone()));
+                for key in self.doubts.refused_by(job.id) {
+                    self.ring.trust(key);
+                }
+            }
+            Ruling::Open | Ruling::Everybody => {}
         }
         let spent = Spent {
             attempts: job.spent,
@@ -228,18 +249,20 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Fails a claimed job that every key has refused, without a further request.
+    /// Fails a claimed job that is at fault, without a further request.
     pub(super) fn blame(&mut self, job: &ClaimedJob) {
-        let record = AttemptRecord {
+        let held = self.stuck.remove(&job.id).flatten();
+        let mut record = held.unwrap_or_else(|| AttemptRecord {
             unknown: false,
-            scope: REFUSED_BY_KEYS.0,
-            rule: REFUSED_BY_KEYS.1.to_owned(),
+            scope: Scope::Request,
+            rule: String::new(),
             status: None,
             message: "keys that answer other rows refuse this one".to_owned(),
             request_id: String::new(),
             wait_ms: None,
             latency_ms: None,
-        };
+        });
+        at_fault(&mut record);
         self.fail(job, None, record);
     }
 
@@ -279,6 +302,12 @@ fn contradicted(failure: &Failure) -> Action {
         Failure::Refused(_) => Action::NextKey(SetAside::Doubted),
         Failure::NoAnswer(_) | Failure::NoResponse(_) => Action::Retry { at_most: None },
     }
+}
+
+/// Makes the record of a refusal that of a job at fault.
+fn at_fault(record: &mut AttemptRecord) {
+    record.scope = Scope::Request;
+    REFUSED_BY_EVERY_KEY.0.clone_into(&mut record.rule);
 }
 
 fn record(case: &Case<'_>) -> AttemptRecord {

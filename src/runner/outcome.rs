@@ -30,8 +30,9 @@ impl Dispatcher<'_> {
     }
 
     fn answered(&mut self, flight: Flight, success: Success, latency: Duration, now: Timestamp) {
-        let Flight { job, key } = flight;
+        let Flight { job, key, .. } = flight;
         self.breaker.reached();
+        self.doubts.answered();
         self.ring.rested(key, now);
         if self.ring.answered(key) {
             self.keys_changed = true;

@@ -94,6 +94,12 @@ pub struct Verdict {
     pub cure: &'static str,
 }
 
+/// The rule and the cure of a job that keys have refused which answer others.
+pub const REFUSED_BY_EVERY_KEY: (&str, &str) = (
+    "refused-by-every-key",
+    "Change the prompt of this row: the same keys answer others. `promptmill retry` asks again.",
+);
+
 /// Judges a failure.
 #[must_use]
 pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
@@ -116,6 +122,7 @@ pub fn cure_of(rule: &str) -> &'static str {
         .map(|known| (known.rule, known.cure));
     let judged = rules::all().map(|known| (known.id, known.cure));
     fixed
+        .chain([REFUSED_BY_EVERY_KEY])
         .chain(judged)
         .find(|(id, _)| *id == rule)
         .map_or(NO_CURE, |(_, cure)| cure)
