@@ -114,6 +114,11 @@ impl Dispatcher<'_> {
             reason: &case.message,
             model_only,
         };
+        // Whatever follows: a key that got a 401 or 403 is not used for that job again.
+        let refused = matches!(case.failure.status(), Some(401 | 403));
+        if refused && !matches!(verdict.action, Action::NextKey(_)) {
+            self.doubts.note_known(case.job.id, key);
+        }
         match verdict.action {
             Action::Retry { .. } | Action::FailJob | Action::StopRun => Ruling::Open,
             Action::Wait => {
