@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::clock::Clock;
+use crate::domain::tally::Cause;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 use crate::progress::safe::{Excerpt, Safe};
@@ -15,6 +17,18 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::{screen, settings};
+
+/// Causes of failure that are shown of a batch.
+const MAX_CAUSES: u32 = 5;
+
+/// Characters of a provider's message that are shown.
+const MESSAGE_LENGTH: usize = 160;
+
+/// A batch with the causes of its failures, the most frequent first.
+struct BatchCauses {
+    status: BatchStatus,
+    causes: Vec<Cause>,
+}
 
 /// `promptmill status`.
 pub(super) async fn command(
@@ -30,7 +44,7 @@ pub(super) async fn command(
         screen::print("{\"batches\":[],\"keys\":[]}\n")?;
         return Ok(Exit::Done);
     };
-    let (batches, keys) = (store.statuses().await?, store.keys().await?);
+    let (batches, keys) = (batches(&store).await?, store.keys().await?);
     store.close().await?;
     if global.json {
         screen::print(&format!("{}\n", json(&batches, &keys)))?;
@@ -40,6 +54,25 @@ pub(super) async fn command(
     Ok(Exit::Done)
 }
 
+async fn batches(store: &Store) -> Result<Vec<BatchCauses>, CliError> {
+    let stored = store.batches().await?;
+    let mut batches = Vec::with_capacity(stored.len());
+    for batch in stored {
+        let counts = store.counts(batch.id).await?;
+        let mut causes = match counts.failed {
+            0 => Vec::new(),
+            _ => store.causes(batch.id, MAX_CAUSES).await?,
+        };
+        for cause in &mut causes {
+            verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+        }
+        let name = batch.name;
+        let status = BatchStatus { name, counts };
+        batches.push(BatchCauses { status, causes });
+    }
+    Ok(batches)
+}
+
 /// Says that there is no database yet.
 pub(super) fn no_database(path: &Path) -> CliError {
     let what = format!("there is no database at {}", path.display());
@@ -47,17 +80,26 @@ pub(super) fn no_database(path: &Path) -> CliError {
     CliError::new(Exit::NoInput, &what, hint)
 }
 
-fn json(batches: &[BatchStatus], keys: &[KeyRow]) -> serde_json::Value {
+fn json(batches: &[BatchCauses], keys: &[KeyRow]) -> serde_json::Value {
     let batches: Vec<_> = batches
         .iter()
-        .map(|BatchStatus { name, counts }| {
+        .map(|BatchCauses { status, causes }| {
+            let BatchStatus { name, counts } = status;
             serde_json::json!({
                 "name": name, "total": counts.total, "done": counts.done,
                 "failed": counts.failed, "pending": counts.pending, "running": counts.running,
+                "causes": causes.iter().map(cause_json).collect::<Vec<_>>(),
             })
         })
         .collect();
     serde_json::json!({ "batches": batches, "keys": keys.iter().map(key_json).collect::<Vec<_>>() })
+}
+
+fn cause_json(cause: &Cause) -> serde_json::Value {
+    serde_json::json!({
+        "scope": cause.scope, "rule": cause.rule, "message": cause.message, "cure": cause.cure,
+        "jobs": cause.jobs,
+    })
 }
 
 /// One key as the programs' form of it.
@@ -68,14 +110,14 @@ pub(super) fn key_json(key: &KeyRow) -> serde_json::Value {
     })
 }
 
-fn text(batches: &[BatchStatus], keys: &[KeyRow], now: Timestamp) -> String {
+fn text(batches: &[BatchCauses], keys: &[KeyRow], now: Timestamp) -> String {
     if batches.is_empty() {
         return "no batches yet; `promptmill run FILE` makes one\n".to_owned();
     }
     let name = |status: &BatchStatus| Safe(&status.name).to_string();
     let width = batches
         .iter()
-        .map(|status| name(status).chars().count())
+        .map(|batch| name(&batch.status).chars().count())
         .max()
         .unwrap_or(0)
         .max(5);
@@ -83,7 +125,7 @@ fn text(batches: &[BatchStatus], keys: &[KeyRow], now: Timestamp) -> String {
         "{:width$}  {:>9}  {:>9}  {:>7}  {:>9}  {:>7}\n",
         "batch", "rows", "done", "failed", "pending", "running"
     );
-    for status in batches {
+    for BatchCauses { status, causes } in batches {
         let counts = &status.counts;
         let [total, done, failed, pending, running] = [
             counts.total,
@@ -98,10 +140,27 @@ fn text(batches: &[BatchStatus], keys: &[KeyRow], now: Timestamp) -> String {
             "{:width$}  {total:>9}  {done:>9}  {failed:>7}  {pending:>9}  {running:>7}",
             name(status)
         );
+        text.push_str(&causes_text(causes));
     }
     if !keys.is_empty() {
         text.push('\n');
         text.push_str(&keys_text(keys, now));
+    }
+    text
+}
+
+/// Lists causes for people: how many rows, whose fault, what was said, by which rule, and the cure.
+fn causes_text(causes: &[Cause]) -> String {
+    let mut text = String::new();
+    for cause in causes {
+        let scope = serde_json::to_value(cause.scope).unwrap_or_default();
+        let scope = scope.as_str().unwrap_or("unknown").replace('_', " and ");
+        let said = Excerpt(&cause.message, MESSAGE_LENGTH);
+        let (jobs, rule) = (Count(cause.jobs), Safe(&cause.rule));
+        let _ = writeln!(text, "  {jobs} × {scope}: {said} ({rule})");
+        if !cause.cure.is_empty() {
+            let _ = writeln!(text, "      {}", Safe(&cause.cure));
+        }
     }
     text
 }
@@ -135,4 +194,52 @@ pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::verdict::Scope;
+    use crate::store::Counts;
+
+    fn batch() -> BatchCauses {
+        let counts = Counts {
+            total: 9,
+            done: 2,
+            failed: 7,
+            ..Counts::default()
+        };
+        let cause = Cause {
+            scope: Scope::KeyModel,
+            rule: "bad-request".to_owned(),
+            message: "no\u{1b}[31m".to_owned(),
+            cure: verdict::cure_of("bad-request").to_owned(),
+            jobs: 7,
+        };
+        let name = "q".to_owned();
+        BatchCauses {
+            status: BatchStatus { name, counts },
+            causes: vec![cause],
+        }
+    }
+
+    #[test]
+    fn a_batch_with_failures_tells_why_and_what_to_do() {
+        let text = text(&[batch()], &[], Timestamp::default());
+        assert!(text.contains("  7 × key and model: no"), "{text}");
+        assert!(
+            text.contains("(bad-request)\n      Read the provider's message"),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn programs_get_the_causes_too() {
+        let json = json(&[batch()], &[]);
+        let cause = &json["batches"][0]["causes"][0];
+        assert_eq!(cause["scope"], "key_model");
+        assert_eq!(cause["jobs"], 7);
+        assert!(cause["cure"].as_str().is_some_and(|cure| !cure.is_empty()));
+    }
 }
