@@ -134,7 +134,10 @@ impl Doubts {
     #[must_use]
     pub fn rule(&self, job: JobId, ring: &KeyRing, now: Timestamp) -> Ruling {
         let refusals = self.refusals.get(&job).map_or(&[][..], Vec::as_slice);
-        let unknown: Vec<_> = refusals.iter().filter(|told| told.print.is_some()).collect();
+        let unknown: Vec<_> = refusals
+            .iter()
+            .filter(|told| told.print.is_some())
+            .collect();
         let Some(last) = unknown.last() else {
             return Ruling::Open;
         };
@@ -142,7 +145,12 @@ impl Doubts {
             let key = ring.key(told.key);
             key.served > 0 && !key.state.is_out(now)
         };
-        let alike = || unknown.iter().copied().filter(|told| told.print == last.print);
+        let alike = || {
+            unknown
+                .iter()
+                .copied()
+                .filter(|told| told.print == last.print)
+        };
         let untried = ring
             .indices()
             .any(|k| !self.has_refused(job, k) && !ring.key(k).state.is_out(now));

@@ -104,7 +104,7 @@ pub struct Key {
     pub throttles: u32,
     /// Requests in flight.
     pub(super) in_flight: u32,
-    /// Whether its doubt comes from connections that are no longer used.
+    /// Whether its last doubt came from connections that are no longer used, with no answer since.
     pub(super) excused: bool,
     /// The jobs that it was refused for and another key was not, since its last answer.
     pub(super) strikes: BTreeSet<JobId>,

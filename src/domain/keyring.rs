@@ -101,8 +101,10 @@ impl KeyRing {
         } else {
             Ready::AfterFlight
         };
+        // Not before the first answer of all, nor after a throttled one, nor just excused.
+        let trusted = self.any_served() && key.throttles == 0 && !key.excused;
         match key.state {
-            KeyState::Healthy if key.throttles == 0 && self.any_served() => Ready::Now,
+            KeyState::Healthy if trusted => Ready::Now,
             KeyState::Cooling { until }
             | KeyState::Quarantined { until }
             | KeyState::Exhausted { until } => {
@@ -113,8 +115,7 @@ impl KeyRing {
                 }
             }
             KeyState::Doubted if self.has_better_than_doubted(now) => Ready::AfterFlight,
-            // Before the first answer of all, after a throttled one, and in doubt: one request
-            // shows how things stand.
+            // One request shows how things stand.
             KeyState::Healthy | KeyState::Doubted => one_at_a_time,
             KeyState::Dead => Ready::Never,
         }
@@ -158,6 +159,7 @@ impl KeyRing {
     pub fn answered(&mut self, index: KeyIndex) -> bool {
         let key = &mut self.keys[index.0];
         key.served += 1;
+        key.excused = false;
         key.strikes.clear();
         let was_aside = key.is_set_aside() || key.state == KeyState::Doubted;
         // An answer that was under way when the key was throttled says nothing about the limit.
@@ -251,7 +253,8 @@ impl KeyRing {
     }
 
     /// Notes that the doubt about a key comes from connections that are no longer used: they may
-    /// have been the cause, so it is not held against the key.
+    /// have been the cause, so it is not held against the key. Until it brings an answer it gets
+    /// one request at a time.
     pub fn excuse(&mut self, index: KeyIndex) {
         self.keys[index.0].excused = true;
     }

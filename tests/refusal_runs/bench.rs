@@ -195,9 +195,7 @@ impl Bench {
         let mut rows = self.store.keys().await.unwrap();
         let now = Clock::start().now();
         for row in &mut rows {
-            row.until = row
-                .until
-                .map(|until| if now_is_past { now } else { until });
+            row.until = row.until.map(|until| if now_is_past { now } else { until });
         }
         self.store.save_keys(&rows, MODEL, now).await.unwrap();
     }

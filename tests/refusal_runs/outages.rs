@@ -60,19 +60,26 @@ async fn a_refused_connection_is_waited_for() {
     assert_eq!(ran.rows(JobState::Pending).len(), 100);
     assert_eq!(ran.out(), []);
     assert!(ran.tally.requests <= 24, "{} tried", ran.tally.requests);
-    println!("| connection refused | 0 ({} tried) | 0 | 0 | 100 | unavailable | {} |",
-        ran.tally.requests, ran.took.as_millis());
+    println!(
+        "| connection refused | 0 ({} tried) | 0 | 0 | 100 | unavailable | {} |",
+        ran.tally.requests,
+        ran.took.as_millis()
+    );
 
     bench.settings.max_outage = Duration::from_secs(30);
     let back = async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        Simulator::start(Config::default().port(port)).await.unwrap()
+        Simulator::start(Config::default().port(port))
+            .await
+            .unwrap()
     };
     let (ran, back) = tokio::join!(bench.run(), back);
     assert_eq!(ran.end(), "done");
     assert_eq!(back.ledger().requests, 100);
-    println!("| connection refused, back after 1.2 s | 100 | 0 | 0 | 0 | done | {} |",
-        ran.took.as_millis());
+    println!(
+        "| connection refused, back after 1.2 s | 100 | 0 | 0 | 0 | done | {} |",
+        ran.took.as_millis()
+    );
 }
 
 #[tokio::test]

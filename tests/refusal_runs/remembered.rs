@@ -9,9 +9,14 @@ use crate::bench::{Bench, MODEL, error, label, secret, throttled};
 async fn a_key_that_was_dead_gets_no_request_in_the_next_run() {
     let invalid = Reaction::Refuse(KeyRefusal::Invalid);
     let quota = error(429, "requests per day: limit reached", "", "");
-    let script = Script::new().for_key(secret(0), invalid).on(|arrival| arrival.number > 20, quota);
+    let script = Script::new()
+        .for_key(secret(0), invalid)
+        .on(|arrival| arrival.number > 20, quota);
     let bench = Bench::new(2, 60, script.clone()).await;
-    bench.run().await.account("one key dead, then a daily quota");
+    bench
+        .run()
+        .await
+        .account("one key dead, then a daily quota");
     bench.simulator.set_script(Script::new());
     bench.forget_waits(true).await;
     let before = bench.simulator.ledger().of_key(&secret(0));

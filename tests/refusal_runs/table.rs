@@ -235,7 +235,12 @@ async fn refusals_that_differ_each_time_stop_the_run() {
     let script = Script::new().rule(|arrival| {
         let words = ["zebra", "yak", "xerus", "wombat", "viper", "urchin", "toad"];
         let n = usize::try_from(arrival.number).unwrap();
-        let text = format!("{} {} {}", words[n % 7], words[n / 7 % 7], words[n / 49 % 7]);
+        let text = format!(
+            "{} {} {}",
+            words[n % 7],
+            words[n / 7 % 7],
+            words[n / 49 % 7]
+        );
         Some(error(403, &text, "odd", ""))
     });
     for keys in [1, 5] {
@@ -305,7 +310,10 @@ async fn a_refusal_that_goes_away_costs_nothing_but_requests() {
 async fn a_daily_quota_for_all_ends_the_run_and_the_next_one_sends_nothing() {
     let texts = [
         ("免费API限制每日200次请求，请00:00后再试", ""),
-        ("Rate limit reached: 200 requests per day (RPD)", "rate_limit_exceeded"),
+        (
+            "Rate limit reached: 200 requests per day (RPD)",
+            "rate_limit_exceeded",
+        ),
     ];
     for (text, code) in texts {
         for keys in [1, 5] {
