@@ -432,15 +432,4 @@ mod tests {
         }
         assert_eq!(sent, [10, 30]);
     }
-
-    #[test]
-    fn before_the_first_answer_each_key_has_one_request() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.sent(KeyIndex(0));
-        ring.sent(KeyIndex(1));
-        assert_eq!(ring.pick(NOW, |_| true), None);
-        ring.came_back(KeyIndex(0));
-        ring.answered(KeyIndex(0));
-        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
-    }
 }

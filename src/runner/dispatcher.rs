@@ -77,7 +77,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
     /// When the next pending job may be claimed, as of the last round; `None` when none is left.
     pub(super) next_due: Option<Timestamp>,
-    /// Whether there may be jobs that were in flight at several crashes; they go first, one by one.
+    /// Whether there are jobs that were in flight at several crashes; they go first, one by one.
     pub(super) suspects: bool,
     /// The jobs that were put off because no key is left for them, or that are held until more is
     /// known; with the last refusal, where its cause is not known.
@@ -118,7 +118,7 @@ impl<'a> Dispatcher<'a> {
             ending: Ending::Open,
             on_event,
             next_due: Some(Timestamp::default()),
-            suspects: true,
+            suspects: false,
             stuck: BTreeMap::new(),
             keys_changed: false,
             connections: 0,
@@ -130,6 +130,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Runs to the end, and counts.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, StoreError> {
+        self.suspects = self.store.has_suspects(self.batch.id).await?;
         let mut deadline = None;
         loop {
             deadline = self.heed(&shutdown, deadline);

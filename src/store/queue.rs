@@ -92,6 +92,19 @@ impl Store {
         Ok(reopened.rows_affected())
     }
 
+    /// Tells whether a batch has jobs that were in flight at the last two crashes or more.
+    pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
+        let mut writer = self.writer.lock().await;
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM jobs
+                            WHERE batch_id = ?1 AND state = 0 AND crashes >= 2
+                              AND position IS NOT NULL)",
+        )
+        .bind(batch)
+        .fetch_one(&mut *writer)
+        .await?)
+    }
+
     /// Claims one job that was in flight at the last two crashes or more, whenever it is due. It is
     /// to be sent alone: if the program dies again, it is the cause.
     pub async fn claim_suspect(&self, batch: i64) -> Result<Option<ClaimedJob>, StoreError> {

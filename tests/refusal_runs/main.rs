@@ -2,6 +2,11 @@
 //! key, a row, the place or the set-up is at fault. The program's own command line is tested
 //! elsewhere; here the runner works on a real queue and real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets an error of the store has failed"
+)]
+
 mod bench;
 mod outages;
 mod refused;

@@ -133,7 +133,7 @@ fn status_counts_batches_and_keys() {
     scene.run("import jobs.csv").exits(0);
     let counts = |pending: u64, done: u64| {
         json!([{"name": "jobs.csv", "total": 5, "done": done, "failed": 0, "pending": pending,
-                "running": 0}])
+                "running": 0, "causes": []}])
     };
     let before = scene.run("status --json").exits(0).json();
     assert_eq!(before, json!({"batches": counts(5, 0), "keys": []}));
