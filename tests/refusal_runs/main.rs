@@ -4,7 +4,9 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that meets an error of the store has failed"
+    clippy::unchecked_time_subtraction,
+    clippy::print_stdout,
+    reason = "a test that meets an error has failed, and its costs are shown to who asks"
 )]
 
 mod bench;
