@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
-use crate::domain::tally::Tally;
+use crate::domain::tally::{StopReason, Tally};
 use crate::export::Target;
 use crate::progress::json::RunReport;
 use crate::store::{Store, StoredBatch};
@@ -86,14 +86,28 @@ fn tell(
         Target::Stdout => None,
         Target::File(path) => Some(path.display().to_string()),
     };
-    let next = next_command(tally, batch);
+    let next = next_command(tally, batch, worker.base_url());
     let text = worker.summary(tally, batch, path.as_deref(), next.as_deref());
     screen::say(&text);
     Ok(())
 }
 
-/// Says what to type next: the same again while work is left, a retry when rows have failed.
-fn next_command(tally: &Tally, batch: &StoredBatch) -> Option<String> {
+/// Says what to type next: the same again while work is left, a look at the set-up when that would
+/// end in the same way, a retry when rows have failed.
+fn next_command(tally: &Tally, batch: &StoredBatch, base_url: &str) -> Option<String> {
+    if let Some(StopReason::Misconfigured(_) | StopReason::NoUsableKey(_)) = tally.stopped_by {
+        let flags = [
+            "doctor",
+            "--base-url",
+            base_url,
+            "--model",
+            &batch.recipe.model,
+        ];
+        return Some(format!(
+            "promptmill {}",
+            shell_line(&flags.map(str::to_owned))
+        ));
+    }
     if tally.left > 0 {
         let words: Vec<String> = std::env::args().skip(1).collect();
         return Some(format!("promptmill {}", shell_line(&words)));

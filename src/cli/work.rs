@@ -157,6 +157,11 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// Returns where the requests go.
+    pub(super) fn base_url(&self) -> &str {
+        self.client.endpoint().display()
+    }
+
     /// Tells whether the answers are made up.
     pub(super) fn simulates(&self) -> bool {
         self.simulator.is_some()
@@ -200,6 +205,10 @@ impl<'a> Worker<'a> {
         tally.done = counts.done;
         tally.failed = counts.failed;
         tally.left = counts.pending + counts.running;
+        if tally.left == 0 {
+            // A signal that came when all was under way has left nothing undone.
+            tally.stopped_by = None;
+        }
         tally.unknown += std::mem::take(&mut self.rescued);
         tally.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
         for cause in &mut tally.causes {

@@ -263,6 +263,16 @@ impl Dispatcher<'_> {
             };
             format!("{} ({}) is {state}: {reason}", key.label, key.fingerprint)
         });
-        lines.collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<_> = lines.collect();
+        if self
+            .ring
+            .keys()
+            .iter()
+            .any(|key| key.state == KeyState::Dead)
+        {
+            lines
+                .push("Replace them, or let them be tried again: promptmill keys reset".to_owned());
+        }
+        lines.join("\n")
     }
 }

@@ -93,7 +93,15 @@ impl Dispatcher<'_> {
             && matches!(case.verdict.scope, Scope::Transient | Scope::Network);
         if !passes {
             self.breaker.reached();
-        } else if self.breaker.failed(case.now) {
+            return;
+        }
+        let unreached = case.verdict.scope == Scope::Network && !self.ring.any_served();
+        let opened = self.breaker.failed(case.now);
+        if opened || (unreached && self.tally.requests == 1) {
+            let what = case.message.clone();
+            (self.on_event)(&RunEvent::Trouble { what });
+        }
+        if opened {
             let why = format!("the endpoint does not answer well: {}", case.message);
             let until = self.breaker.probe_at().unwrap_or(case.now);
             (self.on_event)(&RunEvent::Waiting { until, why });
