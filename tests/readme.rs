@@ -1,0 +1,352 @@
+//! Holds the documents for users to the program: what `README.md` tells to type is typed, what it
+//! says is printed is printed, and every flag, variable, code and setting it names is there.
+//!
+//! What needs a key, a network or a model of one's own is not in here; those blocks are `text`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read the documents has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// How the README starts the program before it is installed.
+const FROM_SOURCE: &str = "cargo run --release --locked --";
+
+/// The README's other command for a fresh machine: the one that runs this test.
+const TESTS: &str = "cargo test --locked";
+
+/// Flags of cargo that the README names.
+const CARGO_FLAGS: [&str; 3] = ["--release", "--locked", "--path"];
+
+/// The variable with a list of keys: no flag has it, since a key is never a flag's value.
+const KEYS_VARIABLE: &str = "PROMPTMILL_API_KEYS";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// A folder as the README's reader has it: the example, and `promptmill` on the path.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let bin = folder.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_promptmill"), bin.join("promptmill"))
+            .unwrap();
+        fs::copy(
+            root().join("jobs.example.csv"),
+            folder.path().join("jobs.example.csv"),
+        )
+        .unwrap();
+        Self { folder }
+    }
+
+    /// Runs a line in a shell that knows no setting of whoever runs the tests.
+    fn types(&self, line: &str) -> Output {
+        let bin = self.folder.path().join("bin");
+        Command::new("/bin/sh")
+            .args(["-c", line])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap()
+    }
+}
+
+/// A fenced block of the README: its language, and its lines. `sh` is typed; the `text` that follows
+/// is what its last line prints, unless it begins with a prompt.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn blocks(markdown: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in markdown.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(language), None) => {
+                open = Some(Block {
+                    language: language.to_owned(),
+                    text: String::new(),
+                });
+            }
+            (None, Some(block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// Takes times and speeds out of a text: they differ from run to run.
+fn without_times(text: &str) -> String {
+    let is_time = |word: &str| {
+        let word = word.trim_matches(['(', ')', ',']);
+        let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
+        number.len() < word.len()
+            && !number.is_empty()
+            && number.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
+    let lines = text.lines().map(|line| {
+        let words = line.split(' ').filter(|word| !is_time(word));
+        words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Every word of a text that starts like this and goes on in these characters.
+fn words<'a>(text: &'a str, start: &str, goes_on: impl Fn(char) -> bool) -> BTreeSet<&'a str> {
+    let found = text.match_indices(start).filter_map(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let rest = &text[at..];
+        let length = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
+        let word = rest[..length].trim_end_matches('-');
+        (before.is_none_or(|c| !goes_on(c)) && word.len() > start.len()).then_some(word)
+    });
+    found.collect()
+}
+
+fn flags(text: &str) -> BTreeSet<&str> {
+    words(text, "--", |c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+fn variables(text: &str) -> BTreeSet<&str> {
+    words(text, "PROMPTMILL_", |c| {
+        c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()
+    })
+}
+
+/// The help of the program and of every command it lists.
+fn all_help(desk: &Desk) -> String {
+    let help = |command: &str| {
+        let output = desk.types(&format!("promptmill {command} --help"));
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut all = help("");
+    let commands: Vec<String> = all
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect();
+    assert!(commands.contains(&"run".to_owned()), "{commands:?}");
+    for command in commands {
+        all.push_str(&help(&command));
+    }
+    all
+}
+
+/// The section of a document under a heading, without those below it.
+fn section<'a>(markdown: &'a str, heading: &str) -> &'a str {
+    let start = markdown.find(heading).unwrap() + heading.len();
+    let rest = &markdown[start..];
+    &rest[..rest.find("\n## ").unwrap_or(rest.len())]
+}
+
+#[test]
+fn what_the_readme_types_works_and_prints_what_it_shows() {
+    let readme = read("README.md");
+    let desk = Desk::new();
+    let (mut typed, mut shown) = (0, 0);
+    let mut printed = String::new();
+    for block in blocks(&readme) {
+        if block.language == "sh" {
+            for line in block.text.lines().filter(|line| *line != TESTS) {
+                let output = desk.types(&line.replace(FROM_SOURCE, "promptmill"));
+                let [out, err] =
+                    [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+                assert!(
+                    output.status.success(),
+                    "{line}: {}\n{out}{err}",
+                    output.status
+                );
+                printed = out + &err;
+                typed += 1;
+            }
+        } else if !printed.is_empty() && !block.text.starts_with("$ ") {
+            let expected = without_times(&block.text);
+            let printed = without_times(&std::mem::take(&mut printed));
+            assert_eq!(printed, expected, "the README shows something else");
+            shown += 1;
+        }
+        if block.language != "sh" {
+            printed.clear();
+        }
+    }
+    assert!(
+        typed >= 6 && shown >= 3,
+        "{typed} lines typed, {shown} outputs compared"
+    );
+}
+
+#[test]
+fn every_block_that_is_typed_needs_no_key() {
+    let readme = blocks(&read("README.md"));
+    for block in readme.iter().filter(|block| block.language == "sh") {
+        for line in block.text.lines() {
+            let asks = line.contains(" run ") && !line.contains("--simulate");
+            assert!(
+                !asks,
+                "mark this block as text, since it needs a key: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_flag_and_variable_that_the_documents_name_is_there() {
+    let help = all_help(&Desk::new());
+    let (known_flags, known_variables) = (flags(&help), variables(&help));
+    for path in ["README.md", "SECURITY.md", "promptmill.example.toml"] {
+        let text = read(path);
+        for flag in flags(&text) {
+            assert!(
+                known_flags.contains(flag) || CARGO_FLAGS.contains(&flag),
+                "{path} names {flag}, which no command has"
+            );
+        }
+        for variable in variables(&text) {
+            assert!(
+                known_variables.contains(variable) || variable == KEYS_VARIABLE,
+                "{path} names {variable}, which nothing reads"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_variable_of_the_program_is_in_the_readme() {
+    let (help, readme) = (all_help(&Desk::new()), read("README.md"));
+    let told = variables(&readme);
+    let untold: Vec<_> = variables(&help)
+        .into_iter()
+        .filter(|name| !told.contains(name))
+        .collect();
+    assert!(untold.is_empty(), "the README does not tell of {untold:?}");
+}
+
+#[test]
+fn the_table_of_exit_codes_is_that_of_the_program() {
+    let code = |line: &str| {
+        line.split_once(" = ")?
+            .1
+            .strip_suffix(',')?
+            .parse::<u8>()
+            .ok()
+    };
+    let source = read("src/cli/exit.rs");
+    let inside = source.split_once("enum Exit {").unwrap().1;
+    let inside = inside.split_once("\n}").unwrap().0;
+    let expected: BTreeSet<u8> = inside.lines().filter_map(code).collect();
+    assert!(expected.len() > 10, "{expected:?}");
+
+    let readme = read("README.md");
+    let rows = section(&readme, "\n## Exit codes\n").lines();
+    let cells = rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());
+    let told: BTreeSet<u8> = cells
+        .flat_map(|cell| cell.split(", "))
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let readme = read("README.md");
+    let headings: Vec<String> = readme
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' '))
+        .map(|heading| heading.to_lowercase().replace(' ', "-"))
+        .collect();
+    for (at, _) in readme.match_indices("](") {
+        let target = readme[at + 2..].split(')').next().unwrap();
+        let leads = match target.strip_prefix('#') {
+            Some(anchor) => headings.iter().any(|heading| heading == anchor),
+            None => target.starts_with("https://") || root().join(target).exists(),
+        };
+        assert!(leads, "{target} leads nowhere");
+    }
+}
+
+/// The settings of the example file as they are when every comment sign is taken away.
+fn filled_in_example() -> String {
+    let example = read("promptmill.example.toml");
+    let lines = example.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let name = bare.split(" = ").next().unwrap_or_default();
+        let is_setting = bare.contains(" = ")
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || "-_".contains(c));
+        if is_setting || bare.starts_with('[') {
+            bare
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn check_settings(text: &str) {
+    let desk = Desk::new();
+    let path: PathBuf = desk.folder.path().join("settings.toml");
+    fs::write(&path, text).unwrap();
+    let output = desk.types("promptmill status --json --config settings.toml");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn the_example_settings_are_read_as_they_are_and_filled_in() {
+    check_settings(&read("promptmill.example.toml"));
+    check_settings(&filled_in_example());
+}
+
+#[test]
+fn the_example_settings_have_every_key_of_the_file() {
+    let filled_in = filled_in_example();
+    let source = read("src/cli/file.rs");
+    let fields = source.lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("    pub(super) ")?.split_once(": ")?;
+        Some(name.replace('_', "-"))
+    });
+    let mut seen = 0;
+    for name in fields {
+        let forms = [
+            format!("{name} = "),
+            format!("[{name}]"),
+            format!("[[{name}]]"),
+        ];
+        let is_there = filled_in
+            .lines()
+            .any(|line| forms.iter().any(|form| line.starts_with(form.as_str())));
+        assert!(is_there, "promptmill.example.toml does not have {name}");
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} keys were found in src/cli/file.rs");
+}
