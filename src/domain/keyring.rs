@@ -92,6 +92,25 @@ impl KeyRing {
             .min_by_key(|index| self.key(*index).load())
     }
 
+    /// Returns a key in doubt that `wanted` accepts, when no better one that it accepts will be
+    /// there: other keys of the ring may be well, and yet none of them may take this job.
+    pub fn pick_doubted(
+        &self,
+        now: Timestamp,
+        wanted: impl Fn(KeyIndex) -> bool,
+    ) -> Option<KeyIndex> {
+        let accepted = || self.indices().filter(|index| wanted(*index));
+        let better = accepted().any(|index| {
+            let state = &self.key(index).state;
+            *state != KeyState::Doubted && !state.is_out(now)
+        });
+        let idle = |index: &KeyIndex| {
+            let key = self.key(*index);
+            key.state == KeyState::Doubted && key.in_flight == 0
+        };
+        accepted().find(idle).filter(|_| !better)
+    }
+
     /// Says when a key may be used.
     #[must_use]
     pub fn ready(&self, index: KeyIndex, now: Timestamp) -> Ready {
@@ -348,6 +367,18 @@ mod tests {
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
         ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), WHY);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
+    }
+
+    #[test]
+    fn a_doubted_key_takes_a_job_that_no_better_one_may_take() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        assert_eq!(ring.pick_doubted(NOW, |_| true), None);
+        let not_the_better = |index| index != KeyIndex(1);
+        assert_eq!(ring.pick(NOW, not_the_better), None);
+        assert_eq!(ring.pick_doubted(NOW, not_the_better), Some(KeyIndex(0)));
+        ring.sent(KeyIndex(0));
+        assert_eq!(ring.pick_doubted(NOW, not_the_better), None);
     }
 
     #[test]

@@ -60,12 +60,20 @@ impl Dispatcher<'_> {
         loop {
             let free = |key: KeyIndex| wanted(key) && !without_permit.contains(&key);
             let key = self.ring.pick(now, free)?;
-            if self.pace.take(key) {
-                self.ring.sent(key);
+            if self.take(key) {
                 return Some(key);
             }
             without_permit.push(key);
         }
+    }
+
+    /// Takes a permit of a key, if it has one now.
+    fn take(&mut self, key: KeyIndex) -> bool {
+        let taken = self.pace.take(key);
+        if taken {
+            self.ring.sent(key);
+        }
+        taken
     }
 
     fn leave_place(&mut self, key: KeyIndex) {
@@ -120,7 +128,11 @@ impl Dispatcher<'_> {
             self.leave_place(unfit);
         }
         let refused = self.doubts.refused_by(job);
-        self.find_place(now, |key| !refused.contains(&key))
+        let wanted = |key: KeyIndex| !refused.contains(&key);
+        self.find_place(now, wanted).or_else(|| {
+            let key = self.ring.pick_doubted(now, wanted)?;
+            self.take(key).then_some(key)
+        })
     }
 
     /// Puts a claimed job back that no key may take now.
