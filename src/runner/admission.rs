@@ -140,8 +140,9 @@ impl Dispatcher<'_> {
         let untried = |key: KeyIndex| !self.doubts.has_refused(job.id, key);
         let not_before = match self.ring.first_ready(now, untried) {
             Ready::Now | Ready::AfterFlight => now + SOON,
-            Ready::At(until) => until,
-            Ready::Never => {
+            Ready::At(until) if until <= now + self.settings.max_wait => until,
+            // Not in this run. The next one may have other keys: nothing of it is written down.
+            Ready::At(_) | Ready::Never => {
                 self.stuck.entry(job.id).or_insert(None);
                 now + SOON
             }
@@ -215,7 +216,7 @@ impl Dispatcher<'_> {
                 .partition(|ruling| *ruling == Ruling::Held);
             match held.len() {
                 0 if open.len() == self.stuck.len() && due > now => {
-                    return Some(StopReason::NoUsableKey(self.why_no_key()));
+                    return Some(self.no_key_or_quota(now));
                 }
                 0 => {}
                 1..=MOST_HELD => self.doubts.nothing_to_come(),
@@ -225,25 +226,29 @@ impl Dispatcher<'_> {
         let far = now + self.settings.max_wait;
         match self.ring.first_ready(now, |_| true) {
             Ready::Never => Some(StopReason::NoUsableKey(self.why_no_key())),
-            Ready::At(until) if until > far => {
-                let waits_for_limit = |state: &KeyState| matches!(state, KeyState::Cooling { .. });
-                self.tally.resume_at = Some(until.max(due));
-                if self
-                    .ring
-                    .keys()
-                    .iter()
-                    .any(|key| waits_for_limit(&key.state))
-                {
-                    Some(StopReason::Quota)
-                } else {
-                    Some(StopReason::NoUsableKey(self.why_no_key()))
-                }
-            }
+            Ready::At(until) if until > far => Some(self.no_key_or_quota(now)),
             _ if due > far => {
                 self.tally.resume_at = Some(due);
                 Some(StopReason::Quota)
             }
             _ => None,
+        }
+    }
+
+    /// Why the keys that rest cannot be waited for: a limit that comes back, or what they were
+    /// refused for.
+    fn no_key_or_quota(&mut self, now: Timestamp) -> StopReason {
+        let far = now + self.settings.max_wait;
+        let keys = self.ring.keys().iter();
+        let resting = keys.filter(|key| key.state.until().is_some_and(|until| until > far));
+        self.tally.resume_at = resting.clone().filter_map(|key| key.state.until()).min();
+        if resting
+            .clone()
+            .any(|key| matches!(key.state, KeyState::Cooling { .. }))
+        {
+            StopReason::Quota
+        } else {
+            StopReason::NoUsableKey(self.why_no_key())
         }
     }
 

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// The longest that a run of these tests may last.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const MODEL: &str = "m-1";
 

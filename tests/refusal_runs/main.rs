@@ -4,9 +4,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::unchecked_time_subtraction,
     clippy::print_stdout,
-    reason = "a test that meets an error has failed, and its costs are shown to who asks"
+    reason = "a test that cannot be set up has failed, and --nocapture shows what each run cost"
 )]
 
 mod bench;

@@ -82,7 +82,11 @@ async fn keys_of_a_group_rest_together_and_are_not_rotated() {
     assert_eq!((ran.requests, ran.end()), (31, "done"));
     // Two more were in flight with the first; then nothing until the rest is over.
     let at: Vec<_> = ran.ledger.entries.iter().map(|entry| entry.at).collect();
-    let gap = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    let gap = at
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0]))
+        .max()
+        .unwrap();
     assert!(gap.as_millis() >= 250, "{gap:?}");
 
     let dry = error(429, "quota", "", "insufficient_quota");
