@@ -110,6 +110,10 @@ async fn failures(
     batch: &StoredBatch,
     report: &mut Report,
 ) -> Result<(), StoreError> {
+    // Rows that merely wait have causes too.
+    if store.counts(batch.id).await?.failed == 0 {
+        return Ok(());
+    }
     for cause in store.causes(batch.id, MAX_CAUSES).await? {
         let text = format!(
             "{} of {} failed: {} ({})",
