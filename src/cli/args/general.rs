@@ -1,0 +1,80 @@
+//! Flags of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Flags of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "General")]
+pub(in crate::cli) struct Global {
+    /// The queue's database [default: promptmill.db].
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PROMPTMILL_DB",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) db: Option<PathBuf>,
+    /// The settings file [default: promptmill.toml, if there is one].
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PROMPTMILL_CONFIG",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) config: Option<PathBuf>,
+    /// Print nothing but errors.
+    #[arg(short, long, global = true)]
+    pub(in crate::cli) quiet: bool,
+    /// Log more to standard error; twice for every failed attempt. `RUST_LOG` sets more exactly.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(in crate::cli) verbose: u8,
+    /// Print one JSON object on standard output at the end.
+    #[arg(long, global = true)]
+    pub(in crate::cli) json: bool,
+    /// When to use color; auto is on a terminal, unless `NO_COLOR` is set or `TERM` is dumb.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "PROMPTMILL_COLOR",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) color: ColorChoice,
+    /// The form of log lines: for people, or one JSON object a line.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "PROMPTMILL_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) log_format: LogFormat,
+}
+
+/// When to use color.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum ColorChoice {
+    // On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    // Always.
+    Always,
+    // Never.
+    Never,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LogFormat {
+    // For people.
+    #[default]
+    Text,
+    // One JSON object a line.
+    Json,
+}
