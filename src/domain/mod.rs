@@ -12,6 +12,7 @@ pub mod hint;
 pub mod job;
 pub mod key;
 pub mod keyring;
+pub mod price;
 pub mod recipe;
 pub mod redact;
 pub mod reply;
