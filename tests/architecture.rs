@@ -37,7 +37,11 @@ const ROOMS: [(&str, &[&str], &str); 11] = [
     ("store", &["domain"], EDGE),
     ("provider", &["domain"], EDGE),
     ("simulator", &["domain"], EDGE),
-    ("progress", &["domain"], EDGE),
+    (
+        "progress",
+        &["domain", "clock"],
+        "progress knows words and the present: what it shows comes as events",
+    ),
     (
         "runner",
         &["domain", "store", "provider", "progress::event", "clock"],

@@ -1,12 +1,12 @@
 //! Logs, on standard error. A prompt, an answer or a key is in none of them, at any level.
 
-use std::io;
-
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::progress::Stderr;
 
 use super::args::{Global, LogFormat};
 use super::environment;
@@ -28,7 +28,7 @@ pub(super) fn init(global: &Global) -> Result<(), CliError> {
         None => Targets::new().with_target("promptmill", level(global)),
     };
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
     // Somebody else may have set a subscriber: then theirs is used.
     let _ = match global.log_format {
         LogFormat::Text => registry

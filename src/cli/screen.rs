@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use crate::domain::redact::redact;
-use crate::progress::Mode;
 use crate::progress::safe::Safe;
+use crate::progress::{Mode, Stderr};
 
 use super::args::{ColorChoice, Global};
 use super::environment;
@@ -20,23 +21,28 @@ pub(super) fn stderr_color(choice: ColorChoice) -> bool {
     }
 }
 
-/// Chooses how a run shows its progress. Log lines and a bar would tear each other.
+/// How often a line says how far the run is, where there is no terminal and `-v` asks for it.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
+/// Chooses how a run shows its progress.
 pub(super) fn progress_mode(global: &Global) -> Mode {
     if global.quiet {
         return Mode::Quiet;
     }
     let dumb = environment::text("TERM").as_deref() == Some("dumb");
-    if io::stderr().is_terminal() && !dumb && global.verbose == 0 {
+    if io::stderr().is_terminal() && !dumb {
         return Mode::Bar {
             color: stderr_color(global.color),
         };
     }
-    Mode::Lines
+    Mode::Lines {
+        every: (global.verbose > 0).then_some(TELL_EVERY),
+    }
 }
 
 /// Writes a text to standard error. A closed one is no reason to end otherwise.
 pub(super) fn say(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = Stderr.write_all(text.as_bytes());
 }
 
 /// Writes data to standard output; a reader that has gone is none of our errors.

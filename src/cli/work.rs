@@ -173,7 +173,7 @@ impl<'a> Worker<'a> {
         let mut tally = Tally::default();
         if before.pending > 0 {
             let keys = self.ring(&batch.recipe.model).await?;
-            let mut progress = Progress::new(screen::progress_mode(self.global));
+            let mut progress = Progress::new(screen::progress_mode(self.global), self.clock);
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
                 total: before.total,

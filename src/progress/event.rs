@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
@@ -22,15 +23,26 @@ pub enum RunEvent {
         /// How many.
         unknown: u64,
     },
+    /// So many requests are in flight now.
+    InFlight {
+        /// How many.
+        requests: usize,
+    },
     /// A job got its answer, and it is safely stored.
     Answered {
+        /// The job.
+        job: JobId,
         /// From sending to the last byte.
         latency: Duration,
-        /// Tokens of request and answer together, as far as told.
-        tokens: u64,
+        /// Tokens of the request, as far as the provider told.
+        prompt_tokens: u64,
+        /// Tokens of the answer, as far as the provider told.
+        completion_tokens: u64,
     },
     /// An attempt failed and its job goes back to the queue.
     Requeued {
+        /// The job.
+        job: JobId,
         /// Whose fault it was.
         scope: Scope,
         /// The rule that said so.
@@ -38,6 +50,8 @@ pub enum RunEvent {
     },
     /// A job failed for good.
     JobFailed {
+        /// The job.
+        job: JobId,
         /// Whose fault it was.
         scope: Scope,
         /// The rule that said so.
@@ -62,12 +76,20 @@ pub enum RunEvent {
         /// What happened, in the words of the provider or the system.
         what: String,
     },
-    /// Nothing can be sent before a moment.
+    /// Nothing is sent with a key, or to the endpoint, before a moment. Said again when the moment
+    /// moves.
     Waiting {
+        /// Who: "key free-2", "the endpoint".
+        who: String,
         /// The moment.
         until: Timestamp,
-        /// Why, as a fragment: "rate limit of free-2".
+        /// Why, as a fragment: "rate limit".
         why: String,
+    },
+    /// What was waited for has come early.
+    GoesOn {
+        /// Who waited.
+        who: String,
     },
     /// A first signal came: no more jobs are claimed, those in flight are waited for.
     Draining {

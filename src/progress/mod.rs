@@ -5,7 +5,12 @@
 
 mod bar;
 mod causes;
+mod frame;
+mod gauge;
 mod ink;
+mod lines;
+mod speed;
+mod terminal;
 mod wording;
 
 pub mod event;
@@ -15,12 +20,16 @@ pub mod quantity;
 pub mod safe;
 pub mod summary;
 
-use std::io::{self, Write};
+use std::io;
+use std::time::Duration;
 
-use indicatif::ProgressDrawTarget;
+pub use terminal::Stderr;
 
 use self::bar::Bar;
 use self::event::RunEvent;
+use self::lines::Lines;
+use self::terminal::Terminal;
+use crate::clock::Clock;
 
 /// How much is shown while a run lasts. Whether standard error is a terminal, and what `NO_COLOR`,
 /// `TERM` and the flags say, is for the caller to find out.
@@ -31,8 +40,11 @@ pub enum Mode {
         /// Whether it may be colored.
         color: bool,
     },
-    /// Warnings only, one line each: for cron, logs and dumb terminals.
-    Lines,
+    /// Warnings, one line each: for cron, logs and dumb terminals.
+    Lines {
+        /// How often a line says how far the run is; `None` for never.
+        every: Option<Duration>,
+    },
     /// Nothing.
     Quiet,
 }
@@ -44,20 +56,17 @@ pub struct Progress {
 
 enum View {
     Bar(Box<Bar>),
-    Lines(Box<dyn Write + Send>),
+    Lines(Lines),
     Quiet,
 }
 
 impl Progress {
     /// Makes a progress display. Nothing is shown before the first event.
     #[must_use]
-    pub fn new(mode: Mode) -> Self {
+    pub fn new(mode: Mode, clock: Clock) -> Self {
         let view = match mode {
-            Mode::Bar { color } => {
-                let target = || ProgressDrawTarget::stderr_with_hz(bar::FRAMES);
-                View::Bar(Box::new(Bar::new(color, target)))
-            }
-            Mode::Lines => View::Lines(Box::new(io::stderr())),
+            Mode::Bar { color } => View::Bar(Box::new(Bar::new(Terminal::stderr(), color, clock))),
+            Mode::Lines { every } => View::Lines(Lines::new(Box::new(io::stderr()), every, clock)),
             Mode::Quiet => View::Quiet,
         };
         Self { view }
@@ -67,36 +76,37 @@ impl Progress {
     pub fn on(&mut self, event: &RunEvent) {
         match &mut self.view {
             View::Bar(bar) => bar.on(event),
-            View::Lines(out) => {
-                if let Some(line) = wording::warning(event) {
-                    // Nobody reads it any more: the run goes on all the same.
-                    let _ = writeln!(out, "{line}");
-                }
-            }
+            View::Lines(lines) => lines.on(event),
             View::Quiet => {}
         }
     }
 
     /// Takes the bar off the screen, so that the summary stands alone.
     pub fn finish(self) {
-        if let View::Bar(mut bar) = self.view {
-            bar.finish();
+        match self.view {
+            View::Bar(mut bar) => bar.finish(),
+            View::Lines(mut lines) => lines.finish(),
+            View::Quiet => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::io::Write;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
+    /// Whoever reads the lines, one by one as they come.
+    struct Paper(Sender<String>);
 
     impl Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            // The reader may have gone.
+            let _ = self.0.send(text);
+            Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -114,20 +124,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lines_are_warnings_only_and_end_with_a_line_end() {
-        let paper = Paper::default();
-        let mut progress = Progress {
-            view: View::Lines(Box::new(paper.clone())),
-        };
-        progress.on(&RunEvent::Started {
+    fn lines(out: impl Write + Send + 'static, every: Option<Duration>) -> Progress {
+        Progress {
+            view: View::Lines(Lines::new(Box::new(out), every, Clock::start())),
+        }
+    }
+
+    fn started() -> RunEvent {
+        RunEvent::Started {
             batch: "jobs".to_owned(),
             total: 9,
-            settled: 0,
-        });
+            settled: 3,
+        }
+    }
+
+    fn paper() -> (Paper, Receiver<String>) {
+        let (sender, receiver) = channel();
+        (Paper(sender), receiver)
+    }
+
+    #[test]
+    fn lines_are_warnings_only_and_end_with_a_line_end() {
+        let (paper, shown) = paper();
+        let mut progress = lines(paper, None);
+        progress.on(&started());
+        progress.on(&RunEvent::InFlight { requests: 1 });
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
-        let shown = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let shown: String = shown.into_iter().collect();
         assert_eq!(
             shown,
             "stopping: waiting for 1 request in flight; once more stops at once\n"
@@ -135,23 +159,28 @@ mod tests {
     }
 
     #[test]
+    fn a_line_now_and_then_says_how_far_it_is_also_when_nothing_happens() {
+        let (paper, shown) = paper();
+        let mut progress = lines(paper, Some(Duration::from_millis(1)));
+        progress.on(&started());
+        let told: String = shown.iter().take(4).collect();
+        progress.finish();
+        assert!(told.starts_with("jobs: 3/9 33%\njobs: 3/9 33%\n"), "{told}");
+    }
+
+    #[test]
     fn a_closed_standard_error_is_ignored() {
-        let mut progress = Progress {
-            view: View::Lines(Box::new(Closed)),
-        };
+        let mut progress = lines(Closed, None);
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
     }
 
     #[test]
-    fn quiet_and_bar_take_every_event() {
-        for mode in [Mode::Quiet, Mode::Bar { color: true }] {
-            let mut progress = Progress::new(mode);
-            progress.on(&RunEvent::Started {
-                batch: "jobs".to_owned(),
-                total: 9,
-                settled: 0,
-            });
+    fn every_way_takes_every_event() {
+        let every = Some(Duration::from_mins(1));
+        for mode in [Mode::Quiet, Mode::Lines { every }] {
+            let mut progress = Progress::new(mode, Clock::start());
+            progress.on(&started());
             progress.on(&RunEvent::KeyBack {
                 key: "k".to_owned(),
             });

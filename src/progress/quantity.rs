@@ -32,6 +32,29 @@ impl fmt::Display for Things {
     }
 }
 
+/// A large count in at most four characters: `950`, `7.6k`, `340k`, `1.2M`.
+#[derive(Clone, Copy, Debug)]
+pub struct Short(pub u64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 4] = [
+            (1_000_000_000_000, "T"),
+            (1_000_000_000, "G"),
+            (1_000_000, "M"),
+            (1_000, "k"),
+        ];
+        let Some((unit, letter)) = UNITS.into_iter().find(|(unit, _)| self.0 >= *unit) else {
+            return write!(f, "{}", self.0);
+        };
+        // Cut, not rounded: what is shown has been reached.
+        match self.0 / unit {
+            whole @ ..10 => write!(f, "{whole}.{}{letter}", self.0 % unit * 10 / unit),
+            whole => write!(f, "{}{letter}", Count(whole)),
+        }
+    }
+}
+
 /// A length of time in at most two units: `0.8s`, `42s`, `1m 23s`, `2h 5m`, `3d 4h`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub Duration);
@@ -112,6 +135,19 @@ mod tests {
         check(Things(1, "row"), "1 row");
         check(Things(0, "row"), "0 rows");
         check(Things(2_000, "row"), "2,000 rows");
+    }
+
+    #[test]
+    fn a_short_count_is_cut_to_its_first_digits() {
+        check(Short(0), "0");
+        check(Short(999), "999");
+        check(Short(1_000), "1.0k");
+        check(Short(7_654), "7.6k");
+        check(Short(340_999), "340k");
+        check(Short(999_999), "999k");
+        check(Short(1_250_000), "1.2M");
+        check(Short(12_500_000_000), "12G");
+        check(Short(u64::MAX), "18,446,744T");
     }
 
     #[test]

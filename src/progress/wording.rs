@@ -4,7 +4,7 @@
 //! is told by the bar while it lasts, and by the summary.
 
 use super::event::RunEvent;
-use super::moment::{Clock, DateTime};
+use super::moment::DateTime;
 use super::quantity::Things;
 use super::safe::{Excerpt, Safe};
 
@@ -33,22 +33,13 @@ pub(super) fn warning(event: &RunEvent) -> Option<String> {
         RunEvent::Draining { in_flight } => Some(format!("stopping: {}", draining(*in_flight))),
         RunEvent::Started { .. }
         | RunEvent::Rescued { .. }
+        | RunEvent::InFlight { .. }
         | RunEvent::Answered { .. }
         | RunEvent::Requeued { .. }
         | RunEvent::JobFailed { .. }
         | RunEvent::KeyBack { .. }
-        | RunEvent::Waiting { .. } => None,
-    }
-}
-
-/// Returns what stands below the bar from this event on; `None` where the event says nothing of it.
-pub(super) fn note(event: &RunEvent) -> Option<String> {
-    match event {
-        RunEvent::Waiting { until, why } => {
-            Some(format!("waiting until {}: {}", Clock(*until), Safe(why)))
-        }
-        RunEvent::Draining { in_flight } => Some(format!("stopping: {}", draining(*in_flight))),
-        _ => None,
+        | RunEvent::Waiting { .. }
+        | RunEvent::GoesOn { .. } => None,
     }
 }
 
@@ -140,6 +131,7 @@ mod tests {
             },
             RunEvent::Rescued { unknown: 3 },
             RunEvent::Waiting {
+                who: "key k".to_owned(),
                 until: AT,
                 why: "rate limit".to_owned(),
             },
@@ -159,18 +151,6 @@ mod tests {
                 key: "k".to_owned(),
             }),
             "key k is used again",
-        );
-        let waiting = RunEvent::Waiting {
-            until: AT,
-            why: "rate limit of key-1".to_owned(),
-        };
-        check(
-            note(&waiting),
-            "waiting until 20:41:00 UTC: rate limit of key-1",
-        );
-        check(
-            note(&RunEvent::Draining { in_flight: 8 }),
-            "stopping: waiting for 8 requests in flight; once more stops at once",
         );
         check(
             warning(&RunEvent::Draining { in_flight: 0 }),

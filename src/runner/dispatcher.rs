@@ -259,6 +259,8 @@ impl<'a> Dispatcher<'a> {
         deadline: Option<Timestamp>,
         shutdown: &mut Shutdown,
     ) {
+        let requests = self.in_flight();
+        (self.on_event)(&RunEvent::InFlight { requests });
         let until = match (until, deadline) {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),

@@ -25,7 +25,13 @@ use super::outcome::millis;
 /// How long a key that was set aside is left alone before one request tries it again.
 const ASIDE: Duration = Duration::from_hours(1);
 
-/// A rest from here on is worth telling, and worth remembering if the program dies.
+/// A rest from here on is a quota's, of an hour or a day, and no longer a limit a minute's.
+const QUOTA_REST: Duration = Duration::from_mins(10);
+
+/// Who waits when no key is the cause.
+const ENDPOINT: &str = "endpoint";
+
+/// A rest from here on is worth remembering if the program dies.
 const LONG_REST: Duration = Duration::from_secs(5);
 
 /// New connections are made no more often than this.
@@ -92,7 +98,7 @@ impl Dispatcher<'_> {
         let passes = matches!(case.verdict.action, Action::Retry { .. })
             && matches!(case.verdict.scope, Scope::Transient | Scope::Network);
         if !passes {
-            self.breaker.reached();
+            self.reached();
             return;
         }
         let unreached = case.verdict.scope == Scope::Network && !self.ring.any_served();
@@ -102,10 +108,22 @@ impl Dispatcher<'_> {
             (self.on_event)(&RunEvent::Trouble { what });
         }
         if opened {
-            let why = format!("the endpoint does not answer well: {}", case.message);
-            let until = self.breaker.probe_at().unwrap_or(case.now);
-            (self.on_event)(&RunEvent::Waiting { until, why });
             self.use_fresh_connections(case.now);
+        }
+        if let Some(until) = self.breaker.probe_at() {
+            (self.on_event)(&RunEvent::Waiting {
+                who: ENDPOINT.to_owned(),
+                until,
+                why: format!("{}; next try", case.message),
+            });
+        }
+    }
+
+    /// Notes a response that shows that the endpoint is up.
+    pub(super) fn reached(&mut self) {
+        if self.breaker.reached() {
+            let who = ENDPOINT.to_owned();
+            (self.on_event)(&RunEvent::GoesOn { who });
         }
     }
 
@@ -135,14 +153,17 @@ impl Dispatcher<'_> {
                 let wait = verdict.wait;
                 let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::after_hint);
                 self.ring.throttled(key, now + wait, why);
-                if wait >= LONG_REST {
-                    self.keys_changed = true;
-                    let what = format!("limit of {}", self.ring.key(key).label);
-                    (self.on_event)(&RunEvent::Waiting {
-                        until: now + wait,
-                        why: what,
-                    });
-                }
+                self.keys_changed |= wait >= LONG_REST;
+                let why = if wait >= QUOTA_REST {
+                    "quota"
+                } else {
+                    "rate limit"
+                };
+                (self.on_event)(&RunEvent::Waiting {
+                    who: format!("key {}", self.ring.key(key).label),
+                    until: self.ring.key(key).state.until().unwrap_or(now + wait),
+                    why: why.to_owned(),
+                });
                 Ruling::Open
             }
             Action::NextKey(how) => {
@@ -252,7 +273,11 @@ impl Dispatcher<'_> {
                 counted,
             } => {
                 let (scope, rule) = (verdict.scope, verdict.rule);
-                let event = RunEvent::Requeued { scope, rule };
+                let event = RunEvent::Requeued {
+                    job: job.id,
+                    scope,
+                    rule,
+                };
                 let settled_as = SettledAs::Requeued {
                     not_before,
                     counted,
@@ -285,7 +310,11 @@ impl Dispatcher<'_> {
             self.ring.trust(doubted);
         }
         let (scope, rule) = (record.scope, record.rule.clone());
-        let event = RunEvent::JobFailed { scope, rule };
+        let event = RunEvent::JobFailed {
+            job: job.id,
+            scope,
+            rule,
+        };
         self.settle(job, key, SettledAs::Failed, Some(record), Some(event));
     }
 

@@ -31,7 +31,7 @@ impl Dispatcher<'_> {
 
     fn answered(&mut self, flight: Flight, success: Success, latency: Duration, now: Timestamp) {
         let Flight { job, key, .. } = flight;
-        self.breaker.reached();
+        self.reached();
         self.doubts.answered();
         self.ring.rested(key, now);
         if self.ring.answered(key) {
@@ -56,8 +56,10 @@ impl Dispatcher<'_> {
             latency_ms: millis(latency),
         };
         let event = RunEvent::Answered {
+            job: job.id,
             latency,
-            tokens: tokens.iter().sum(),
+            prompt_tokens: tokens[0],
+            completion_tokens: tokens[1],
         };
         self.settle(&job, Some(key), SettledAs::Done(answer), None, Some(event));
     }
