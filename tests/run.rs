@@ -17,6 +17,9 @@ mod signals;
 // kill -9 at any moment.
 #[path = "run/crashes.rs"]
 mod crashes;
+// Disks that are full.
+#[path = "run/full_disk.rs"]
+mod full_disk;
 // Keys that are refused, some of them and all of them.
 #[path = "run/keys.rs"]
 mod keys;

@@ -44,6 +44,8 @@ mod sqlite_file;
 mod sqlite_open;
 #[path = "store/sqlite_plans.rs"]
 mod sqlite_plans;
+#[path = "store/sqlite_spool.rs"]
+mod sqlite_spool;
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@ use std::io;
 use crate::export::ExportError;
 use crate::intake::{ExitKind, IntakeError};
 use crate::provider::{BaseUrlError, ClientError};
+use crate::runner::RunError;
 use crate::store::{LockError, StoreError};
 
 use super::exit::Exit;
@@ -36,11 +37,21 @@ impl CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        let exit = match error {
-            StoreError::NoSuchBatch { .. } => Exit::NoInput,
-            _ => Exit::Storage,
-        };
-        Self::of(exit, &error)
+        Self::of(exit_of(&error), &error)
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::of(exit_of(error.cause()), &error)
+    }
+}
+
+fn exit_of(error: &StoreError) -> Exit {
+    match error {
+        StoreError::NoSuchBatch { .. } => Exit::NoInput,
+        StoreError::Busy(_) => Exit::Locked,
+        _ => Exit::Storage,
     }
 }
 

@@ -31,9 +31,9 @@ pub(super) async fn command(
     };
     keep_apart(&output, &database, "the queue's database")?;
     let batch = import::find(&store, &args.batch, &database).await?;
-    write(&store, &batch, &output).await?;
+    let written = write(&store, &batch, &output).await;
     store.close().await?;
-    Ok(Exit::Done)
+    written.map(|()| Exit::Done)
 }
 
 /// Refuses an output that would replace the file at `read`, which the program needs again.

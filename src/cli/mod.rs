@@ -67,6 +67,7 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
         .enable_all()
         .build()?;
     let exit = runtime.block_on(async {
+        signals::outlive_file_limit()?;
         match cli.command {
             Command::Run(args) => run::run(&cli.global, *args, file).await,
             Command::Import(args) => import::command(&cli.global, args, file).await,

@@ -1,12 +1,21 @@
-//! Signals: the first one drains the run, the second one ends it at once.
+//! Signals: the first one drains the run, the second one ends it at once. The one for a file that
+//! has grown too large ends nothing: the write fails, and that is dealt with where it failed.
 
 use std::io;
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::domain::tally::StopReason;
 use crate::runner::Shutdown;
+
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail as one on a full disk does,
+/// instead of ending the program.
+pub(super) fn outlive_file_limit() -> io::Result<()> {
+    // The handler stays when the listener goes.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on; until then they end the program as ever.
 pub(super) fn listen() -> io::Result<(Shutdown, JoinHandle<()>)> {

@@ -12,6 +12,7 @@ use crate::domain::verdict;
 use crate::progress::Progress;
 use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
+use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
 use crate::progress::summary::{SummaryContext, summary};
 use crate::provider::{Client, Endpoint};
@@ -121,7 +122,8 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// Puts a worker together, and takes back what a dead run left in flight.
+    /// Puts a worker together, and takes back what a dead run left: first what has come back and is
+    /// kept in the spool, then what was in flight.
     pub(super) async fn new(
         global: &'a Global,
         store: &'a Store,
@@ -130,6 +132,13 @@ impl<'a> Worker<'a> {
         settings: Settings,
         clock: Clock,
     ) -> Result<Self, CliError> {
+        let kept = store.take_in_spool().await?;
+        if kept > 0 && !global.quiet {
+            let results = Things(kept, "result");
+            screen::say(&format!(
+                "took in {results} that an earlier run could not store\n"
+            ));
+        }
         let rescued = store.rescue(clock.now()).await?;
         let simulator = if endpoint.simulate {
             Some(simulate::start_inside().await?)

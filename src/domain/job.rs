@@ -51,7 +51,7 @@ pub struct Record {
 }
 
 /// The answer to a job, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The response body as it came: a chat completion in JSON.
     pub body: String,

@@ -24,6 +24,7 @@ use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBa
 
 use super::pace::Pace;
 use super::recorder::{MAX_GROUP, Recorder};
+use super::salvage::{RunError, room};
 use super::shutdown::{Shutdown, StopLevel};
 use super::{Deps, RunKey, Settings};
 
@@ -129,23 +130,32 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Runs to the end, and counts.
-    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, StoreError> {
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, RunError> {
         self.suspects = self.store.has_suspects(self.batch.id).await?;
-        let mut deadline = None;
-        loop {
-            deadline = self.heed(&shutdown, deadline);
-            self.round().await?;
-            match self.next().await? {
-                Next::Round => {}
-                Next::Wait(until) => self.wait(until, deadline, &mut shutdown).await,
-                Next::Finish => break,
-            }
+        let spool = self.store.reserve_spool(room(self.settings.concurrency));
+        let spool = spool.await?;
+        if let Err(cause) = self.rounds(&mut shutdown).await {
+            return Err(self.salvage(cause, spool, &mut shutdown).await);
         }
-        self.save_keys().await?;
+        spool.remove()?;
         if let Ending::Tentative(reason) | Ending::Firm(reason) = self.ending {
             self.tally.stopped_by = Some(reason);
         }
         Ok(self.tally)
+    }
+
+    /// Goes round until nothing is left to do and all that has come back is on disk.
+    async fn rounds(&mut self, shutdown: &mut Shutdown) -> Result<(), StoreError> {
+        let mut deadline = None;
+        loop {
+            deadline = self.heed(shutdown, deadline);
+            self.round().await?;
+            match self.next().await? {
+                Next::Round => {}
+                Next::Wait(until) => self.wait(until, deadline, shutdown).await,
+                Next::Finish => return self.save_keys().await,
+            }
+        }
     }
 
     /// Tells how many requests are in flight.
@@ -253,7 +263,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Waits until a request comes back, a moment is reached, or a signal comes; then takes in all
     /// that has come back by then.
-    async fn wait(
+    pub(super) async fn wait(
         &mut self,
         until: Option<Timestamp>,
         deadline: Option<Timestamp>,
@@ -298,7 +308,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Gives up what is in flight: nobody knows how those requests end.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         while let Some(landed) = self.workers.try_join_next_with_id() {
             self.land(landed);
         }

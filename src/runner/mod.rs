@@ -10,6 +10,7 @@ mod failed;
 mod outcome;
 mod pace;
 mod recorder;
+mod salvage;
 mod shutdown;
 
 use std::num::NonZeroU32;
@@ -23,8 +24,9 @@ use crate::domain::key::Key;
 use crate::domain::tally::Tally;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;
-use crate::store::{Store, StoreError, StoredBatch};
+use crate::store::{Store, StoredBatch};
 
+pub use salvage::RunError;
 pub use shutdown::{Shutdown, ShutdownSwitch, StopLevel};
 
 /// A key of the run: what the ring knows of it, and the secret itself. An endpoint that wants no
@@ -82,7 +84,7 @@ pub struct Deps<'a> {
 /// Works a batch until nothing is left that can be done, or it is told to stop.
 ///
 /// Returns the counts and, when work is left, the reason. An error means that the queue can no
-/// longer be written; all that was recorded before it is kept.
+/// longer be written; all that was recorded before it is kept, and so is what came back after.
 pub async fn run(
     deps: Deps<'_>,
     batch: &StoredBatch,
@@ -90,7 +92,7 @@ pub async fn run(
     settings: Settings,
     shutdown: Shutdown,
     on_event: &mut dyn FnMut(&RunEvent),
-) -> Result<Tally, StoreError> {
+) -> Result<Tally, RunError> {
     dispatcher::Dispatcher::new(deps, batch, keys, settings, on_event)
         .run(shutdown)
         .await

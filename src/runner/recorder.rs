@@ -25,6 +25,12 @@ impl Recorder {
         self.events.extend(event);
     }
 
+    /// Hands out what could not be written; nothing is told of it.
+    pub(super) fn spill(&mut self) -> Vec<Settlement> {
+        self.events.clear();
+        std::mem::take(&mut self.settlements)
+    }
+
     /// Tells whether nothing waits to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.settlements.is_empty()

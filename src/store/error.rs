@@ -58,6 +58,27 @@ pub enum StoreError {
         "the database is damaged: {0}\nhint: restore a backup, or start anew with another --db"
     )]
     Corrupt(String),
+    /// The file for what the database cannot take cannot be used.
+    #[error(
+        "cannot use the spool {}: {cause}\n\
+         hint: it keeps answers when the disk is full; see that its folder can be written and that \
+         it is no link", path.display()
+    )]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The spool beside the database was written for another one.
+    #[error(
+        "{} keeps answers of another database\n\
+         hint: put it beside the database it came from, or remove it when that one has gone", path.display()
+    )]
+    ForeignSpool {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no batch of that name.
     #[error("no batch is named \"{name}\"{known}")]
     NoSuchBatch {
@@ -73,7 +94,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let text = error.to_string();
+        let said = error
+            .as_database_error()
+            .map(sqlx::error::DatabaseError::message);
+        let text = said.map_or_else(|| error.to_string(), str::to_owned);
         match primary_code(&error) {
             // SQLITE_BUSY, SQLITE_LOCKED
             Some(5 | 6) => Self::Busy(text),

@@ -13,6 +13,7 @@ mod open;
 mod queue;
 mod read;
 mod settle;
+mod spool;
 mod sync;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
@@ -23,4 +24,5 @@ pub use lock::{LockError, RunLock};
 pub use open::Store;
 pub use queue::{Claim, ClaimedJob, Turn};
 pub use settle::{AttemptRecord, SettledAs, Settlement};
+pub use spool::{Kept, Spool};
 pub use sync::{Sync, SyncReport};

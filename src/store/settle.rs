@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::job::{Answer, JobId};
@@ -15,7 +15,7 @@ use crate::domain::verdict::Scope;
 use super::error::StoreError;
 
 /// What becomes of a claimed job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     /// The job.
     pub id: JobId,
@@ -32,7 +32,7 @@ pub struct Settlement {
 }
 
 /// A job's standing after a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SettledAs {
     /// It has its answer.
     Done(Answer),
@@ -48,7 +48,7 @@ pub enum SettledAs {
 }
 
 /// A request that did not end in an answer, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// Whether the end is unknown: the request was given up while in flight.
     pub unknown: bool,
