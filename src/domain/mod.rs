@@ -20,4 +20,5 @@ pub mod retry;
 pub mod spelling;
 pub mod tally;
 pub mod time;
+pub mod tokens;
 pub mod verdict;
