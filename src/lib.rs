@@ -15,3 +15,4 @@ pub mod store;
 
 pub mod cli;
 pub mod clock;
+mod failpoint;

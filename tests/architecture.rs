@@ -26,15 +26,15 @@ const LONGEST_FILE: usize = 400;
 const TABLES: &str = "domain/verdict/rules/";
 
 /// Whom a room may know besides itself, and why no other. `room::part` is that part alone.
-const ROOMS: [(&str, &[&str], &str); 11] = [
+const ROOMS: [(&str, &[&str], &str); 12] = [
     (
         "domain",
         &[],
         "domain is pure: whoever needs it must not bring a database along",
     ),
     ("intake", &["domain"], EDGE),
-    ("export", &["domain"], EDGE),
-    ("store", &["domain"], EDGE),
+    ("export", &["domain", "failpoint"], EDGE),
+    ("store", &["domain", "failpoint"], EDGE),
     ("provider", &["domain"], EDGE),
     ("simulator", &["domain"], EDGE),
     (
@@ -44,13 +44,25 @@ const ROOMS: [(&str, &[&str], &str); 11] = [
     ),
     (
         "runner",
-        &["domain", "store", "provider", "progress::event", "clock"],
+        &[
+            "domain",
+            "store",
+            "provider",
+            "progress::event",
+            "clock",
+            "failpoint",
+        ],
         "the runner moves jobs between queue and provider; files, words and flags are for cli",
     ),
     (
         "clock",
         &["domain"],
         "the clock tells the time and nothing else",
+    ),
+    (
+        "failpoint",
+        &[],
+        "a failpoint does what its name was told and knows nobody",
     ),
     (
         "cli",
@@ -64,6 +76,7 @@ const ROOMS: [(&str, &[&str], &str); 11] = [
             "progress",
             "runner",
             "clock",
+            "failpoint",
         ],
         "cli puts all rooms together",
     ),

@@ -15,6 +15,12 @@ pub(super) fn credentials() -> Option<PathBuf> {
     text("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
+/// Returns the failpoints that a test asks for.
+#[cfg(feature = "failpoints")]
+pub(super) fn failpoints() -> Option<String> {
+    text("PROMPTMILL_FAILPOINTS")
+}
+
 /// Tells whether the environment asks for no color, or for a terminal without tricks.
 pub(super) fn is_plain() -> bool {
     text("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb")

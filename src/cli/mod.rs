@@ -61,6 +61,11 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<Exit, CliError> {
     logging::init(&cli.global)?;
+    #[cfg(feature = "failpoints")]
+    if let Some(text) = environment::failpoints() {
+        crate::failpoint::set(&text)
+            .map_err(|what| CliError::new(Exit::Usage, &what, "mend it"))?;
+    }
     let file = file::read(cli.global.config.as_deref())?;
     // One thread: a second one costs half as much CPU again and sends no faster.
     let runtime = tokio::runtime::Builder::new_current_thread()

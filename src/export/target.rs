@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::failpoint;
+
 use super::ExportError;
 
 /// Where results go.
@@ -142,6 +144,7 @@ impl Replacement {
         temporary.flush().map_err(failed)?;
         dress(temporary.as_file(), existing.as_ref()).map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
+        failpoint::hit("export-rename").map_err(|hit| failed(hit.into()))?;
         temporary
             .persist(&path)
             .map_err(|error| failed(error.error))?;

@@ -18,6 +18,7 @@ use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
 use crate::domain::tally::{StopReason, Tally};
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::progress::event::RunEvent;
 use crate::provider::{Attempt, Client};
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
@@ -222,9 +223,11 @@ impl<'a> Dispatcher<'a> {
         self.tally.requests += 1;
         let body = Bytes::from(std::mem::take(&mut job.request));
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
-        let worker = self
-            .workers
-            .spawn(async move { client.send(body, secret.as_deref(), now).await });
+        failpoint::pass("send");
+        let worker = self.workers.spawn(async move {
+            failpoint::pass("worker");
+            client.send(body, secret.as_deref(), now).await
+        });
         let connections = self.connections;
         let flight = Flight {
             job,
@@ -303,6 +306,7 @@ impl<'a> Dispatcher<'a> {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };
+        failpoint::pass("answer");
         self.ring.came_back(flight.key);
         self.conclude(flight, attempt);
     }

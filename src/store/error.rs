@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::failpoint;
+
 /// An error of the queue's database. Nothing that was acknowledged before it is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -107,6 +109,12 @@ impl From<sqlx::Error> for StoreError {
             Some(11 | 26) => Self::Corrupt(text),
             _ => Self::Other(error),
         }
+    }
+}
+
+impl From<failpoint::Hit> for StoreError {
+    fn from(hit: failpoint::Hit) -> Self {
+        Self::Disk(hit.to_string())
     }
 }
 

@@ -15,6 +15,8 @@ use tokio::sync::Mutex;
 use tokio_retry::RetryIf;
 use tokio_retry::strategy::ExponentialBackoff;
 
+use crate::failpoint;
+
 use super::error::{StoreError, primary_code};
 
 /// "pmil", in the database's header: tells our files from all others.
@@ -72,6 +74,7 @@ impl Store {
     /// Closes all connections; the last one folds the WAL into the database.
     pub async fn close(self) -> Result<(), StoreError> {
         self.readers.close().await;
+        failpoint::hit("close")?;
         self.writer.into_inner().close().await?;
         Ok(())
     }
@@ -235,6 +238,7 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     for migration in MIGRATIONS.iter().skip(done) {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
     }
+    failpoint::hit("migrate-commit")?;
     transaction.commit().await?;
     tracing::debug!(path = %path.display(), from = version, to = known_version(), "migrated");
     Ok(())

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 
 use super::batches::unsigned;
 use super::error::StoreError;
@@ -70,7 +71,9 @@ impl Store {
             _ => claim_jobs(&mut transaction, claim, now).await?,
         };
         let next_due = next_due(&mut transaction, claim.batch).await?;
+        failpoint::hit("turn-commit")?;
         transaction.commit().await?;
+        failpoint::hit("turn-done")?;
         Ok(Turn {
             claimed,
             stale: settlements.len() as u64 - settled,
@@ -157,6 +160,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
+        failpoint::hit("rescue-commit")?;
         transaction.commit().await?;
         Ok(unknown)
     }

@@ -14,6 +14,7 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 
 use super::error::StoreError;
 use super::open::{Store, begin};
@@ -96,6 +97,7 @@ impl Store {
                 transaction.commit().await?;
             }
         }
+        failpoint::hit("spool-taken")?;
         fs::remove_file(&path).map_err(|cause| unusable(&path, cause))?;
         Ok(taken)
     }
@@ -154,6 +156,7 @@ impl Spool {
     fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
+        failpoint::hit("spool-write")?;
         self.file.write_all_at(&text, self.end)?;
         self.end += text.len() as u64;
         Ok(())

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::domain::job::NewRow;
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 
 use super::batches::unsigned;
 use super::error::StoreError;
@@ -125,6 +126,7 @@ impl Store {
             }
         }
         let report = syncing.finish().await?;
+        failpoint::hit("import-commit")?;
         transaction.commit().await?;
         Ok(Ok(report))
     }
@@ -166,6 +168,7 @@ impl<'c> Syncing<'c> {
         let mut known = known.into_iter().peekable();
         let (mut new, mut moved, mut rewritten, mut reopened) = (vec![], vec![], vec![], vec![]);
         for (index, row) in rows.iter().enumerate() {
+            failpoint::hit("import-row")?;
             let position = self.position;
             self.position += 1;
             let Some((_, known)) = known.next_if(|(at, _)| *at == index) else {
