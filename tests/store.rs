@@ -17,6 +17,8 @@
     reason = "the numbers of a test are small, and its rows few"
 )]
 
+#[path = "store/choice.rs"]
+mod choice;
 #[path = "store/claim.rs"]
 mod claim;
 #[path = "store/keys.rs"]
@@ -100,6 +102,14 @@ macro_rules! conformance {
                         a_claim_carries_the_rules_of_earlier_failures,
                         a_job_made_pending_again_starts_without_a_past,
                         only_failed_jobs_of_the_batch_are_made_pending_again,
+                    }
+                    choice {
+                        failed_rows_are_reopened_by_cause_by_scope_and_at_most_so_many,
+                        a_cancelled_row_is_not_asked_until_it_is_reopened,
+                        only_the_named_rows_are_cancelled,
+                        rows_are_found_by_key_then_by_number,
+                        a_row_is_shown_with_its_attempts_and_its_answer,
+                        what_failed_is_listed_page_by_page,
                     }
                     settle {
                         an_answer_is_kept_as_it_came,

@@ -3,9 +3,11 @@
 
 use clap::{Parser, Subcommand};
 
+mod cancel;
 mod doctor;
 mod endpoint;
 mod export;
+mod failures;
 mod general;
 mod import;
 mod input;
@@ -13,14 +15,18 @@ mod keys;
 mod output;
 mod pace;
 mod retry;
+mod rows;
 mod run;
+mod show;
 mod simulate;
 mod status;
 mod work;
 
+pub(super) use cancel::CancelArgs;
 pub(super) use doctor::DoctorArgs;
 pub(super) use endpoint::EndpointArgs;
 pub(super) use export::ExportArgs;
+pub(super) use failures::FailuresArgs;
 pub(super) use general::{ColorChoice, Global, LogFormat};
 pub(super) use import::ImportArgs;
 pub(super) use input::InputArgs;
@@ -28,7 +34,9 @@ pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use output::OutputArgs;
 pub(super) use pace::PaceArgs;
 pub(super) use retry::RetryArgs;
+pub(super) use rows::{CauseArgs, RowArgs, scope_name};
 pub(super) use run::RunArgs;
+pub(super) use show::ShowArgs;
 pub(super) use simulate::{PersonalityChoice, SimulateArgs};
 pub(super) use status::StatusArgs;
 pub(super) use work::WorkArgs;
@@ -66,8 +74,14 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Show how far the batches are, and how the keys stand.
     Status(StatusArgs),
-    /// Make the failed rows of a batch pending again.
+    /// List the rows of a batch that have failed, why, and what to do.
+    Failures(FailuresArgs),
+    /// Show one row: the request as sent, each attempt with its verdict, the answer.
+    Show(ShowArgs),
+    /// Make failed rows of a batch pending again, all or chosen ones.
     Retry(RetryArgs),
+    /// Take pending rows of a batch out of the queue, all or chosen ones.
+    Cancel(CancelArgs),
     /// List the keys that were used, or forget how they stand.
     Keys(KeysArgs),
     /// Find out what is wrong with endpoint, keys, model or queue, and how to mend it.

@@ -4,20 +4,24 @@
 //! This room knows all edges and puts them together; nobody knows this room but `main`.
 
 mod args;
+mod cancel;
 mod doctor;
 mod environment;
 mod error;
 mod exit;
 mod export;
+mod failures;
 mod file;
 mod import;
 mod key_sources;
 mod keys;
 mod logging;
 mod retry;
+mod rows;
 mod run;
 mod screen;
 mod settings;
+mod show;
 mod signals;
 mod simulate;
 mod status;
@@ -79,6 +83,9 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
             Command::Work(args) => work::command(&cli.global, args, file).await,
             Command::Export(args) => export::command(&cli.global, args, file).await,
             Command::Status(args) => status::command(&cli.global, &args, file).await,
+            Command::Failures(args) => failures::command(&cli.global, &args, file).await,
+            Command::Show(args) => show::command(&cli.global, &args, file).await,
+            Command::Cancel(args) => cancel::command(&cli.global, &args, file).await,
             Command::Retry(args) => retry::command(&cli.global, &args, file).await,
             Command::Keys(args) => keys::command(&cli.global, &args, file).await,
             Command::Doctor(args) => doctor::command(&cli.global, args, file).await,

@@ -1,14 +1,15 @@
-//! Makes the failed rows of a batch pending again.
+//! Makes failed rows of a batch pending again, all or chosen ones.
 
 use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
-use crate::store::Store;
+use crate::store::{Choice, Store};
 
 use super::args::{Global, RetryArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::{import, screen, settings, status};
+use super::values::shell_line;
+use super::{import, rows, screen, settings, status};
 
 /// `promptmill retry`.
 pub(super) async fn command(
@@ -21,17 +22,41 @@ pub(super) async fn command(
         return Err(status::no_database(&database));
     };
     let batch = import::find(&store, &args.batch, &database).await?;
-    let reopened = store.reopen_failed(batch.id).await?;
+    let choice = Choice {
+        jobs: rows::named(&store, &batch, &args.rows).await?,
+        most: args.max.map(std::num::NonZero::get),
+        ..rows::choice(&store, &batch, &args.causes).await?
+    };
+    let reopened = store.reopen(batch.id, &choice).await?;
+    let left = store.counts(batch.id).await?.failed;
     store.close().await?;
     if global.json {
-        let object = serde_json::json!({ "batch": batch.name, "reopened": reopened });
+        let object = serde_json::json!({
+            "batch": batch.name, "reopened": reopened, "failed": left,
+        });
         screen::print(&format!("{object}\n"))?;
     } else if !global.quiet {
-        let rows = Things(reopened, "failed row");
-        screen::say(&format!(
-            "{}: {rows} to be asked again\n",
-            Safe(&batch.name)
-        ));
+        let (name, again) = (Safe(&batch.name), Things(reopened, "failed row"));
+        let left = match left {
+            0 => String::new(),
+            left => format!("; {} left as they are", Things(left, "failed row")),
+        };
+        screen::say(&format!("{name}: {again} to be asked again{left}\n"));
+        if reopened > 0 {
+            screen::say(&next(&batch.source, batch.simulated));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Says how the rows are asked: by the command that took the file in, whose flags are not known here.
+fn next(source: &str, simulated: bool) -> String {
+    let mut words = ["promptmill", "run", source].map(str::to_owned).to_vec();
+    if simulated {
+        words.push("--simulate".to_owned());
+    }
+    format!(
+        "next: {} … with the same flags as before\n",
+        Safe(&shell_line(&words))
+    )
 }

@@ -95,7 +95,8 @@ fn json(batches: &[BatchCauses], keys: &[KeyRow]) -> serde_json::Value {
     serde_json::json!({ "batches": batches, "keys": keys.iter().map(key_json).collect::<Vec<_>>() })
 }
 
-fn cause_json(cause: &Cause) -> serde_json::Value {
+/// One cause as the programs' form of it.
+pub(super) fn cause_json(cause: &Cause) -> serde_json::Value {
     serde_json::json!({
         "scope": cause.scope, "rule": cause.rule, "message": cause.message, "cure": cause.cure,
         "jobs": cause.jobs,

@@ -18,7 +18,7 @@ use crate::progress::summary::{SummaryContext, summary};
 use crate::provider::{Client, Endpoint};
 use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
 use crate::simulator::{SAMPLE_KEY, Simulator};
-use crate::store::{KeyRow, RunLock, Store, StoredBatch};
+use crate::store::{KeyRow, LockError, RunLock, Store, StoredBatch};
 
 use super::args::{Global, WorkArgs};
 use super::error::CliError;
@@ -77,10 +77,12 @@ pub(super) async fn command(
 
 /// Takes the run lock, and says who we are for others to read.
 pub(super) fn take_lock(store: &Store) -> Result<RunLock, CliError> {
-    Ok(RunLock::take(
-        store.path(),
-        &format!("process {}", std::process::id()),
-    )?)
+    Ok(try_lock(store)?)
+}
+
+/// Takes the run lock, or says who has it.
+pub(super) fn try_lock(store: &Store) -> Result<RunLock, LockError> {
+    RunLock::take(store.path(), &format!("process {}", std::process::id()))
 }
 
 /// What was asked for, checked before the database is opened: a key command may take long, or ask

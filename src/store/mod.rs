@@ -5,6 +5,8 @@
 //! dies on the next line, the next run finds it.
 
 mod batches;
+mod choice;
+mod detail;
 mod error;
 mod health;
 mod keys;
@@ -17,6 +19,8 @@ mod spool;
 mod sync;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
+pub use choice::{Cancelled, Choice};
+pub use detail::{Attempt, FailedRow, RowDetail};
 pub use error::StoreError;
 pub use health::{Versions, run_lock_holder};
 pub use keys::KeyRow;

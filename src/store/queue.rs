@@ -81,20 +81,6 @@ impl Store {
         })
     }
 
-    /// Makes the failed jobs of a batch pending again, with all their chances. Returns how many.
-    pub async fn reopen_failed(&self, batch: i64) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let reopened = sqlx::query(
-            "UPDATE jobs SET state = 0, not_before = 0, spent = 0, crashes = 0,
-                             history_from = claim_no
-             WHERE batch_id = ?1 AND state = 3 AND position IS NOT NULL",
-        )
-        .bind(batch)
-        .execute(&mut *writer)
-        .await?;
-        Ok(reopened.rows_affected())
-    }
-
     /// Tells whether a batch has jobs that were in flight at the last two crashes or more.
     pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
         let mut writer = self.writer.lock().await;

@@ -4,10 +4,11 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Answer, JobState, Record};
+use crate::domain::job::{Answer, Record};
 use crate::domain::tally::Cause;
 
 use super::batches::unsigned;
+use super::detail::state;
 use super::error::StoreError;
 use super::open::Store;
 
@@ -45,6 +46,26 @@ impl Store {
         Ok((records, last))
     }
 
+    /// Returns why jobs of a batch have failed for good, the most frequent first. The cure is empty: it
+    /// belongs to the rule, not to the database.
+    pub async fn failed_causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
+        sqlx::query(
+            "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+             FROM jobs AS j
+             JOIN attempts AS last
+               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+             WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND j.state = 3
+             GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
+        )
+        .bind(batch)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(cause)
+        .collect()
+    }
+
     /// Returns why jobs of a batch have failed or wait, the most frequent first. The cure is empty: it
     /// belongs to the rule, not to the database.
     pub async fn causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
@@ -80,12 +101,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     });
     Ok(Record {
         cells: serde_json::from_str(row.get(3))?,
-        state: match row.get::<i64, _>(1) {
-            0 => JobState::Pending,
-            1 => JobState::Running,
-            2 => JobState::Done,
-            _ => JobState::Failed,
-        },
+        state: state(row.get(1)),
         attempts: u32::try_from(unsigned(row.get(2))).unwrap_or(u32::MAX),
         answer,
         error: row.get(10),

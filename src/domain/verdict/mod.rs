@@ -100,6 +100,18 @@ pub const REFUSED_BY_EVERY_KEY: (&str, &str) = (
     "Change the prompt of this row: the same keys answer others. `promptmill retry` asks again.",
 );
 
+/// The rule and the cure of a row that a person took out of the queue.
+pub const CANCELLED: (&str, &str) = (
+    "cancelled",
+    "`promptmill retry BATCH --cause cancelled` puts cancelled rows back into the queue.",
+);
+
+/// The rule and the cure of a job that was in flight at five crashes, the last time alone.
+pub const CRASH_LOOP: (&str, &str) = (
+    "crash-loop",
+    "This row seems to end the program: look at it with `promptmill show`, and please report it.",
+);
+
 /// Judges a failure.
 #[must_use]
 pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
@@ -122,7 +134,7 @@ pub fn cure_of(rule: &str) -> &'static str {
         .map(|known| (known.rule, known.cure));
     let judged = rules::all().map(|known| (known.id, known.cure));
     fixed
-        .chain([REFUSED_BY_EVERY_KEY])
+        .chain([REFUSED_BY_EVERY_KEY, CANCELLED, CRASH_LOOP])
         .chain(judged)
         .find(|(id, _)| *id == rule)
         .map_or(NO_CURE, |(_, cure)| cure)

@@ -1,0 +1,275 @@
+//! Shows all that is known of one row: the request as it is sent, each attempt with its verdict, and
+//! the answer. Works beside a run.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::domain::job::JobState;
+use crate::domain::reply::ChatCompletion;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict;
+use crate::progress::moment::{DateTime, Rfc3339};
+use crate::progress::quantity::{Count, Span, Things};
+use crate::progress::safe::{Excerpt, Safe};
+use crate::store::{Attempt, RowDetail, Store, StoredBatch};
+
+use super::args::{Global, ShowArgs, scope_name};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::{import, rows, screen, settings, status};
+
+/// Attempts that are shown, the last ones: waiting for a limit can make thousands.
+const SHOWN_ATTEMPTS: usize = 20;
+
+/// Characters of a provider's message that are shown.
+const MESSAGE_LENGTH: usize = 600;
+
+/// `promptmill show`.
+pub(super) async fn command(
+    global: &Global,
+    args: &ShowArgs,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    let database = settings::database(global, &file);
+    let Some(store) = Store::open_existing(&database).await? else {
+        return Err(status::no_database(&database));
+    };
+    let batch = import::find(&store, &args.batch, &database).await?;
+    let job = rows::one(&store, &batch, &args.row).await?;
+    let found = store.row_detail(job).await?;
+    store.close().await?;
+    let Some(detail) = found else {
+        let what = format!("row {} has just gone", Safe(&args.row));
+        return Err(CliError::new(Exit::NoInput, &what, "import the file again"));
+    };
+    let text = if global.json {
+        format!("{}\n", to_json(&batch, &detail))
+    } else {
+        to_text(&batch, &detail, Clock::start().now())
+    };
+    screen::print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn to_json(batch: &StoredBatch, detail: &RowDetail) -> Value {
+    let attempts: Vec<_> = detail.attempts.iter().map(attempt_json).collect();
+    let answer = detail.answer.as_ref().map(|(answer, key, at)| {
+        json!({
+            "text": answer_text(&answer.body), "body": json_or_text(&answer.body),
+            "model": answer.model, "finish_reason": answer.finish_reason,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens, "latency_ms": answer.latency_ms,
+            "key": key, "at": Rfc3339(*at).to_string(),
+        })
+    });
+    json!({
+        "batch": batch.name, "row": detail.row, "id": detail.key, "status": detail.state,
+        "requests": detail.requests, "spent": detail.spent,
+        "request": json_or_text(&detail.request), "attempts": attempts, "answer": answer,
+    })
+}
+
+fn attempt_json(attempt: &Attempt) -> Value {
+    json!({
+        "at": Rfc3339(attempt.ended_at).to_string(), "key": attempt.key_label,
+        "unknown": attempt.unknown, "status": attempt.status, "scope": attempt.scope,
+        "rule": attempt.rule, "message": attempt.message, "request_id": attempt.request_id,
+        "latency_ms": attempt.latency_ms, "cure": verdict::cure_of(&attempt.rule),
+        "before_retry": attempt.is_past,
+    })
+}
+
+fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+fn answer_text(body: &str) -> Option<String> {
+    let completion: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
+    completion.text().map(str::to_owned)
+}
+
+fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
+    let mut text = String::new();
+    let id = match batch.recipe.id_column {
+        Some(_) => format!(" ({})", Safe(&detail.key)),
+        None => String::new(),
+    };
+    let (name, row) = (Safe(&batch.name), Count(detail.row));
+    let _ = writeln!(text, "{name}, row {row}{id}: {}", standing(detail, now));
+    let _ = writeln!(text, "\nrequest");
+    text.push_str(&indented(&pretty(&detail.request)));
+    text.push_str(&attempts_text(&detail.attempts));
+    if let Some((answer, key, at)) = &detail.answer {
+        let tokens = |tokens: Option<u64>| tokens.map_or("?".to_owned(), |n| Count(n).to_string());
+        let _ = writeln!(text, "\nanswer");
+        let _ = writeln!(
+            text,
+            "  {}  {} after {}, {} + {} tokens, {}",
+            DateTime(*at),
+            Safe(key),
+            Span(Duration::from_millis(answer.latency_ms)),
+            tokens(answer.prompt_tokens),
+            tokens(answer.completion_tokens),
+            Words(&[&answer.model, &answer.finish_reason]),
+        );
+        let said = answer_text(&answer.body).unwrap_or_else(|| pretty(&answer.body));
+        text.push('\n');
+        text.push_str(&indented(&said));
+    }
+    text
+}
+
+/// Says where a row stands.
+fn standing(detail: &RowDetail, now: Timestamp) -> String {
+    let asked = Things(u64::from(detail.requests), "request");
+    match detail.state {
+        JobState::Done => format!("answered, {asked}"),
+        JobState::Failed => format!("failed, {asked}"),
+        JobState::Running => format!("in flight, {asked} before"),
+        JobState::Pending if detail.not_before > now => {
+            format!("waits until {}, {asked}", DateTime(detail.not_before))
+        }
+        JobState::Pending if detail.requests > 0 => format!("to be asked again, {asked}"),
+        JobState::Pending => "not asked yet".to_owned(),
+    }
+}
+
+fn attempts_text(attempts: &[Attempt]) -> String {
+    let mut text = String::new();
+    if attempts.is_empty() {
+        return text;
+    }
+    let _ = writeln!(text, "\nattempts without an answer");
+    let earlier = attempts.len().saturating_sub(SHOWN_ATTEMPTS);
+    if earlier > 0 {
+        let _ = writeln!(
+            text,
+            "  … {} earlier ones; --json has all",
+            Count(earlier as u64)
+        );
+    }
+    for attempt in &attempts[earlier..] {
+        let status = attempt.status.map(|status| format!("status {status}"));
+        let took = attempt
+            .latency_ms
+            .map(|ms| format!("after {}", Span(Duration::from_millis(ms))));
+        let past = attempt.is_past.then_some("before the last retry");
+        let _ = writeln!(
+            text,
+            "  {}  {}",
+            DateTime(attempt.ended_at),
+            Words(&[
+                &attempt.key_label,
+                status.as_deref().unwrap_or_default(),
+                took.as_deref().unwrap_or_default(),
+                past.unwrap_or_default(),
+            ])
+        );
+        let _ = writeln!(
+            text,
+            "    {} ({})",
+            Safe(&attempt.rule),
+            scope_name(attempt.scope)
+        );
+        if !attempt.message.is_empty() {
+            let _ = writeln!(
+                text,
+                "    said: {}",
+                Excerpt(&attempt.message, MESSAGE_LENGTH)
+            );
+        }
+        if !attempt.request_id.is_empty() {
+            let _ = writeln!(
+                text,
+                "    request id: {}",
+                Excerpt(&attempt.request_id, 200)
+            );
+        }
+        let cure = verdict::cure_of(&attempt.rule);
+        if !cure.is_empty() {
+            let _ = writeln!(text, "    cure: {cure}");
+        }
+    }
+    text
+}
+
+/// Words with commas between them; empty ones are left out.
+struct Words<'a>(&'a [&'a str]);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.0.iter().filter(|word| !word.is_empty());
+        for (at, word) in words.enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", Safe(word))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes JSON over several lines; what is none stays as it is.
+pub(super) fn pretty(json: &str) -> String {
+    let value: Result<Value, _> = serde_json::from_str(json);
+    let pretty = value.and_then(|value| serde_json::to_string_pretty(&value));
+    pretty.unwrap_or_else(|_| json.to_owned())
+}
+
+/// Moves lines to the right, each made harmless.
+pub(super) fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut shown, line| {
+        let _ = writeln!(shown, "  {}", Safe(&line.replace('\t', "    ")));
+        shown
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::verdict::Scope;
+
+    fn attempt(rule: &str) -> Attempt {
+        Attempt {
+            ended_at: Timestamp::from_millis(1_795_466_460_000),
+            key_label: "key-1".to_owned(),
+            unknown: false,
+            scope: Scope::Transient,
+            rule: rule.to_owned(),
+            status: Some(500),
+            message: "oh\u{1b}]52;c;aGk=\u{7}".to_owned(),
+            request_id: "req_1".to_owned(),
+            latency_ms: Some(1_200),
+            is_past: true,
+        }
+    }
+
+    #[test]
+    fn an_attempt_says_when_with_which_key_what_and_what_to_do() {
+        assert_eq!(
+            attempts_text(&[attempt("connect")]),
+            "\nattempts without an answer\n\
+             \x20 2026-11-23 20:41:00 UTC  key-1, status 500, after 1.2s, before the last retry\n\
+             \x20   connect (transient)\n\
+             \x20   said: oh\\u{1b}]52;c;aGk=\\u{7}\n\
+             \x20   request id: req_1\n\
+             \x20   cure: Check that the endpoint is up and that a firewall lets you reach it.\n"
+        );
+    }
+
+    #[test]
+    fn of_thousands_of_attempts_the_last_are_shown() {
+        let shown = attempts_text(&vec![attempt("rate-limit"); 1_000]);
+        assert_eq!(shown.matches("rate-limit").count(), SHOWN_ATTEMPTS);
+        assert!(shown.contains("… 980 earlier ones"), "{shown}");
+    }
+
+    #[test]
+    fn texts_of_others_are_harmless_line_by_line() {
+        assert_eq!(indented("a\r\nb\tc\u{202e}\n"), "  a\n  b    c\\u{202e}\n");
+        assert_eq!(pretty("{\"a\":1}"), "{\n  \"a\": 1\n}");
+        assert_eq!(pretty("no json"), "no json");
+    }
+}

@@ -1,0 +1,219 @@
+//! Reading rows one by one: what was asked, what each attempt met, what came back; and the list of
+//! those that have failed.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::domain::job::{Answer, JobId, JobState};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Scope;
+
+use super::batches::unsigned;
+use super::choice::{Choice, list};
+use super::error::StoreError;
+use super::open::Store;
+
+/// A row with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowDetail {
+    /// Its number in the input, from 1.
+    pub row: u64,
+    /// What tells it from the others of its batch: its id, or a hash of its content.
+    pub key: String,
+    /// Where its job stands.
+    pub state: JobState,
+    /// HTTP requests made for it.
+    pub requests: u32,
+    /// Those of them that count against the most attempts.
+    pub spent: u32,
+    /// When it may be claimed again.
+    pub not_before: Timestamp,
+    /// The request body as it is sent.
+    pub request: String,
+    /// The attempts that got no answer, the oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The answer, with the key that got it and the moment.
+    pub answer: Option<(Answer, String, Timestamp)>,
+}
+
+/// An attempt that got no answer, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The label of the key that was used; empty when none was.
+    pub key_label: String,
+    /// Whether its end is unknown: the program died, or gave it up.
+    pub unknown: bool,
+    /// Whose fault it was.
+    pub scope: Scope,
+    /// The rule that said so.
+    pub rule: String,
+    /// The HTTP status, when there was one.
+    pub status: Option<u16>,
+    /// What was said, redacted.
+    pub message: String,
+    /// The provider's id of the request; empty when it told none.
+    pub request_id: String,
+    /// Milliseconds from sending to the end.
+    pub latency_ms: Option<u64>,
+    /// Whether it was made before the row was last made pending again.
+    pub is_past: bool,
+}
+
+/// A row that has failed, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Its number in the input, from 1.
+    pub row: u64,
+    /// What tells it from the others of its batch.
+    pub key: String,
+    /// Whose fault the last failure was; `None` when nobody wrote it down.
+    pub scope: Option<Scope>,
+    /// The rule that said so.
+    pub rule: String,
+    /// What was said, redacted.
+    pub message: String,
+    /// HTTP requests made for it.
+    pub requests: u32,
+}
+
+impl Store {
+    /// Returns all that is known of a job's row.
+    pub async fn row_detail(&self, job: JobId) -> Result<Option<RowDetail>, StoreError> {
+        let row = sqlx::query(
+            "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
+                    x.body, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
+                    x.latency_ms, x.key_label, x.ended_at
+             FROM jobs AS j
+             JOIN rows AS r ON r.job_id = j.id
+             LEFT JOIN results AS x ON x.job_id = j.id
+             WHERE j.id = ?1",
+        )
+        .bind(job.0)
+        .fetch_optional(&self.readers)
+        .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let attempts = sqlx::query(
+            "SELECT a.ended_at, a.key_label, a.outcome, a.scope, a.rule, a.status, a.message,
+                    a.request_id, a.latency_ms, a.claim_no <= j.history_from
+             FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id
+             WHERE a.job_id = ?1 ORDER BY a.id",
+        )
+        .bind(job.0)
+        .fetch_all(&self.readers)
+        .await?;
+        let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        Ok(Some(detail(&row, attempts)))
+    }
+
+    /// Returns up to `limit` failed rows of a batch in input order, those behind the row `after` (0
+    /// from the start), chosen as for [`Store::reopen`] by rules and scopes.
+    pub async fn failed_rows(
+        &self,
+        batch: i64,
+        choice: &Choice,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<FailedRow>, StoreError> {
+        let (rules, scopes) = (list(&choice.rules)?, list(&choice.scopes)?);
+        sqlx::query(
+            "SELECT j.position, r.key, last.scope, last.rule, last.message, j.requests
+             FROM jobs AS j
+             JOIN rows AS r ON r.job_id = j.id
+             LEFT JOIN attempts AS last
+               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+             WHERE j.batch_id = ?1 AND j.state = 3 AND j.position >= ?2
+               AND (?3 IS NULL OR last.rule IN (SELECT value FROM json_each(?3)))
+               AND (?4 IS NULL OR last.scope IN (SELECT value FROM json_each(?4)))
+             ORDER BY j.position LIMIT ?5",
+        )
+        .bind(batch)
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(rules)
+        .bind(scopes)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(failed_row)
+        .collect()
+    }
+}
+
+fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> RowDetail {
+    let count = |at: usize| u32::try_from(unsigned(row.get(at))).unwrap_or(u32::MAX);
+    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
+    let answer = row.get::<Option<String>, _>(7).map(|body| {
+        let answer = Answer {
+            body,
+            model: row.get(8),
+            finish_reason: row.get(9),
+            prompt_tokens: tokens(10),
+            completion_tokens: tokens(11),
+            latency_ms: tokens(12).unwrap_or(0),
+        };
+        (answer, row.get(13), Timestamp::from_millis(row.get(14)))
+    });
+    RowDetail {
+        row: row_number(row.get(0)),
+        key: row.get(1),
+        state: state(row.get(2)),
+        requests: count(3),
+        spent: count(4),
+        not_before: Timestamp::from_millis(row.get(5)),
+        request: row.get(6),
+        attempts,
+        answer,
+    }
+}
+
+/// Reads a job's state as it is stored.
+pub(super) fn state(number: i64) -> JobState {
+    match number {
+        0 => JobState::Pending,
+        1 => JobState::Running,
+        2 => JobState::Done,
+        _ => JobState::Failed,
+    }
+}
+
+/// A row's number in the input: places are counted from 0, people count from 1.
+fn row_number(position: Option<i64>) -> u64 {
+    position.map_or(0, |position| unsigned(position) + 1)
+}
+
+fn scope(text: String) -> Result<Scope, StoreError> {
+    Ok(serde_json::from_value(serde_json::Value::String(text))?)
+}
+
+fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        ended_at: Timestamp::from_millis(row.get(0)),
+        key_label: row.get(1),
+        unknown: row.get::<&str, _>(2) == "unknown",
+        scope: scope(row.get(3))?,
+        rule: row.get(4),
+        status: row
+            .get::<Option<i64>, _>(5)
+            .and_then(|status| u16::try_from(status).ok()),
+        message: row.get(6),
+        request_id: row.get(7),
+        latency_ms: row.get::<Option<i64>, _>(8).map(unsigned),
+        is_past: row.get(9),
+    })
+}
+
+fn failed_row(row: &SqliteRow) -> Result<FailedRow, StoreError> {
+    let text = |at: usize| row.get::<Option<String>, _>(at);
+    Ok(FailedRow {
+        row: row_number(row.get(0)),
+        key: row.get(1),
+        scope: text(2).map(scope).transpose()?,
+        rule: text(3).unwrap_or_default(),
+        message: text(4).unwrap_or_default(),
+        requests: u32::try_from(unsigned(row.get(5))).unwrap_or(u32::MAX),
+    })
+}
