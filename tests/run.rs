@@ -26,6 +26,9 @@ mod keys;
 // Refusals that are not the key's fault: the row's, the model's, a limit's.
 #[path = "run/refusals.rs"]
 mod refusals;
+// What a file will take, told beforehand.
+#[path = "run/estimate.rs"]
+mod estimate;
 // Failures that are listed, looked at, asked again, cancelled.
 #[path = "run/failures.rs"]
 mod failures;

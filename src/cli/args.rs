@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 mod cancel;
 mod doctor;
 mod endpoint;
+mod estimate;
 mod export;
 mod failures;
 mod general;
@@ -25,6 +26,7 @@ mod work;
 pub(super) use cancel::CancelArgs;
 pub(super) use doctor::DoctorArgs;
 pub(super) use endpoint::EndpointArgs;
+pub(super) use estimate::EstimateArgs;
 pub(super) use export::ExportArgs;
 pub(super) use failures::FailuresArgs;
 pub(super) use general::{ColorChoice, Global, LogFormat};
@@ -66,6 +68,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Import a file, ask every prompt, write the results. Repeat it to resume.
     Run(Box<RunArgs>),
+    /// Tell rows, tokens, cost and time of a file beforehand, and show requests. Sends nothing.
+    Estimate(EstimateArgs),
     /// Take a file into the queue without asking anything.
     Import(ImportArgs),
     /// Ask what is in the queue.

@@ -97,7 +97,11 @@ fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Vec<NewRow>, IntakeEr
 }
 
 /// Refuses another recipe for a batch that has answers, unless that is wanted.
-async fn check_recipe(store: &Store, batch: &StoredBatch, import: &Import) -> Result<(), CliError> {
+pub(super) async fn check_recipe(
+    store: &Store,
+    batch: &StoredBatch,
+    import: &Import,
+) -> Result<(), CliError> {
     let done = store.counts(batch.id).await?.done;
     if import.redo || done == 0 {
         return Ok(());

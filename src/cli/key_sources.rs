@@ -63,6 +63,19 @@ impl NamedKey {
 }
 
 impl KeySources {
+    /// Counts the keys without reading one: 0 where only reading would tell.
+    pub(super) fn count(&self) -> usize {
+        if self.file.is_some() || self.command.is_some() || credential().is_some() {
+            return 0;
+        }
+        if !self.listed.is_empty() {
+            return self.listed.len();
+        }
+        let list = environment::text("PROMPTMILL_API_KEYS").unwrap_or_default();
+        let keys = list.split(',').filter(|key| !key.trim().is_empty());
+        keys.count()
+    }
+
     /// Reads the keys of the first source that is there; none at all is no error.
     pub(super) async fn read(&self) -> Result<Vec<NamedKey>, CliError> {
         let text = if let Some(path) = &self.file {

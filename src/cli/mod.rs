@@ -8,6 +8,7 @@ mod cancel;
 mod doctor;
 mod environment;
 mod error;
+mod estimate;
 mod exit;
 mod export;
 mod failures;
@@ -79,6 +80,7 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
         signals::outlive_file_limit()?;
         match cli.command {
             Command::Run(args) => run::run(&cli.global, *args, file).await,
+            Command::Estimate(args) => estimate::command(&cli.global, args, file).await,
             Command::Import(args) => import::command(&cli.global, args, file).await,
             Command::Work(args) => work::command(&cli.global, args, file).await,
             Command::Export(args) => export::command(&cli.global, args, file).await,

@@ -10,12 +10,13 @@ use crate::store::{Store, StoredBatch};
 
 use super::args::{Global, RunArgs};
 use super::error::CliError;
+use super::estimate::Plan;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::settings::{self, Output};
 use super::values::shell_line;
 use super::work::{Asked, Worker, take_lock};
-use super::{export, import, screen};
+use super::{estimate, export, import, screen};
 
 /// `promptmill run`.
 pub(super) async fn run(
@@ -26,6 +27,12 @@ pub(super) async fn run(
     let clock = Clock::start();
     let database = settings::database(global, &file);
     let simulate = args.endpoint.simulate;
+    if args.dry_run {
+        let import = settings::import(args.input, simulate, &file, &database)?;
+        let pace = settings::pace(&args.pace, &file);
+        let keys = settings::endpoint(args.endpoint, file).keys.count();
+        return estimate::tell(global, &database, &Plan { import, pace, keys }).await;
+    }
     let output = settings::output(args.output, &file, &beside(&args.input.input));
     if global.json && output.target == Target::Stdout {
         let what = "--json and the results cannot both go to standard output";

@@ -129,6 +129,16 @@ pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
     }
 }
 
+/// Returns where keys are, as far as the settings file and the environment say.
+pub(super) fn key_sources(file: FileSettings) -> KeySources {
+    KeySources {
+        file: file.api_key_file,
+        command: file.api_key_command,
+        listed: file.keys,
+        insecure: file.insecure_key_file.unwrap_or(false),
+    }
+}
+
 /// Where requests go and with which keys.
 #[derive(Debug)]
 pub(super) struct EndpointSettings {
@@ -145,6 +155,12 @@ pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettin
         limits.total_timeout = timeout;
         limits.connect_timeout = limits.connect_timeout.min(timeout);
     }
+    let keys = KeySources {
+        file: args.api_key_file.or(file.api_key_file),
+        command: args.api_key_command.or(file.api_key_command),
+        listed: file.keys,
+        insecure: args.insecure_key_file || file.insecure_key_file.unwrap_or(false),
+    };
     EndpointSettings {
         base_url: args
             .base_url
@@ -152,12 +168,7 @@ pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettin
             .unwrap_or_else(|| OPENAI.to_owned()),
         simulate: args.simulate,
         limits,
-        keys: KeySources {
-            file: args.api_key_file.or(file.api_key_file),
-            command: args.api_key_command.or(file.api_key_command),
-            listed: file.keys,
-            insecure: args.insecure_key_file || file.insecure_key_file.unwrap_or(false),
-        },
+        keys,
     }
 }
 

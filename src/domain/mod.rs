@@ -8,6 +8,7 @@ pub mod civil;
 pub mod doubt;
 pub mod failure;
 pub mod fingerprint;
+pub mod forecast;
 pub mod hint;
 pub mod job;
 pub mod key;

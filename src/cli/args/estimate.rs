@@ -1,0 +1,22 @@
+//! The flags of `estimate`: those of the input and the pace.
+
+use clap::Args;
+
+use super::input::InputArgs;
+use super::pace::PaceArgs;
+
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  promptmill estimate jobs.csv
+  promptmill estimate jobs.csv --model gpt-4o --set max_tokens=200 --rpm 60
+  promptmill estimate reviews.csv --prompt 'Is this kind? {{ text }}' --json | jq .cost")]
+pub(in crate::cli) struct EstimateArgs {
+    #[command(flatten)]
+    pub(in crate::cli) input: InputArgs,
+    #[command(flatten)]
+    pub(in crate::cli) pace: PaceArgs,
+    /// Compare with the batch that the simulated provider answers.
+    #[arg(long)]
+    pub(in crate::cli) simulate: bool,
+}

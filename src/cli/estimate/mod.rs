@@ -1,0 +1,99 @@
+//! Tells what a file will take before anything is asked: rows, tokens, money, time, and what the
+//! requests look like. Nothing is sent and no key is read; a queue that is there is only read.
+
+mod survey;
+mod text;
+
+use std::path::Path;
+
+use crate::domain::forecast::{self, Limits};
+use crate::domain::price::Prices;
+use crate::runner;
+use crate::store::Store;
+
+use super::args::{EstimateArgs, Global};
+use super::error::CliError;
+use super::exit::Exit;
+use super::file::FileSettings;
+use super::settings::{self, Import};
+use super::{import, screen};
+use survey::Survey;
+
+/// What is known before the file is read.
+pub(super) struct Plan {
+    pub(super) import: Import,
+    pub(super) pace: runner::Settings,
+    /// How many keys there are; 0 when that is not known without reading them.
+    pub(super) keys: usize,
+}
+
+/// What a file will take.
+struct Estimate<'a> {
+    plan: &'a Plan,
+    survey: Survey,
+    limits: Limits,
+    prices: Prices,
+    /// Why a run would refuse the batch as it is.
+    refusal: Option<String>,
+}
+
+/// `promptmill estimate`.
+pub(super) async fn command(
+    global: &Global,
+    args: EstimateArgs,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    let database = settings::database(global, &file);
+    let import = settings::import(args.input, args.simulate, &file, &database)?;
+    let pace = settings::pace(&args.pace, &file);
+    let keys = settings::key_sources(file).count();
+    tell(global, &database, &Plan { import, pace, keys }).await
+}
+
+/// Reads the file and prints what it will take.
+pub(super) async fn tell(global: &Global, database: &Path, plan: &Plan) -> Result<Exit, CliError> {
+    let store = Store::open_existing(database).await?;
+    let batch = match &store {
+        Some(store) => store.find_batch(&plan.import.batch).await?,
+        None => None,
+    };
+    let mut refusal = None;
+    if let (Some(store), Some(batch)) = (&store, &batch)
+        && batch.recipe != plan.import.recipe
+    {
+        let checked = import::check_recipe(store, batch, &plan.import).await;
+        refusal = checked.err().map(|error| error.message);
+    }
+    let known = store.as_ref().zip(batch.as_ref());
+    let survey = survey::read(&plan.import, known).await?;
+    if let Some(store) = store {
+        store.close().await?;
+    }
+    let limits = Limits {
+        keys: plan.keys as u64,
+        rpm: plan.pace.rpm.map(|rpm| u64::from(rpm.get())),
+        tpm: None,
+        rpd: None,
+        concurrency: plan.pace.concurrency as u64,
+    };
+    let estimate = Estimate {
+        plan,
+        survey,
+        limits,
+        prices: Prices::default(),
+        refusal,
+    };
+    if global.json {
+        screen::print(&format!("{}\n", estimate.to_json()))?;
+    } else {
+        screen::print(&estimate.to_text())?;
+    }
+    Ok(Exit::Done)
+}
+
+impl Estimate<'_> {
+    fn cost(&self) -> Option<forecast::Range<crate::domain::price::Cost>> {
+        let price = self.prices.of(&self.plan.import.recipe.model)?;
+        Some(forecast::cost(&self.survey.work, price))
+    }
+}
