@@ -52,3 +52,19 @@ impl Clock {
         Instant::now() + ahead.min(Duration::from_hours(24 * 365 * 30))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_its_start_the_systems_clock_has_no_say() {
+        let clock = Clock::start();
+        let begun = clock.now();
+        // Here time passes as tokio is told, while the system's clock goes its own way.
+        tokio::time::advance(Duration::from_hours(2)).await;
+        assert_eq!(clock.now().since(begun), Duration::from_hours(2));
+        let past = Timestamp::from_millis(begun.as_millis() - 7_200_000);
+        assert_eq!(clock.instant(past), Instant::now(), "no wait is negative");
+    }
+}

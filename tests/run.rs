@@ -20,6 +20,9 @@ mod crashes;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;
+// The database removed, replaced, busy, damaged.
+#[path = "run/database.rs"]
+mod database;
 // Keys that are refused, some of them and all of them.
 #[path = "run/keys.rs"]
 mod keys;
@@ -50,3 +53,6 @@ mod secrets;
 // Answers and errors that would do harm.
 #[path = "run/harm.rs"]
 mod harm;
+// Is the queue sound, and copies to go back to.
+#[path = "run/verify.rs"]
+mod verify;

@@ -48,6 +48,8 @@ mod sqlite_open;
 mod sqlite_plans;
 #[path = "store/sqlite_spool.rs"]
 mod sqlite_spool;
+#[path = "store/sqlite_wal.rs"]
+mod sqlite_wal;
 
 use std::path::Path;
 

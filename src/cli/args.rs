@@ -21,6 +21,7 @@ mod run;
 mod show;
 mod simulate;
 mod status;
+mod verify;
 mod work;
 
 pub(super) use cancel::CancelArgs;
@@ -41,6 +42,7 @@ pub(super) use run::RunArgs;
 pub(super) use show::ShowArgs;
 pub(super) use simulate::{PersonalityChoice, SimulateArgs};
 pub(super) use status::StatusArgs;
+pub(super) use verify::{BackupArgs, VerifyArgs};
 pub(super) use work::WorkArgs;
 
 /// Sends every prompt of a CSV file to an OpenAI-compatible chat endpoint and gets every answer
@@ -90,6 +92,10 @@ pub(super) enum Command {
     Keys(KeysArgs),
     /// Find out what is wrong with endpoint, keys, model or queue, and how to mend it.
     Doctor(DoctorArgs),
+    /// Look whether the queue is sound, and whether results are what it holds.
+    Verify(VerifyArgs),
+    /// Copy the queue to a file, to go back to.
+    Backup(BackupArgs),
     /// Serve a simulated provider, for trials.
     Simulate(SimulateArgs),
 }

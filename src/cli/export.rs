@@ -1,10 +1,11 @@
 //! Writes the results of a batch.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::export::{CsvSheet, ExportError, Target};
+use crate::export::{CsvSheet, ExportError, Style, Target};
 use crate::store::{Store, StoredBatch};
 
 use super::args::{ExportArgs, Global};
@@ -87,7 +88,30 @@ impl From<ExportError> for Unwritten {
 
 async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
     let draft = output.target.create()?;
-    let mut sheet = CsvSheet::new(draft, &batch.columns, output.style)?;
+    Ok(fill(store, batch, output.style, draft).await?.publish()?)
+}
+
+/// Writes all rows of a batch in input order to a writer, and hands it back.
+pub(super) async fn write_to<W: Write>(
+    store: &Store,
+    batch: &StoredBatch,
+    style: Style,
+    writer: W,
+) -> Result<W, CliError> {
+    match fill(store, batch, style, writer).await {
+        Ok(writer) => Ok(writer),
+        Err(Unwritten::Export(error)) => Err(error.into()),
+        Err(Unwritten::Cli(error)) => Err(error),
+    }
+}
+
+async fn fill<W: Write>(
+    store: &Store,
+    batch: &StoredBatch,
+    style: Style,
+    writer: W,
+) -> Result<W, Unwritten> {
+    let mut sheet = CsvSheet::new(writer, &batch.columns, style)?;
     let mut after = None;
     loop {
         let page = store.page(batch.id, after, PAGE).await;
@@ -100,5 +124,5 @@ async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Res
         }
         after = last;
     }
-    Ok(sheet.finish()?.publish()?)
+    Ok(sheet.finish()?)
 }

@@ -22,6 +22,7 @@ const DEFAULT: &str = "promptmill.toml";
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct FileSettings {
     pub(super) db: Option<PathBuf>,
+    pub(super) allow_network_fs: Option<bool>,
     pub(super) base_url: Option<String>,
     pub(super) model: Option<String>,
     pub(super) prompt: Option<String>,

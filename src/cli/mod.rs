@@ -4,6 +4,7 @@
 //! This room knows all edges and puts them together; nobody knows this room but `main`.
 
 mod args;
+mod backup;
 mod cancel;
 mod doctor;
 mod environment;
@@ -13,6 +14,7 @@ mod exit;
 mod export;
 mod failures;
 mod file;
+mod file_system;
 mod import;
 mod key_sources;
 mod keys;
@@ -27,6 +29,7 @@ mod signals;
 mod simulate;
 mod status;
 mod values;
+mod verify;
 mod work;
 
 use std::process::ExitCode;
@@ -78,6 +81,10 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
         .build()?;
     let exit = runtime.block_on(async {
         signals::outlive_file_limit()?;
+        if !matches!(cli.command, Command::Doctor(_) | Command::Simulate(_)) {
+            let allowed = cli.global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
+            file_system::refuse_network(&settings::database(&cli.global, &file), allowed)?;
+        }
         match cli.command {
             Command::Run(args) => run::run(&cli.global, *args, file).await,
             Command::Estimate(args) => estimate::command(&cli.global, args, file).await,
@@ -91,6 +98,8 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
             Command::Retry(args) => retry::command(&cli.global, &args, file).await,
             Command::Keys(args) => keys::command(&cli.global, &args, file).await,
             Command::Doctor(args) => doctor::command(&cli.global, args, file).await,
+            Command::Verify(args) => verify::command(&cli.global, args, file).await,
+            Command::Backup(args) => backup::command(&cli.global, &args, file).await,
             Command::Simulate(args) => simulate::command(&cli.global, args).await,
         }
     });

@@ -90,6 +90,8 @@ pub(super) struct Dispatcher<'a> {
     pub(super) connections: u32,
     /// When they last were.
     pub(super) fresh_since: Option<Timestamp>,
+    /// Whether it was told that the write-ahead log is long.
+    log_told: bool,
     workers: JoinSet<Attempt>,
     flights: HashMap<Id, Flight>,
 }
@@ -125,6 +127,7 @@ impl<'a> Dispatcher<'a> {
             keys_changed: false,
             connections: 0,
             fresh_since: None,
+            log_told: false,
             workers: JoinSet::new(),
             flights: HashMap::new(),
         }
@@ -212,9 +215,24 @@ impl<'a> Dispatcher<'a> {
             .recorder
             .turn(self.store, claim, now, self.on_event)
             .await?;
+        self.watch_log();
         self.next_due = turn.next_due;
         self.place(turn.claimed, places, now);
         Ok(())
+    }
+
+    /// Tells once when the write-ahead log grows without an end.
+    fn watch_log(&mut self) {
+        if !self.log_told
+            && let Some(bytes) = self.store.long_log()
+        {
+            self.log_told = true;
+            tracing::warn!(
+                bytes,
+                "the write-ahead log cannot be folded back: another program reads the database \
+                 without an end"
+            );
+        }
     }
 
     /// Sends a job's request with a key. The claim is on disk.

@@ -38,6 +38,17 @@ pub enum StoreError {
         /// What to do.
         hint: &'static str,
     },
+    /// The path no longer leads to the file that is open.
+    #[error(
+        "{} was {how} while it was in use\nhint: put the file back where it was, with those beside it \
+         that begin with its name; then run the same command again", path.display()
+    )]
+    Gone {
+        /// The path.
+        path: PathBuf,
+        /// What was done to the file.
+        how: &'static str,
+    },
     /// The linked SQLite has a bug that can corrupt the database.
     #[error("SQLite {found} can corrupt a database in WAL mode; 3.51.3 or newer is needed")]
     OldSqlite {

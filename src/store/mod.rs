@@ -13,11 +13,13 @@ mod health;
 mod keys;
 mod lock;
 mod open;
+mod place;
 mod queue;
 mod read;
 mod settle;
 mod spool;
 mod sync;
+mod verify;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
 pub use choice::{Cancelled, Choice};
@@ -32,3 +34,4 @@ pub use queue::{Claim, ClaimedJob, Turn};
 pub use settle::{AttemptRecord, SettledAs, Settlement};
 pub use spool::{Kept, Spool};
 pub use sync::{Sync, SyncReport};
+pub use verify::{BackupError, Soundness};

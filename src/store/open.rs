@@ -1,8 +1,5 @@
 //! Opening the database: every pragma with its reason, the checks before the first use, migration.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,9 +15,13 @@ use tokio_retry::strategy::ExponentialBackoff;
 use crate::failpoint;
 
 use super::error::{StoreError, primary_code};
+use super::place::{self, Identity};
 
 /// "pmil", in the database's header: tells our files from all others.
 const APPLICATION_ID: i64 = 0x706d_696c;
+
+/// `SQLITE_NOTADB`.
+const NOT_A_DATABASE: i32 = 26;
 
 /// The migrations in order; the number of one is its place, from 1. Each sets `user_version`.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_queue.sql")];
@@ -36,12 +37,14 @@ pub struct Store {
     /// Read-only connections, for exports and counts beside a run.
     pub(super) readers: SqlitePool,
     path: PathBuf,
+    /// Which file the path led to.
+    pub(super) identity: Identity,
 }
 
 impl Store {
     /// Opens the database at `path`, or creates it (mode 0600), and brings it to the newest schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        create_private(path)?;
+        let identity = place::settle_at(path)?;
         let mut writer = connect(path).await?;
         check(&mut writer, path).await?;
         prepare(&mut writer).await?;
@@ -53,6 +56,7 @@ impl Store {
             writer: Mutex::new(writer),
             readers,
             path: path.to_owned(),
+            identity,
         })
     }
 
@@ -88,34 +92,6 @@ pub(super) async fn begin(
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
 }
 
-/// Creates the file with mode 0600 before SQLite sees it: the WAL takes its mode from it.
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let hint = match &created {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.is_dir() => {
-            return Ok(());
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            "this is a directory; name a file with --db"
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "make the directory first, or name another file with --db"
-        }
-        Err(_) => "name a file that you may write with --db",
-    };
-    let cause = created.map_or_else(|error| error.to_string(), |_| String::new());
-    Err(StoreError::Open {
-        path: path.to_owned(),
-        cause,
-        hint,
-    })
-}
-
 /// Connects, and tries again for some seconds while the file is busy: recovery after a crash and
 /// the last close of another process hold it for a moment.
 async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
@@ -128,14 +104,11 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path).pragma("cache_size", "-65536");
     RetryIf::start(waits.take(5), || options.connect(), busy)
         .await
-        .map_err(|error| match StoreError::from(error) {
+        .map_err(|error| match not_ours(error, path) {
             StoreError::Disk(cause) => StoreError::Open {
                 path: path.to_owned(),
                 cause,
                 hint: "check that you may read and write the file and its directory",
-            },
-            StoreError::Corrupt(_) => StoreError::Foreign {
-                path: path.to_owned(),
             },
             other => other,
         })
@@ -164,6 +137,16 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .log_slow_statements(LevelFilter::Debug, Duration::from_secs(1))
 }
 
+/// Tells a file that is no database at all from one that is damaged.
+fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
+    match primary_code(&error) {
+        Some(NOT_A_DATABASE) => StoreError::Foreign {
+            path: path.to_owned(),
+        },
+        _ => error.into(),
+    }
+}
+
 /// Refuses what is not ours, before anything is written to it.
 async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let facts = sqlx::query(
@@ -173,12 +156,7 @@ async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), Sto
     )
     .fetch_one(connection)
     .await
-    .map_err(|error| match StoreError::from(error) {
-        StoreError::Corrupt(_) => StoreError::Foreign {
-            path: path.to_owned(),
-        },
-        other => other,
-    })?;
+    .map_err(|error| not_ours(error, path))?;
     let (sqlite, objects): (String, i64) = (facts.get(0), facts.get(1));
     let (application, version): (i64, i64) = (facts.get(2), facts.get(3));
     if !is_sound(&sqlite) {
@@ -248,4 +226,25 @@ async fn user_version(connection: &mut SqliteConnection) -> Result<i64, StoreErr
     Ok(sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(connection)
         .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_not_sound() {
+        for (version, expected) in [
+            ("3.51.2", false),
+            ("3.50.9", false),
+            ("3.9.0", false),
+            ("2.99.99", false),
+            ("", false),
+            ("3.51.3", true),
+            ("3.60.0", true),
+            ("4.0", true),
+        ] {
+            assert_eq!(is_sound(version), expected, "{version}");
+        }
+    }
 }

@@ -63,6 +63,7 @@ impl Store {
         claim: Claim,
         now: Timestamp,
     ) -> Result<Turn, StoreError> {
+        self.check_place()?;
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         let settled = settle(&mut transaction, settlements, now).await?;

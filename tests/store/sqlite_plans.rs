@@ -123,12 +123,17 @@ async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.get("detail")).collect()
 }
 
-/// All statements of the store: the string literals of its source that begin as one.
+/// All statements of the store: the string literals of its source that begin as one. Those that
+/// verify a database are not among them: to read all of it is what they are for.
 fn statements() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let mut statements = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
-        let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if path.ends_with("verify.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(path).unwrap();
         let code = source
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"));

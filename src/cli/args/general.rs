@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 /// Flags of every command.
@@ -17,6 +18,12 @@ pub(in crate::cli) struct Global {
         hide_env_values = true
     )]
     pub(in crate::cli) db: Option<PathBuf>,
+    /// Accept a database on a network file system, where it can be damaged.
+    #[arg(
+        long, global = true, env = "PROMPTMILL_ALLOW_NETWORK_FS", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(in crate::cli) allow_network_fs: bool,
     /// The settings file [default: promptmill.toml, if there is one].
     #[arg(
         long,

@@ -4,53 +4,14 @@ use std::path::Path;
 
 use super::report::{Finding, Group, Report};
 use crate::cli::exit::Exit;
+use crate::cli::file_system::{self, Keeps};
 
 /// Room below which a run may end for want of it, in bytes.
 const LITTLE_ROOM: u64 = 200 << 20;
 
-/// How a kind of file system keeps a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeps {
-    /// Locks and syncs do what they promise.
-    Well,
-    /// Another machine has a say in locks and syncs.
-    Network,
-    /// A program in between has a say in them.
-    Passed,
-    /// What is written goes with the container.
-    Layered,
-    /// What is written goes with the next start of the machine.
-    Memory,
-}
-
-/// Kinds of file system by the number that Linux has for them (`statfs(2)`).
-const KINDS: [(u64, &str, Keeps); 17] = [
-    (0xef53, "ext4", Keeps::Well),
-    (0x5846_5342, "XFS", Keeps::Well),
-    (0x9123_683e, "Btrfs", Keeps::Well),
-    (0x2fc1_2fc1, "ZFS", Keeps::Well),
-    (0xf2f5_2010, "F2FS", Keeps::Well),
-    (0x0102_1994, "tmpfs", Keeps::Memory),
-    (0x8584_58f6, "ramfs", Keeps::Memory),
-    (0x794c_7630, "overlay", Keeps::Layered),
-    (0x6573_5546, "FUSE", Keeps::Passed),
-    (0x786f_4256, "vboxsf", Keeps::Passed),
-    (0x6969, "NFS", Keeps::Network),
-    (0xff53_4d42, "CIFS", Keeps::Network),
-    (0xfe53_4d42, "SMB2", Keeps::Network),
-    (0x517b, "SMB", Keeps::Network),
-    (0x0102_1997, "9P", Keeps::Network),
-    (0x00c3_6400, "Ceph", Keeps::Network),
-    (0x5346_414f, "AFS", Keeps::Network),
-];
-
 /// Checks the disk of the database at `path`, or of its folder while there is no database.
 pub(super) fn examine(path: &Path, report: &mut Report) {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let place = if path.exists() { path } else { folder };
+    let (folder, place) = (file_system::folder(path), file_system::place(path));
     let Ok(room) = rustix::fs::statvfs(place) else {
         let text = format!("the folder {} cannot be looked at", folder.display());
         let cure = "Make the folder first, or name another file with --db.";
@@ -61,25 +22,11 @@ pub(super) fn examine(path: &Path, report: &mut Report) {
         return;
     };
     let free = room.f_bavail.saturating_mul(room.f_frsize);
-    report.add(Group::Queue, judge(kind(place), free));
-}
-
-#[cfg(target_os = "linux")]
-fn kind(place: &Path) -> Option<u64> {
-    let kind = rustix::fs::statfs(place).ok()?.f_type;
-    // The numbers have 32 bits; the type they come in has a sign on some machines.
-    #[expect(clippy::cast_sign_loss, reason = "the sign is no part of the number")]
-    Some(kind as u64 & 0xffff_ffff)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn kind(_place: &Path) -> Option<u64> {
-    None
+    report.add(Group::Queue, judge(file_system::kind(place), free));
 }
 
 fn judge(kind: Option<u64>, free: u64) -> Finding {
-    let known = KINDS.iter().find(|(number, ..)| Some(*number) == kind);
-    let (name, keeps) = known.map_or(("a disk", Keeps::Well), |(_, name, keeps)| (*name, *keeps));
+    let (name, keeps) = file_system::keeps(kind);
     let room = format!("{} free", Room(free));
     let (text, cure) = match keeps {
         Keeps::Network => {

@@ -16,7 +16,7 @@ use crate::progress::safe::Excerpt;
 use crate::store::{KeyRow, LockError, Store, StoreError, StoredBatch, run_lock_holder};
 
 /// What stands beside the database; the first is the database itself.
-const ENDINGS: [&str; 4] = ["", "-wal", "-shm", ".lock"];
+const ENDINGS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".spool"];
 
 /// Causes of failure that are shown for a batch.
 const MAX_CAUSES: u32 = 3;

@@ -1,0 +1,35 @@
+//! The flags of `verify` and of `backup`: what is looked at, and where the copy goes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  promptmill verify
+  promptmill verify jobs.csv --output results.csv")]
+pub(in crate::cli) struct VerifyArgs {
+    /// The batch to count: its name, or the path of its input [default: all].
+    pub(in crate::cli) batch: Option<String>,
+    /// Results of the batch, to be compared with the database.
+    #[arg(short, long, value_name = "FILE", requires = "batch")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// The results were written with `--csv-raw`.
+    #[arg(
+        long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(in crate::cli) csv_raw: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  promptmill backup before-the-update.db
+  promptmill backup \"/backups/promptmill-$(date +%F).db\"     # beside a run, from cron")]
+pub(in crate::cli) struct BackupArgs {
+    /// The new file.
+    pub(in crate::cli) file: PathBuf,
+}
