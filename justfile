@@ -19,6 +19,10 @@ doc:
 test:
     cargo test --locked
 
+# Kills it at random moments: `just kill-loop 1000`.
+kill-loop kills="50":
+    scripts/kill-loop {{kills}}
+
 # The first command of the README.
 demo:
     cargo run --release --locked -- run jobs.example.csv -o results.csv --simulate
