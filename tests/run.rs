@@ -32,6 +32,9 @@ mod refusals;
 // What a file will take, told beforehand.
 #[path = "run/estimate.rs"]
 mod estimate;
+// A few rows for a look.
+#[path = "run/sample.rs"]
+mod sample;
 // Failures that are listed, looked at, asked again, cancelled.
 #[path = "run/failures.rs"]
 mod failures;

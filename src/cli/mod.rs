@@ -22,6 +22,7 @@ mod logging;
 mod retry;
 mod rows;
 mod run;
+mod sample;
 mod screen;
 mod settings;
 mod show;

@@ -6,13 +6,14 @@ use crate::clock::Clock;
 use crate::domain::tally::{StopReason, Tally};
 use crate::export::Target;
 use crate::progress::json::RunReport;
-use crate::store::{Store, StoredBatch};
+use crate::store::{Store, StoredBatch, SyncReport};
 
 use super::args::{Global, RunArgs};
 use super::error::CliError;
 use super::estimate::Plan;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::sample::Sample;
 use super::settings::{self, Output};
 use super::values::shell_line;
 use super::work::{Asked, Worker, take_lock};
@@ -26,13 +27,10 @@ pub(super) async fn run(
 ) -> Result<Exit, CliError> {
     let clock = Clock::start();
     let database = settings::database(global, &file);
-    let simulate = args.endpoint.simulate;
     if args.dry_run {
-        let import = settings::import(args.input, simulate, &file, &database)?;
-        let pace = settings::pace(&args.pace, &file);
-        let keys = settings::endpoint(args.endpoint, file).keys.count();
-        return estimate::tell(global, &database, &Plan { import, pace, keys }).await;
+        return dry_run(global, args, file, &database).await;
     }
+    let simulate = args.endpoint.simulate;
     let output = settings::output(args.output, &file, &beside(&args.input.input));
     if global.json && output.target == Target::Stdout {
         let what = "--json and the results cannot both go to standard output";
@@ -48,20 +46,74 @@ pub(super) async fn run(
     export::keep_apart(&output, &database, "the queue's database")?;
     let lock = take_lock(&store)?;
     let (batch, report) = import::take_in(&store, &import, clock).await?;
-    let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
+    let sample = match args.sample {
+        Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
+        None => None,
+    };
+    let worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
+    tell_news(global, &batch, report);
+    let done = match sample {
+        Some(sample) => look(global, worker, &batch, &sample).await,
+        None => mill(global, worker, &batch, &output).await,
+    };
+    drop(lock);
+    store.close().await?;
+    done
+}
+
+/// Tells what would be asked.
+async fn dry_run(
+    global: &Global,
+    args: RunArgs,
+    file: FileSettings,
+    database: &Path,
+) -> Result<Exit, CliError> {
+    let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
+    let pace = settings::pace(&args.pace, &file);
+    let keys = settings::endpoint(args.endpoint, file).keys.count();
+    estimate::tell(global, database, &Plan { import, pace, keys }).await
+}
+
+/// Asks every row, and writes the results.
+async fn mill(
+    global: &Global,
+    mut worker: Worker<'_>,
+    batch: &StoredBatch,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let tally = worker.work(batch).await?;
+    let written = export::write(worker.store(), batch, output).await;
+    let exit = Exit::of(&tally);
+    tell(global, &worker, &tally, batch, output, exit)?;
+    worker.end().await;
+    written.map(|()| exit)
+}
+
+/// Asks the rows of a sample, and shows them. Results are not written.
+async fn look(
+    global: &Global,
+    mut worker: Worker<'_>,
+    batch: &StoredBatch,
+    sample: &Sample,
+) -> Result<Exit, CliError> {
+    let tally = worker.work(batch).await?;
+    let exit = Exit::of(&tally);
+    sample.print(global, worker.store(), batch).await?;
+    if tally.stopped_by.is_some() && !global.quiet {
+        let next = next_command(&tally, batch, worker.base_url());
+        screen::say(&worker.summary(&tally, batch, None, next.as_deref()));
+    }
+    worker.end().await;
+    Ok(exit)
+}
+
+/// Says what has changed in a batch that was there before.
+fn tell_news(global: &Global, batch: &StoredBatch, report: Option<SyncReport>) {
     let news = report.filter(|report| report.changed + report.withdrawn > 0);
     if news.is_some() && !global.quiet {
         let total = report.map_or(0, |report| report.total);
         screen::say(&format!("{}\n", import::told(&batch.name, news, total)));
     }
-    let tally = worker.work(&batch).await?;
-    let written = export::write(&store, &batch, &output).await;
-    let exit = Exit::of(&tally);
-    tell(global, &worker, &tally, &batch, &output, exit)?;
-    worker.end().await;
-    drop(lock);
-    store.close().await?;
-    written.map(|()| exit)
 }
 
 /// Where results go when nobody says: beside the input, or from a pipe to a pipe.

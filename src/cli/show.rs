@@ -87,7 +87,8 @@ fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-fn answer_text(body: &str) -> Option<String> {
+/// Returns the text of an answer; `None` for one that is no chat completion.
+pub(super) fn answer_text(body: &str) -> Option<String> {
     let completion: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
     completion.text().map(str::to_owned)
 }

@@ -168,6 +168,11 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// Returns the queue.
+    pub(super) fn store(&self) -> &'a Store {
+        self.store
+    }
+
     /// Returns where the requests go.
     pub(super) fn base_url(&self) -> &str {
         self.client.endpoint().display()

@@ -278,8 +278,8 @@ impl<'a> Dispatcher<'a> {
         if self.stuck.is_empty() {
             return Ok(false);
         }
-        let counts = self.store.counts(self.batch.id).await?;
-        Ok(counts.pending <= self.stuck.len() as u64)
+        let waiting = self.store.claimable(self.batch.id).await?;
+        Ok(waiting <= self.stuck.len() as u64)
     }
 
     /// Waits until a request comes back, a moment is reached, or a signal comes; then takes in all

@@ -2,6 +2,8 @@
 
 use sqlx::Row;
 
+use crate::domain::job::JobId;
+
 use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::Store;
@@ -77,6 +79,23 @@ impl Store {
         });
         let asked = asked.collect();
         Ok((standing, asked))
+    }
+
+    /// Returns the pending jobs of a batch at these places among them, counted from 0 in input order.
+    pub async fn pending_at(&self, batch: i64, places: &[u64]) -> Result<Vec<JobId>, StoreError> {
+        let mut jobs = Vec::with_capacity(places.len());
+        for place in places {
+            let job: Option<i64> = sqlx::query_scalar(
+                "SELECT id FROM jobs WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                 ORDER BY position LIMIT 1 OFFSET ?2",
+            )
+            .bind(batch)
+            .bind(i64::try_from(*place).unwrap_or(i64::MAX))
+            .fetch_optional(&self.readers)
+            .await?;
+            jobs.extend(job.map(JobId));
+        }
+        Ok(jobs)
     }
 
     /// Returns what the latest answers of a batch were like.

@@ -1,6 +1,7 @@
 //! Opening the database: every pragma with its reason, the checks before the first use, migration.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -36,6 +37,8 @@ pub struct Store {
     pub(super) writer: Mutex<SqliteConnection>,
     /// Read-only connections, for exports and counts beside a run.
     pub(super) readers: SqlitePool,
+    /// The only jobs that may be claimed, as a JSON array; not set: any.
+    pub(super) only: OnceLock<String>,
     path: PathBuf,
     /// Which file the path led to.
     pub(super) identity: Identity,
@@ -55,6 +58,7 @@ impl Store {
         Ok(Self {
             writer: Mutex::new(writer),
             readers,
+            only: OnceLock::new(),
             path: path.to_owned(),
             identity,
         })

@@ -69,9 +69,15 @@ impl Store {
         let settled = settle(&mut transaction, settlements, now).await?;
         let claimed = match claim.limit {
             0 => Vec::new(),
-            _ => claim_jobs(&mut transaction, claim, now).await?,
+            _ => match self.only.get() {
+                None => claim_jobs(&mut transaction, claim, now).await?,
+                Some(only) => claim_only(&mut transaction, claim, only, now).await?,
+            },
         };
-        let next_due = next_due(&mut transaction, claim.batch).await?;
+        let next_due = match self.only.get() {
+            None => next_due(&mut transaction, claim.batch).await?,
+            Some(only) => next_due_of(&mut transaction, claim.batch, only).await?,
+        };
         failpoint::hit("turn-commit")?;
         transaction.commit().await?;
         failpoint::hit("turn-done")?;
@@ -84,6 +90,9 @@ impl Store {
 
     /// Tells whether a batch has jobs that were in flight at the last two crashes or more.
     pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
+        if self.only.get().is_some() {
+            return Ok(false);
+        }
         let mut writer = self.writer.lock().await;
         Ok(sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM jobs
@@ -114,6 +123,29 @@ impl Store {
         let claimed = read_claimed(&mut transaction, &ids).await?.pop();
         transaction.commit().await?;
         Ok(claimed)
+    }
+
+    /// Lets only these jobs be claimed through this store from now on; what was narrowed stays so.
+    pub fn narrow(&self, jobs: &[JobId]) {
+        self.only
+            .get_or_init(|| serde_json::json!(jobs).to_string());
+    }
+
+    /// Counts the jobs that wait and may be claimed, now or later.
+    pub async fn claimable(&self, batch: i64) -> Result<u64, StoreError> {
+        let Some(only) = self.only.get() else {
+            return Ok(self.counts(batch).await?.pending);
+        };
+        let count = sqlx::query_scalar(
+            "SELECT count(*) FROM jobs
+             WHERE id IN (SELECT value FROM json_each(?2)) AND batch_id = ?1 AND state = 0
+               AND position IS NOT NULL",
+        )
+        .bind(batch)
+        .bind(only)
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(unsigned(count))
     }
 
     /// Takes back the jobs that a dead run left in flight, at once: the caller holds the run lock,
@@ -184,6 +216,31 @@ async fn claim_jobs(
     read_claimed(connection, &ids).await
 }
 
+/// Claims of these jobs those that are due, in input order.
+async fn claim_only(
+    connection: &mut SqliteConnection,
+    claim: Claim,
+    only: &str,
+    now: Timestamp,
+) -> Result<Vec<ClaimedJob>, StoreError> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "UPDATE jobs SET state = 1, claim_no = claim_no + 1
+         WHERE id IN (
+             SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
+             WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL
+               AND j.not_before <= ?2
+             ORDER BY j.id LIMIT ?3)
+         RETURNING id",
+    )
+    .bind(claim.batch)
+    .bind(now.as_millis())
+    .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
+    .bind(only)
+    .fetch_all(&mut *connection)
+    .await?;
+    read_claimed(connection, &ids).await
+}
+
 /// Reads what a worker has to know of claimed jobs, in input order.
 async fn read_claimed(
     connection: &mut SqliteConnection,
@@ -234,6 +291,22 @@ async fn next_due(
          WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL",
     )
     .bind(batch)
+    .fetch_one(connection)
+    .await?;
+    Ok(due.map(Timestamp::from_millis))
+}
+
+async fn next_due_of(
+    connection: &mut SqliteConnection,
+    batch: i64,
+    only: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let due: Option<i64> = sqlx::query_scalar(
+        "SELECT min(j.not_before) FROM json_each(?2) AS v CROSS JOIN jobs AS j ON j.id = v.value
+         WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL",
+    )
+    .bind(batch)
+    .bind(only)
     .fetch_one(connection)
     .await?;
     Ok(due.map(Timestamp::from_millis))

@@ -1,5 +1,7 @@
 //! The flags of `run`: those of the input, the endpoint, the pace and the output.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
 
 use super::endpoint::EndpointArgs;
@@ -14,12 +16,20 @@ Examples:
   promptmill run jobs.csv -o results.csv --model gpt-4o-mini --rpm 60
   promptmill run cities.csv --prompt 'Name the capital of {{ country }}.' --set max_tokens=24
   promptmill run jobs.csv --dry-run                             # rows, tokens, cost, requests
+  promptmill run jobs.csv --sample 5                            # five rows, to look at
   promptmill run jobs.csv --base-url http://127.0.0.1:8080/v1   # llama.cpp, Ollama, vLLM
   generate-prompts | promptmill run - -o -                      # from and to a pipe")]
 pub(in crate::cli) struct RunArgs {
     /// Tell what would be asked, as `estimate` does, and ask nothing.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+    /// Ask only so many rows, drawn at random, and print what came back. They stay answered.
+    #[arg(long, value_name = "N", conflicts_with = "dry_run")]
+    pub(in crate::cli) sample: Option<NonZeroU64>,
+    /// What the rows of --sample are drawn from: the same number draws the same ones of those that are
+    /// pending [default: another one each time].
+    #[arg(long, value_name = "NUMBER", requires = "sample")]
+    pub(in crate::cli) seed: Option<u64>,
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,
     #[command(flatten)]
