@@ -44,7 +44,7 @@ impl Store {
         rows: &[(&str, &str)],
     ) -> Result<(Standing, Vec<bool>), StoreError> {
         let found = sqlx::query(
-            "SELECT j.state, r.digest = v.value ->> 1
+            "SELECT j.state, v.value ->> 1 = r.digest
              FROM json_each(?2) AS v
              LEFT JOIN rows AS r ON r.batch_id = ?1 AND r.key = v.value ->> 0
              LEFT JOIN jobs AS j ON j.id = r.job_id

@@ -216,7 +216,7 @@ async fn claim_jobs(
     read_claimed(connection, &ids).await
 }
 
-/// Claims of these jobs those that are due, in input order.
+/// Claims of these jobs those that are due, in the order of the list.
 async fn claim_only(
     connection: &mut SqliteConnection,
     claim: Claim,
@@ -229,7 +229,7 @@ async fn claim_only(
              SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
              WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL
                AND j.not_before <= ?2
-             ORDER BY j.id LIMIT ?3)
+             LIMIT ?3)
          RETURNING id",
     )
     .bind(claim.batch)
