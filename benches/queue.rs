@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use promptmill::domain::job::{Answer, NewRow};
+use promptmill::domain::job::{Answer, Chunk, NewRow};
 use promptmill::domain::recipe::Recipe;
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{Claim, ClaimedJob, SettledAs, Settlement, Store, Sync, SyncReport};
@@ -157,10 +157,10 @@ async fn import(store: &Store, rows: usize) -> SyncReport {
     // The rows are made on another thread, as they are in the program.
     let maker = std::thread::spawn(move || {
         for start in (0..rows).step_by(CHUNK_ROWS) {
-            let chunk = (start..rows.min(start + CHUNK_ROWS)).map(row).collect();
-            sender.blocking_send(Ok(chunk)).unwrap();
+            let chunk: Vec<_> = (start..rows.min(start + CHUNK_ROWS)).map(row).collect();
+            sender.blocking_send(Ok(chunk.into())).unwrap();
         }
-        sender.blocking_send(Ok(Vec::new())).unwrap();
+        sender.blocking_send(Ok(Chunk::default())).unwrap();
     });
     let recipe = Recipe {
         model: "bench-model".to_owned(),
@@ -168,6 +168,7 @@ async fn import(store: &Store, rows: usize) -> SyncReport {
         system: None,
         params: Vec::new(),
         id_column: None,
+        ..Recipe::default()
     };
     let sync = Sync {
         name: "bench",

@@ -17,6 +17,7 @@ fn plain() -> Recipe {
         system: None,
         params: Vec::new(),
         id_column: None,
+        ..Recipe::default()
     }
 }
 
@@ -34,7 +35,7 @@ fn open(path: &Path, recipe: &Recipe) -> Result<Reader, IntakeError> {
 fn read_all(reader: &mut Reader, max_rows: usize) -> Result<Vec<NewRow>, IntakeError> {
     let mut rows = Vec::new();
     loop {
-        let chunk = reader.next_chunk(max_rows)?;
+        let chunk = reader.next_chunk(max_rows)?.rows;
         assert!(chunk.len() <= max_rows);
         if chunk.is_empty() {
             return Ok(rows);
@@ -294,7 +295,7 @@ fn after_ten_bad_rows_the_rest_is_counted() {
 fn after_a_bad_row_no_row_is_handed_out() {
     let file = file_of(b"prompt,x\na,1\nb,2\nc,3\nbad\nd,4\ne,5\nf,6\n");
     let mut reader = open(file.path(), &plain()).expect("the header is good");
-    assert_eq!(reader.next_chunk(2).expect("two good rows").len(), 2);
+    assert_eq!(reader.next_chunk(2).expect("two good rows").rows.len(), 2);
     assert!(reader.next_chunk(2).is_err());
     assert!(reader.next_chunk(2).is_err(), "and so it stays");
 }
@@ -333,7 +334,7 @@ fn large_cells_make_small_chunks() {
     let cell = "x".repeat(1 << 20);
     let file = file_of(format!("prompt\n{}", format!("{cell}\n").repeat(12)).as_bytes());
     let mut reader = open(file.path(), &plain()).expect("the header is good");
-    assert!(reader.next_chunk(1000).expect("good rows").len() <= 8);
+    assert!(reader.next_chunk(1000).expect("good rows").rows.len() <= 8);
     assert_eq!(
         read_all(&mut open(file.path(), &plain()).expect("good"), 1000)
             .expect("good")

@@ -19,6 +19,7 @@ fn a_large_file_streams_in_little_memory() {
         system: None,
         params: Vec::new(),
         id_column: Some("id".to_owned()),
+        ..Recipe::default()
     };
     let source = Source::open(file.path(), Options::default()).expect("it opens");
     let mut reader = Reader::new(source, &recipe).expect("the header is good");
@@ -26,11 +27,11 @@ fn a_large_file_streams_in_little_memory() {
     let before = peak_memory();
     let mut count = 0;
     loop {
-        let rows = reader.next_chunk(1000).expect("good rows");
-        if rows.is_empty() {
+        let chunk = reader.next_chunk(1000).expect("good rows");
+        if chunk.rows.is_empty() {
             break;
         }
-        count += rows.len();
+        count += chunk.rows.len();
     }
     let grown = peak_memory() - before;
     assert_eq!(count, ROWS);

@@ -47,6 +47,9 @@ mod mistakes;
 // A batch follows its file.
 #[path = "run/mirror.rs"]
 mod mirror;
+// An object a line, and whole requests a line.
+#[path = "run/forms.rs"]
+mod forms;
 // A recipe that changes.
 #[path = "run/recipes.rs"]
 mod recipes;

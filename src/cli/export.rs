@@ -5,10 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::export::{CsvSheet, ExportError, Style, Target};
+use crate::domain::job::Record;
+use crate::export::{CsvSheet, ExportError, JsonlSheet, Target};
 use crate::store::{Store, StoredBatch};
 
-use super::args::{ExportArgs, Global};
+use super::args::{ExportArgs, Global, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
@@ -88,30 +89,63 @@ impl From<ExportError> for Unwritten {
 
 async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
     let draft = output.target.create()?;
-    Ok(fill(store, batch, output.style, draft).await?.publish()?)
+    Ok(fill(store, batch, output, draft).await?.publish()?)
 }
 
-/// Writes all rows of a batch in input order to a writer, and hands it back.
+/// Writes all rows of a batch in input order to a writer, as they would be written to the output,
+/// and hands it back.
 pub(super) async fn write_to<W: Write>(
     store: &Store,
     batch: &StoredBatch,
-    style: Style,
+    output: &Output,
     writer: W,
 ) -> Result<W, CliError> {
-    match fill(store, batch, style, writer).await {
+    match fill(store, batch, output, writer).await {
         Ok(writer) => Ok(writer),
         Err(Unwritten::Export(error)) => Err(error.into()),
         Err(Unwritten::Cli(error)) => Err(error),
     }
 }
 
+/// Results in the form that was asked for.
+enum Sheet<W: Write> {
+    Csv(Box<CsvSheet<W>>),
+    Jsonl(JsonlSheet<W>),
+}
+
+impl<W: Write> Sheet<W> {
+    fn new(writer: W, batch: &StoredBatch, output: &Output) -> Result<Self, ExportError> {
+        Ok(match output.format_for(batch.recipe.form) {
+            OutputFormat::Csv => {
+                let sheet = CsvSheet::new(writer, &batch.columns, output.style)?;
+                Self::Csv(Box::new(sheet))
+            }
+            OutputFormat::Jsonl => Self::Jsonl(JsonlSheet::new(writer, &batch.columns)),
+        })
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), ExportError> {
+        match self {
+            Self::Csv(sheet) => sheet.write(record),
+            Self::Jsonl(sheet) => sheet.write(record),
+        }
+    }
+
+    fn finish(self) -> Result<W, ExportError> {
+        match self {
+            Self::Csv(sheet) => sheet.finish(),
+            Self::Jsonl(sheet) => sheet.finish(),
+        }
+    }
+}
+
 async fn fill<W: Write>(
     store: &Store,
     batch: &StoredBatch,
-    style: Style,
+    output: &Output,
     writer: W,
 ) -> Result<W, Unwritten> {
-    let mut sheet = CsvSheet::new(writer, &batch.columns, style)?;
+    let mut sheet = Sheet::new(writer, batch, output)?;
     let mut after = None;
     loop {
         let page = store.page(batch.id, after, PAGE).await;

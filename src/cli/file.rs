@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::domain::redact::redact;
 
+use super::args::{InputFormat, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::values;
@@ -31,7 +32,9 @@ pub(super) struct FileSettings {
     pub(super) id_column: Option<String>,
     #[serde(deserialize_with = "delimiter")]
     pub(super) delimiter: Option<u8>,
+    pub(super) input_format: Option<InputFormat>,
     pub(super) output: Option<PathBuf>,
+    pub(super) output_format: Option<OutputFormat>,
     pub(super) csv_raw: Option<bool>,
     pub(super) api_key_file: Option<PathBuf>,
     pub(super) api_key_command: Option<String>,

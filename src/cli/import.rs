@@ -5,7 +5,8 @@ use std::path::Path;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::domain::job::NewRow;
+use crate::domain::job::Chunk;
+use crate::domain::recipe::{Form, Recipe};
 use crate::intake::{IntakeError, Reader, Source};
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::Safe;
@@ -54,23 +55,19 @@ pub(super) async fn take_in(
     import: &Import,
     clock: Clock,
 ) -> Result<(StoredBatch, Option<SyncReport>), CliError> {
-    let source = Source::open(&import.input, import.options)?;
-    let stamp = source
-        .stamp()
-        .map(|stamp| format!("{stamp} {}", import.options.delimiter));
+    let (reader, stamp) = begin(import)?;
+    let recipe = reader.recipe().clone();
     if let Some(batch) = store.find_batch(&import.batch).await? {
-        if batch.recipe != import.recipe {
-            check_recipe(store, &batch, import).await?;
+        if batch.recipe != recipe {
+            check_recipe(store, &batch, &recipe, import.redo).await?;
         } else if stamp.is_some() && batch.stamp == stamp {
             return Ok((batch, None));
         }
     }
-    let reader = Reader::new(source, &import.recipe)?;
-    let columns = reader.columns().to_vec();
     let sync = Sync {
         name: &import.batch,
-        recipe: &import.recipe,
-        columns: &columns,
+        recipe: &recipe,
+        columns: &[],
         source: &import.input.display().to_string(),
         simulated: import.simulated,
         stamp: stamp.as_deref(),
@@ -80,13 +77,25 @@ pub(super) async fn take_in(
     Ok((store.batch(&import.batch).await?, Some(report)))
 }
 
+/// Begins to read an input; returns its stamp as well, if it has one. What the input says itself
+/// is a part of the recipe: the reader has it whole.
+pub(super) fn begin(import: &Import) -> Result<(Reader, Option<String>), CliError> {
+    let source = Source::open(&import.input, import.options)?;
+    let stamp = source
+        .stamp()
+        .map(|stamp| format!("{stamp} {}", import.options.delimiter));
+    let reader = Reader::new(source, &import.recipe)?;
+    check_model(reader.recipe(), import)?;
+    Ok((reader, stamp))
+}
+
 /// Reads on a thread of its own, two chunks ahead of the database.
-fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Vec<NewRow>, IntakeError>> {
+fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Chunk, IntakeError>> {
     let (sender, chunks) = mpsc::channel(2);
     tokio::task::spawn_blocking(move || {
         loop {
             let chunk = reader.next_chunk(CHUNK_ROWS);
-            let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
+            let is_last = chunk.as_ref().map_or(true, |chunk| chunk.rows.is_empty());
             // A receiver that has gone has failed, and says so itself.
             if sender.blocking_send(chunk).is_err() || is_last {
                 break;
@@ -96,17 +105,33 @@ fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Vec<NewRow>, IntakeEr
     chunks
 }
 
+/// Refuses a model on the command line for an input whose requests name another one.
+fn check_model(recipe: &Recipe, import: &Import) -> Result<(), CliError> {
+    let named = import.model_named && recipe.form == Form::Requests;
+    if !named || recipe.model == import.recipe.model {
+        return Ok(());
+    }
+    let what = format!(
+        "--model says \"{}\", but the requests of the file ask for \"{}\"",
+        Safe(&import.recipe.model),
+        Safe(&recipe.model)
+    );
+    let hint = "leave --model out; requests are sent as they stand in the file";
+    Err(CliError::new(Exit::BadInput, &what, hint))
+}
+
 /// Refuses another recipe for a batch that has answers, unless that is wanted.
 pub(super) async fn check_recipe(
     store: &Store,
     batch: &StoredBatch,
-    import: &Import,
+    is: &Recipe,
+    redo: bool,
 ) -> Result<(), CliError> {
     let done = store.counts(batch.id).await?.done;
-    if import.redo || done == 0 {
+    if redo || done == 0 {
         return Ok(());
     }
-    let (was, is) = (&batch.recipe, &import.recipe);
+    let was = &batch.recipe;
     let mut changed = Vec::new();
     if was.model != is.model {
         changed.push(format!("the model (was \"{}\")", was.model));
@@ -116,6 +141,7 @@ pub(super) async fn check_recipe(
         (was.system != is.system, "the system message"),
         (was.params != is.params, "the parameters"),
         (was.id_column != is.id_column, "the id column"),
+        (was.form != is.form, "the form of the input"),
     ];
     changed.extend(
         parts

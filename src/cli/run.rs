@@ -8,7 +8,7 @@ use crate::export::Target;
 use crate::progress::json::RunReport;
 use crate::store::{Store, StoredBatch, SyncReport};
 
-use super::args::{Global, RunArgs};
+use super::args::{Global, OutputFormat, RunArgs};
 use super::error::CliError;
 use super::estimate::Plan;
 use super::exit::Exit;
@@ -71,7 +71,7 @@ async fn dry_run(
     let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
     let pace = settings::pace(&args.pace, &file);
     let keys = settings::endpoint(args.endpoint, file).keys.count();
-    estimate::tell(global, database, &Plan { import, pace, keys }).await
+    estimate::tell(global, database, Plan { import, pace, keys }).await
 }
 
 /// Asks every row, and writes the results.
@@ -122,7 +122,10 @@ fn beside(input: &Path) -> PathBuf {
         return PathBuf::from("-");
     }
     let mut name = input.file_stem().unwrap_or_default().to_owned();
-    name.push(".results.csv");
+    name.push(match settings::format_of(input) {
+        Some(OutputFormat::Jsonl) => ".results.jsonl",
+        _ => ".results.csv",
+    });
     input.with_file_name(name)
 }
 

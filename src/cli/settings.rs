@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Form, Recipe};
 use crate::export::{Style, Target};
 use crate::intake::{Options, parse_set};
 use crate::provider::Limits;
 use crate::runner;
 
-use super::args::{EndpointArgs, Global, InputArgs, OutputArgs, PaceArgs};
+use super::args::{EndpointArgs, Global, InputArgs, OutputArgs, OutputFormat, PaceArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
@@ -34,6 +34,8 @@ pub(super) struct Import {
     pub(super) input: PathBuf,
     pub(super) batch: String,
     pub(super) recipe: Recipe,
+    /// Whether a flag or the environment names the model.
+    pub(super) model_named: bool,
     pub(super) options: Options,
     pub(super) redo: bool,
     pub(super) simulated: bool,
@@ -63,6 +65,7 @@ pub(super) fn import(
         params.retain(|(known, _)| *known != name);
         params.push((name, value));
     }
+    let model_named = args.model.is_some();
     let recipe = Recipe {
         model: args
             .model
@@ -72,9 +75,13 @@ pub(super) fn import(
         system: args.system.or(file.system.clone()),
         params,
         id_column: args.id_column.or(file.id_column.clone()),
+        ..Recipe::default()
     };
     let delimiter = args.delimiter.or(file.delimiter);
-    let options = delimiter.map_or_else(Options::default, |delimiter| Options { delimiter });
+    let options = Options {
+        format: args.input_format.or(file.input_format).map(Into::into),
+        delimiter: delimiter.unwrap_or(Options::default().delimiter),
+    };
     let name = args
         .batch
         .unwrap_or_else(|| batch_name(&args.input, database));
@@ -87,6 +94,7 @@ pub(super) fn import(
         input: args.input,
         batch,
         recipe,
+        model_named,
         options,
         redo: args.redo,
         simulated,
@@ -177,6 +185,33 @@ pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettin
 pub(super) struct Output {
     pub(super) target: Target,
     pub(super) style: Style,
+    /// The form that was asked for; `None` tells it by the file's name and the batch's input.
+    pub(super) format: Option<OutputFormat>,
+}
+
+impl Output {
+    /// Returns the form of the results of a batch whose rows have this form.
+    pub(super) fn format_for(&self, form: Form) -> OutputFormat {
+        let by_input = match form {
+            Form::Table => OutputFormat::Csv,
+            Form::Objects | Form::Requests => OutputFormat::Jsonl,
+        };
+        let by_name = match &self.target {
+            Target::Stdout => None,
+            Target::File(path) => format_of(path),
+        };
+        self.format.or(by_name).unwrap_or(by_input)
+    }
+}
+
+/// Tells the form of results by the name of their file.
+pub(super) fn format_of(path: &Path) -> Option<OutputFormat> {
+    let extension = path.extension()?.to_ascii_lowercase();
+    match extension.to_str()? {
+        "jsonl" | "ndjson" => Some(OutputFormat::Jsonl),
+        "csv" | "tsv" | "txt" => Some(OutputFormat::Csv),
+        _ => None,
+    }
 }
 
 /// Resolves the output; `fallback` is where it goes when nobody says.
@@ -189,5 +224,6 @@ pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> 
             raw,
             ..Style::default()
         },
+        format: args.output_format.or(file.output_format),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::export::Style;
+use crate::export::{Style, Target};
 use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
 use crate::store::{BatchStatus, Soundness, Store, run_lock_holder};
@@ -16,6 +16,7 @@ use super::args::{Global, VerifyArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::settings::Output;
 use super::{export, import, screen, settings, status};
 
 /// `promptmill verify`.
@@ -26,6 +27,14 @@ pub(super) async fn command(
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
     let raw = args.csv_raw || file.csv_raw.unwrap_or(false);
+    let output = args.output.map(|path| Output {
+        target: Target::File(path),
+        style: Style {
+            raw,
+            ..Style::default()
+        },
+        format: args.output_format.or(file.output_format),
+    });
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -51,8 +60,8 @@ pub(super) async fn command(
     };
     let mut counted = store.statuses().await?;
     counted.retain(|batch| batches.contains(&batch.name));
-    let compared = match (&args.output, &args.batch) {
-        (Some(path), Some(_)) => Some(compare(&store, &batches[0], path, raw).await?),
+    let compared = match (&output, &args.batch) {
+        (Some(output), Some(_)) => compare(&store, &batches[0], output).await?,
         _ => None,
     };
     let holder = run_lock_holder(&database)?;
@@ -140,7 +149,10 @@ fn damaged(database: &Path, how: &str, faults: &[String]) -> CliError {
 }
 
 /// Holds written results to the database, byte by byte.
-async fn compare(store: &Store, batch: &str, path: &Path, raw: bool) -> Result<PathBuf, CliError> {
+async fn compare(store: &Store, batch: &str, output: &Output) -> Result<Option<PathBuf>, CliError> {
+    let Target::File(path) = &output.target else {
+        return Ok(None);
+    };
     let unread = |error: &io::Error| {
         let what = format!("cannot read the results {}: {error}", path.display());
         CliError::new(Exit::NoInput, &what, "name the file that was written")
@@ -152,11 +164,7 @@ async fn compare(store: &Store, batch: &str, path: &Path, raw: bool) -> Result<P
         differs: None,
     };
     let batch = store.batch(batch).await?;
-    let style = Style {
-        raw,
-        ..Style::default()
-    };
-    let mut comparison = export::write_to(store, &batch, style, comparison).await?;
+    let mut comparison = export::write_to(store, &batch, output, comparison).await?;
     let rest = comparison
         .file
         .read(&mut [0])
@@ -165,7 +173,7 @@ async fn compare(store: &Store, batch: &str, path: &Path, raw: bool) -> Result<P
         comparison.differs = Some(comparison.line);
     }
     let Some(line) = comparison.differs else {
-        return Ok(path.to_owned());
+        return Ok(Some(path.clone()));
     };
     let what = format!(
         "{} is not what the database holds: they differ from line {line} on",

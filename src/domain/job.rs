@@ -27,7 +27,8 @@ pub struct NewRow {
     /// What tells this row from all others of its batch: the id column's text, or a hash of the
     /// row's cells followed by `-` and an occurrence number.
     pub key: String,
-    /// The row's cells as a JSON array of strings, in the order of the header.
+    /// The row's cells as a JSON array of strings, in the order of the header; of an input of
+    /// objects, the object as it stands there.
     pub cells: String,
     /// The request body as it will be sent: a JSON object with `model` and `messages`.
     pub request: String,
@@ -35,11 +36,37 @@ pub struct NewRow {
     pub digest: String,
 }
 
+/// Rows of an input that are handed on together, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// The rows; none at the end of the input.
+    pub rows: Vec<NewRow>,
+    /// Names of columns that show up here for the first time.
+    pub columns: Vec<String>,
+}
+
+impl From<Vec<NewRow>> for Chunk {
+    /// Makes a chunk whose columns are all known.
+    fn from(rows: Vec<NewRow>) -> Self {
+        let columns = Vec::new();
+        Self { rows, columns }
+    }
+}
+
+/// What a row of the input says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cells {
+    /// The texts of a table's line, in the order of the header.
+    Line(Vec<String>),
+    /// The text of a JSON object as it stood in its line, without blanks around it.
+    Object(String),
+}
+
 /// One row of a batch with what became of it, as it is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The row's cells, in the order of the header.
-    pub cells: Vec<String>,
+    /// What the input says.
+    pub cells: Cells,
     /// Where the job stands.
     pub state: JobState,
     /// HTTP requests made for the job so far.

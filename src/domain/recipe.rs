@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a row becomes a request. A batch has one recipe; another recipe is another question, so
 /// the answers of the two are never mixed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The model's name, sent as it is.
     pub model: String,
@@ -17,4 +17,27 @@ pub struct Recipe {
     pub params: Vec<(String, String)>,
     /// The column whose text is the row's key; `None` makes the key from the row's content.
     pub id_column: Option<String>,
+    /// What a row of the input is.
+    #[serde(default, skip_serializing_if = "Form::is_table")]
+    pub form: Form,
+}
+
+/// What a row of an input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// A line of a table: cells under a header (CSV).
+    #[default]
+    Table,
+    /// A JSON object on a line of its own (JSONL); its fields are the columns.
+    Objects,
+    /// A whole request on a line of its own, in the form of the `OpenAI` Batch API.
+    Requests,
+}
+
+impl Form {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_table(&self) -> bool {
+        *self == Self::Table
+    }
 }

@@ -1,27 +1,14 @@
 //! The results as CSV: all input columns first, then ours, one line a row, in input order.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write;
 
 use super::ExportError;
 use super::guard::guard;
-use crate::domain::job::{Answer, JobState, Record};
+use super::object::object_cells;
+use super::own::{completion, own_columns, status};
+use crate::domain::job::{Cells, Record};
 use crate::domain::reply::ChatCompletion;
-
-/// Our own columns, behind those of the input. A name that the input has already gets the prefix
-/// `promptmill_`.
-pub const COLUMNS: [&str; 9] = [
-    "response",
-    "status",
-    "error",
-    "model",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "attempts",
-    "latency_ms",
-];
 
 /// Bytes gathered before they are written: a system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -53,13 +40,13 @@ impl Default for Style {
 pub struct CsvSheet<W: Write> {
     writer: csv::Writer<W>,
     style: Style,
-    columns: usize,
+    columns: Vec<String>,
     rows: u64,
     digits: String,
 }
 
 impl<W: Write> CsvSheet<W> {
-    /// Begins a sheet and writes its header: `columns` of the input, then [`COLUMNS`].
+    /// Begins a sheet and writes its header: `columns` of the input, then our own.
     pub fn new(writer: W, columns: &[String], style: Style) -> Result<Self, ExportError> {
         let writer = csv::WriterBuilder::new()
             .delimiter(style.delimiter)
@@ -69,7 +56,7 @@ impl<W: Write> CsvSheet<W> {
         let mut sheet = Self {
             writer,
             style,
-            columns: columns.len(),
+            columns: columns.to_vec(),
             rows: 0,
             digits: String::new(),
         };
@@ -86,15 +73,9 @@ impl<W: Write> CsvSheet<W> {
     /// Writes one record. A job that is running is shown as pending: its end is not known.
     pub fn write(&mut self, record: &Record) -> Result<(), ExportError> {
         self.rows += 1;
-        if record.cells.len() != self.columns {
-            return Err(ExportError::Cells {
-                row: self.rows,
-                found: record.cells.len(),
-                expected: self.columns,
-            });
-        }
-        for cell in &record.cells {
-            self.text(cell)?;
+        match &record.cells {
+            Cells::Line(cells) => self.line(cells)?,
+            Cells::Object(object) => self.object(object)?,
         }
         self.own_cells(record)?;
         self.end_record()
@@ -111,6 +92,26 @@ impl<W: Write> CsvSheet<W> {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    fn line(&mut self, cells: &[String]) -> Result<(), ExportError> {
+        if cells.len() != self.columns.len() {
+            return Err(ExportError::Cells {
+                row: self.rows,
+                found: cells.len(),
+                expected: self.columns.len(),
+            });
+        }
+        cells.iter().try_for_each(|cell| self.text(cell))
+    }
+
+    /// Writes the fields of an object below their columns; one that it does not have is empty.
+    fn object(&mut self, object: &str) -> Result<(), ExportError> {
+        let columns = std::mem::take(&mut self.columns);
+        let cells = object_cells(object, &columns);
+        let written = cells.iter().try_for_each(|cell| self.text(cell));
+        self.columns = columns;
+        written
     }
 
     fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
@@ -153,33 +154,6 @@ impl<W: Write> CsvSheet<W> {
     }
 }
 
-/// Returns our column names as they can stand beside those of the input.
-fn own_columns(columns: &[String]) -> Vec<String> {
-    let taken: HashSet<&str> = columns.iter().map(String::as_str).collect();
-    let free = |name: &str| {
-        let mut name = name.to_owned();
-        while taken.contains(name.as_str()) {
-            name.insert_str(0, "promptmill_");
-        }
-        name
-    };
-    COLUMNS.iter().map(|name| free(name)).collect()
-}
-
-/// Reads a kept body again. It was a completion when it was kept, and one that is none now
-/// has no text, which is what its cell shows.
-fn completion(answer: &Answer) -> ChatCompletion<'_> {
-    serde_json::from_str(&answer.body).unwrap_or_default()
-}
-
-fn status(state: JobState) -> &'static str {
-    match state {
-        JobState::Pending | JobState::Running => "pending",
-        JobState::Done => "done",
-        JobState::Failed => "failed",
-    }
-}
-
 /// Takes the system's error out of the csv crate's; a flexible writer meets no other kind.
 fn from_csv(error: csv::Error) -> ExportError {
     match error.into_kind() {
@@ -191,10 +165,11 @@ fn from_csv(error: csv::Error) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::job::{Answer, JobState};
 
     fn record(cells: &[&str], state: JobState) -> Record {
         Record {
-            cells: cells.iter().map(ToString::to_string).collect(),
+            cells: Cells::Line(cells.iter().map(ToString::to_string).collect()),
             state,
             attempts: 0,
             answer: None,
@@ -249,15 +224,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_input_has_already_gets_a_prefix_until_it_is_free() {
-        let own = own_columns(&names(&["model", "status", "promptmill_status", "Error"]));
-        assert_eq!(own[1], "promptmill_promptmill_status");
-        assert_eq!(own[2], "error");
-        assert_eq!(own[3], "promptmill_model");
-        assert_eq!(own[0], "response");
-    }
-
-    #[test]
     fn a_record_shows_what_became_of_it() {
         let style = Style::default();
         check(
@@ -300,6 +266,21 @@ mod tests {
         check_body(calls, "\"[{\"\"id\"\":7}]\"");
         check_body(r#"{"choices":[]}"#, "");
         check_body("cut off", "");
+    }
+
+    #[test]
+    fn the_fields_of_an_object_stand_below_their_columns() {
+        let mut row = record(&[], JobState::Pending);
+        let object = r#"{"b": {"k": [1, "x"]}, "a":"=1+1\n"}"#;
+        row.cells = Cells::Object(object.to_owned());
+        let nested = "\"{\"\"k\"\": [1, \"\"x\"\"]}\"";
+        check(
+            row.clone(),
+            Style::default(),
+            &format!("\"'=1+1\n\",{nested},,pending,,,,,,0,\n"),
+        );
+        row.cells = Cells::Object(r#"{"b":null,"c":1}"#.to_owned());
+        check(row, Style::default(), ",,,pending,,,,,,0,\n");
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! Jobs and their answers become a file that a person opens.
 //!
 //! The caller pages through the queue and hands over one record after the other; this room knows
-//! how a cell is written (`csv`, `guard`) and how a file comes into being whole or not at all
-//! (`target`). It knows neither the queue nor the provider, and holds one record at a time.
+//! how a row is written (`csv` with its `guard`, `jsonl`), what is said of it (`own`) and how a file
+//! comes into being whole or not at all (`target`). It knows neither the queue nor the provider, and holds one record at a time.
 
 mod guard;
+mod object;
+mod own;
 
 pub mod csv;
+pub mod jsonl;
 pub mod target;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::csv::{CsvSheet, Style};
+pub use self::jsonl::JsonlSheet;
 pub use self::target::{Draft, Target};
 
 /// Why the results could not be written. A message with a second line says there what to do.

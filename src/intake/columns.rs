@@ -72,9 +72,63 @@ pub(super) struct Columns {
     file: String,
     line: u64,
     delimiter: u8,
+    /// Whether more columns may show up.
+    is_open: bool,
 }
 
 impl Columns {
+    /// Makes a list of columns that show up one after another.
+    pub(super) fn open(file: &str) -> Self {
+        Self {
+            names: Vec::new(),
+            index: HashMap::new(),
+            file: file.to_owned(),
+            line: 1,
+            delimiter: b',',
+            is_open: true,
+        }
+    }
+
+    /// Returns the list with these new columns at its end.
+    pub(super) fn with(&self, new: &[&str]) -> Result<Self, IntakeError> {
+        let mut wider = Self {
+            is_open: true,
+            ..self.closed()
+        };
+        for name in new {
+            wider.index.insert((*name).to_owned(), wider.names.len());
+            wider.names.push((*name).to_owned());
+        }
+        if wider.names.len() > MOST_COLUMNS {
+            return Err(IntakeError::Header {
+                file: self.file.clone(),
+                line: self.line,
+                what: format!(
+                    "the objects have more than {MOST_COLUMNS} fields of different names"
+                ),
+                hint: "put what differs from line to line into one field".to_owned(),
+            });
+        }
+        Ok(wider)
+    }
+
+    /// Returns the list as one to which nothing is added.
+    pub(super) fn closed(&self) -> Self {
+        Self {
+            names: self.names.clone(),
+            index: self.index.clone(),
+            file: self.file.clone(),
+            line: self.line,
+            delimiter: self.delimiter,
+            is_open: false,
+        }
+    }
+
+    /// Tells whether more columns may show up.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// Takes the header's names. A column may be without a name; two may not have the same.
     pub(super) fn new(
         header: &StringRecord,
@@ -128,6 +182,7 @@ impl Columns {
             file,
             line,
             delimiter,
+            is_open: false,
         })
     }
 

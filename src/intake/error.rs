@@ -22,7 +22,7 @@ pub enum IntakeError {
         file: String,
     },
     /// The path is a directory.
-    #[error("{file}: is a directory\nhint: name one CSV file in it")]
+    #[error("{file}: is a directory\nhint: name one CSV or JSONL file in it")]
     Directory {
         /// The file, as it is shown.
         file: String,
@@ -66,6 +66,22 @@ pub enum IntakeError {
     NoRows {
         /// The file, as it is shown.
         file: String,
+    },
+    /// There is not a single line in the file.
+    #[error("{file}: holds no line\nhint: each line is a JSON object, and a job")]
+    NoLines {
+        /// The file, as it is shown.
+        file: String,
+    },
+    /// The input holds whole requests, and a flag says something about them too.
+    #[error(
+        "{file}: holds whole requests, to which {flag} has nothing to add\nhint: leave {flag} out; the requests are sent as they stand in the file"
+    )]
+    Given {
+        /// The file, as it is shown.
+        file: String,
+        /// The flag.
+        flag: &'static str,
     },
     /// The file is of another kind.
     #[error("{file}: {what}\nhint: {hint}")]

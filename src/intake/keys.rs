@@ -40,17 +40,13 @@ struct Print([u8; 8]);
 struct Through(u64);
 
 impl Keys {
-    /// Keys from an id column.
-    pub(super) fn from_ids() -> Self {
-        Self::new(Naming::Ids(RandomState::new()))
-    }
-
-    /// Keys from the rows' content.
-    pub(super) fn from_content() -> Self {
-        Self::new(Naming::Content)
-    }
-
-    fn new(naming: Naming) -> Self {
+    /// Keys from the rows' ids, or else from their content.
+    pub(super) fn new(has_ids: bool) -> Self {
+        let naming = if has_ids {
+            Naming::Ids(RandomState::new())
+        } else {
+            Naming::Content
+        };
         let seen = HashMap::default();
         Self { naming, seen }
     }
@@ -160,7 +156,7 @@ mod tests {
 
     #[test]
     fn content_is_named_by_its_hash_and_how_often_it_came() {
-        let mut keys = Keys::from_content();
+        let mut keys = Keys::new(false);
         let mut key = |cells| keys.key("", cells, 1).expect("content always has a key");
         // printf '["a"]' | sha256sum
         assert_eq!(key("[\"a\"]"), "0eb5b8d6f81bc677da8a08567cc4fa9a-1");
@@ -171,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_id_is_taken_as_it_is_and_only_once() {
-        let mut keys = Keys::from_ids();
+        let mut keys = Keys::new(true);
         let mut key = |id: &str, line| keys.key(id, "", line);
         assert_eq!(key(" A-1 ", 2).as_deref(), Ok(" A-1 "));
         assert_eq!(key("A-1", 3).as_deref(), Ok("A-1"));

@@ -1,150 +1,172 @@
 //! Hands out the rows of an input in chunks, ready to be stored, or all that is wrong with them.
 
 use std::fmt;
-use std::sync::Arc;
 
-use csv::StringRecord;
-
-use super::columns::Columns;
 use super::error::{BadRow, IntakeError, SHOWN_ROWS};
-use super::keys::{Keys, digest_of};
-use super::records::{Fault, Next, Records};
-use super::request::{Composer, Uncomposed, write_cells};
-use super::source::Source;
-use crate::domain::job::NewRow;
-use crate::domain::recipe::Recipe;
+use super::lines::Lines;
+use super::objects::Objects;
+use super::requests::{self, Requests};
+use super::source::{Format, Source};
+use super::table::Table;
+use crate::domain::job::{Chunk, NewRow};
+use crate::domain::recipe::{Form, Recipe};
 
 /// From this many bytes on a chunk is full, however few its rows.
 const CHUNK_BYTES: usize = 8 << 20;
 
-/// An input whose header is read and whose recipe fits it.
+/// An input that has begun to be read, and whose recipe fits it as far as that is known.
 pub struct Reader {
-    records: Records,
-    columns: Arc<Columns>,
-    composer: Composer,
-    keys: Keys,
-    id_column: Option<usize>,
-    record: StringRecord,
+    rows: Rows,
+    recipe: Recipe,
     has_rows: bool,
+    /// Columns that were handed out.
+    told_columns: usize,
     bad: Vec<BadRow>,
     more: u64,
 }
 
+/// What comes next in an input.
+pub(super) enum Step {
+    /// A row.
+    Row(NewRow),
+    /// A row that cannot become a job.
+    Bad(BadRow),
+    /// Nothing.
+    End,
+}
+
+enum Rows {
+    Table(Box<Table>),
+    Objects(Box<Objects>),
+    Requests(Box<Requests>),
+}
+
 impl Reader {
-    /// Reads the header of a source and fits the recipe to its columns.
+    /// Begins to read a source: the header of a table, the first line of anything else.
     ///
-    /// Errors: the file is no CSV in UTF-8 or has no usable header; a column that the recipe
+    /// Errors: the file has none of our forms, or no usable header; a column that the recipe
     /// names is not there; a template or a parameter cannot work.
     pub fn new(source: Source, recipe: &Recipe) -> Result<Self, IntakeError> {
-        let delimiter = source.options.delimiter;
-        let mut records = Records::new(source)?;
-        let mut record = StringRecord::new();
-        let columns = match records.next(&mut record)? {
-            Next::Record(line) => Columns::new(&record, &records.file, line, delimiter)?,
-            Next::Fault(fault) => return Err(bad_header(records.file, &fault)),
-            Next::End => return Err(IntakeError::Empty { file: records.file }),
-        };
-        let columns = Arc::new(columns);
-        let id_column = match &recipe.id_column {
-            Some(name) => Some(columns.require(name, "--id-column")?),
-            None => None,
-        };
-        let keys = if id_column.is_some() {
-            Keys::from_ids()
+        let begun = source.begin()?;
+        let mut recipe = recipe.clone();
+        let rows = if begun.format == Format::Csv {
+            recipe.form = Form::Table;
+            Rows::Table(Box::new(Table::new(begun, &recipe)?))
         } else {
-            Keys::from_content()
+            let is_told = begun.told;
+            let mut is_batch = begun.format == Format::Batch;
+            let mut lines = Lines::new(begun);
+            if !is_told && let Some((_, first)) = lines.next()? {
+                is_batch = first.is_ok_and(requests::is_request);
+                lines.hold();
+            }
+            if is_batch {
+                let (requests, given) = Requests::new(lines, &recipe)?;
+                recipe = given;
+                Rows::Requests(Box::new(requests))
+            } else {
+                recipe.form = Form::Objects;
+                Rows::Objects(Box::new(Objects::new(lines, &recipe)?))
+            }
         };
-        let composer = Composer::new(recipe, &columns)?;
         Ok(Self {
-            records,
-            columns,
-            composer,
-            keys,
-            id_column,
-            record,
+            rows,
+            recipe,
             has_rows: false,
+            told_columns: 0,
             bad: Vec::new(),
             more: 0,
         })
     }
 
-    /// Returns the names of the columns, in the order of the header.
+    /// Returns the recipe as the input completes it: with the form of its rows, and with the model
+    /// that its requests name.
     #[must_use]
-    pub fn columns(&self) -> &[String] {
-        &self.columns.names
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 
-    /// Reads the next rows, `max_rows` at most and fewer when they are large. An empty chunk is
-    /// the end of the input.
+    /// Returns the names of the columns that have shown up so far, in that order. Those of a table
+    /// are all known from the start.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        match &self.rows {
+            Rows::Table(table) => table.columns(),
+            Rows::Objects(objects) => objects.columns(),
+            Rows::Requests(requests) => requests.columns(),
+        }
+    }
+
+    /// Reads the next rows, `max_rows` at most and fewer when they are large. A chunk without rows
+    /// is the end of the input.
     ///
     /// After a bad row no row is handed out any more: the rest of the input is read to tell all
     /// that is wrong with it at once. With any error, the chunks that were handed out before must
     /// not be kept.
-    pub fn next_chunk(&mut self, max_rows: usize) -> Result<Vec<NewRow>, IntakeError> {
-        let mut chunk = Vec::new();
+    pub fn next_chunk(&mut self, max_rows: usize) -> Result<Chunk, IntakeError> {
+        let mut rows = Vec::new();
         let mut bytes = 0;
-        while chunk.len() < max_rows.max(1) && bytes < CHUNK_BYTES {
-            let (line, row) = match self.records.next(&mut self.record)? {
-                Next::Record(line) => (line, self.row(line)),
-                Next::Fault(fault) => (fault.line, Err(Uncomposed::Row(fault.field, fault.what))),
-                Next::End => {
+        while rows.len() < max_rows.max(1) && bytes < CHUNK_BYTES {
+            let step = match &mut self.rows {
+                Rows::Table(table) => table.next(),
+                Rows::Objects(objects) => objects.next(),
+                Rows::Requests(requests) => requests.next(),
+            };
+            match step? {
+                Step::End => {
                     self.check_end()?;
                     break;
                 }
-            };
-            self.has_rows = true;
-            match row {
-                Ok(row) if self.bad.is_empty() => {
+                Step::Row(row) if self.bad.is_empty() => {
                     bytes += row.cells.len() + row.request.len();
-                    chunk.push(row);
+                    rows.push(row);
                 }
-                Ok(_) => {}
-                Err(Uncomposed::Row(field, what)) => {
-                    self.note(line, field, what);
-                    chunk.clear();
+                Step::Row(_) => {}
+                Step::Bad(bad) => {
+                    self.note(bad);
+                    rows.clear();
                 }
-                Err(Uncomposed::Recipe(error)) => return Err(error),
             }
+            self.has_rows = true;
         }
-        Ok(chunk)
+        let columns = self.columns()[self.told_columns..].to_vec();
+        self.told_columns += columns.len();
+        Ok(Chunk { rows, columns })
     }
 
-    /// Makes a row of the record that was read.
-    fn row(&mut self, line: u64) -> Result<NewRow, Uncomposed> {
-        let (found, expected) = (self.record.len(), self.columns.names.len());
-        if found != expected {
-            return Err(Uncomposed::Row(None, ragged(found, expected)));
-        }
-        let request = self.composer.compose(&mut self.record)?;
-        let cells = write_cells(&self.record);
-        let id = self.id_column.and_then(|place| self.record.get(place));
-        let key = self.keys.key(id.unwrap_or_default(), &cells, line);
-        Ok(NewRow {
-            key: key.map_err(|what| Uncomposed::Row(self.id_column, what))?,
-            digest: digest_of(&request),
-            cells,
-            request,
-        })
-    }
-
-    fn note(&mut self, line: u64, field: Option<usize>, what: String) {
+    fn note(&mut self, bad: BadRow) {
         if self.bad.len() == SHOWN_ROWS {
             self.more += 1;
-            return;
+        } else {
+            self.bad.push(bad);
         }
-        let name = field.and_then(|place| self.columns.names.get(place));
-        let column = name.filter(|name| !name.is_empty()).cloned();
-        self.bad.push(BadRow { line, column, what });
+    }
+
+    fn file(&self) -> &str {
+        match &self.rows {
+            Rows::Table(table) => table.file(),
+            Rows::Objects(objects) => objects.file(),
+            Rows::Requests(requests) => requests.file(),
+        }
     }
 
     fn check_end(&self) -> Result<(), IntakeError> {
-        let file = self.records.file.clone();
+        let file = self.file().to_owned();
+        if !self.has_rows {
+            return Err(match self.rows {
+                Rows::Table(_) => IntakeError::NoRows { file },
+                Rows::Objects(_) | Rows::Requests(_) => IntakeError::NoLines { file },
+            });
+        }
+        // A name that stands nowhere is why rows are bad, and not the other way round.
+        if let Rows::Objects(objects) = &self.rows
+            && !objects.columns().is_empty()
+        {
+            objects.check_end()?;
+        }
         if !self.bad.is_empty() {
             let (rows, more) = (self.bad.clone(), self.more);
             return Err(IntakeError::BadRows { file, rows, more });
-        }
-        if !self.has_rows {
-            return Err(IntakeError::NoRows { file });
         }
         Ok(())
     }
@@ -154,31 +176,6 @@ impl Reader {
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Reader");
-        shown
-            .field("file", &self.records.file)
-            .finish_non_exhaustive()
+        shown.field("file", &self.file()).finish_non_exhaustive()
     }
-}
-
-fn bad_header(file: String, fault: &Fault) -> IntakeError {
-    let what = match fault.field {
-        Some(place) => format!("the header's field {}: {}", place + 1, fault.what),
-        None => format!("the header: {}", fault.what),
-    };
-    IntakeError::Header {
-        file,
-        line: fault.line,
-        what,
-        hint: "the first line names the columns, `prompt` among them".to_owned(),
-    }
-}
-
-fn ragged(found: usize, expected: usize) -> String {
-    let fields = if found == 1 { "field" } else { "fields" };
-    let cure = if found > expected {
-        "put quotes around a text that holds the delimiter"
-    } else {
-        "a text with line breaks needs quotes, and an empty cell its delimiter"
-    };
-    format!("the row has {found} {fields}, the header has {expected}; {cure}")
 }

@@ -2,14 +2,11 @@
 //! that are not UTF-8, NULs, and cells or records beyond all measure. Memory stays bounded by the
 //! largest record.
 
-use std::io::{Cursor, Read};
-
 use csv::StringRecord;
 
 use super::error::IntakeError;
 use super::scan::{Flaw, FlawKind, Guard};
-use super::sniff::{self, HEAD_BYTES};
-use super::source::{Input, Source, Stamp};
+use super::source::{Begun, Bytes, Stamp};
 
 /// The most bytes of one cell.
 pub(super) const CELL_BYTES: usize = 1 << 20;
@@ -48,40 +45,23 @@ pub(super) struct Fault {
     pub(super) what: String,
 }
 
-/// The head that was looked at, then the rest.
-type Bytes = std::io::Chain<Cursor<Vec<u8>>, Input>;
-
 impl Records {
-    /// Looks at the first bytes of a source and makes ready to read it.
-    pub(super) fn new(source: Source) -> Result<Self, IntakeError> {
-        let stamp = source.stamp();
-        let Source {
-            name: file,
-            mut input,
-            options,
+    /// Makes ready to read an input.
+    pub(super) fn new(begun: Begun) -> Self {
+        let Begun {
+            file,
+            delimiter,
+            bytes,
+            stamp,
             ..
-        } = source;
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        let read = input
-            .by_ref()
-            .take(HEAD_BYTES as u64)
-            .read_to_end(&mut head);
-        if let Err(why) = read {
-            return Err(IntakeError::Read { file, why });
-        }
-        if let Some(foreign) = sniff::foreign(&head) {
-            let (what, hint) = (foreign.what, foreign.hint);
-            return Err(IntakeError::NotCsv { file, what, hint });
-        }
-        head.drain(..sniff::bom_len(&head));
-        let guard = Guard::new(Cursor::new(head).chain(input), options.delimiter);
+        } = begun;
         let csv = csv::ReaderBuilder::new()
-            .delimiter(options.delimiter)
+            .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(guard);
-        Ok(Self { file, csv, stamp })
+            .from_reader(Guard::new(bytes, delimiter));
+        Self { file, csv, stamp }
     }
 
     /// Reads the next record into `record`, which is empty or meaningless unless the answer is
@@ -192,7 +172,7 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], expected: &[Seen<'_>]) {
         let file = source(bytes);
-        let mut records = Records::new(file.open()).expect("it is text");
+        let mut records = Records::new(file.open().begin().expect("it is text"));
         let mut record = StringRecord::new();
         let mut found = Vec::new();
         loop {
@@ -246,7 +226,7 @@ mod tests {
         let endless = "is larger than 16 MiB".to_owned();
         let bytes = format!("a,b\n1,\"{}", "text\n".repeat(4 << 20));
         let file = source(bytes.as_bytes());
-        let mut records = Records::new(file.open()).expect("it is text");
+        let mut records = Records::new(file.open().begin().expect("it is text"));
         let mut record = StringRecord::new();
         assert_eq!(
             records.next(&mut record).expect("it reads"),
@@ -264,7 +244,7 @@ mod tests {
     #[test]
     fn a_file_that_grows_while_it_is_read_is_refused() {
         let file = source(b"a\n1\n");
-        let mut records = Records::new(file.open()).expect("it is text");
+        let mut records = Records::new(file.open().begin().expect("it is text"));
         file.append(b"2\n");
         let mut record = StringRecord::new();
         while let Ok(next) = records.next(&mut record) {

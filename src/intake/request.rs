@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use csv::StringRecord;
 
-use super::columns::Columns;
+use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
 use super::template::{Templates, Unrendered, is_template};
@@ -44,6 +44,9 @@ enum Part {
     Param { name: Vec<u8>, flag: String },
 }
 
+/// The place of a column that has not shown up yet.
+const NOWHERE: usize = usize::MAX;
+
 const PROMPT_FLAG: &str = "--prompt";
 const SYSTEM_FLAG: &str = "--system";
 const EMPTY_PROMPT: &str = "the prompt is empty; fill it in or remove the row";
@@ -69,6 +72,22 @@ impl Composer {
         }
         composer.fix(|out| out.push(b'}'));
         Ok(composer)
+    }
+
+    /// Takes up columns that have shown up.
+    pub(super) fn grow(&mut self, columns: &Arc<Columns>) {
+        self.templates.grow(columns);
+        for part in &mut self.parts {
+            if let Part::PromptCell(place) = part {
+                *place = columns.find(PROMPT).unwrap_or(NOWHERE);
+            }
+        }
+    }
+
+    /// Returns the flags of templates with the columns they looked up in vain so far, though those
+    /// might still have shown up.
+    pub(super) fn missed(&self) -> Vec<(String, String)> {
+        self.templates.missed()
     }
 
     /// Writes the request of a row. The record is the same afterwards.
@@ -98,7 +117,11 @@ impl Composer {
         self.fix(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
         match prompt {
             None => {
-                let place = columns.prompt()?;
+                let place = if columns.is_open() {
+                    NOWHERE
+                } else {
+                    columns.prompt()?
+                };
                 self.parts.push(Part::PromptCell(place));
             }
             Some(text) if is_template(text) => {
@@ -261,6 +284,7 @@ mod tests {
             system: system.map(str::to_owned),
             params: params.iter().map(owned).collect(),
             id_column: None,
+            ..Recipe::default()
         }
     }
 

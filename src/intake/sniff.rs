@@ -1,6 +1,8 @@
 //! Tells by its first bytes that an input is no CSV in UTF-8, so that a spreadsheet or an archive
 //! gets one clear answer instead of a thousand bad rows.
 
+use super::source::Format;
+
 /// How many bytes are looked at.
 pub(super) const HEAD_BYTES: usize = 8192;
 
@@ -59,21 +61,53 @@ const MAGIC: [(&[u8], &str, &str); 12] = [
 
 /// How text of other kinds begins, behind byte order marks and spaces. To split it at commas would
 /// take its text for the names of columns.
-const MARKUP: [(&[u8], &str, &str); 6] = [
-    (b"{\"", JSON, TO_CSV),
-    (b"[{", JSON, TO_CSV),
+const MARKUP: [(&[u8], &str, &str); 4] = [
     (b"<!doctype", "is a web page, not CSV", DOWNLOAD),
     (b"<!DOCTYPE", "is a web page, not CSV", DOWNLOAD),
     (b"<html", "is a web page, not CSV", DOWNLOAD),
     (b"<?xml", "is XML, not CSV", SAVE_AS),
 ];
-const JSON: &str = "looks like JSON, not CSV";
-const TO_CSV: &str =
-    "convert it, as with `jq -r '[.id, .prompt] | @csv'`, and put a line `id,prompt` above it";
 const DOWNLOAD: &str = "download the file itself; this may be a page that asks to sign in";
 
+/// Objects that were to be read as a table.
+const OBJECTS: Foreign = Foreign {
+    what: "looks like JSONL, not CSV",
+    hint: "read it as such: --input-format jsonl",
+};
+
+/// Objects in one list: it would have to be read whole.
+const LIST: Foreign = Foreign {
+    what: "is one JSON list; an object a line is needed",
+    hint: "take it apart: `jq -c '.[]' IN.json > OUT.jsonl`",
+};
+
+/// Tells whether the head is that of a JSON object.
+pub(super) fn starts_object(head: &[u8]) -> bool {
+    opens(head, b'{', b"\"}")
+}
+
+/// Tells what the input is when its head shows that it cannot be read in this form.
+pub(super) fn foreign(head: &[u8], format: Format) -> Option<Foreign> {
+    if opens(head, b'[', b"{") {
+        return Some(LIST);
+    }
+    if format == Format::Csv && starts_object(head) {
+        return Some(OBJECTS);
+    }
+    no_text(head)
+}
+
+/// Tells whether the text starts with `open`, and behind blanks with one of `then`.
+fn opens(head: &[u8], open: u8, then: &[u8]) -> bool {
+    let text = head[bom_len(head)..].trim_ascii_start();
+    let inside = text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
+    inside
+        .and_then(<[u8]>::first)
+        .is_some_and(|first| then.contains(first))
+}
+
 /// Tells what the input is when its head shows that it is no text in UTF-8.
-pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
+fn no_text(head: &[u8]) -> Option<Foreign> {
     let text = head[bom_len(head)..].trim_ascii_start();
     let magic = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic));
     let markup = || MARKUP.iter().find(|(start, ..)| text.starts_with(start));
@@ -116,7 +150,10 @@ mod tests {
 
     #[track_caller]
     fn check(head: &[u8], expected: Option<&str>) {
-        assert_eq!(foreign(head).map(|foreign| foreign.what), expected);
+        assert_eq!(
+            foreign(head, Format::Csv).map(|foreign| foreign.what),
+            expected
+        );
     }
 
     #[test]
@@ -136,9 +173,11 @@ mod tests {
         );
         check(
             "\u{feff}\n{\"prompt\": \"a\"}".as_bytes(),
-            Some("looks like JSON, not CSV"),
+            Some("looks like JSONL, not CSV"),
         );
-        check(b"[{\"prompt\": \"a\"}]", Some("looks like JSON, not CSV"));
+        let list = Some("is one JSON list; an object a line is needed");
+        check(b"[{\"prompt\": \"a\"}]", list);
+        check(b"[\n  {\n", list);
         check(b"<!DOCTYPE html>", Some("is a web page, not CSV"));
         check(b"\xff\xfep\0", Some("is UTF-16, not UTF-8"));
         check(b"\xfe\xff\0p", Some("is UTF-16, not UTF-8"));
@@ -155,6 +194,17 @@ mod tests {
             b"\x7fELF\0\0\0\0\0\x01\x02abc",
             Some("looks like a binary file, not CSV"),
         );
+    }
+
+    #[test]
+    fn an_object_at_the_start_is_seen_whatever_stands_before_its_first_name() {
+        for head in ["{\"a\":1}", "\u{feff} {\n \"a\": 1", "{}"] {
+            assert!(starts_object(head.as_bytes()), "{head}");
+            assert_eq!(foreign(head.as_bytes(), Format::Jsonl), None);
+        }
+        for head in ["{a},b\n", "prompt\n{\"a\":1}", "[1]", ""] {
+            assert!(!starts_object(head.as_bytes()), "{head}");
+        }
     }
 
     #[test]

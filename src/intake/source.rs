@@ -1,16 +1,30 @@
 //! Opens an input and tells by its stamp whether it is still the file that was read before.
-//! Nothing is read here.
+//! Of its content only the first bytes are looked at here.
 
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Stdin};
+use std::io::{self, Cursor, Read, Stdin};
 use std::path::Path;
 
 use super::error::{IntakeError, escaped};
+use super::sniff::{self, HEAD_BYTES};
+
+/// The form of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A table under a header.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+    /// A request a line, as the `OpenAI` Batch API takes them.
+    Batch,
+}
 
 /// How the bytes of an input are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// The form; `None` tells it by the file's name and its first bytes.
+    pub format: Option<Format>,
     /// The byte between two fields: ASCII, and neither a quote, a line break nor NUL.
     pub delimiter: u8,
 }
@@ -18,11 +32,30 @@ pub struct Options {
 /// An input that is open and not yet read.
 #[derive(Debug)]
 pub struct Source {
-    pub(super) name: String,
-    pub(super) input: Input,
-    pub(super) options: Options,
+    name: String,
+    input: Input,
+    options: Options,
     stamp: Option<Stamp>,
+    /// Whether the name says that it holds an object a line.
+    named_jsonl: bool,
 }
+
+/// An input whose first bytes were looked at.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The input as messages call it.
+    pub(super) file: String,
+    /// The form it has. A [`Format::Jsonl`] nobody asked for may turn out to hold requests.
+    pub(super) format: Format,
+    /// Whether the form was told and not guessed.
+    pub(super) told: bool,
+    pub(super) delimiter: u8,
+    pub(super) bytes: Bytes,
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// The head that was looked at, without a byte order mark, then the rest.
+pub(super) type Bytes = io::Chain<Cursor<Vec<u8>>, Input>;
 
 /// What tells one version of a file from another without reading it. Shown as text, two stamps
 /// are equal if and only if the texts are.
@@ -49,7 +82,10 @@ pub(super) enum Input {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: b',' }
+        Self {
+            format: None,
+            delimiter: b',',
+        }
     }
 }
 
@@ -66,6 +102,7 @@ impl Source {
                 input: Input::Stdin(io::stdin()),
                 options,
                 stamp: None,
+                named_jsonl: false,
             });
         }
         let name = escaped(&path.to_string_lossy());
@@ -76,11 +113,42 @@ impl Source {
         }
         let stamp = metadata.is_file().then(|| Stamp::of(&metadata));
         let input = Input::File(file);
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         Ok(Self {
             name,
             input,
             options,
             stamp,
+            named_jsonl: extension == "jsonl" || extension == "ndjson",
+        })
+    }
+
+    /// Looks at the first bytes: they tell the form, or that it is none of ours.
+    pub(super) fn begin(mut self) -> Result<Begun, IntakeError> {
+        let file = self.name;
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let limited = self.input.by_ref().take(HEAD_BYTES as u64);
+        if let Err(why) = { limited }.read_to_end(&mut head) {
+            return Err(IntakeError::Read { file, why });
+        }
+        let guessed = if self.named_jsonl || sniff::starts_object(&head) {
+            Format::Jsonl
+        } else {
+            Format::Csv
+        };
+        let format = self.options.format.unwrap_or(guessed);
+        if let Some(foreign) = sniff::foreign(&head, format) {
+            let (what, hint) = (foreign.what, foreign.hint);
+            return Err(IntakeError::NotCsv { file, what, hint });
+        }
+        head.drain(..sniff::bom_len(&head));
+        Ok(Begun {
+            file,
+            format,
+            told: self.options.format.is_some(),
+            delimiter: self.options.delimiter,
+            bytes: Cursor::new(head).chain(self.input),
+            stamp: self.stamp,
         })
     }
 
@@ -204,7 +272,7 @@ mod tests {
         check(&dir.path().join("no/such/dir.csv"), absent);
         check(
             dir.path(),
-            "FILE: is a directory\nhint: name one CSV file in it",
+            "FILE: is a directory\nhint: name one CSV or JSONL file in it",
         );
         assert!(matches!(
             refused("x", io::ErrorKind::PermissionDenied.into()),

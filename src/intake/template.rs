@@ -1,6 +1,7 @@
 //! Templates over the columns of a row. They are compiled once, reach nothing but the row, and
 //! stop when they work too long or write too much.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use csv::StringRecord;
@@ -44,15 +45,19 @@ pub(super) enum Unrendered {
 /// The row that is being rendered, as the map `row` of the templates.
 #[derive(Debug)]
 struct Row {
-    columns: Arc<Columns>,
     now: Mutex<Now>,
 }
 
 /// The cells of the row, and the first column that was asked for in vain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Now {
+    columns: Arc<Columns>,
     cells: StringRecord,
     missed: Option<String>,
+    /// Names that can only be columns: empty in a row that has none of them, while more may come.
+    expected: BTreeSet<String>,
+    /// Columns that were looked up in vain while more may come, behind the flag of their template.
+    absent: BTreeSet<(String, String)>,
 }
 
 /// What a template sees: every column by its name, and `row`.
@@ -76,8 +81,13 @@ impl Templates {
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the default delimiters are valid"));
         let row = Arc::new(Row {
-            columns: Arc::clone(&columns),
-            now: Mutex::default(),
+            now: Mutex::new(Now {
+                columns: Arc::clone(&columns),
+                cells: StringRecord::new(),
+                missed: None,
+                expected: BTreeSet::new(),
+                absent: BTreeSet::new(),
+            }),
         });
         let root = Value::from_object(Root(Arc::clone(&row)));
         Self {
@@ -99,9 +109,25 @@ impl Templates {
             hint: "a column stands in double braces: {{ name }}, or {{ row[\"Column name\"] }} where the name is no plain word",
         })?;
         for wanted in self.wanted(name, source) {
-            self.columns.require(&wanted, name)?;
+            if self.columns.is_open() {
+                self.row.now().expected.insert(wanted);
+            } else {
+                self.columns.require(&wanted, name)?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes up columns that have shown up.
+    pub(super) fn grow(&mut self, columns: &Arc<Columns>) {
+        self.columns = Arc::clone(columns);
+        self.row.now().columns = Arc::clone(columns);
+    }
+
+    /// Returns the flags of templates with the columns they looked up in vain so far, though those
+    /// might still have shown up.
+    pub(super) fn missed(&self) -> Vec<(String, String)> {
+        self.row.now().absent.iter().cloned().collect()
     }
 
     /// Renders the template that was added under `name` over a row. The row is the same afterwards.
@@ -115,7 +141,16 @@ impl Templates {
             .environment
             .get_template(name)
             .and_then(|template| template.render(self.root.clone()));
-        std::mem::swap(&mut self.row.now().cells, cells);
+        {
+            let mut now = self.row.now();
+            std::mem::swap(&mut now.cells, cells);
+            if rendered.is_ok()
+                && let Some(missed) = now.missed.take()
+                && now.columns.is_open()
+            {
+                now.absent.insert((name.to_owned(), missed));
+            }
+        }
         match rendered {
             Ok(text) if text.len() <= OUTPUT_BYTES => Ok(text),
             Ok(_) => Err(Unrendered::Row(format!(
@@ -172,8 +207,15 @@ impl Row {
     }
 
     fn cell(&self, name: &str) -> Option<Value> {
-        let place = self.columns.find(name)?;
-        self.now().cells.get(place).map(Value::from)
+        let now = self.now();
+        let place = now.columns.find(name)?;
+        now.cells.get(place).map(Value::from)
+    }
+
+    /// The value of a column that may show up yet.
+    fn absent(&self, name: &str) -> Option<Value> {
+        let now = self.now();
+        (now.columns.is_open() && now.expected.contains(name)).then(|| Value::from(""))
     }
 }
 
@@ -184,14 +226,17 @@ impl Object for Row {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let cell = self.cell(key);
-        if cell.is_none() {
-            self.now().missed.get_or_insert_with(|| key.to_owned());
+        if cell.is_some() {
+            return cell;
         }
-        cell
+        let mut now = self.now();
+        now.missed.get_or_insert_with(|| key.to_owned());
+        now.columns.is_open().then(|| Value::from(""))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let named = self.columns.names.iter().filter(|name| !name.is_empty());
+        let columns = Arc::clone(&self.now().columns);
+        let named = columns.names.iter().filter(|name| !name.is_empty());
         Enumerator::Values(named.map(|name| Value::from(name.as_str())).collect())
     }
 }
@@ -203,7 +248,7 @@ impl Object for Root {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let row = || (key == ROW).then(|| Value::from_dyn_object(Arc::clone(&self.0)));
-        self.0.cell(key).or_else(row)
+        self.0.cell(key).or_else(row).or_else(|| self.0.absent(key))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -4,7 +4,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Answer, Record};
+use crate::domain::job::{Answer, Cells, Record};
 use crate::domain::tally::Cause;
 
 use super::batches::unsigned;
@@ -100,11 +100,19 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         latency_ms: tokens(9).unwrap_or(0),
     });
     Ok(Record {
-        cells: serde_json::from_str(row.get(3))?,
+        cells: cells(row.get(3))?,
         state: state(row.get(1)),
         attempts: u32::try_from(unsigned(row.get(2))).unwrap_or(u32::MAX),
         answer,
         error: row.get(10),
+    })
+}
+
+fn cells(stored: &str) -> Result<Cells, StoreError> {
+    Ok(if stored.starts_with('{') {
+        Cells::Object(stored.to_owned())
+    } else {
+        Cells::Line(serde_json::from_str(stored)?)
     })
 }
 

@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
-use crate::domain::job::NewRow;
+use crate::domain::job::{Chunk, NewRow};
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -28,7 +28,7 @@ pub struct Sync<'a> {
     pub name: &'a str,
     /// How its rows become requests.
     pub recipe: &'a Recipe,
-    /// The header of the input.
+    /// The columns of the input that are known before its rows are read.
     pub columns: &'a [String],
     /// The input's path as it was given.
     pub source: &'a str,
@@ -70,6 +70,7 @@ struct Syncing<'c> {
     first_new: i64,
     next_job: i64,
     position: i64,
+    columns: Vec<String>,
     /// Whether the batch has rows from before, so that each row must be looked up.
     has_rows: bool,
     /// Rows that the last input had and this one has not shown yet.
@@ -112,20 +113,23 @@ impl Store {
     pub async fn sync_batch<E>(
         &self,
         sync: &Sync<'_>,
-        mut chunks: mpsc::Receiver<Result<Vec<NewRow>, E>>,
+        mut chunks: mpsc::Receiver<Result<Chunk, E>>,
     ) -> Result<Result<SyncReport, E>, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         let mut syncing = Syncing::begin(&mut transaction, sync).await?;
         loop {
             match chunks.recv().await {
-                Some(Ok(rows)) if rows.is_empty() => break,
-                Some(Ok(rows)) => syncing.take(&rows).await?,
+                Some(Ok(chunk)) if chunk.rows.is_empty() => break,
+                Some(Ok(chunk)) => {
+                    syncing.columns.extend(chunk.columns);
+                    syncing.take(&chunk.rows).await?;
+                }
                 Some(Err(bad_input)) => return Ok(Err(bad_input)),
                 None => return Err(StoreError::Other(sqlx::Error::WorkerCrashed)),
             }
         }
-        let report = syncing.finish().await?;
+        let report = syncing.finish(sync.columns).await?;
         failpoint::hit("import-commit")?;
         transaction.commit().await?;
         Ok(Ok(report))
@@ -152,6 +156,7 @@ impl<'c> Syncing<'c> {
             first_new: last_job + 1,
             next_job: last_job + 1,
             position: 0,
+            columns: sync.columns.to_vec(),
             has_rows,
             missing: unsigned(present),
             seen: JobSet::default(),
@@ -316,7 +321,15 @@ impl<'c> Syncing<'c> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<SyncReport, StoreError> {
+    /// Ends the mirroring of an input whose columns were at first these.
+    async fn finish(mut self, known: &[String]) -> Result<SyncReport, StoreError> {
+        if self.columns.len() > known.len() {
+            sqlx::query("UPDATE batches SET columns = ?2 WHERE id = ?1")
+                .bind(self.batch)
+                .bind(serde_json::to_string(&self.columns)?)
+                .execute(&mut *self.connection)
+                .await?;
+        }
         if self.missing > 0 {
             self.withdraw().await?;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use promptmill::clock::Clock;
-use promptmill::domain::job::{JobState, NewRow, Record};
+use promptmill::domain::job::{Chunk, JobState, NewRow, Record};
 use promptmill::domain::key::{Key, KeyState};
 use promptmill::domain::recipe::Recipe;
 use promptmill::domain::tally::{StopReason, Tally};
@@ -277,6 +277,7 @@ async fn fill(store: &Store, jobs: usize) -> StoredBatch {
         system: None,
         params: Vec::new(),
         id_column: None,
+        ..Recipe::default()
     };
     let columns = ["prompt".to_owned()];
     let sync = Sync {
@@ -290,10 +291,10 @@ async fn fill(store: &Store, jobs: usize) -> StoredBatch {
     };
     let (sender, chunks) = mpsc::channel(2);
     sender
-        .send(Ok::<_, ()>((0..jobs).map(row).collect()))
+        .send(Ok::<_, ()>((0..jobs).map(row).collect::<Vec<_>>().into()))
         .await
         .unwrap();
-    sender.send(Ok(Vec::new())).await.unwrap();
+    sender.send(Ok(Chunk::default())).await.unwrap();
     store.sync_batch(&sync, chunks).await.unwrap().unwrap();
     store.batch("questions").await.unwrap()
 }

@@ -1,6 +1,6 @@
 //! A plain model of the queue: lists in memory and no thought for speed.
 
-use promptmill::domain::job::{Answer, JobId, JobState, NewRow, Record};
+use promptmill::domain::job::{Answer, Cells, JobId, JobState, NewRow, Record};
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{ClaimedJob, Counts, SettledAs, Settlement, SyncReport, Turn};
 
@@ -99,7 +99,7 @@ impl Job {
         let is_done = self.state == JobState::Done;
         let error = self.history.last().map(|(_, text)| text.clone());
         Record {
-            cells: self.row.cells(),
+            cells: Cells::Line(self.row.cells()),
             state: self.state,
             attempts: self.requests,
             answer: self.answer.clone(),

@@ -5,7 +5,8 @@ use promptmill::domain::verdict::Scope;
 use promptmill::store::{ClaimedJob, SettledAs, Settlement};
 
 use super::stage::{
-    BATCH, NOW, Open, Stage, answer, asked, attempt, done, failed, import, released, requeued, row,
+    BATCH, NOW, Open, Stage, answer, asked, attempt, cells, done, failed, import, released,
+    requeued, row,
 };
 
 pub(crate) async fn an_answer_is_kept_as_it_came(open: impl Open) {
@@ -80,7 +81,7 @@ pub(crate) async fn odd_texts_come_back_byte_for_byte(open: impl Open) {
     assert_eq!(records.len(), texts.len());
     for (((text, job), row), record) in texts.iter().zip(&held).zip(&input).zip(&records) {
         assert_eq!(job.request, row.request);
-        assert_eq!(record.cells, [*text]);
+        assert_eq!(cells(record), [*text]);
         let answer = record.answer.as_ref().unwrap();
         assert_eq!((&*answer.body, &*answer.model), (*text, *text));
         assert_eq!(&*answer.finish_reason, *text);

@@ -6,7 +6,7 @@ use std::thread;
 
 use promptmill::store::{Claim, Store};
 
-use super::stage::{NOW, Open, Stage, asked, done, import, records, row, rows, turn};
+use super::stage::{NOW, Open, Stage, asked, cells, done, import, records, row, rows, turn};
 
 /// Stores that open one database at once.
 const OPENERS: usize = 6;
@@ -78,8 +78,12 @@ pub(crate) async fn two_stores_settle_and_import_at_once_and_lose_nothing(open: 
     assert_eq!(keys, expected, "each row is claimed once");
     let store = open(&path).await;
     for record in records(&store, batch, 50).await {
-        let body = record.answer.expect("each row has its answer").body;
-        assert!(body.contains(&format!("answer to {}\"", record.cells[0])));
+        let body = &record
+            .answer
+            .as_ref()
+            .expect("each row has its answer")
+            .body;
+        assert!(body.contains(&format!("answer to {}\"", cells(&record)[0])));
         assert_eq!(record.attempts, 1);
     }
     let other = store.batch("other").await.unwrap().id;

@@ -72,10 +72,11 @@ async fn a_database_of_another_program_is_refused_and_untouched() {
 
 #[tokio::test]
 async fn a_database_of_a_later_version_is_refused_and_untouched() {
-    let later = "PRAGMA application_id = 1886218604; PRAGMA user_version = 2; CREATE TABLE new (x)";
+    let later =
+        "PRAGMA application_id = 1886218604; PRAGMA user_version = 99; CREATE TABLE new (x)";
     refused(
         later,
-        "has schema version 2; this promptmill knows versions up to 1",
+        "has schema version 99; this promptmill knows versions up to",
     )
     .await;
 }
@@ -153,6 +154,37 @@ async fn two_processes_make_and_migrate_one_database_at_once() {
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     let pending = statuses.iter().map(|s| (s.name.as_str(), s.counts.pending));
     assert!(pending.eq([("a", 2), ("b", 2), ("c", 2)]), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_to_the_newest() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let mut connection = connect(&path).await;
+    let old = [
+        include_str!("../../migrations/0001_queue.sql"),
+        "INSERT INTO batches VALUES (1, 'b', '{}', '[\"id\",\"prompt\"]', 'in.csv', 0, NULL, 1, 1);
+         INSERT INTO jobs (id, batch_id, position) VALUES (1, 1, 0), (2, 1, 1);
+         INSERT INTO rows VALUES (1, 1, 'a', '[\"1\",\"x\"]', '{}', 'd'),
+                                 (2, 1, 'b', '{\"prompt\": 1.50}', '{}', 'e')",
+    ];
+    for script in old {
+        sqlx::raw_sql(script)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    connection.close().await.unwrap();
+    Store::open(&path).await.unwrap().close().await.unwrap();
+    let mut connection = connect(&path).await;
+    let inputs: Vec<String> = sqlx::query_scalar("SELECT input FROM answers ORDER BY row")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(
+        inputs,
+        [r#"{"id":"1","prompt":"x"}"#, r#"{"prompt": 1.50}"#]
+    );
 }
 
 /// Makes a database by the script and checks that it is refused and stays as it is.

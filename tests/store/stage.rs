@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use promptmill::domain::job::{Answer, NewRow, Record};
+use promptmill::domain::job::{Answer, Cells, Chunk, NewRow, Record};
 use promptmill::domain::recipe::Recipe;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
@@ -148,7 +148,17 @@ pub(crate) async fn sync(
         stamp: Some("1 2 3"),
         now: Timestamp::from_millis(NOW),
     };
-    store.sync_batch(&sync, feed(chunks)).await
+    let chunks = chunks.into_iter().map(|chunk| chunk.map(Chunk::from));
+    store.sync_batch(&sync, feed(chunks.collect())).await
+}
+
+/// The cells of a record whose input is a table.
+#[track_caller]
+pub(crate) fn cells(record: &Record) -> &[String] {
+    match &record.cells {
+        Cells::Line(cells) => cells,
+        Cells::Object(_) => panic!("the input is a table"),
+    }
 }
 
 pub(crate) fn feed<T>(chunks: Vec<T>) -> mpsc::Receiver<T> {
@@ -166,6 +176,7 @@ pub(crate) fn recipe(model: &str) -> Recipe {
         system: None,
         params: vec![("temperature".to_owned(), "0".to_owned())],
         id_column: Some("id".to_owned()),
+        ..Recipe::default()
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use crate::cli::values::delimiter;
+use crate::intake::Format;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct InputArgs {
-    /// A CSV file with a header; `-` is standard input.
+    /// A CSV file with a header, a JSONL file, or requests as for the `OpenAI` Batch API; `-` is
+    /// standard input.
     pub(in crate::cli) input: PathBuf,
     /// The batch's name [default: the input's path].
     #[arg(long, value_name = "NAME", help_heading = "Recipe")]
@@ -58,7 +61,39 @@ pub(in crate::cli) struct InputArgs {
         help_heading = "Recipe"
     )]
     pub(in crate::cli) delimiter: Option<u8>,
+    /// The form of the input [default: by its name and its first bytes].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        env = "PROMPTMILL_INPUT_FORMAT",
+        hide_env_values = true,
+        help_heading = "Recipe"
+    )]
+    pub(in crate::cli) input_format: Option<InputFormat>,
     /// Take the changed recipe: the rows whose request differs are asked again.
     #[arg(long, help_heading = "Recipe")]
     pub(in crate::cli) redo: bool,
+}
+
+/// The form of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum InputFormat {
+    // A table under a header.
+    Csv,
+    // A JSON object a line.
+    Jsonl,
+    // A request a line, as the `OpenAI` Batch API takes them.
+    Batch,
+}
+
+impl From<InputFormat> for Format {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Csv => Self::Csv,
+            InputFormat::Jsonl => Self::Jsonl,
+            InputFormat::Batch => Self::Batch,
+        }
+    }
 }

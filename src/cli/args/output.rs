@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
@@ -18,10 +19,29 @@ pub(in crate::cli) struct OutputArgs {
         hide_env_values = true
     )]
     pub(in crate::cli) output: Option<PathBuf>,
+    /// The form of the results [default: by the name of their file, else that of the input].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        env = "PROMPTMILL_OUTPUT_FORMAT",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) output_format: Option<OutputFormat>,
     /// Write cells as they are, even those that a spreadsheet would run as a formula.
     #[arg(
         long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,
         value_parser = FalseyValueParser::new()
     )]
     pub(in crate::cli) csv_raw: bool,
+}
+
+/// The form of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum OutputFormat {
+    // A table: the input's columns, then ours.
+    Csv,
+    // A JSON object a line: its own fields, then ours.
+    Jsonl,
 }

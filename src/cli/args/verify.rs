@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::OutputFormat;
+
 #[derive(Args, Debug)]
 #[command(before_help = "\
 Examples:
@@ -16,6 +18,15 @@ pub(in crate::cli) struct VerifyArgs {
     /// Results of the batch, to be compared with the database.
     #[arg(short, long, value_name = "FILE", requires = "batch")]
     pub(in crate::cli) output: Option<PathBuf>,
+    /// The form of the results [default: by the name of their file, else that of the input].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        env = "PROMPTMILL_OUTPUT_FORMAT",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) output_format: Option<OutputFormat>,
     /// The results were written with `--csv-raw`.
     #[arg(
         long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,

@@ -47,11 +47,17 @@ pub(super) async fn command(
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let pace = settings::pace(&args.pace, &file);
     let keys = settings::key_sources(file).count();
-    tell(global, &database, &Plan { import, pace, keys }).await
+    tell(global, &database, Plan { import, pace, keys }).await
 }
 
 /// Reads the file and prints what it will take.
-pub(super) async fn tell(global: &Global, database: &Path, plan: &Plan) -> Result<Exit, CliError> {
+pub(super) async fn tell(
+    global: &Global,
+    database: &Path,
+    mut plan: Plan,
+) -> Result<Exit, CliError> {
+    let (reader, _) = import::begin(&plan.import)?;
+    plan.import.recipe = reader.recipe().clone();
     let store = Store::open_existing(database).await?;
     let batch = match &store {
         Some(store) => store.find_batch(&plan.import.batch).await?,
@@ -61,11 +67,12 @@ pub(super) async fn tell(global: &Global, database: &Path, plan: &Plan) -> Resul
     if let (Some(store), Some(batch)) = (&store, &batch)
         && batch.recipe != plan.import.recipe
     {
-        let checked = import::check_recipe(store, batch, &plan.import).await;
+        let checked =
+            import::check_recipe(store, batch, &plan.import.recipe, plan.import.redo).await;
         refusal = checked.err().map(|error| error.message);
     }
     let known = store.as_ref().zip(batch.as_ref());
-    let survey = survey::read(&plan.import, known).await?;
+    let survey = survey::read(reader, known).await?;
     if let Some(store) = store {
         store.close().await?;
     }
@@ -77,7 +84,7 @@ pub(super) async fn tell(global: &Global, database: &Path, plan: &Plan) -> Resul
         concurrency: plan.pace.concurrency as u64,
     };
     let estimate = Estimate {
-        plan,
+        plan: &plan,
         survey,
         limits,
         prices: Prices::default(),

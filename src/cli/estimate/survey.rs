@@ -7,11 +7,10 @@ use serde::Deserialize;
 use crate::domain::forecast::{ASSUMED_LATENCY, Range, Work, answer_range};
 use crate::domain::job::NewRow;
 use crate::domain::tokens::estimate_request;
-use crate::intake::{Reader, Source};
+use crate::intake::Reader;
 use crate::store::{Averages, Standing, Store, StoredBatch};
 
 use super::super::error::CliError;
-use super::super::settings::Import;
 
 /// Rows that are read at once.
 const CHUNK_ROWS: usize = 2_000;
@@ -48,7 +47,7 @@ struct Bounds {
 
 /// Reads a file to its end. A row that is wrong is an error, as for an import.
 pub(super) async fn read(
-    import: &Import,
+    mut reader: Reader,
     known: Option<(&Store, &StoredBatch)>,
 ) -> Result<Survey, CliError> {
     let seen = match known {
@@ -62,10 +61,8 @@ pub(super) async fn read(
         seen,
         ..Survey::default()
     };
-    let source = Source::open(&import.input, import.options)?;
-    let mut reader = Reader::new(source, &import.recipe)?;
     loop {
-        let chunk = reader.next_chunk(CHUNK_ROWS)?;
+        let chunk = reader.next_chunk(CHUNK_ROWS)?.rows;
         if chunk.is_empty() {
             return Ok(survey);
         }

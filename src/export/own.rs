@@ -1,0 +1,65 @@
+//! What every form of results says about a row besides its own fields, and under which names.
+
+use std::collections::HashSet;
+
+use crate::domain::job::{Answer, JobState};
+use crate::domain::reply::ChatCompletion;
+
+/// Our own columns, behind those of the input. A name that the input has already gets the prefix
+/// `promptmill_`.
+pub(super) const COLUMNS: [&str; 9] = [
+    "response",
+    "status",
+    "error",
+    "model",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "attempts",
+    "latency_ms",
+];
+
+/// Returns our column names as they can stand beside those of the input.
+pub(super) fn own_columns(columns: &[String]) -> Vec<String> {
+    let taken: HashSet<&str> = columns.iter().map(String::as_str).collect();
+    let free = |name: &str| {
+        let mut name = name.to_owned();
+        while taken.contains(name.as_str()) {
+            name.insert_str(0, "promptmill_");
+        }
+        name
+    };
+    COLUMNS.iter().map(|name| free(name)).collect()
+}
+
+/// Reads a kept body again. It was a completion when it was kept, and one that is none now
+/// has no text, which is what its cell shows.
+pub(super) fn completion(answer: &Answer) -> ChatCompletion<'_> {
+    serde_json::from_str(&answer.body).unwrap_or_default()
+}
+
+pub(super) fn status(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending | JobState::Running => "pending",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(columns: &[&str]) -> Vec<String> {
+        columns.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_name_that_the_input_has_already_gets_a_prefix_until_it_is_free() {
+        let own = own_columns(&names(&["model", "status", "promptmill_status", "Error"]));
+        assert_eq!(own[1], "promptmill_promptmill_status");
+        assert_eq!(own[2], "error");
+        assert_eq!(own[3], "promptmill_model");
+        assert_eq!(own[0], "response");
+    }
+}
