@@ -10,8 +10,6 @@
 )]
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
     clippy::cloned_ref_to_slice_refs,
     clippy::assigning_clones,
     reason = "the numbers of a test are small, and its rows few"
@@ -23,12 +21,8 @@ mod choice;
 mod claim;
 #[path = "store/keys.rs"]
 mod keys;
-#[path = "store/model.rs"]
-mod model;
 #[path = "store/page.rs"]
 mod page;
-#[path = "store/plain.rs"]
-mod plain;
 #[path = "store/rescue.rs"]
 mod rescue;
 #[path = "store/settle.rs"]
@@ -149,12 +143,6 @@ macro_rules! conformance {
                         many_open_a_new_database_at_once,
                         two_stores_settle_and_import_at_once_and_lose_nothing,
                         a_reader_sees_what_the_other_store_settled,
-                    }
-                    model {
-                        the_store_does_what_a_plain_model_does,
-                        the_store_does_what_a_plain_model_does_with_many_waits,
-                        the_store_does_what_a_plain_model_does_over_many_crashes,
-                        the_store_does_what_a_plain_model_does_while_the_input_changes,
                     }
                 }
             }

@@ -155,19 +155,27 @@ impl Plain {
         });
         places.truncate(limit);
         places.sort_unstable();
-        let claim = |at: usize| {
-            let job = &mut self.jobs[at];
-            job.state = JobState::Running;
-            job.claim_no += 1;
-            ClaimedJob {
-                id: JobId(at as i64 + 1),
-                claim_no: job.claim_no,
-                spent: job.spent,
-                rules: job.history.iter().map(|(rule, _)| rule.clone()).collect(),
-                request: request(&job.row.name(), job.row.version),
-            }
-        };
-        places.into_iter().map(claim).collect()
+        places.into_iter().map(|at| self.take(at)).collect()
+    }
+
+    /// Claims the first job that was in flight at two crashes in a row or more.
+    pub(crate) fn claim_suspect(&mut self, batch: usize) -> Option<ClaimedJob> {
+        let is_suspect = |job: &Job| job.is_ready(batch) && job.crashes >= 2;
+        let at = self.jobs.iter().position(is_suspect)?;
+        Some(self.take(at))
+    }
+
+    fn take(&mut self, at: usize) -> ClaimedJob {
+        let job = &mut self.jobs[at];
+        job.state = JobState::Running;
+        job.claim_no += 1;
+        ClaimedJob {
+            id: JobId(at as i64 + 1),
+            claim_no: job.claim_no,
+            spent: job.spent,
+            rules: job.history.iter().map(|(rule, _)| rule.clone()).collect(),
+            request: request(&job.row.name(), job.row.version),
+        }
     }
 
     pub(crate) fn import(&mut self, batch: usize, input: &[Row]) -> SyncReport {
@@ -267,13 +275,6 @@ impl Plain {
             }
         }
         counts
-    }
-
-    /// Tells whether a game came to what it is for: answers, failures and crashes.
-    pub(crate) fn is_played(&self) -> bool {
-        self.jobs.iter().any(|job| job.claim_no > 1)
-            && self.jobs.iter().any(|job| job.answer.is_some())
-            && self.jobs.iter().any(|job| !job.history.is_empty())
     }
 
     /// The rows that are not withdrawn, in input order.
