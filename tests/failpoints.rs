@@ -227,6 +227,20 @@ fn killed_when_the_spool_is_settled_but_not_yet_removed_it_is_settled_once() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_settled_yet_stays_as_it_is() {
+    let scene = Scene::with_rows(ROWS);
+    with(&scene, "turn-commit=error@5", RUN).exits(74);
+    let (kept, asked) = (scene.read(SPOOL), scene.requests());
+    with(&scene, "spool-commit=error", RUN)
+        .exits(74)
+        .says("cannot write the database");
+    dies(&scene, "spool-commit=kill", RUN);
+    assert!(scene.read(SPOOL) == kept, "the spool has changed");
+    assert_eq!(scene.requests(), asked);
+    ends_well(&scene, 0);
+}
+
+#[test]
 fn what_finds_no_room_even_in_the_spool_is_told_and_asked_again() {
     let scene = Scene::with_rows(ROWS);
     let points = "turn-commit=error@5,spool-write=error@1+";

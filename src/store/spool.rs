@@ -94,6 +94,7 @@ impl Store {
                 let mut writer = self.writer.lock().await;
                 let mut transaction = begin(&mut writer).await?;
                 taken += settle(&mut transaction, &group, header.at).await?;
+                failpoint::hit("spool-commit")?;
                 transaction.commit().await?;
             }
         }
