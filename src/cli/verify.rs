@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::export::{Style, Target};
-use crate::progress::quantity::Things;
+use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::Safe;
 use crate::store::{BatchStatus, Soundness, Store, run_lock_holder};
 
@@ -109,10 +109,11 @@ impl Found {
         for batch in &self.counted {
             let (name, counts) = (Safe(&batch.name), batch.counts);
             let rows = Things(counts.total, "row");
-            let open = counts.pending + counts.running;
+            let counted = [counts.done, counts.failed, counts.pending + counts.running];
+            let [done, failed, open] = counted.map(Count);
             lines.push(format!(
-                "{name}: {rows} = {} done + {} failed + {open} open; one answer for each that is done",
-                counts.done, counts.failed
+                "{name}: {rows} = {done} done + {failed} failed + {open} open; one answer for each \
+                 that is done"
             ));
         }
         if let Some(path) = &self.compared {

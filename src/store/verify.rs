@@ -46,8 +46,8 @@ const NEVER: [(&str, &str); 9] = [
         "failures of claims that never were",
     ),
     (
-        "SELECT count(*) - count(DISTINCT batch_id || ' ' || position) FROM jobs
-         WHERE position IS NOT NULL",
+        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE position IS NOT NULL
+                               GROUP BY batch_id, position HAVING count(*) > 1)",
         "rows at the place of another",
     ),
     (
