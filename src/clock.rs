@@ -38,6 +38,12 @@ impl Clock {
         Timestamp::from_millis(self.started_at.as_millis().saturating_add(elapsed))
     }
 
+    /// Returns when the clock was started.
+    #[must_use]
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     /// Returns the time since the clock was started.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

@@ -341,6 +341,7 @@ fn the_example_settings_have_every_key_of_the_file() {
             format!("{name} = "),
             format!("[{name}]"),
             format!("[[{name}]]"),
+            format!("[{name}."),
         ];
         let is_there = filled_in
             .lines()

@@ -9,6 +9,9 @@
 mod support;
 
 // Fifty rows, pipes, JSON, and every other command.
+#[path = "run/bounds.rs"]
+mod bounds;
+
 #[path = "run/basics.rs"]
 mod basics;
 // Ctrl-C and SIGTERM, once and twice.

@@ -53,7 +53,7 @@ impl Exit {
             Some(StopReason::NoUsableKey(_)) => Self::NoKey,
             Some(StopReason::Misconfigured(_)) => Self::Config,
             Some(StopReason::Unavailable) => Self::Unavailable,
-            Some(StopReason::Quota | StopReason::Limit) => Self::WorkLeft,
+            Some(StopReason::Quota | StopReason::Limit(_)) => Self::WorkLeft,
             None if tally.failed > 0 => Self::SomeFailed,
             None => Self::Done,
         }

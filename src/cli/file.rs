@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::domain::limits::{Limits, Zone};
+use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
 
 use super::args::{InputFormat, OutputFormat};
@@ -43,6 +45,16 @@ pub(super) struct FileSettings {
     pub(super) timeout: Option<Duration>,
     pub(super) concurrency: Option<NonZeroU32>,
     pub(super) rpm: Option<NonZeroU32>,
+    pub(super) tpm: Option<NonZeroU32>,
+    pub(super) rpd: Option<NonZeroU32>,
+    #[serde(deserialize_with = "zone")]
+    pub(super) zone: Option<Zone>,
+    pub(super) limit: Option<NonZeroU32>,
+    pub(super) max_requests: Option<NonZeroU32>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) max_runtime: Option<Duration>,
+    #[serde(deserialize_with = "money")]
+    pub(super) max_cost: Option<Cost>,
     pub(super) max_attempts: Option<NonZeroU32>,
     #[serde(deserialize_with = "duration")]
     pub(super) max_wait: Option<Duration>,
@@ -51,6 +63,10 @@ pub(super) struct FileSettings {
     #[serde(deserialize_with = "duration")]
     pub(super) grace: Option<Duration>,
     pub(super) keys: Vec<FileKey>,
+    /// Limits that the keys of a group share, by the group's name.
+    pub(super) groups: BTreeMap<String, FileLimits>,
+    /// Prices in US dollars for a million tokens, by model.
+    pub(super) prices: BTreeMap<String, FilePrice>,
 }
 
 /// One key of the file: never the key itself, only where it is.
@@ -71,6 +87,59 @@ pub(super) struct FileKey {
     pub(super) weight: Option<NonZeroU32>,
     /// The models it may be used for; empty is all.
     pub(super) models: Vec<String>,
+    pub(super) rpm: Option<NonZeroU32>,
+    pub(super) tpm: Option<NonZeroU32>,
+    pub(super) rpd: Option<NonZeroU32>,
+    /// The most requests in flight with it.
+    pub(super) concurrency: Option<NonZeroU32>,
+    /// Where the day of `rpd` begins at midnight.
+    #[serde(deserialize_with = "zone")]
+    pub(super) zone: Option<Zone>,
+}
+
+/// The limits of a group of keys.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct FileLimits {
+    pub(super) rpm: Option<NonZeroU32>,
+    pub(super) tpm: Option<NonZeroU32>,
+    pub(super) rpd: Option<NonZeroU32>,
+    pub(super) concurrency: Option<NonZeroU32>,
+    #[serde(deserialize_with = "zone")]
+    pub(super) zone: Option<Zone>,
+}
+
+impl FileLimits {
+    pub(super) fn limits(self) -> Limits {
+        Limits {
+            rpm: self.rpm,
+            tpm: self.tpm,
+            rpd: self.rpd,
+            in_flight: self.concurrency,
+            zone: self.zone.unwrap_or_default(),
+        }
+    }
+}
+
+/// What a model's tokens cost, in US dollars for a million.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct FilePrice {
+    pub(super) input: f64,
+    pub(super) output: f64,
+}
+
+impl FileSettings {
+    /// Returns the prices that count.
+    pub(super) fn prices(&self) -> Prices {
+        let own = self.prices.iter().filter_map(|(model, price)| {
+            Some((
+                model.clone(),
+                Price::per_million(price.input, price.output)?,
+            ))
+        });
+        Prices::new(own.collect())
+    }
 }
 
 /// Reads the settings file; the default one need not be there.
@@ -110,6 +179,20 @@ pub(super) fn read(path: Option<&Path>) -> Result<FileSettings, CliError> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     values::duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cost>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    values::money(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zone>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    values::zone(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }

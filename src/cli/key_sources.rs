@@ -15,6 +15,8 @@ use rustix::fs::OFlags;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
 
+use crate::domain::limits::Limits;
+
 use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
@@ -40,6 +42,8 @@ pub(super) struct NamedKey {
     /// The limit or account that it shares with other keys.
     pub(super) group: Option<String>,
     pub(super) weight: NonZeroU32,
+    /// What it may send, as far as it says itself.
+    pub(super) limits: Limits,
     /// The models it may be used for; empty is all.
     models: Vec<String>,
 }
@@ -52,6 +56,7 @@ impl NamedKey {
             secret,
             group: None,
             weight: NonZeroU32::MIN,
+            limits: Limits::default(),
             models: Vec::new(),
         }
     }
@@ -164,6 +169,13 @@ fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError>
                 secret: SecretString::from(key),
                 group: listed.group.clone(),
                 weight: listed.weight.unwrap_or(NonZeroU32::MIN),
+                limits: Limits {
+                    rpm: listed.rpm,
+                    tpm: listed.tpm,
+                    rpd: listed.rpd,
+                    in_flight: listed.concurrency,
+                    zone: listed.zone.unwrap_or_default(),
+                },
                 models: listed.models.clone(),
             });
         }

@@ -1,11 +1,16 @@
 //! What is to be done, resolved: flags before environment (clap's part), before the settings file,
 //! before the defaults.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::domain::limits::Limits as DomainLimits;
+use crate::domain::price::{Cost, Prices};
 use crate::domain::recipe::{Form, Recipe};
 use crate::export::{Style, Target};
 use crate::intake::{Options, parse_set};
+use crate::progress::safe::Safe;
 use crate::provider::Limits;
 use crate::runner;
 
@@ -119,15 +124,37 @@ pub(super) fn batch_name(input: &Path, database: &Path) -> String {
     below.unwrap_or(&whole).display().to_string()
 }
 
+/// How fast and how far a run goes.
+#[derive(Debug)]
+pub(super) struct Pace {
+    pub(super) settings: runner::Settings,
+    pub(super) allowed: Allowed,
+}
+
 /// Resolves the pace of a run.
-pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
+pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> Pace {
+    Pace {
+        settings: run_settings(args, file),
+        allowed: allowed(args, file),
+    }
+}
+
+fn run_settings(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
     let default = runner::Settings::default();
     let concurrency = args.concurrency.or(file.concurrency);
     let attempts = args.max_attempts.or(file.max_attempts);
     runner::Settings {
         concurrency: concurrency.map_or(default.concurrency, |n| n.get() as usize),
         max_attempts: attempts.map_or(default.max_attempts, std::num::NonZero::get),
-        rpm: args.rpm.or(file.rpm),
+        bounds: runner::Bounds {
+            until: None,
+            rows: args.limit.or(file.limit).map(|n| n.get().into()),
+            requests: args
+                .max_requests
+                .or(file.max_requests)
+                .map(|n| n.get().into()),
+            cost: args.max_cost.or(file.max_cost),
+        },
         max_wait: args.max_wait.or(file.max_wait).unwrap_or(default.max_wait),
         max_outage: args
             .max_outage
@@ -144,6 +171,52 @@ pub(super) fn key_sources(file: FileSettings) -> KeySources {
         command: file.api_key_command,
         listed: file.keys,
         insecure: file.insecure_key_file.unwrap_or(false),
+    }
+}
+
+/// What the keys and their groups may send, what tokens cost, and how long a run lasts.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    /// For each key, or for each group of keys, that says nothing else.
+    pub(super) each: DomainLimits,
+    pub(super) groups: BTreeMap<String, DomainLimits>,
+    pub(super) prices: Prices,
+    pub(super) max_runtime: Option<Duration>,
+}
+
+impl Allowed {
+    /// Refuses a bound on the cost of a model without a known price.
+    pub(super) fn check_price(&self, bound: Option<Cost>, model: &str) -> Result<(), CliError> {
+        if bound.is_none() || self.prices.of(model).is_some() {
+            return Ok(());
+        }
+        let model = Safe(model);
+        let what = format!("--max-cost cannot be kept: the price of \"{model}\" is not known");
+        let hint = format!(
+            "give it in promptmill.toml, in US dollars for a million tokens:\n  \
+             [prices.\"{model}\"]\n  input = 0.15\n  output = 0.60"
+        );
+        Err(CliError::new(Exit::Config, &what, &hint))
+    }
+}
+
+/// Resolves what may be sent.
+fn allowed(args: &PaceArgs, file: &FileSettings) -> Allowed {
+    let each = DomainLimits {
+        rpm: args.rpm.or(file.rpm),
+        tpm: args.tpm.or(file.tpm),
+        rpd: args.rpd.or(file.rpd),
+        in_flight: None,
+        zone: args.zone.or(file.zone).unwrap_or_default(),
+    };
+    let groups = file.groups.iter();
+    Allowed {
+        each,
+        groups: groups
+            .map(|(name, limits)| (name.clone(), limits.limits()))
+            .collect(),
+        prices: file.prices(),
+        max_runtime: args.max_runtime.or(file.max_runtime),
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::domain::limits::Zone;
+use crate::domain::price::Cost;
+
 /// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare
 /// number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -34,6 +37,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) if !text.is_empty() => Ok(time),
         _ => Err(wrong()),
     }
+}
+
+/// Reads an amount of money in US dollars: `5usd`, `$5` or `0.50`.
+pub(super) fn money(text: &str) -> Result<Cost, String> {
+    let number = text.trim().trim_start_matches('$').to_ascii_lowercase();
+    let number = number.strip_suffix("usd").unwrap_or(&number).trim_end();
+    let dollars = number.parse().ok().and_then(Cost::from_dollars);
+    dollars
+        .ok_or_else(|| format!("\"{text}\" is no amount of money; write it like 5usd or 0.50usd"))
+}
+
+/// Reads a zone of the clock: `UTC`, or how far it is ahead like `+08:00`.
+pub(super) fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text.trim())
+        .ok_or_else(|| format!("\"{text}\" is no zone; write it like UTC or +08:00"))
 }
 
 /// Reads a delimiter: one ASCII character, or `\t` for a tab.
@@ -80,6 +98,17 @@ mod tests {
         for wrong in ["", "s", "5x", "-3s", "1h30", "nan", "1e400s", "5 m"] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn money_and_zones_are_read_as_people_write_them() {
+        for text in ["5usd", "$5", "5", " 5 USD"] {
+            assert_eq!(money(text), Ok(Cost::from_dollars(5.0).unwrap()), "{text}");
+        }
+        for wrong in ["", "-1usd", "5eur", "nan", "infusd"] {
+            assert!(money(wrong).is_err(), "{wrong}");
+        }
+        assert!(zone("+08:00").is_ok() && zone("CET").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::domain::key::{Key, KeyState};
+use crate::domain::limits::Limits;
 use crate::domain::tally::Tally;
 use crate::domain::verdict;
 use crate::progress::Progress;
@@ -25,7 +26,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::key_sources::NamedKey;
-use super::settings::{self, EndpointSettings};
+use super::settings::{self, Allowed, EndpointSettings};
 use super::{import, screen, signals, simulate, status};
 
 /// Causes of failure in a summary.
@@ -117,6 +118,7 @@ pub(super) struct Worker<'a> {
     keys: Vec<NamedKey>,
     salt: hmac::Key,
     settings: Settings,
+    allowed: Allowed,
     simulator: Option<Simulator>,
     /// Set up when the first request is to be made: until then a signal ends the program at once.
     signals: Option<(Shutdown, tokio::task::JoinHandle<()>)>,
@@ -131,7 +133,7 @@ impl<'a> Worker<'a> {
         store: &'a Store,
         asked: Asked,
         endpoint: EndpointSettings,
-        settings: Settings,
+        pace: settings::Pace,
         clock: Clock,
     ) -> Result<Self, CliError> {
         let kept = store.take_in_spool().await?;
@@ -154,6 +156,9 @@ impl<'a> Worker<'a> {
         let client = Client::new(url, endpoint.limits)?;
         let salt = hmac::Key::new(hmac::HMAC_SHA256, &store.salt().await?);
         let (keys, signals) = (asked.keys, None);
+        let mut settings = pace.settings;
+        let end = pace.allowed.max_runtime;
+        settings.bounds.until = end.map(|time| clock.started_at() + time);
         Ok(Self {
             global,
             store,
@@ -162,6 +167,7 @@ impl<'a> Worker<'a> {
             keys,
             salt,
             settings,
+            allowed: pace.allowed,
             simulator,
             signals,
             rescued,
@@ -188,6 +194,8 @@ impl<'a> Worker<'a> {
         let before = self.store.counts(batch.id).await?;
         let mut tally = Tally::default();
         if before.pending > 0 {
+            let cost = self.settings.bounds.cost;
+            self.allowed.check_price(cost, &batch.recipe.model)?;
             let keys = self.ring(&batch.recipe.model).await?;
             let mut progress = Progress::new(screen::progress_mode(self.global), self.clock);
             progress.on(&RunEvent::Started {
@@ -206,11 +214,13 @@ impl<'a> Worker<'a> {
                 store,
                 client,
                 clock,
+                prices: &self.allowed.prices,
             };
             let mut on_event = |event: &RunEvent| progress.on(event);
             let ran = runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;
             progress.finish();
             tally = ran?;
+            self.settings.bounds.use_up(&tally);
         }
         self.count(batch, tally).await
     }
@@ -276,11 +286,13 @@ impl<'a> Worker<'a> {
     /// Makes the ring of the keys that may be used for a model, with what is remembered of them.
     async fn ring(&self, model: &str) -> Result<Vec<RunKey>, CliError> {
         if self.keys.is_empty() {
-            return self.nameless_key().map(|key| vec![key]);
+            let mut ring = [self.nameless_key()?];
+            self.count_days(&mut ring).await?;
+            return Ok(ring.into());
         }
         let remembered = self.store.keys().await?;
         let serving = self.keys.iter().filter(|named| named.serves(model));
-        let ring: Vec<_> = serving
+        let mut ring: Vec<_> = serving
             .map(|named| self.run_key(named, model, &remembered))
             .collect();
         if ring.is_empty() {
@@ -291,6 +303,7 @@ impl<'a> Worker<'a> {
                 "add the model to `models` of a key",
             ));
         }
+        self.count_days(&mut ring).await?;
         Ok(ring)
     }
 
@@ -309,10 +322,38 @@ impl<'a> Worker<'a> {
             key.model_only = !row.model.is_empty();
             key.reason.clone_from(&row.reason);
         }
+        let allowed = &self.allowed;
+        let shared = named.group.as_ref().map(|group| {
+            let own = allowed.groups.get(group).copied();
+            own.unwrap_or_default().or(allowed.each)
+        });
         RunKey {
             key,
             secret: Some(Arc::new(named.secret.clone())),
+            // What is said of each key is shared where keys are an account's.
+            limits: match shared {
+                Some(_) => named.limits,
+                None => named.limits.or(allowed.each),
+            },
+            group_limits: shared.unwrap_or_default(),
+            today: 0,
         }
+    }
+
+    /// Reads how many requests of its day each key has made already.
+    async fn count_days(&self, keys: &mut [RunKey]) -> Result<(), CliError> {
+        let base_url = self.client.endpoint().display();
+        let now = self.clock.now();
+        for key in keys {
+            let limits = [key.limits, key.group_limits];
+            let Some(daily) = limits.into_iter().rev().find(|limits| limits.rpd.is_some()) else {
+                continue;
+            };
+            let day = daily.zone.day_start(now);
+            let print = &key.key.fingerprint;
+            key.today = self.store.requests_of_day(print, base_url, day).await?;
+        }
+        Ok(())
     }
 
     /// The one entry of a ring without keys: the simulated provider's, or none for this machine.
@@ -321,6 +362,9 @@ impl<'a> Worker<'a> {
         let entry = |label: &str, secret| RunKey {
             key: Key::new(label.to_owned(), String::new()),
             secret,
+            limits: self.allowed.each,
+            group_limits: Limits::default(),
+            today: 0,
         };
         if self.simulates() {
             return Ok(entry(

@@ -13,6 +13,7 @@ pub mod hint;
 pub mod job;
 pub mod key;
 pub mod keyring;
+pub mod limits;
 pub mod price;
 pub mod recipe;
 pub mod redact;

@@ -43,6 +43,27 @@ impl Cost {
         self.0 as f64 / PICO
     }
 
+    /// Tells whether it is no money at all.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Returns how many more things this amount pays for, when `count` (at least 1) of them have
+    /// cost `spent` (more than nothing) so far.
+    #[must_use]
+    pub fn pays_for(self, spent: Self, count: u64) -> u64 {
+        let left = u128::from(self.0.saturating_sub(spent.0));
+        let more = left * u128::from(count) / u128::from(spent.0.max(1));
+        u64::try_from(more).unwrap_or(u64::MAX)
+    }
+
+    /// Returns what is left of the amount after another; never less than nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// Returns the amount `count` times.
     #[must_use]
     pub fn times(self, count: u64) -> Self {

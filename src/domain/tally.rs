@@ -1,5 +1,6 @@
 //! The tally: the counts of a run, from which its summary and its exit code follow.
 
+use super::price::Cost;
 use super::time::Timestamp;
 use super::verdict::Scope;
 
@@ -24,6 +25,12 @@ pub struct Tally {
     pub prompt_tokens: u64,
     /// Tokens of this run's answers, as far as the provider told.
     pub completion_tokens: u64,
+    /// Rows that this run brought to their end: answered, or failed for good.
+    pub ended: u64,
+    /// What this run's answers cost, as far as prices are known.
+    pub cost: Cost,
+    /// Answers of this run whose price is not known.
+    pub unpriced: u64,
     /// Why jobs failed or wait, most frequent first.
     pub causes: Vec<Cause>,
     /// Why the run ended before the work did; `None` when nothing was left to do.
@@ -44,6 +51,9 @@ impl Tally {
         self.unknown += other.unknown;
         self.prompt_tokens += other.prompt_tokens;
         self.completion_tokens += other.completion_tokens;
+        self.ended += other.ended;
+        self.cost += other.cost;
+        self.unpriced += other.unpriced;
         self.causes.extend(other.causes);
         self.stopped_by = other.stopped_by;
         self.resume_at = other.resume_at;
@@ -80,6 +90,6 @@ pub enum StopReason {
     Unavailable,
     /// What is left waits for a limit, longer than the run may wait.
     Quota,
-    /// The run has done the number of jobs, or lasted the time, that it was allowed.
-    Limit,
+    /// The run has gone as far as it was allowed: says by which bound, as a fragment.
+    Limit(&'static str),
 }

@@ -67,6 +67,21 @@ pub fn estimate_request(body: &str) -> u64 {
     scan.tokens + PER_REQUEST
 }
 
+/// Returns the most tokens that a request body allows its answer, where it says so.
+#[must_use]
+pub fn most_completion(body: &str) -> Option<u64> {
+    // A quote within a text of the body has a backslash before it, so only names are found.
+    ["\"max_completion_tokens\":", "\"max_tokens\":"]
+        .iter()
+        .find_map(|name| {
+            let rest = body[body.find(name)? + name.len()..].trim_start();
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            rest[..end].parse().ok()
+        })
+}
+
 /// A walk through a request's JSON, from string to string.
 #[derive(Default)]
 struct Scan {
@@ -262,6 +277,15 @@ fn weight_of(c: char) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bound_of_an_answer_is_read_and_not_that_in_a_text() {
+        let text = r#"{"messages":[{"content":"\\"max_tokens\\":9"}]}"#;
+        assert_eq!(most_completion(text), None);
+        assert_eq!(most_completion(r#"{"max_tokens": 20,"n":1}"#), Some(20));
+        assert_eq!(most_completion(r#"{"max_completion_tokens":7}"#), Some(7));
+        assert_eq!(most_completion(r#"{"max_tokens":null}"#), None);
+    }
 
     /// A name, the tokens that `o200k_base` makes of a text, and the text as JSON.
     const MEASURED: &str = include_str!("tokens/measured.tsv");

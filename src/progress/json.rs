@@ -73,7 +73,7 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::Misconfigured(_) => "misconfigured",
         StopReason::Unavailable => "unavailable",
         StopReason::Quota => "quota",
-        StopReason::Limit => "limit",
+        StopReason::Limit(_) => "limit",
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
             (StopReason::Misconfigured("x".to_owned()), "misconfigured"),
             (StopReason::Unavailable, "unavailable"),
             (StopReason::Quota, "quota"),
-            (StopReason::Limit, "limit"),
+            (StopReason::Limit("--limit"), "limit"),
         ] {
             assert_eq!(stop_word(&reason), word);
         }

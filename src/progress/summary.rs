@@ -48,7 +48,7 @@ pub fn summary(tally: &Tally, context: &SummaryContext<'_>) -> String {
 }
 
 fn had_nothing_to_do(tally: &Tally) -> bool {
-    tally.requests == 0 && tally.left == 0 && tally.stopped_by.is_none()
+    tally.requests + tally.ended == 0 && tally.left == 0 && tally.stopped_by.is_none()
 }
 
 struct Summary<'a> {
@@ -307,7 +307,7 @@ fn stop_words(reason: &StopReason, out: &mut fmt::Formatter<'_>) -> fmt::Result 
         StopReason::Misconfigured(_) => out.write_str("no request can succeed like this"),
         StopReason::Unavailable => out.write_str("the endpoint did not answer for too long"),
         StopReason::Quota => out.write_str("what is left waits for a limit"),
-        StopReason::Limit => out.write_str("this run did as much as it was allowed"),
+        StopReason::Limit(bound) => write!(out, "this run has gone as far as {bound} lets it"),
     }
 }
 

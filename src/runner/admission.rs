@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, SettledAs};
 
 use super::dispatcher::{Dispatcher, Ending};
+use super::pace::Place;
 
 /// When a job that no key may take now is looked at again.
 const SOON: Duration = Duration::from_millis(200);
@@ -23,14 +24,14 @@ const MOST_HELD: usize = 3;
 
 impl Dispatcher<'_> {
     /// Finds the places for requests that may go out now.
-    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<KeyIndex> {
+    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<Place> {
         let hands = self.free_hands(now);
         let mut places = Vec::with_capacity(hands);
         while places.len() < hands {
-            let Some(key) = self.find_place(now, |_| true) else {
+            let Some(place) = self.find_place(now, |_| true) else {
                 break;
             };
-            places.push(key);
+            places.push(place);
         }
         places
     }
@@ -47,47 +48,38 @@ impl Dispatcher<'_> {
             None => self.settings.concurrency,
         };
         let hands = if self.suspects { 1 } else { hands };
-        hands.saturating_sub(self.in_flight())
+        hands
+            .saturating_sub(self.in_flight())
+            .min(self.within_bounds())
     }
 
     /// Takes a permit of the least busy key that may be used and that `wanted` accepts.
-    fn find_place(
-        &mut self,
-        now: Timestamp,
-        wanted: impl Fn(KeyIndex) -> bool,
-    ) -> Option<KeyIndex> {
+    fn find_place(&mut self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<Place> {
         let mut without_permit = Vec::new();
         loop {
             let free = |key: KeyIndex| wanted(key) && !without_permit.contains(&key);
             let key = self.ring.pick(now, free)?;
-            if self.take(key) {
-                return Some(key);
+            if let Some(place) = self.take(key, now) {
+                return Some(place);
             }
             without_permit.push(key);
         }
     }
 
     /// Takes a permit of a key, if it has one now.
-    fn take(&mut self, key: KeyIndex) -> bool {
-        let taken = self.pace.take(key);
-        if taken {
-            self.ring.sent(key);
-        }
-        taken
+    fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Place> {
+        let place = self.pace.take(key, now)?;
+        self.ring.sent(key);
+        Some(place)
     }
 
-    fn leave_place(&mut self, key: KeyIndex) {
-        self.ring.came_back(key);
-        self.pace.give_back(key);
+    pub(super) fn leave_place(&mut self, place: Place) {
+        self.ring.came_back(place.key);
+        self.pace.give_back(place);
     }
 
     /// Sends the claimed jobs, each with a key that has not refused it.
-    pub(super) fn place(
-        &mut self,
-        jobs: Vec<ClaimedJob>,
-        mut places: Vec<KeyIndex>,
-        now: Timestamp,
-    ) {
+    pub(super) fn place(&mut self, jobs: Vec<ClaimedJob>, mut places: Vec<Place>, now: Timestamp) {
         for job in jobs {
             match self.doubts.rule(job.id, &self.ring, now) {
                 Ruling::Job => {
@@ -101,7 +93,7 @@ impl Dispatcher<'_> {
                 Ruling::Open | Ruling::Everybody => {}
             }
             match self.place_for(job.id, &mut places, now) {
-                Some(key) => self.launch(job, key, now),
+                Some(place) => self.send_within(job, place, now),
                 None => self.put_off(&job, now),
             }
         }
@@ -112,15 +104,10 @@ impl Dispatcher<'_> {
 
     /// Takes the first of the places that will do for a job; when none does, one is given up for
     /// another key that will.
-    fn place_for(
-        &mut self,
-        job: JobId,
-        places: &mut Vec<KeyIndex>,
-        now: Timestamp,
-    ) -> Option<KeyIndex> {
+    fn place_for(&mut self, job: JobId, places: &mut Vec<Place>, now: Timestamp) -> Option<Place> {
         if let Some(fits) = places
             .iter()
-            .position(|key| !self.doubts.has_refused(job, *key))
+            .position(|place| !self.doubts.has_refused(job, place.key))
         {
             return Some(places.remove(fits));
         }
@@ -131,7 +118,7 @@ impl Dispatcher<'_> {
         let wanted = |key: KeyIndex| !refused.contains(&key);
         self.find_place(now, wanted).or_else(|| {
             let key = self.ring.pick_doubted(now, wanted)?;
-            self.take(key).then_some(key)
+            self.take(key, now)
         })
     }
 
@@ -156,7 +143,7 @@ impl Dispatcher<'_> {
         self.put_back(job, now + SOON);
     }
 
-    fn put_back(&mut self, job: &ClaimedJob, not_before: Timestamp) {
+    pub(super) fn put_back(&mut self, job: &ClaimedJob, not_before: Timestamp) {
         let settled_as = SettledAs::Requeued {
             not_before,
             counted: false,
@@ -187,17 +174,16 @@ impl Dispatcher<'_> {
         Some(at.max(now + Duration::from_millis(1)))
     }
 
-    fn place_at(&self, key: KeyIndex, due: Timestamp) -> Option<Timestamp> {
+    pub(super) fn place_at(&self, key: KeyIndex, due: Timestamp) -> Option<Timestamp> {
         let ready = match self.ring.ready(key, due) {
             Ready::Now => due,
             Ready::At(until) => until.max(due),
             Ready::AfterFlight | Ready::Never => return None,
         };
-        Some(
-            self.pace
-                .blocked_until(key)
-                .map_or(ready, |until| ready.max(until)),
-        )
+        match self.pace.blocked(key) {
+            None => Some(ready),
+            Some(blocked) => blocked.until.map(|until| ready.max(until)),
+        }
     }
 
     /// Says why going on is no use, with nothing in flight and jobs left; `None` when it is.
@@ -231,7 +217,14 @@ impl Dispatcher<'_> {
                 self.tally.resume_at = Some(due);
                 Some(StopReason::Quota)
             }
-            _ => None,
+            _ => {
+                let places = self.ring.indices();
+                let first = places
+                    .filter_map(|key| self.place_at(key, due.max(now)))
+                    .min();
+                self.tally.resume_at = first.filter(|at| *at > far);
+                self.tally.resume_at.map(|_| StopReason::Quota)
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::domain::breaker::Breaker;
 use crate::domain::doubt::Doubts;
 use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
+use crate::domain::price::Prices;
 use crate::domain::tally::{StopReason, Tally};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -23,7 +24,7 @@ use crate::progress::event::RunEvent;
 use crate::provider::{Attempt, Client};
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
-use super::pace::Pace;
+use super::pace::{Pace, Place};
 use super::recorder::{MAX_GROUP, Recorder};
 use super::salvage::{RunError, room};
 use super::shutdown::{Shutdown, StopLevel};
@@ -34,6 +35,8 @@ use super::{Deps, RunKey, Settings};
 pub(super) struct Flight {
     pub(super) job: ClaimedJob,
     pub(super) key: KeyIndex,
+    /// The tokens that it was let out for.
+    pub(super) tokens: u32,
     /// Over which connections it went out.
     pub(super) connections: u32,
 }
@@ -71,6 +74,11 @@ pub(super) struct Dispatcher<'a> {
     pub(super) secrets: Vec<Option<Arc<SecretString>>>,
     pub(super) ring: KeyRing,
     pub(super) pace: Pace,
+    pub(super) prices: &'a Prices,
+    /// Requests with each key that the day's count on disk does not have yet.
+    pub(super) uncounted: Vec<u32>,
+    /// The first moment of a wait that was told.
+    pub(super) wait_told: Option<Timestamp>,
     pub(super) doubts: Doubts,
     pub(super) breaker: Breaker,
     pub(super) recorder: Recorder,
@@ -104,13 +112,18 @@ impl<'a> Dispatcher<'a> {
         settings: Settings,
         on_event: &'a mut dyn FnMut(&RunEvent),
     ) -> Self {
+        let pace = Pace::new(&keys, deps.clock.now());
+        let uncounted = vec![0; keys.len()];
         let (keys, secrets): (Vec<_>, Vec<_>) =
             keys.into_iter().map(|key| (key.key, key.secret)).unzip();
         Self {
             store: deps.store,
             client: deps.client,
             clock: deps.clock,
-            pace: Pace::new(deps.clock, keys.len(), settings.rpm),
+            pace,
+            prices: deps.prices,
+            uncounted,
+            wait_told: None,
             ring: KeyRing::new(keys, deps.clock.now()),
             settings,
             batch,
@@ -171,6 +184,9 @@ impl<'a> Dispatcher<'a> {
     fn heed(&mut self, shutdown: &Shutdown, deadline: Option<Timestamp>) -> Option<Timestamp> {
         let (level, reason) = shutdown.level();
         let now = self.clock.now();
+        if level == StopLevel::Run && self.time_is_up(now) {
+            return Some(self.run_out(deadline, now));
+        }
         let deadline = match (level, deadline) {
             (StopLevel::Run, _) => return None,
             (_, None) => {
@@ -201,7 +217,7 @@ impl<'a> Dispatcher<'a> {
         if self.suspects && self.in_flight() == 0 && self.recorder.is_empty() {
             if let Some(suspect) = self.store.claim_suspect(self.batch.id).await? {
                 self.place(vec![suspect], places, now);
-                return Ok(());
+                return self.count_requests(now).await;
             }
             self.suspects = false;
         }
@@ -218,6 +234,27 @@ impl<'a> Dispatcher<'a> {
         self.watch_log();
         self.next_due = turn.next_due;
         self.place(turn.claimed, places, now);
+        self.count_requests(now).await
+    }
+
+    /// Writes the requests down that count against a limit a day.
+    async fn count_requests(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if !self.pace.counts_days() {
+            return Ok(());
+        }
+        let base_url = self.client.endpoint().display();
+        for (index, count) in self.uncounted.iter_mut().enumerate() {
+            if *count == 0 {
+                continue;
+            }
+            let key = KeyIndex(index);
+            let day = self.pace.day_start(key, now);
+            let print = &self.ring.key(key).fingerprint;
+            let requests = std::mem::take(count);
+            self.store
+                .count_requests(print, base_url, day, requests)
+                .await?;
+        }
         Ok(())
     }
 
@@ -236,7 +273,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Sends a job's request with a key. The claim is on disk.
-    pub(super) fn launch(&mut self, mut job: ClaimedJob, key: KeyIndex, now: Timestamp) {
+    pub(super) fn launch(&mut self, mut job: ClaimedJob, place: Place, now: Timestamp) {
+        let Place { key, tokens } = place;
+        self.uncounted[key.0] += 1;
         self.stuck.remove(&job.id);
         self.tally.requests += 1;
         let body = Bytes::from(std::mem::take(&mut job.request));
@@ -250,6 +289,7 @@ impl<'a> Dispatcher<'a> {
         let flight = Flight {
             job,
             key,
+            tokens,
             connections,
         };
         self.flights.insert(worker.id(), flight);
@@ -264,13 +304,19 @@ impl<'a> Dispatcher<'a> {
             if !matches!(self.ending, Ending::Open) || self.next_due.is_none() {
                 return Ok(Next::Finish);
             }
+            if let Some(reason) = self.bound_reached(now) {
+                self.ending = Ending::Firm(reason);
+                return Ok(Next::Finish);
+            }
             let all_stuck = self.all_stuck().await?;
             if let Some(reason) = self.hopeless(all_stuck, now) {
                 self.ending = Ending::Firm(reason);
                 return Ok(Next::Finish);
             }
         }
-        Ok(Next::Wait(self.wake_at(now)))
+        let until = self.wake_at(now);
+        self.tell_wait(until, now);
+        Ok(Next::Wait(until))
     }
 
     /// Tells whether every job that is left is stuck, so that none can tell anything of another.
@@ -326,6 +372,7 @@ impl<'a> Dispatcher<'a> {
         };
         failpoint::pass("answer");
         self.ring.came_back(flight.key);
+        self.pace.came_back(flight.key);
         self.conclude(flight, attempt);
     }
 
@@ -338,6 +385,7 @@ impl<'a> Dispatcher<'a> {
         self.workers.detach_all();
         for (_, flight) in std::mem::take(&mut self.flights) {
             self.ring.came_back(flight.key);
+            self.pace.came_back(flight.key);
             self.abandon(&flight);
         }
     }

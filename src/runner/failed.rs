@@ -62,6 +62,7 @@ impl Dispatcher<'_> {
             job,
             key,
             connections,
+            ..
         } = flight;
         let context = Context {
             host: self.client.endpoint().host(),
@@ -152,6 +153,7 @@ impl Dispatcher<'_> {
                 let throttles = self.ring.key(key).throttles;
                 let wait = verdict.wait;
                 let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::after_hint);
+                self.pace.throttled(key, wait, now);
                 self.ring.throttled(key, now + wait, why);
                 self.keys_changed |= wait >= LONG_REST;
                 let why = if wait >= QUOTA_REST {
@@ -304,11 +306,12 @@ impl Dispatcher<'_> {
         self.fail(job, None, record);
     }
 
-    fn fail(&mut self, job: &ClaimedJob, key: Option<KeyIndex>, record: AttemptRecord) {
+    pub(super) fn fail(&mut self, job: &ClaimedJob, key: Option<KeyIndex>, record: AttemptRecord) {
         // The job was at fault: the keys that were doubted for it come back.
         for doubted in self.doubts.settle(job.id) {
             self.ring.trust(doubted);
         }
+        self.tally.ended += 1;
         let (scope, rule) = (record.scope, record.rule.clone());
         let event = RunEvent::JobFailed {
             job: job.id,

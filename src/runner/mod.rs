@@ -5,6 +5,7 @@
 
 mod admission;
 mod backoff;
+mod bounds;
 mod dispatcher;
 mod failed;
 mod outcome;
@@ -13,7 +14,6 @@ mod recorder;
 mod salvage;
 mod shutdown;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,10 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::domain::key::Key;
+use crate::domain::limits::Limits;
+use crate::domain::price::{Cost, Prices};
 use crate::domain::tally::Tally;
+use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;
 use crate::store::{Store, StoredBatch};
@@ -37,6 +40,36 @@ pub struct RunKey {
     pub key: Key,
     /// The secret; `None` sends no `Authorization` header.
     pub secret: Option<Arc<SecretString>>,
+    /// What it may send.
+    pub limits: Limits,
+    /// What its group may send; without a group it counts for nothing.
+    pub group_limits: Limits,
+    /// Requests of its present day that earlier runs made.
+    pub today: u32,
+}
+
+/// How far a run may go. What is reached ends it with work left; `None` is no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// No request goes out after this moment.
+    pub until: Option<Timestamp>,
+    /// The most rows that get an answer or fail for good.
+    pub rows: Option<u64>,
+    /// The most requests.
+    pub requests: Option<u64>,
+    /// The most money, as far as prices are known.
+    pub cost: Option<Cost>,
+}
+
+impl Bounds {
+    /// Takes off what a run has used up, for the next one.
+    pub fn use_up(&mut self, tally: &Tally) {
+        self.rows = self.rows.map(|most| most.saturating_sub(tally.ended));
+        self.requests = self
+            .requests
+            .map(|most| most.saturating_sub(tally.requests));
+        self.cost = self.cost.map(|most| most.minus(tally.cost));
+    }
 }
 
 /// The limits of a run.
@@ -46,8 +79,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// The most attempts of a job; waiting for a limit and changing the key are none.
     pub max_attempts: u32,
-    /// Requests a minute for each key; `None` is unlimited.
-    pub rpm: Option<NonZeroU32>,
+    /// How far it may go.
+    pub bounds: Bounds,
     /// When all that is left waits longer than this for a limit, the run ends.
     pub max_wait: Duration,
     /// When the endpoint has been down for longer than this, the run ends.
@@ -62,7 +95,7 @@ impl Default for Settings {
         Self {
             concurrency: 16,
             max_attempts: 5,
-            rpm: None,
+            bounds: Bounds::default(),
             max_wait: Duration::from_mins(10),
             max_outage: Duration::from_mins(10),
             grace: Duration::from_secs(30),
@@ -79,6 +112,8 @@ pub struct Deps<'a> {
     pub client: Client,
     /// The present.
     pub clock: Clock,
+    /// What tokens cost.
+    pub prices: &'a Prices,
 }
 
 /// Works a batch until nothing is left that can be done, or it is told to stop.

@@ -14,11 +14,18 @@ use crate::provider::{Attempt, Success};
 use crate::store::{AttemptRecord, ClaimedJob, KeyRow, SettledAs, Settlement, StoreError};
 
 use super::dispatcher::{Dispatcher, Ending, Flight};
+use super::pace::Place;
 
 impl Dispatcher<'_> {
     /// Draws the conclusions from a request that has come back; `None` when its worker panicked.
     pub(super) fn conclude(&mut self, flight: Flight, attempt: Option<Attempt>) {
         let now = self.clock.now();
+        if let Some(attempt) = &attempt {
+            // A `date` has no parts of a second: less than two of them say nothing.
+            let ahead = attempt.clock_ahead.filter(|ahead| ahead.abs() > 2000);
+            self.pace
+                .told(flight.key, &attempt.rate, ahead.unwrap_or(0), now);
+        }
         let (latency, outcome) = match attempt {
             Some(attempt) => (attempt.latency, attempt.outcome),
             None => (Duration::ZERO, Err(panicked())),
@@ -30,7 +37,12 @@ impl Dispatcher<'_> {
     }
 
     fn answered(&mut self, flight: Flight, success: Success, latency: Duration, now: Timestamp) {
-        let Flight { job, key, .. } = flight;
+        let Flight {
+            job,
+            key,
+            tokens: let_out,
+            ..
+        } = flight;
         self.reached();
         self.doubts.answered();
         self.ring.rested(key, now);
@@ -47,6 +59,16 @@ impl Dispatcher<'_> {
         let tokens = [reply.prompt_tokens, reply.completion_tokens].map(Option::unwrap_or_default);
         self.tally.prompt_tokens += tokens[0];
         self.tally.completion_tokens += tokens[1];
+        let told = reply.prompt_tokens.is_some();
+        if told {
+            let place = Place {
+                key,
+                tokens: let_out,
+            };
+            self.pace.settle(place, tokens.iter().sum());
+        }
+        self.tally.ended += 1;
+        self.pay(&reply.model, told, tokens);
         let answer = Answer {
             body: success.body,
             model: reply.model,

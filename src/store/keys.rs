@@ -93,6 +93,59 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// Adds to the requests that a key has made in the day that began at `day`. Days that are over
+    /// are forgotten.
+    pub async fn count_requests(
+        &self,
+        fingerprint: &str,
+        base_url: &str,
+        day: Timestamp,
+        requests: u32,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query(
+            "DELETE FROM key_days WHERE fingerprint = ?1 AND base_url = ?2 AND starts_at < ?3",
+        )
+        .bind(fingerprint)
+        .bind(base_url)
+        .bind(day.as_millis())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO key_days (fingerprint, base_url, starts_at, requests)
+             VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET requests = requests + ?4",
+        )
+        .bind(fingerprint)
+        .bind(base_url)
+        .bind(day.as_millis())
+        .bind(requests)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Returns how many requests a key has made in the day that began at `day`.
+    pub async fn requests_of_day(
+        &self,
+        fingerprint: &str,
+        base_url: &str,
+        day: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let requests: Option<i64> = sqlx::query_scalar(
+            "SELECT requests FROM key_days
+             WHERE fingerprint = ?1 AND base_url = ?2 AND starts_at = ?3",
+        )
+        .bind(fingerprint)
+        .bind(base_url)
+        .bind(day.as_millis())
+        .fetch_optional(&mut *writer)
+        .await?;
+        Ok(requests.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+
     /// Forgets the state of all keys, or of those with this label. Returns how many there were.
     pub async fn reset_keys(&self, label: Option<&str>) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use promptmill::clock::Clock;
 use promptmill::domain::job::{Chunk, JobState, NewRow, Record};
 use promptmill::domain::key::{Key, KeyState};
+use promptmill::domain::limits;
+use promptmill::domain::price::Prices;
 use promptmill::domain::recipe::Recipe;
 use promptmill::domain::tally::{StopReason, Tally};
 use promptmill::domain::time::Timestamp;
@@ -130,10 +132,12 @@ impl Bench {
         let client = self.client();
         let keys = self.ring(client.endpoint().display()).await;
         let store = &self.store;
+        let prices = Prices::default();
         let deps = Deps {
             store,
             client,
             clock,
+            prices: &prices,
         };
         let mut events = Vec::new();
         let mut on_event = |event: &RunEvent| events.push(event.clone());
@@ -185,7 +189,13 @@ impl Bench {
                 key.reason.clone_from(&row.reason);
             }
             let secret = Some(Arc::new(SecretString::from(secret(place))));
-            RunKey { key, secret }
+            RunKey {
+                key,
+                secret,
+                limits: limits::Limits::default(),
+                group_limits: limits::Limits::default(),
+                today: 0,
+            }
         };
         places.map(key).collect()
     }

@@ -106,7 +106,7 @@ async fn what_the_provider_says_on_retrying_is_heeded() {
 async fn an_outage_is_told_once() {
     let bench = Bench::new(2, 100, Script::new().always(Reaction::Status(500))).await;
     let ran = bench.run().await;
-    let waits = ran.events.iter();
-    let waits = waits.filter(|event| matches!(event, RunEvent::Waiting { .. }));
-    assert_eq!(waits.count(), 1);
+    let told = ran.events.iter();
+    let told = told.filter(|event| matches!(event, RunEvent::Trouble { .. }));
+    assert_eq!(told.count(), 1);
 }

@@ -170,7 +170,7 @@ fn waiting_for_a_rate_limit_is_no_attempt_that_counts() {
 fn a_key_at_its_limit_waits_and_the_rows_are_all_answered() {
     let limits = Limits {
         requests_per_minute: Some(600),
-        request_burst: Some(20),
+        request_burst: Some(1),
         ..Limits::default()
     };
     let scene = Scene::new(Config::default().limits(limits));

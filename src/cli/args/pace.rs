@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::values::duration;
+use crate::cli::values::{duration, money, zone};
+use crate::domain::limits::Zone;
+use crate::domain::price::Cost;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Pace")]
@@ -21,6 +23,38 @@ pub(in crate::cli) struct PaceArgs {
     /// Requests a minute for each key [default: no limit].
     #[arg(long, value_name = "N", env = "PROMPTMILL_RPM", hide_env_values = true)]
     pub(in crate::cli) rpm: Option<NonZeroU32>,
+    /// Tokens a minute for each key, those of prompts and answers together [default: no limit].
+    #[arg(long, value_name = "N", env = "PROMPTMILL_TPM", hide_env_values = true)]
+    pub(in crate::cli) tpm: Option<NonZeroU32>,
+    /// Requests a day for each key, all runs of the day together [default: no limit].
+    #[arg(long, value_name = "N", env = "PROMPTMILL_RPD", hide_env_values = true)]
+    pub(in crate::cli) rpd: Option<NonZeroU32>,
+    /// Where the day of --rpd begins at midnight: UTC, or ahead of it like +08:00 [default: UTC].
+    #[arg(long, value_name = "ZONE", value_parser = zone, env = "PROMPTMILL_ZONE", hide_env_values = true)]
+    pub(in crate::cli) zone: Option<Zone>,
+    /// End with code 4 when this many rows were answered or failed for good.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PROMPTMILL_LIMIT",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) limit: Option<NonZeroU32>,
+    /// End with code 4 when this many requests were sent.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PROMPTMILL_MAX_REQUESTS",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) max_requests: Option<NonZeroU32>,
+    /// End with code 4 when the run has lasted this long.
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_RUNTIME", hide_env_values = true)]
+    pub(in crate::cli) max_runtime: Option<Duration>,
+    /// End with code 4 before the run costs more than this, like 5usd; prices are list prices, or
+    /// those of [prices] in the settings file.
+    #[arg(long, value_name = "MONEY", value_parser = money, env = "PROMPTMILL_MAX_COST", hide_env_values = true)]
+    pub(in crate::cli) max_cost: Option<Cost>,
     /// The most attempts for a row; waiting for a limit and changing the key are none [default: 5].
     #[arg(
         long,

@@ -4,11 +4,12 @@
 mod survey;
 mod text;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use crate::domain::forecast::{self, Limits};
 use crate::domain::price::Prices;
-use crate::runner;
+
 use crate::store::Store;
 
 use super::args::{EstimateArgs, Global};
@@ -22,7 +23,7 @@ use survey::Survey;
 /// What is known before the file is read.
 pub(super) struct Plan {
     pub(super) import: Import,
-    pub(super) pace: runner::Settings,
+    pub(super) pace: settings::Pace,
     /// How many keys there are; 0 when that is not known without reading them.
     pub(super) keys: usize,
 }
@@ -76,12 +77,13 @@ pub(super) async fn tell(
     if let Some(store) = store {
         store.close().await?;
     }
+    let number = |limit: Option<NonZeroU32>| limit.map(|limit| u64::from(limit.get()));
     let limits = Limits {
         keys: plan.keys as u64,
-        rpm: plan.pace.rpm.map(|rpm| u64::from(rpm.get())),
-        tpm: None,
-        rpd: None,
-        concurrency: plan.pace.concurrency as u64,
+        rpm: number(plan.pace.allowed.each.rpm),
+        tpm: number(plan.pace.allowed.each.tpm),
+        rpd: number(plan.pace.allowed.each.rpd),
+        concurrency: plan.pace.settings.concurrency as u64,
     };
     let estimate = Estimate {
         plan: &plan,

@@ -100,6 +100,12 @@ pub const REFUSED_BY_EVERY_KEY: (&str, &str) = (
     "Change the prompt of this row: the same keys answer others. `promptmill retry` asks again.",
 );
 
+/// The rule and the cure of a row whose request has more tokens than any key may use in a minute.
+pub const LARGER_THAN_LIMIT: (&str, &str) = (
+    "larger-than-limit",
+    "Shorten the prompt, ask for fewer tokens with --set max_tokens=N, or raise --tpm; then `promptmill retry`.",
+);
+
 /// The rule and the cure of a row that a person took out of the queue.
 pub const CANCELLED: (&str, &str) = (
     "cancelled",
@@ -134,7 +140,12 @@ pub fn cure_of(rule: &str) -> &'static str {
         .map(|known| (known.rule, known.cure));
     let judged = rules::all().map(|known| (known.id, known.cure));
     fixed
-        .chain([REFUSED_BY_EVERY_KEY, CANCELLED, CRASH_LOOP])
+        .chain([
+            REFUSED_BY_EVERY_KEY,
+            LARGER_THAN_LIMIT,
+            CANCELLED,
+            CRASH_LOOP,
+        ])
         .chain(judged)
         .find(|(id, _)| *id == rule)
         .map_or(NO_CURE, |(_, cure)| cure)

@@ -1,0 +1,177 @@
+//! The bounds of a run: rows, requests, time and money; and what a request is let out for.
+//!
+//! A bound is looked at before a job is claimed, and what is in flight counts.
+
+use crate::domain::tally::StopReason;
+use crate::domain::time::Timestamp;
+use crate::domain::tokens;
+use crate::domain::verdict::{LARGER_THAN_LIMIT, Scope};
+use crate::progress::event::RunEvent;
+use crate::store::{AttemptRecord, ClaimedJob};
+
+use super::dispatcher::{Dispatcher, Ending};
+use super::pace::{Place, Why};
+
+/// Tokens of an answer that nothing bounds, before any was seen.
+const FIRST_ANSWER: u64 = 500;
+
+impl Dispatcher<'_> {
+    /// Returns how many more requests may go out beside those in flight.
+    pub(super) fn within_bounds(&self) -> usize {
+        let bounds = &self.settings.bounds;
+        let in_flight = self.in_flight() as u64;
+        let rows = bounds
+            .rows
+            .map(|most| most.saturating_sub(self.tally.ended + in_flight));
+        let requests = bounds
+            .requests
+            .map(|most| most.saturating_sub(self.tally.requests));
+        let least = [rows, requests, self.affordable(in_flight)];
+        let least = least.into_iter().flatten().min().unwrap_or(u64::MAX);
+        usize::try_from(least).unwrap_or(usize::MAX)
+    }
+
+    /// How many requests the money that is left may pay for, each as dear as those before.
+    fn affordable(&self, in_flight: u64) -> Option<u64> {
+        let most = self.settings.bounds.cost?;
+        let priced = self.tally.ended.saturating_sub(self.tally.unpriced);
+        if priced == 0 || self.tally.cost.is_nothing() {
+            // The first answer tells.
+            return Some(u64::from(in_flight == 0 && !most.is_nothing()));
+        }
+        Some(
+            most.pays_for(self.tally.cost, priced)
+                .saturating_sub(in_flight),
+        )
+    }
+
+    /// Says which bound is reached, with nothing in flight.
+    pub(super) fn bound_reached(&self, now: Timestamp) -> Option<StopReason> {
+        let bounds = &self.settings.bounds;
+        let what = if self.time_is_up(now) {
+            "--max-runtime"
+        } else if bounds.rows.is_some_and(|most| self.tally.ended >= most) {
+            "--limit"
+        } else if bounds
+            .requests
+            .is_some_and(|most| self.tally.requests >= most)
+        {
+            "--max-requests"
+        } else if self.affordable(0) == Some(0) {
+            "--max-cost"
+        } else {
+            return None;
+        };
+        Some(StopReason::Limit(what))
+    }
+
+    /// Tells whether no more request may go out for the time.
+    pub(super) fn time_is_up(&self, now: Timestamp) -> bool {
+        self.settings.bounds.until.is_some_and(|until| until <= now)
+    }
+
+    /// Lets what is in flight come back when the time is up. Returns when that patience ends.
+    pub(super) fn run_out(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let until = deadline.unwrap_or_else(|| {
+            if matches!(self.ending, Ending::Open) {
+                self.ending = Ending::Firm(StopReason::Limit("--max-runtime"));
+            }
+            now + self.settings.grace
+        });
+        if until <= now {
+            self.give_up();
+        }
+        until
+    }
+
+    /// Sends a claimed job if the limit of tokens lets it out; else it waits in the queue, or fails
+    /// when no key could ever send it.
+    pub(super) fn send_within(&mut self, job: ClaimedJob, mut place: Place, now: Timestamp) {
+        if !self.pace.counts_tokens() {
+            self.launch(job, place, now);
+            return;
+        }
+        let wanted = self.tokens_of(&job.request);
+        let largest = self.pace.largest().map_or(u32::MAX, std::num::NonZero::get);
+        if wanted > largest {
+            self.leave_place(place);
+            self.fail(&job, None, too_large(wanted, largest));
+        } else if self.pace.fit(&mut place, wanted, now) {
+            self.launch(job, place, now);
+        } else {
+            self.leave_place(place);
+            self.put_back(&job, now);
+        }
+    }
+
+    /// Estimates the tokens of a request and its answer.
+    fn tokens_of(&self, request: &str) -> u32 {
+        let answer = tokens::most_completion(request).unwrap_or_else(|| {
+            self.tally
+                .completion_tokens
+                .checked_div(self.tally.ended)
+                .unwrap_or(FIRST_ANSWER)
+        });
+        let tokens = tokens::estimate_request(request).saturating_add(answer);
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
+    /// Counts what an answer cost.
+    pub(super) fn pay(&mut self, answered_by: &str, told: bool, [prompt, completion]: [u64; 2]) {
+        let asked = &self.batch.recipe.model;
+        let price = self
+            .prices
+            .of(asked)
+            .or_else(|| self.prices.of(answered_by));
+        match price.filter(|_| told) {
+            Some(price) => self.tally.cost += price.of(prompt, completion),
+            None => self.tally.unpriced += 1,
+        }
+    }
+
+    /// Tells what the run waits for, when nothing is in flight and a limit of ours is the cause.
+    pub(super) fn tell_wait(&mut self, until: Option<Timestamp>, now: Timestamp) {
+        let Some(until) =
+            until.filter(|until| self.in_flight() == 0 && now.since(*until).is_zero())
+        else {
+            return;
+        };
+        let long = until.since(now).as_secs() >= 1;
+        let mut keys = self.ring.indices();
+        let cause = keys.find_map(|key| {
+            let blocked = self.pace.blocked(key)?;
+            (self.place_at(key, now) == Some(until)).then_some((key, blocked.why))
+        });
+        let Some((key, why)) = cause.filter(|_| long && self.wait_told != Some(until)) else {
+            return;
+        };
+        self.wait_told = Some(until);
+        let why = match why {
+            Why::InFlight | Why::Requests => "requests a minute",
+            Why::Tokens => "tokens a minute",
+            Why::Day => "requests a day",
+        };
+        let who = format!("key {}", self.ring.key(key).label);
+        (self.on_event)(&RunEvent::Waiting {
+            who,
+            until,
+            why: why.to_owned(),
+        });
+    }
+}
+
+fn too_large(wanted: u32, largest: u32) -> AttemptRecord {
+    AttemptRecord {
+        unknown: false,
+        scope: Scope::Request,
+        rule: LARGER_THAN_LIMIT.0.to_owned(),
+        status: None,
+        message: format!(
+            "the request and its answer may have {wanted} tokens, and no key may use more than \
+             {largest} a minute"
+        ),
+        request_id: String::new(),
+        wait_ms: None,
+        latency_ms: None,
+    }
+}

@@ -1,0 +1,372 @@
+//! A meter: what one key, or one group of keys, may send and has sent.
+//!
+//! Where the user sets no limit it learns one from what the provider tells with its responses.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::domain::limits::Limits;
+use crate::domain::time::Timestamp;
+
+use super::rate::Rate;
+use super::told::Told;
+
+/// A throttled answer that asks for a longer wait than this is about a quota and not about a rate.
+const LONGEST_RATE_WAIT: Duration = Duration::from_mins(2);
+/// Within this time after a throttled answer others are no news: they were under way with it.
+const SAME_NEWS: Duration = Duration::from_millis(250);
+
+/// Why nothing may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runner) enum Why {
+    /// As many requests are in flight as may be.
+    InFlight,
+    /// The requests of this moment are used up.
+    Requests,
+    /// The tokens of this moment are used up.
+    Tokens,
+    /// The requests of the day are used up.
+    Day,
+}
+
+/// That nothing may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runner) struct Blocked {
+    /// When something may be; `None`: when a request has come back.
+    pub(in crate::runner) until: Option<Timestamp>,
+    /// Why.
+    pub(in crate::runner) why: Why,
+}
+
+/// What a key or a group may send.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limits: Limits,
+    requests: Option<Rate>,
+    tokens: Option<Rate>,
+    throttled_at: Option<Timestamp>,
+    in_flight: u32,
+    /// Requests of the day, and when it ends.
+    today: u32,
+    day_ends: Timestamp,
+    /// What the provider says is left in a long window, and when that ends.
+    left: Option<(u32, Timestamp)>,
+}
+
+impl Meter {
+    /// Makes a meter of which `today` requests of this day are used.
+    pub(super) fn new(limits: Limits, today: u32, now: Timestamp) -> Self {
+        Self {
+            limits,
+            requests: limits.rpm.map(Rate::rested),
+            tokens: limits.tpm.map(Rate::rested),
+            throttled_at: None,
+            in_flight: 0,
+            today,
+            day_ends: limits.zone.next_day(now),
+            left: None,
+        }
+    }
+
+    /// Returns the most tokens that one request may have, where that is known.
+    pub(super) fn largest(&self) -> Option<NonZeroU32> {
+        self.limits.tpm
+    }
+
+    /// Tells whether tokens are limited.
+    pub(super) fn counts_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Tells whether the requests of a day are limited.
+    pub(super) fn counts_days(&self) -> bool {
+        self.limits.rpd.is_some()
+    }
+
+    /// Returns when the present day began.
+    pub(super) fn day_start(&self, now: Timestamp) -> Timestamp {
+        self.limits.zone.day_start(now)
+    }
+
+    /// Takes a permit for a request of so many tokens.
+    pub(super) fn take(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
+        self.check_counts(now)?;
+        if let Some(rate) = &mut self.requests {
+            rate.take(1)
+                .map_err(|wait| blocked(wait, Why::Requests, now))?;
+        }
+        if let Some(rate) = &mut self.tokens
+            && let Err(wait) = rate.take(tokens)
+        {
+            if let Some(rate) = &mut self.requests {
+                rate.correct(-1.0);
+            }
+            return Err(blocked(wait, Why::Tokens, now));
+        }
+        self.in_flight += 1;
+        self.today += 1;
+        if let Some((left, _)) = &mut self.left {
+            *left = left.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn check_counts(&mut self, now: Timestamp) -> Result<(), Blocked> {
+        let most = self.limits.in_flight.map_or(u32::MAX, NonZeroU32::get);
+        if self.in_flight >= most {
+            return Err(Blocked {
+                until: None,
+                why: Why::InFlight,
+            });
+        }
+        if now >= self.day_ends {
+            self.today = 0;
+            self.day_ends = self.limits.zone.next_day(now);
+        }
+        if self.limits.rpd.is_some_and(|most| self.today >= most.get()) {
+            return Err(Blocked {
+                until: Some(self.day_ends),
+                why: Why::Day,
+            });
+        }
+        self.left = self.left.filter(|(_, until)| *until > now);
+        match self.left {
+            // What is in flight may not have been counted yet: its answers will tell.
+            Some((0, _)) if self.in_flight > 0 => Err(Blocked {
+                until: None,
+                why: Why::Day,
+            }),
+            Some((0, until)) => Err(Blocked {
+                until: Some(until),
+                why: Why::Day,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes tokens beyond those that a permit was taken with.
+    pub(super) fn take_more(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
+        match &mut self.tokens {
+            Some(rate) => rate
+                .take(tokens)
+                .map_err(|wait| blocked(wait, Why::Tokens, now)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a permit back with which nothing was sent.
+    pub(super) fn give_back(&mut self, tokens: u32) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.today = self.today.saturating_sub(1);
+        if let Some((left, _)) = &mut self.left {
+            *left += 1;
+        }
+        if let Some(rate) = &mut self.requests {
+            rate.correct(-1.0);
+        }
+        self.correct(-f64::from(tokens));
+    }
+
+    /// Corrects the tokens that were taken: so many more were used, or fewer.
+    pub(super) fn correct(&mut self, tokens: f64) {
+        if let Some(rate) = &mut self.tokens {
+            rate.correct(tokens);
+        }
+    }
+
+    /// Notes that a request has come back.
+    pub(super) fn came_back(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Notes what the provider tells of its limits. What the user set stands.
+    pub(super) fn told(&mut self, [requests, tokens]: [Option<Told>; 2]) {
+        if let Some(Told::Longer { left, until }) = requests {
+            self.left = Some((left.saturating_sub(self.in_flight), until));
+        }
+        if let (None, Some(Told::Minute(per_minute))) = (self.limits.rpm, requests) {
+            learn(&mut self.requests, per_minute);
+        }
+        if let (None, Some(Told::Minute(per_minute))) = (self.limits.tpm, tokens) {
+            learn(&mut self.tokens, per_minute);
+        }
+    }
+
+    /// Notes that a request was throttled, with the wait that was asked for.
+    pub(super) fn throttled(&mut self, wait: Duration, now: Timestamp) {
+        let news = |at: Timestamp| now.since(at) >= SAME_NEWS;
+        if wait > LONGEST_RATE_WAIT || !self.throttled_at.is_none_or(news) {
+            return;
+        }
+        self.throttled_at = Some(now);
+        for rate in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
+            rate.slow();
+        }
+    }
+}
+
+fn learn(rate: &mut Option<Rate>, per_minute: NonZeroU32) {
+    match rate {
+        Some(known) if known.per_minute() == per_minute => {}
+        Some(known) => *known = Rate::used_up(per_minute),
+        None => *rate = Some(Rate::rested(per_minute)),
+    }
+}
+
+fn blocked(wait: Duration, why: Why, now: Timestamp) -> Blocked {
+    Blocked {
+        until: Some(now + wait),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
+
+    fn meter(limits: Limits) -> Meter {
+        Meter::new(limits, 0, NOW)
+    }
+
+    fn some(n: u32) -> Option<NonZeroU32> {
+        NonZeroU32::new(n)
+    }
+
+    /// Takes permits of one token until there is none; returns how many, and why no more.
+    fn drain(meter: &mut Meter, now: Timestamp) -> (u32, Blocked) {
+        for count in 0..100_000 {
+            if let Err(blocked) = meter.take(1, now) {
+                return (count, blocked);
+            }
+        }
+        panic!("there is no limit");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_in_flight_are_limited() {
+        let mut meter = meter(Limits {
+            in_flight: some(2),
+            ..Limits::default()
+        });
+        let full = Blocked {
+            until: None,
+            why: Why::InFlight,
+        };
+        assert_eq!(drain(&mut meter, NOW), (2, full));
+        meter.came_back();
+        assert_eq!(drain(&mut meter, NOW), (1, full));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_is_shared_with_earlier_runs_and_ends_at_its_midnight() {
+        let limits = Limits {
+            rpd: some(5),
+            ..Limits::default()
+        };
+        let mut meter = Meter::new(limits, 3, NOW);
+        let midnight = limits.zone.next_day(NOW);
+        let over = Blocked {
+            until: Some(midnight),
+            why: Why::Day,
+        };
+        assert_eq!(drain(&mut meter, NOW), (2, over));
+        meter.give_back(1);
+        assert_eq!(drain(&mut meter, NOW), (1, over));
+        assert_eq!(drain(&mut meter, midnight).0, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_is_used_up_for_want_of_tokens() {
+        let limits = Limits {
+            rpm: some(60),
+            tpm: some(600),
+            ..Limits::default()
+        };
+        let mut meter = meter(limits);
+        assert_eq!(meter.take(600, NOW), Ok(()));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(meter.take(1, NOW).unwrap_err().why, Why::Tokens);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        // One has come in since, and the one that was given back is still there.
+        assert_eq!(meter.take(1, NOW), Ok(()));
+        assert_eq!(meter.take(1, NOW), Ok(()));
+        assert_eq!(meter.take(1, NOW).unwrap_err().why, Why::Requests);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_told_is_kept_unless_the_user_knows_better() {
+        let told = [some(600).map(Told::Minute), None];
+        let mut free = meter(Limits::default());
+        free.told(told);
+        assert_eq!(drain(&mut free, NOW).0, 10);
+        free.told(told);
+        assert_eq!(drain(&mut free, NOW).0, 0);
+        let mut set = meter(Limits {
+            rpm: some(120),
+            ..Limits::default()
+        });
+        set.told(told);
+        assert_eq!(drain(&mut set, NOW).0, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_long_window_no_more_is_sent_than_is_left() {
+        let mut meter = meter(Limits::default());
+        let until = NOW + Duration::from_hours(4);
+        assert_eq!(meter.take(1, NOW), Ok(()));
+        meter.told([Some(Told::Longer { left: 3, until }), None]);
+        assert_eq!(
+            drain(&mut meter, NOW),
+            (
+                2,
+                Blocked {
+                    until: None,
+                    why: Why::Day
+                }
+            )
+        );
+        for _ in 0..3 {
+            meter.came_back();
+        }
+        meter.told([Some(Told::Longer { left: 0, until }), None]);
+        assert_eq!(
+            drain(&mut meter, NOW),
+            (
+                0,
+                Blocked {
+                    until: Some(until),
+                    why: Why::Day
+                }
+            )
+        );
+        assert_eq!(meter.take(1, until), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_answer_slows_the_rate_once() {
+        let mut meter = meter(Limits {
+            rpm: some(600),
+            ..Limits::default()
+        });
+        assert_eq!(drain(&mut meter, NOW).0, 10);
+        for _ in 0..50 {
+            meter.throttled(Duration::from_millis(20), NOW);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(drain(&mut meter, NOW).0, 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quota_says_nothing_of_the_rate() {
+        let mut meter = meter(Limits {
+            rpm: some(600),
+            ..Limits::default()
+        });
+        assert_eq!(drain(&mut meter, NOW).0, 10);
+        meter.throttled(Duration::from_hours(3), NOW);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(drain(&mut meter, NOW).0, 10);
+    }
+}
