@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::domain::limits::{Limits, Zone};
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
+use crate::domain::window::Concurrency;
 
 use super::args::{InputFormat, OutputFormat};
 use super::error::CliError;
@@ -43,7 +44,8 @@ pub(super) struct FileSettings {
     pub(super) insecure_key_file: Option<bool>,
     #[serde(deserialize_with = "duration")]
     pub(super) timeout: Option<Duration>,
-    pub(super) concurrency: Option<NonZeroU32>,
+    #[serde(deserialize_with = "concurrency")]
+    pub(super) concurrency: Option<Concurrency>,
     pub(super) rpm: Option<NonZeroU32>,
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
@@ -193,6 +195,19 @@ fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cost>, D::
 fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zone>, D::Error> {
     let text = String::deserialize(deserializer)?;
     values::zone(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn concurrency<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Concurrency>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        other => other.type_str().to_owned(),
+    };
+    values::concurrency(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }

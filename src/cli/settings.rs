@@ -144,7 +144,7 @@ fn run_settings(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
     let concurrency = args.concurrency.or(file.concurrency);
     let attempts = args.max_attempts.or(file.max_attempts);
     runner::Settings {
-        concurrency: concurrency.map_or(default.concurrency, |n| n.get() as usize),
+        concurrency: concurrency.unwrap_or(default.concurrency),
         max_attempts: attempts.map_or(default.max_attempts, std::num::NonZero::get),
         bounds: runner::Bounds {
             until: None,

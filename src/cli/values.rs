@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::limits::Zone;
 use crate::domain::price::Cost;
+use crate::domain::window::Concurrency;
 
 /// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare
 /// number is seconds.
@@ -52,6 +53,13 @@ pub(super) fn money(text: &str) -> Result<Cost, String> {
 pub(super) fn zone(text: &str) -> Result<Zone, String> {
     Zone::parse(text.trim())
         .ok_or_else(|| format!("\"{text}\" is no zone; write it like UTC or +08:00"))
+}
+
+/// Reads how many requests may be in flight: a number from 1 on, or `auto`.
+pub(super) fn concurrency(text: &str) -> Result<Concurrency, String> {
+    text.trim()
+        .parse()
+        .map_err(|()| format!("\"{text}\" is no number from 1 on; write it like 16, or auto"))
 }
 
 /// Reads a delimiter: one ASCII character, or `\t` for a tab.

@@ -45,8 +45,8 @@ pub struct Limits {
     pub tpm: Option<u64>,
     /// Requests a day for each key.
     pub rpd: Option<u64>,
-    /// Requests in flight.
-    pub concurrency: u64,
+    /// Requests in flight; a range where they are found out.
+    pub concurrency: Range<u64>,
 }
 
 /// What makes the work take its time.
@@ -128,10 +128,11 @@ pub fn time(work: &Work, limits: &Limits, latency: Range<Duration>) -> (Range<Du
         low: prompt.low.saturating_add(answers.low),
         high: prompt.high.saturating_add(answers.high),
     };
-    let concurrency = limits.concurrency.clamp(1, work.requests.max(1));
+    let most = work.requests.max(1);
+    let Range { low, high } = limits.concurrency;
     let in_flight = Range {
-        low: share(work.requests, concurrency, latency.low),
-        high: share(work.requests, concurrency, latency.high),
+        low: share(work.requests, high.clamp(1, most), latency.low),
+        high: share(work.requests, low.clamp(1, most), latency.high),
     };
     let bounds = [
         (even(limits.rpm, requests), Bound::RequestsPerMinute),
@@ -178,7 +179,7 @@ mod tests {
         rpm: None,
         tpm: None,
         rpd: None,
-        concurrency: 10,
+        concurrency: Range { low: 10, high: 10 },
     };
 
     fn work(requests: u64) -> Work {

@@ -4,6 +4,7 @@
 //! Only the standard library and serde's derives are used, so every rule can be tested as a table.
 
 pub mod breaker;
+pub mod budget;
 pub mod civil;
 pub mod doubt;
 pub mod failure;
@@ -13,6 +14,7 @@ pub mod hint;
 pub mod job;
 pub mod key;
 pub mod keyring;
+pub mod latency;
 pub mod limits;
 pub mod price;
 pub mod recipe;
@@ -24,3 +26,4 @@ pub mod tally;
 pub mod time;
 pub mod tokens;
 pub mod verdict;
+pub mod window;

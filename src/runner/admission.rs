@@ -44,8 +44,8 @@ impl Dispatcher<'_> {
             Some(probe_at) => usize::from(probe_at <= now),
             // Until something has come back well, one request for each key: a mistake in the
             // set-up costs no more than that.
-            None if !self.ring.any_served() => self.ring.len().min(self.settings.concurrency),
-            None => self.settings.concurrency,
+            None if !self.ring.any_served() => self.ring.len().min(self.window.limit()),
+            None => self.window.limit(),
         };
         let hands = if self.suspects { 1 } else { hands };
         hands

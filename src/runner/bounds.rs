@@ -2,18 +2,54 @@
 //!
 //! A bound is looked at before a job is claimed, and what is in flight counts.
 
+use crate::domain::keyring::KeyIndex;
+use crate::domain::price::{Price, Prices};
 use crate::domain::tally::StopReason;
 use crate::domain::time::Timestamp;
 use crate::domain::tokens;
 use crate::domain::verdict::{LARGER_THAN_LIMIT, Scope};
 use crate::progress::event::RunEvent;
-use crate::store::{AttemptRecord, ClaimedJob};
+use crate::store::{AttemptRecord, ClaimedJob, StoreError};
 
 use super::dispatcher::{Dispatcher, Ending};
 use super::pace::{Place, Why};
 
 /// Tokens of an answer that nothing bounds, before any was seen.
 const FIRST_ANSWER: u64 = 500;
+
+/// What the answers of a run are billed by. Prices are looked up once for each model, not for each
+/// answer.
+#[derive(Debug)]
+pub(super) struct Bill<'a> {
+    prices: &'a Prices,
+    asked: Option<Price>,
+    /// The model that answered last, where the one that was asked for has no price.
+    answered: Option<(String, Option<Price>)>,
+}
+
+impl<'a> Bill<'a> {
+    pub(super) fn new(prices: &'a Prices, model: &str) -> Self {
+        Self {
+            prices,
+            asked: prices.of(model),
+            answered: None,
+        }
+    }
+
+    fn price(&mut self, answered_by: &str) -> Option<Price> {
+        if self.asked.is_some() {
+            return self.asked;
+        }
+        match &self.answered {
+            Some((model, price)) if model == answered_by => *price,
+            _ => {
+                let price = self.prices.of(answered_by);
+                self.answered = Some((answered_by.to_owned(), price));
+                price
+            }
+        }
+    }
+}
 
 impl Dispatcher<'_> {
     /// Returns how many more requests may go out beside those in flight.
@@ -26,7 +62,8 @@ impl Dispatcher<'_> {
         let requests = bounds
             .requests
             .map(|most| most.saturating_sub(self.tally.requests));
-        let least = [rows, requests, self.affordable(in_flight)];
+        let time = self.no_answer_in_time(self.clock.now()).then_some(0);
+        let least = [rows, requests, self.affordable(in_flight), time];
         let least = least.into_iter().flatten().min().unwrap_or(u64::MAX);
         usize::try_from(least).unwrap_or(usize::MAX)
     }
@@ -48,7 +85,7 @@ impl Dispatcher<'_> {
     /// Says which bound is reached, with nothing in flight.
     pub(super) fn bound_reached(&self, now: Timestamp) -> Option<StopReason> {
         let bounds = &self.settings.bounds;
-        let what = if self.time_is_up(now) {
+        let what = if self.no_answer_in_time(now) {
             "--max-runtime"
         } else if bounds.rows.is_some_and(|most| self.tally.ended >= most) {
             "--limit"
@@ -65,7 +102,13 @@ impl Dispatcher<'_> {
         Some(StopReason::Limit(what))
     }
 
-    /// Tells whether no more request may go out for the time.
+    /// Tells whether an answer would hardly come back before the time is up.
+    fn no_answer_in_time(&self, now: Timestamp) -> bool {
+        let late = |until| until <= now + self.latencies.most();
+        self.settings.bounds.until.is_some_and(late)
+    }
+
+    /// Tells whether the time is up.
     pub(super) fn time_is_up(&self, now: Timestamp) -> bool {
         self.settings.bounds.until.is_some_and(|until| until <= now)
     }
@@ -118,15 +161,31 @@ impl Dispatcher<'_> {
 
     /// Counts what an answer cost.
     pub(super) fn pay(&mut self, answered_by: &str, told: bool, [prompt, completion]: [u64; 2]) {
-        let asked = &self.batch.recipe.model;
-        let price = self
-            .prices
-            .of(asked)
-            .or_else(|| self.prices.of(answered_by));
-        match price.filter(|_| told) {
+        match self.bill.price(answered_by).filter(|_| told) {
             Some(price) => self.tally.cost += price.of(prompt, completion),
             None => self.tally.unpriced += 1,
         }
+    }
+
+    /// Writes the requests down that count against a limit a day.
+    pub(super) async fn count_requests(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if !self.pace.counts_days() {
+            return Ok(());
+        }
+        let base_url = self.client.endpoint().display();
+        for (index, count) in self.uncounted.iter_mut().enumerate() {
+            if *count == 0 {
+                continue;
+            }
+            let key = KeyIndex(index);
+            let day = self.pace.day_start(key, now);
+            let print = &self.ring.key(key).fingerprint;
+            let requests = std::mem::take(count);
+            self.store
+                .count_requests(print, base_url, day, requests)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Tells what the run waits for, when nothing is in flight and a limit of ours is the cause.

@@ -13,17 +13,20 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::clock::Clock;
 use crate::domain::breaker::Breaker;
+use crate::domain::budget::RetryBudget;
 use crate::domain::doubt::Doubts;
 use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
-use crate::domain::price::Prices;
+use crate::domain::latency::Latencies;
 use crate::domain::tally::{StopReason, Tally};
 use crate::domain::time::Timestamp;
+use crate::domain::window::Window;
 use crate::failpoint;
 use crate::progress::event::RunEvent;
 use crate::provider::{Attempt, Client};
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
+use super::bounds::Bill;
 use super::pace::{Pace, Place};
 use super::recorder::{MAX_GROUP, Recorder};
 use super::salvage::{RunError, room};
@@ -37,8 +40,9 @@ pub(super) struct Flight {
     pub(super) key: KeyIndex,
     /// The tokens that it was let out for.
     pub(super) tokens: u32,
-    /// Over which connections it went out.
+    /// Over which connections it went out, and when.
     pub(super) connections: u32,
+    pub(super) sent: Timestamp,
 }
 
 /// Why and how firmly the run ends.
@@ -74,13 +78,16 @@ pub(super) struct Dispatcher<'a> {
     pub(super) secrets: Vec<Option<Arc<SecretString>>>,
     pub(super) ring: KeyRing,
     pub(super) pace: Pace,
-    pub(super) prices: &'a Prices,
+    pub(super) bill: Bill<'a>,
     /// Requests with each key that the day's count on disk does not have yet.
     pub(super) uncounted: Vec<u32>,
     /// The first moment of a wait that was told.
     pub(super) wait_told: Option<Timestamp>,
     pub(super) doubts: Doubts,
     pub(super) breaker: Breaker,
+    pub(super) budget: RetryBudget,
+    pub(super) window: Window,
+    pub(super) latencies: Latencies,
     pub(super) recorder: Recorder,
     pub(super) tally: Tally,
     pub(super) ending: Ending,
@@ -121,7 +128,7 @@ impl<'a> Dispatcher<'a> {
             client: deps.client,
             clock: deps.clock,
             pace,
-            prices: deps.prices,
+            bill: Bill::new(deps.prices, &batch.recipe.model),
             uncounted,
             wait_told: None,
             ring: KeyRing::new(keys, deps.clock.now()),
@@ -130,6 +137,9 @@ impl<'a> Dispatcher<'a> {
             secrets,
             doubts: Doubts::default(),
             breaker: Breaker::default(),
+            budget: RetryBudget::new(deps.clock.now()),
+            window: Window::new(settings.concurrency),
+            latencies: Latencies::default(),
             recorder: Recorder::default(),
             tally: Tally::default(),
             ending: Ending::Open,
@@ -149,7 +159,9 @@ impl<'a> Dispatcher<'a> {
     /// Runs to the end, and counts.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, RunError> {
         self.suspects = self.store.has_suspects(self.batch.id).await?;
-        let spool = self.store.reserve_spool(room(self.settings.concurrency));
+        let spool = self
+            .store
+            .reserve_spool(room(self.settings.concurrency.most()));
         let spool = spool.await?;
         if let Err(cause) = self.rounds(&mut shutdown).await {
             return Err(self.salvage(cause, spool, &mut shutdown).await);
@@ -237,27 +249,6 @@ impl<'a> Dispatcher<'a> {
         self.count_requests(now).await
     }
 
-    /// Writes the requests down that count against a limit a day.
-    async fn count_requests(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if !self.pace.counts_days() {
-            return Ok(());
-        }
-        let base_url = self.client.endpoint().display();
-        for (index, count) in self.uncounted.iter_mut().enumerate() {
-            if *count == 0 {
-                continue;
-            }
-            let key = KeyIndex(index);
-            let day = self.pace.day_start(key, now);
-            let print = &self.ring.key(key).fingerprint;
-            let requests = std::mem::take(count);
-            self.store
-                .count_requests(print, base_url, day, requests)
-                .await?;
-        }
-        Ok(())
-    }
-
     /// Tells once when the write-ahead log grows without an end.
     fn watch_log(&mut self) {
         if !self.log_told
@@ -291,6 +282,7 @@ impl<'a> Dispatcher<'a> {
             key,
             tokens,
             connections,
+            sent: now,
         };
         self.flights.insert(worker.id(), flight);
     }
@@ -338,10 +330,8 @@ impl<'a> Dispatcher<'a> {
     ) {
         let requests = self.in_flight();
         (self.on_event)(&RunEvent::InFlight { requests });
-        let until = match (until, deadline) {
-            (Some(until), Some(deadline)) => Some(until.min(deadline)),
-            (until, deadline) => until.or(deadline),
-        };
+        let time_is_up = self.settings.bounds.until.filter(|_| deadline.is_none());
+        let until = [until, deadline, time_is_up].into_iter().flatten().min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(self.clock.instant(until)).await,

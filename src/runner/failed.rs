@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::doubt::Ruling;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, TransportFault};
 use crate::domain::fingerprint;
 use crate::domain::job::JobId;
 use crate::domain::key::Cause;
@@ -42,6 +42,7 @@ struct Case<'f> {
     job: ClaimedJob,
     key: KeyIndex,
     connections: u32,
+    sent: Timestamp,
     failure: &'f Failure,
     verdict: Verdict,
     message: String,
@@ -62,6 +63,7 @@ impl Dispatcher<'_> {
             job,
             key,
             connections,
+            sent,
             ..
         } = flight;
         let context = Context {
@@ -81,6 +83,7 @@ impl Dispatcher<'_> {
             job,
             key,
             connections,
+            sent,
             failure,
             verdict,
             message,
@@ -88,6 +91,9 @@ impl Dispatcher<'_> {
             now,
         };
         self.tell_breaker(&case);
+        if shows_congestion(failure, &case.verdict) {
+            self.window.congested(case.sent, now);
+        }
         let ruling = self.tell_keys(&case);
         if case.verdict.action == Action::StopRun || ruling == Ruling::Everybody {
             self.stop_tentatively(&case);
@@ -267,7 +273,10 @@ impl Dispatcher<'_> {
             by_rule: count(&job.rules, verdict.rule),
             max_attempts: self.settings.max_attempts,
         };
-        let wait = backoff::transient(job.spent);
+        let mut wait = backoff::transient(job.spent);
+        if matches!(verdict.action, Action::Retry { .. }) {
+            wait = wait.max(self.budget.take(case.now));
+        }
         match retry::decide(verdict, spent, wait, self.breaker.is_open(), case.now) {
             Transition::Fail => self.fail(job, Some(*key), record),
             Transition::Requeue {
@@ -339,6 +348,16 @@ impl Dispatcher<'_> {
             until: key.state.until(),
         });
     }
+}
+
+/// Tells whether fewer requests in flight would have been better. A quota is not about how many are
+/// in flight.
+fn shows_congestion(failure: &Failure, verdict: &Verdict) -> bool {
+    let throttled =
+        verdict.action == Action::Wait && verdict.wait.is_none_or(|wait| wait < QUOTA_REST);
+    let timed_out =
+        matches!(failure, Failure::NoResponse(none) if none.fault == TransportFault::Timeout);
+    throttled || timed_out || matches!(failure.status(), Some(408 | 503 | 504 | 529))
 }
 
 /// What to do when a failure says that nothing can succeed, although something has.

@@ -25,6 +25,7 @@ use crate::domain::limits::Limits;
 use crate::domain::price::{Cost, Prices};
 use crate::domain::tally::Tally;
 use crate::domain::time::Timestamp;
+use crate::domain::window::Concurrency;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;
 use crate::store::{Store, StoredBatch};
@@ -75,8 +76,8 @@ impl Bounds {
 /// The limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The most requests in flight.
-    pub concurrency: usize,
+    /// How many requests may be in flight.
+    pub concurrency: Concurrency,
     /// The most attempts of a job; waiting for a limit and changing the key are none.
     pub max_attempts: u32,
     /// How far it may go.
@@ -93,7 +94,7 @@ impl Default for Settings {
     /// 16 in flight, 5 attempts, no limit a minute, 10 minutes of waiting or outage, 30 s of grace.
     fn default() -> Self {
         Self {
-            concurrency: 16,
+            concurrency: Concurrency::fixed(16),
             max_attempts: 5,
             bounds: Bounds::default(),
             max_wait: Duration::from_mins(10),

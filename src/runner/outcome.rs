@@ -41,9 +41,14 @@ impl Dispatcher<'_> {
             job,
             key,
             tokens: let_out,
+            sent,
             ..
         } = flight;
         self.reached();
+        self.budget.answered();
+        self.latencies.note(latency);
+        let in_flight = self.in_flight() + 1;
+        self.window.answered(sent, latency, in_flight, now);
         self.doubts.answered();
         self.ring.rested(key, now);
         if self.ring.answered(key) {

@@ -73,7 +73,7 @@ impl Dispatcher<'_> {
             if self.in_flight() == 0 {
                 break;
             }
-            self.wait(Some(deadline), None, shutdown).await;
+            self.wait(None, Some(deadline), shutdown).await;
         }
         let path = spool.path().to_owned();
         if kept.kept == 0 {

@@ -11,6 +11,7 @@ use promptmill::domain::price::Prices;
 use promptmill::domain::recipe::Recipe;
 use promptmill::domain::tally::{StopReason, Tally};
 use promptmill::domain::time::Timestamp;
+use promptmill::domain::window::Concurrency;
 use promptmill::progress::event::RunEvent;
 use promptmill::provider::{Client, Endpoint, Limits};
 use promptmill::runner::{self, Deps, RunKey, Settings, Shutdown};
@@ -50,7 +51,7 @@ pub(crate) struct Ran {
     pub(crate) records: Vec<Record>,
     pub(crate) events: Vec<RunEvent>,
     pub(crate) took: Duration,
-    ended: Timestamp,
+    pub(crate) ended: Timestamp,
 }
 
 /// The secret of the key at a place.
@@ -105,7 +106,7 @@ impl Bench {
             base_url: simulator.base_url(),
             simulator,
             settings: Settings {
-                concurrency: 8,
+                concurrency: Concurrency::fixed(8),
                 max_outage: Duration::from_secs(2),
                 ..Settings::default()
             },

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use promptmill::domain::job::JobState;
+use promptmill::domain::window::Concurrency;
 use promptmill::progress::event::RunEvent;
 use promptmill::simulator::{Arrival, Config, Reaction, Script, Simulator};
+use promptmill::store::Claim;
 
 use crate::bench::Bench;
 
@@ -39,7 +41,7 @@ async fn an_endpoint_that_comes_back_in_time_is_used_again() {
     let script = Script::new().on(down, Reaction::Status(502));
     let mut bench = Bench::new(2, 100, script).await;
     bench.settings.max_outage = Duration::from_secs(30);
-    bench.settings.concurrency = 16;
+    bench.settings.concurrency = Concurrency::fixed(16);
     bench.settings.max_attempts = 2;
     let ran = bench.run().await;
     ran.account("502 twenty times, then well");
@@ -109,4 +111,28 @@ async fn an_outage_is_told_once() {
     let told = ran.events.iter();
     let told = told.filter(|event| matches!(event, RunEvent::Trouble { .. }));
     assert_eq!(told.count(), 1);
+}
+
+#[tokio::test]
+async fn what_an_endpoint_fails_that_is_half_down_is_asked_again_later_and_later() {
+    let half = |arrival: &Arrival<'_>| arrival.number.is_multiple_of(2);
+    let script = Script::new().on(half, Reaction::Status(500));
+    let mut bench = Bench::new(2, 4000, script).await;
+    bench.settings.concurrency = Concurrency::fixed(64);
+    bench.settings.bounds.requests = Some(4000);
+    let ran = bench.run().await;
+    assert_eq!(ran.end(), "stopped");
+    // The longest backoff is 20 s.
+    let due = Claim {
+        batch: bench.batch.id,
+        limit: 4000,
+    };
+    let now = ran.ended + Duration::from_secs(25);
+    let turn = bench.store.turn(&[], due, now).await.unwrap();
+    let left = ran.rows(JobState::Pending).len();
+    assert!(
+        turn.claimed.len() + 100 < left,
+        "{} of {left} are due at once",
+        turn.claimed.len()
+    );
 }

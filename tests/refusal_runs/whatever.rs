@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use promptmill::domain::job::JobState;
+use promptmill::domain::window::Concurrency;
 use promptmill::progress::event::RunEvent;
 use promptmill::simulator::{Arrival, Entry, KeyRefusal, Reaction, Script};
 
@@ -149,7 +150,7 @@ async fn play(seed: u64) {
     let keys = usize::try_from(Dice::new(&[seed, 9]).roll(4) + 1).unwrap();
     let mut bench = Bench::new(keys, JOBS, script(seed)).await;
     bench.settings.max_attempts = MAX_ATTEMPTS;
-    bench.settings.concurrency = 4;
+    bench.settings.concurrency = Concurrency::fixed(4);
     let first = bench.run().await;
     first.account(&format!("seed {seed}"));
     check(seed, keys, &first, &first.ledger.entries);

@@ -1,8 +1,20 @@
 //! How far and how fast a run goes, through the program: rows, requests, money, days, tokens.
 
-use promptmill::simulator::{Config, Limits};
+use std::time::Duration;
+
+use promptmill::simulator::{Arrival, Config, Latency, Limits, Reaction, Script};
+use rustix::process::Signal;
 
 use crate::support::{Scene, jobs};
+
+/// A provider that answers the first request and no other.
+fn silent_after_one() -> Scene {
+    let later = |arrival: &Arrival<'_>| arrival.number > 1;
+    let script = Script::new().on(later, Reaction::Hang);
+    let scene = Scene::new(Config::default().script(script));
+    scene.write("jobs.csv", &jobs(40));
+    scene
+}
 
 #[test]
 fn a_run_ends_at_its_bound_of_rows_and_the_next_one_goes_on() {
@@ -29,6 +41,41 @@ fn a_run_that_may_last_no_time_sends_nothing() {
     let run = "run jobs.csv -o out.csv --max-runtime 0s";
     scene.run(run).exits(4).says("--max-runtime");
     assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn the_time_of_a_run_is_kept_when_nothing_comes_back() {
+    let scene = silent_after_one();
+    let run = "run jobs.csv -o out.csv --max-runtime 1s --grace 0s --timeout 10m";
+    scene.run(run).exits(4).says("--max-runtime");
+}
+
+#[test]
+fn nothing_is_sent_that_would_hardly_come_back_in_time() {
+    let latency = Latency::Constant(Duration::from_secs(1));
+    let scene = Scene::new(Config::default().latency(latency));
+    scene.write("jobs.csv", &jobs(40));
+    let run = "run jobs.csv -o out.csv --max-runtime 1900ms";
+    scene.run(run).exits(4).says("--max-runtime");
+    // One, or none where the program takes that long to start.
+    assert!(scene.requests() <= 1, "{}", scene.requests());
+}
+
+#[test]
+fn a_window_that_is_found_out_begins_small() {
+    let scene = silent_after_one();
+    let run = scene.start("run jobs.csv -o out.csv --concurrency auto --grace 0s");
+    scene.wait_for(5);
+    run.signal(Signal::TERM);
+    run.finish().exits(143);
+    assert_eq!(scene.requests(), 5);
+    scene
+        .run("run jobs.csv --concurrency some")
+        .exits(2)
+        .says("or auto");
+    scene.write("promptmill.toml", "concurrency = \"auto\"\n");
+    let told = scene.run("estimate jobs.csv").exits(0).stdout;
+    assert!(told.contains("4 to 256 in flight"), "{told}");
 }
 
 #[test]

@@ -5,21 +5,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::values::{duration, money, zone};
+use crate::cli::values::{concurrency, duration, money, zone};
 use crate::domain::limits::Zone;
 use crate::domain::price::Cost;
+use crate::domain::window::Concurrency;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Pace")]
 pub(in crate::cli) struct PaceArgs {
-    /// The most requests in flight [default: 16].
-    #[arg(
-        long,
-        value_name = "N",
-        env = "PROMPTMILL_CONCURRENCY",
-        hide_env_values = true
-    )]
-    pub(in crate::cli) concurrency: Option<NonZeroU32>,
+    /// The most requests in flight, or auto to find out how many the endpoint takes well
+    /// [default: 16].
+    #[arg(long, value_name = "N|auto", value_parser = concurrency, env = "PROMPTMILL_CONCURRENCY", hide_env_values = true)]
+    pub(in crate::cli) concurrency: Option<Concurrency>,
     /// Requests a minute for each key [default: no limit].
     #[arg(long, value_name = "N", env = "PROMPTMILL_RPM", hide_env_values = true)]
     pub(in crate::cli) rpm: Option<NonZeroU32>,

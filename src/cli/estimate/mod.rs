@@ -8,8 +8,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use crate::domain::forecast::{self, Limits};
-use crate::domain::price::Prices;
-
+use crate::domain::window::{Concurrency, Window};
 use crate::store::Store;
 
 use super::args::{EstimateArgs, Global};
@@ -33,7 +32,6 @@ struct Estimate<'a> {
     plan: &'a Plan,
     survey: Survey,
     limits: Limits,
-    prices: Prices,
     /// Why a run would refuse the batch as it is.
     refusal: Option<String>,
 }
@@ -83,13 +81,12 @@ pub(super) async fn tell(
         rpm: number(plan.pace.allowed.each.rpm),
         tpm: number(plan.pace.allowed.each.tpm),
         rpd: number(plan.pace.allowed.each.rpd),
-        concurrency: plan.pace.settings.concurrency as u64,
+        concurrency: in_flight(plan.pace.settings.concurrency),
     };
     let estimate = Estimate {
         plan: &plan,
         survey,
         limits,
-        prices: Prices::default(),
         refusal,
     };
     if global.json {
@@ -100,9 +97,20 @@ pub(super) async fn tell(
     Ok(Exit::Done)
 }
 
+/// How many requests are in flight, from the fewest to the most.
+fn in_flight(concurrency: Concurrency) -> forecast::Range<u64> {
+    let high = concurrency.most() as u64;
+    let low = match concurrency {
+        Concurrency::Fixed(_) => high,
+        Concurrency::Auto => Window::new(concurrency).limit() as u64,
+    };
+    forecast::Range { low, high }
+}
+
 impl Estimate<'_> {
     fn cost(&self) -> Option<forecast::Range<crate::domain::price::Cost>> {
-        let price = self.prices.of(&self.plan.import.recipe.model)?;
+        let prices = &self.plan.pace.allowed.prices;
+        let price = prices.of(&self.plan.import.recipe.model)?;
         Some(forecast::cost(&self.survey.work, price))
     }
 }

@@ -168,7 +168,11 @@ impl Estimate<'_> {
                     Some(_) => "as so far",
                     None => "assumed",
                 };
-                let in_flight = Count(self.limits.concurrency);
+                let Range {
+                    low: few,
+                    high: many,
+                } = self.limits.concurrency;
+                let in_flight = Between(Count(few), Count(many));
                 let latency = Between(Span(low), Span(high));
                 format!("{in_flight} in flight, {latency} each, {seen}")
             }
