@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::domain::tally::{StopReason, Tally};
 use crate::export::Target;
 use crate::progress::json::RunReport;
+use crate::progress::summary::{SummaryContext, summary};
 use crate::store::{Store, StoredBatch, SyncReport};
 
 use super::args::{Global, OutputFormat, RunArgs};
@@ -101,7 +102,11 @@ async fn look(
     sample.print(global, worker.store(), batch).await?;
     if tally.stopped_by.is_some() && !global.quiet {
         let next = next_command(&tally, batch, worker.base_url());
-        screen::say(&worker.summary(&tally, batch, None, next.as_deref()));
+        let context = SummaryContext {
+            next_command: next.as_deref(),
+            ..worker.context(&batch.name, worker.own_prices(batch))
+        };
+        screen::say(&summary(&tally, &context));
     }
     worker.end().await;
     Ok(exit)
@@ -137,20 +142,23 @@ fn tell(
     output: &Output,
     exit: Exit,
 ) -> Result<(), CliError> {
-    if global.json {
-        let report = RunReport::new(&batch.name, tally, exit.code());
-        screen::print(&format!("{}\n", report.to_json()))?;
-    }
-    if global.quiet {
-        return Ok(());
-    }
     let path = match &output.target {
         Target::Stdout => None,
         Target::File(path) => Some(path.display().to_string()),
     };
     let next = next_command(tally, batch, worker.base_url());
-    let text = worker.summary(tally, batch, path.as_deref(), next.as_deref());
-    screen::say(&text);
+    let context = SummaryContext {
+        output: path.as_deref(),
+        next_command: next.as_deref(),
+        ..worker.context(&batch.name, worker.own_prices(batch))
+    };
+    if global.json {
+        let report = RunReport::new(tally, &context, exit.code());
+        screen::print(&format!("{}\n", report.to_json()))?;
+    }
+    if !global.quiet {
+        screen::say(&summary(tally, &context));
+    }
     Ok(())
 }
 

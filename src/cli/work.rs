@@ -10,12 +10,12 @@ use crate::domain::key::{Key, KeyState};
 use crate::domain::limits::Limits;
 use crate::domain::tally::Tally;
 use crate::domain::verdict;
-use crate::progress::Progress;
 use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
 use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
 use crate::progress::summary::{SummaryContext, summary};
+use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
 use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
 use crate::simulator::{SAMPLE_KEY, Simulator};
@@ -57,7 +57,8 @@ pub(super) async fn command(
     for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
         let tally = worker.work(batch).await?;
         if !global.quiet && !global.json {
-            screen::say(&worker.summary(&tally, batch, None, None));
+            let context = worker.context(&batch.name, worker.own_prices(batch));
+            screen::say(&summary(&tally, &context));
         }
         all.add(tally);
         if all.stopped_by.is_some() {
@@ -65,14 +66,16 @@ pub(super) async fn command(
         }
     }
     let exit = Exit::of(&all);
+    if global.json {
+        let name = args.batch.as_deref().unwrap_or("all");
+        let own_prices = batches.iter().any(|batch| worker.own_prices(batch));
+        let context = worker.context(name, own_prices);
+        let report = RunReport::new(&all, &context, exit.code());
+        screen::print(&format!("{}\n", report.to_json()))?;
+    }
     worker.end().await;
     drop(lock);
     store.close().await?;
-    if global.json {
-        let name = args.batch.as_deref().unwrap_or("all");
-        let report = RunReport::new(name, &all, exit.code());
-        screen::print(&format!("{}\n", report.to_json()))?;
-    }
     Ok(exit)
 }
 
@@ -235,7 +238,8 @@ impl<'a> Worker<'a> {
             // A signal that came when all was under way has left nothing undone.
             tally.stopped_by = None;
         }
-        tally.unknown += std::mem::take(&mut self.rescued);
+        tally.rescued = std::mem::take(&mut self.rescued);
+        tally.unknown += tally.rescued;
         tally.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
         for cause in &mut tally.causes {
             verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
@@ -243,26 +247,25 @@ impl<'a> Worker<'a> {
         Ok(tally)
     }
 
-    /// Writes the summary of a run.
-    pub(super) fn summary(
-        &self,
-        tally: &Tally,
-        batch: &StoredBatch,
-        output: Option<&str>,
-        next_command: Option<&str>,
-    ) -> String {
-        summary(
-            tally,
-            &SummaryContext {
-                batch: &batch.name,
-                output,
-                elapsed: self.clock.elapsed(),
-                now: self.clock.now(),
-                simulated: self.simulates(),
-                next_command,
-                color: screen::stderr_color(self.global.color),
-            },
-        )
+    /// Returns what there is to say of a run besides its counts; results and the next command are
+    /// the caller's to add.
+    pub(super) fn context<'b>(&self, batch: &'b str, own_prices: bool) -> SummaryContext<'b> {
+        SummaryContext {
+            batch,
+            output: None,
+            elapsed: self.clock.elapsed(),
+            now: self.clock.now(),
+            simulated: self.simulates(),
+            next_command: None,
+            color: screen::stderr_color(self.global.color),
+            width: terminal_width(),
+            own_prices,
+        }
+    }
+
+    /// Tells whether the costs of a batch are by the user's own prices.
+    pub(super) fn own_prices(&self, batch: &StoredBatch) -> bool {
+        self.allowed.prices.is_own(&batch.recipe.model)
     }
 
     /// Lets go of what the worker holds besides the queue.

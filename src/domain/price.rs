@@ -58,6 +58,14 @@ impl Cost {
         u64::try_from(more).unwrap_or(u64::MAX)
     }
 
+    /// Returns what `left` more things make of this amount, when `count` (at least 1) of them have
+    /// cost it so far.
+    #[must_use]
+    pub fn for_all(self, count: u64, left: u64) -> Self {
+        let all = u128::from(self.0) * (u128::from(count) + u128::from(left));
+        Self(u64::try_from(all / u128::from(count.max(1))).unwrap_or(u64::MAX))
+    }
+
     /// Returns what is left of the amount after another; never less than nothing.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
@@ -142,6 +150,12 @@ impl Prices {
     #[must_use]
     pub fn new(own: BTreeMap<String, Price>) -> Self {
         Self { own }
+    }
+
+    /// Tells whether the price of a model is one of the user's own.
+    #[must_use]
+    pub fn is_own(&self, model: &str) -> bool {
+        self.own.contains_key(model)
     }
 
     /// Returns the price of a model, by its name as it is asked for or as the provider told it;
@@ -229,6 +243,7 @@ mod tests {
         let own = Price::per_million(1.0, 2.0).unwrap();
         let prices = Prices::new([("gpt-4o-mini".to_owned(), own)].into());
         assert_eq!(prices.of("gpt-4o-mini"), Some(own));
+        assert!(prices.is_own("gpt-4o-mini") && !prices.is_own("gpt-4o"));
         assert_eq!(prices.of("gpt-4o"), Prices::default().of("gpt-4o"));
     }
 

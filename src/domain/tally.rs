@@ -21,12 +21,16 @@ pub struct Tally {
     pub throttled: u64,
     /// Requests that were in flight when a run died or was stopped: nobody knows their end.
     pub unknown: u64,
+    /// Requests that were in flight when an earlier run died, whose jobs this run asks again.
+    pub rescued: u64,
     /// Tokens of this run's requests, as far as the provider told.
     pub prompt_tokens: u64,
     /// Tokens of this run's answers, as far as the provider told.
     pub completion_tokens: u64,
     /// Rows that this run brought to their end: answered, or failed for good.
     pub ended: u64,
+    /// Answers that this run got.
+    pub answers: u64,
     /// What this run's answers cost, as far as prices are known.
     pub cost: Cost,
     /// Answers of this run whose price is not known.
@@ -49,9 +53,11 @@ impl Tally {
         self.requests += other.requests;
         self.throttled += other.throttled;
         self.unknown += other.unknown;
+        self.rescued += other.rescued;
         self.prompt_tokens += other.prompt_tokens;
         self.completion_tokens += other.completion_tokens;
         self.ended += other.ended;
+        self.answers += other.answers;
         self.cost += other.cost;
         self.unpriced += other.unpriced;
         self.causes.extend(other.causes);

@@ -6,6 +6,7 @@ use super::ink::Ink;
 use super::quantity::{Count, Things};
 use super::safe::{Excerpt, Safe};
 use super::wording::MESSAGE_LENGTH;
+use super::wrap::wrap;
 use crate::domain::tally::Cause;
 use crate::domain::verdict::Scope;
 
@@ -18,6 +19,8 @@ pub(super) struct Causes<'a> {
     pub list: &'a [Cause],
     /// The color.
     pub ink: Ink,
+    /// Columns of the terminal, where there is one.
+    pub width: Option<usize>,
 }
 
 impl fmt::Display for Causes<'_> {
@@ -61,12 +64,15 @@ impl Causes<'_> {
             whose(*scope)
         )?;
         writeln!(f, "{}", self.ink.dim(format_args!("({rule})")))?;
+        let (set_in, below) = (width + 7, width + 13);
+        let told = |text: String| wrap(&text, below, self.width);
         if !message.is_empty() {
-            let message = Excerpt(message, MESSAGE_LENGTH);
-            writeln!(f, "    {:width$}   said: {message}", "")?;
+            let message = told(Excerpt(message, MESSAGE_LENGTH).to_string());
+            writeln!(f, "{:set_in$}said: {message}", "")?;
         }
         if !cure.is_empty() {
-            writeln!(f, "    {:width$}   cure: {}", "", Safe(cure))?;
+            let cure = told(Safe(cure).to_string());
+            writeln!(f, "{:set_in$}cure: {cure}", "")?;
         }
         Ok(())
     }
@@ -104,7 +110,8 @@ mod tests {
     #[track_caller]
     fn check(list: &[Cause], expected: &str) {
         let ink = Ink { color: false };
-        assert_eq!(Causes { list, ink }.to_string(), expected);
+        let width = None;
+        assert_eq!(Causes { list, ink, width }.to_string(), expected);
     }
 
     #[test]
@@ -124,11 +131,33 @@ mod tests {
     }
 
     #[test]
+    fn long_words_stay_under_each_other_on_a_narrow_terminal() {
+        let shown = Causes {
+            list: &[cause(
+                12,
+                "the prompt is longer than the model takes",
+                "cut it in two",
+            )],
+            ink: Ink { color: false },
+            width: Some(40),
+        };
+        assert!(
+            shown.to_string().ends_with(
+                "said: the prompt is longer than\n\
+                 \x20              the model takes\n\
+                 \x20        cure: cut it in two\n"
+            ),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn many_causes_are_counted_and_not_listed() {
         let list = vec![cause(2, "", ""); SHOWN + 3];
         let shown = Causes {
             list: &list,
             ink: Ink { color: false },
+            width: None,
         }
         .to_string();
         assert_eq!(shown.matches('×').count(), SHOWN);
@@ -139,6 +168,7 @@ mod tests {
         let shown = Causes {
             list: &list[..=SHOWN],
             ink: Ink { color: false },
+            width: None,
         }
         .to_string();
         assert!(

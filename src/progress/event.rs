@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::job::JobId;
+use crate::domain::price::Cost;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
@@ -38,6 +39,8 @@ pub enum RunEvent {
         prompt_tokens: u64,
         /// Tokens of the answer, as far as the provider told.
         completion_tokens: u64,
+        /// What it cost; `None` when its price is not known.
+        cost: Option<Cost>,
     },
     /// An attempt failed and its job goes back to the queue.
     Requeued {

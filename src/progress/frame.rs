@@ -123,6 +123,7 @@ fn facts(gauge: &Gauge) -> Vec<String> {
     if sent + got > 0 {
         facts.push(format!("{} in, {} out tokens", Short(sent), Short(got)));
     }
+    facts.extend(gauge.spent());
     facts
 }
 
@@ -217,6 +218,7 @@ mod tests {
     use super::super::event::RunEvent;
     use super::*;
     use crate::domain::job::JobId;
+    use crate::domain::price::Price;
     use crate::domain::verdict::Scope;
 
     const START: Timestamp = Timestamp::from_millis(1_795_466_460_000);
@@ -242,6 +244,7 @@ mod tests {
                 latency: Duration::from_millis(5),
                 prompt_tokens: 3_000,
                 completion_tokens: 850,
+                cost: Price::per_million(0.15, 0.6).map(|price| price.of(3_000, 850)),
             };
             gauge.on(&answered, after(10));
         }
@@ -284,7 +287,7 @@ mod tests {
             80,
             &[
                 "━━━━━━━━━━━━━━━━━━───────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
-                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens",
+                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
         );
@@ -293,7 +296,7 @@ mod tests {
             120,
             &[
                 "jobs.csv ━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
-                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens",
+                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
         );
@@ -353,7 +356,7 @@ mod tests {
         assert_eq!(
             line(&gauge, after(10)),
             "jobs.csv: 12,401/32,000 38% 40/s eta 8m 9s, 1 failed, 1 retrying, 16 in flight, \
-             1.2M in, 340k out tokens; key free-2: rate limit, 12s"
+             1.2M in, 340k out tokens, $0.38 of ~$19; key free-2: rate limit, 12s"
         );
     }
 

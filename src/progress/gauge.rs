@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::event::RunEvent;
 use super::speed::Speed;
+use super::spending::Spending;
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub(super) struct Gauge {
     pub(super) prompt_tokens: u64,
     /// Tokens of this run's answers.
     pub(super) completion_tokens: u64,
+    /// What this run's answers cost.
+    pub(super) spending: Spending,
     /// Whether the run is being stopped.
     pub(super) draining: bool,
     /// Rows that were asked in vain and will be asked again.
@@ -58,10 +61,12 @@ impl Gauge {
                 job,
                 prompt_tokens,
                 completion_tokens,
+                cost,
                 ..
             } => {
                 self.prompt_tokens += prompt_tokens;
                 self.completion_tokens += completion_tokens;
+                self.spending.add(*cost);
                 self.settle(*job, now);
             }
             RunEvent::Requeued { job, .. } => {
@@ -131,6 +136,12 @@ impl Gauge {
         rests
     }
 
+    /// Returns what the run has cost and about what it will have cost at its end, as far as prices
+    /// are known; `None` before the first answer.
+    pub(super) fn spent(&self) -> Option<String> {
+        self.spending.text(self.total.saturating_sub(self.settled))
+    }
+
     /// Tells whether nothing moves: all waits for a moment.
     pub(super) fn stands_still(&self) -> bool {
         self.in_flight == 0 && !self.rests.is_empty()
@@ -155,6 +166,7 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::price::Cost;
     use crate::domain::verdict::Scope;
 
     fn at(seconds: u64) -> Timestamp {
@@ -179,6 +191,7 @@ mod tests {
             latency: Duration::from_millis(5),
             prompt_tokens: 10,
             completion_tokens: 3,
+            cost: Cost::from_dollars(0.25),
         }
     }
 
@@ -204,6 +217,7 @@ mod tests {
         gauge.on(&RunEvent::JobFailed { job, scope, rule }, at(2));
         assert_eq!((gauge.retrying(), gauge.settled, gauge.failed), (0, 4, 1));
         assert_eq!((gauge.prompt_tokens, gauge.completion_tokens), (10, 3));
+        assert_eq!(gauge.spent().as_deref(), Some("$0.25"));
     }
 
     #[test]

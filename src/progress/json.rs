@@ -1,12 +1,17 @@
 //! The one object of `--json`: what a run did and what it leaves, for programs.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::moment::Rfc3339;
-use crate::domain::tally::{StopReason, Tally};
+use super::summary::SummaryContext;
+use crate::domain::price::LIST_DATE;
+use crate::domain::tally::{Cause, StopReason, Tally};
+use crate::domain::verdict::Scope;
 
 /// What a run did and what it leaves. Fields are only ever added.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunReport<'a> {
     /// The batch's name.
     pub batch: &'a str,
@@ -31,14 +36,54 @@ pub struct RunReport<'a> {
     pub resume_at: Option<String>,
     /// The exit code of the process.
     pub exit_code: u8,
+    /// How long the run took, in seconds.
+    pub elapsed_seconds: f64,
+    /// Answers that this run got.
+    pub answers: u64,
+    /// Tokens of this run's requests, as far as the provider told.
+    pub prompt_tokens: u64,
+    /// Tokens of this run's answers, as far as the provider told.
+    pub completion_tokens: u64,
+    /// What this run's answers cost, in US dollars, as far as prices are known; null when none is.
+    pub cost_usd: Option<f64>,
+    /// Answers of this run whose price is not known.
+    pub unpriced: u64,
+    /// The day of the built-in prices; null where the prices are the user's own or not known.
+    pub prices_as_of: Option<&'static str>,
+    /// Requests that were in flight when an earlier run died, and were made again.
+    pub repeated_after_crash: u64,
+    /// Whether the answers are made up by the simulated provider.
+    pub simulated: bool,
+    /// Where the results are; null when none were written to a file.
+    pub results: Option<&'a str>,
+    /// The command to run next; null when there is nothing more to do.
+    pub next_command: Option<&'a str>,
+    /// Why rows failed or wait, the most frequent first.
+    pub causes: Vec<CauseReport<'a>>,
+}
+
+/// One cause of failures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CauseReport<'a> {
+    /// Whose fault it is.
+    pub scope: Scope,
+    /// The rule that said so.
+    pub rule: &'a str,
+    /// What the provider said, the last time.
+    pub message: &'a str,
+    /// What to do about it; empty where there is nothing to do.
+    pub cure: &'a str,
+    /// Rows it hit.
+    pub jobs: u64,
 }
 
 impl<'a> RunReport<'a> {
-    /// Makes the report of a run on a batch.
+    /// Makes the report of a run on a batch, with the same facts as the summary.
     #[must_use]
-    pub fn new(batch: &'a str, tally: &Tally, exit_code: u8) -> Self {
+    pub fn new(tally: &'a Tally, context: &SummaryContext<'a>, exit_code: u8) -> Self {
+        let priced = tally.answers > tally.unpriced;
         Self {
-            batch,
+            batch: context.batch,
             total: tally.total,
             done: tally.done,
             failed: tally.failed,
@@ -49,6 +94,18 @@ impl<'a> RunReport<'a> {
             stopped_by: tally.stopped_by.as_ref().map(stop_word),
             resume_at: tally.resume_at.map(|at| Rfc3339(at).to_string()),
             exit_code,
+            elapsed_seconds: seconds(context.elapsed),
+            answers: tally.answers,
+            prompt_tokens: tally.prompt_tokens,
+            completion_tokens: tally.completion_tokens,
+            cost_usd: priced.then(|| tally.cost.dollars()),
+            unpriced: tally.unpriced,
+            prices_as_of: (priced && !context.own_prices).then_some(LIST_DATE),
+            repeated_after_crash: tally.rescued,
+            simulated: context.simulated,
+            results: context.output,
+            next_command: context.next_command,
+            causes: tally.causes.iter().map(CauseReport::from).collect(),
         }
     }
 
@@ -61,6 +118,23 @@ impl<'a> RunReport<'a> {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and text make JSON")
     }
+}
+
+impl<'a> From<&'a Cause> for CauseReport<'a> {
+    fn from(cause: &'a Cause) -> Self {
+        Self {
+            scope: cause.scope,
+            rule: &cause.rule,
+            message: &cause.message,
+            cure: &cause.cure,
+            jobs: cause.jobs,
+        }
+    }
+}
+
+/// Returns a time in seconds, to the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// Names a stop reason for programs.
@@ -80,7 +154,33 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::price::Cost;
     use crate::domain::time::Timestamp;
+
+    fn context(batch: &str) -> SummaryContext<'_> {
+        SummaryContext {
+            batch,
+            output: Some("out.csv"),
+            elapsed: Duration::from_millis(83_250),
+            now: Timestamp::default(),
+            simulated: false,
+            next_command: None,
+            color: false,
+            width: None,
+            own_prices: false,
+        }
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_is_null() {
+        let tally = Tally {
+            answers: 3,
+            unpriced: 3,
+            ..Tally::default()
+        };
+        let report = RunReport::new(&tally, &context("jobs"), 0);
+        assert_eq!((report.cost_usd, report.prices_as_of), (None, None));
+    }
 
     #[test]
     fn the_object_is_pinned() {
@@ -94,19 +194,37 @@ mod tests {
             unknown: 1,
             stopped_by: Some(StopReason::Quota),
             resume_at: Some(Timestamp::from_millis(1_795_466_459_001)),
+            answers: 6,
+            unpriced: 1,
+            prompt_tokens: 600,
+            completion_tokens: 90,
+            cost: Cost::from_dollars(0.5).unwrap(),
+            rescued: 1,
+            causes: vec![Cause {
+                scope: Scope::Quota,
+                rule: "daily-quota".to_owned(),
+                message: "no more".to_owned(),
+                cure: "wait".to_owned(),
+                jobs: 3,
+            }],
             ..Tally::default()
         };
         assert_eq!(
-            RunReport::new("jobs", &tally, 4).to_json(),
+            RunReport::new(&tally, &context("jobs"), 4).to_json(),
             "{\"batch\":\"jobs\",\"total\":10,\"done\":6,\"failed\":1,\"left\":3,\"requests\":9,\
              \"throttled\":2,\"unknown\":1,\"stopped_by\":\"quota\",\
-             \"resume_at\":\"2026-11-23T20:41:00Z\",\"exit_code\":4}"
+             \"resume_at\":\"2026-11-23T20:41:00Z\",\"exit_code\":4,\
+             \"elapsed_seconds\":83.25,\"answers\":6,\"prompt_tokens\":600,\
+             \"completion_tokens\":90,\"cost_usd\":0.5,\"unpriced\":1,\
+             \"prices_as_of\":\"2026-11-23\",\"repeated_after_crash\":1,\"simulated\":false,\
+             \"results\":\"out.csv\",\"next_command\":null,\"causes\":[{\"scope\":\"quota\",\
+             \"rule\":\"daily-quota\",\"message\":\"no more\",\"cure\":\"wait\",\"jobs\":3}]}"
         );
     }
 
     #[test]
     fn what_is_not_there_is_null() {
-        let json = RunReport::new("a\"b\u{1b}", &Tally::default(), 0).to_json();
+        let json = RunReport::new(&Tally::default(), &context("a\"b\u{1b}"), 0).to_json();
         assert!(
             json.contains("\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0"),
             "{json}"

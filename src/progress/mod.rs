@@ -10,8 +10,10 @@ mod gauge;
 mod ink;
 mod lines;
 mod speed;
+mod spending;
 mod terminal;
 mod wording;
+mod wrap;
 
 pub mod event;
 pub mod json;
@@ -23,7 +25,7 @@ pub mod summary;
 use std::io;
 use std::time::Duration;
 
-pub use terminal::Stderr;
+pub use terminal::{Stderr, terminal_width};
 
 use self::bar::Bar;
 use self::event::RunEvent;

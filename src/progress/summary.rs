@@ -9,6 +9,8 @@ use super::moment::DateTime;
 use super::quantity::{Count, Rate, Span, Things};
 use super::safe::{Excerpt, Safe};
 use super::wording::{MESSAGE_LENGTH, unknown_ends};
+use super::wrap::wrap;
+use crate::domain::price::LIST_DATE;
 use crate::domain::tally::{StopReason, Tally};
 use crate::domain::time::Timestamp;
 
@@ -29,6 +31,10 @@ pub struct SummaryContext<'a> {
     pub next_command: Option<&'a str>,
     /// Whether the summary may be colored.
     pub color: bool,
+    /// Columns of the terminal; `None` when it goes to none, and no line is broken.
+    pub width: Option<usize>,
+    /// Whether the costs are by the user's own prices, and not by the built-in list.
+    pub own_prices: bool,
 }
 
 /// Writes the summary of a run: lines of text, the last one ended too.
@@ -110,13 +116,15 @@ impl Summary<'_> {
         self.rows(out)?;
         self.requests(out)?;
         self.tokens(out)?;
+        self.cost(out)?;
         self.unknown(out)?;
         write!(
             out,
             "{}",
             Causes {
                 list: &self.tally.causes,
-                ink: self.ink
+                ink: self.ink,
+                width: self.context.width,
             }
         )?;
         self.ending(out)
@@ -188,7 +196,8 @@ impl Summary<'_> {
             return Ok(());
         };
         for line in why.lines() {
-            writeln!(out, "  {}", Excerpt(line, 3 * MESSAGE_LENGTH))?;
+            let line = Excerpt(line, 3 * MESSAGE_LENGTH).to_string();
+            writeln!(out, "  {}", wrap(&line, 2, self.context.width))?;
         }
         Ok(())
     }
@@ -255,17 +264,50 @@ impl Summary<'_> {
             return Ok(());
         }
         self.label("unknown", out)?;
-        match stopped_by {
+        let told = match stopped_by {
             // Some of them may be this run's own, whose jobs the next run asks again.
             Some(StopReason::Interrupted | StopReason::Terminated) => {
                 let requests = Things(*unknown, "request");
-                writeln!(
-                    out,
-                    "{requests} in flight when a run died or was stopped, to ask again"
-                )
+                format!("{requests} in flight when a run died or was stopped, to ask again")
             }
-            _ => writeln!(out, "{}", unknown_ends(*unknown, "an earlier run died")),
+            _ => unknown_ends(*unknown, "an earlier run died"),
+        };
+        writeln!(out, "{}", wrap(&told, LABELLED, self.context.width))
+    }
+
+    /// Says what this run's answers cost, by which prices, and how much of it nobody knows.
+    fn cost(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            cost,
+            unpriced,
+            answers,
+            ..
+        } = *self.tally;
+        if answers == 0 {
+            return Ok(());
         }
+        self.label("cost", out)?;
+        if unpriced == answers {
+            let told =
+                "unknown: the model has no price; give it one with [prices] in promptmill.toml";
+            return writeln!(out, "{}", wrap(told, LABELLED, self.context.width));
+        }
+        let paid = if self.context.simulated {
+            " if it were asked for real"
+        } else {
+            ""
+        };
+        let by = if self.context.own_prices {
+            "your own prices".to_owned()
+        } else {
+            format!("list prices of {LIST_DATE}")
+        };
+        let mut told = format!("{cost}{paid} ({by})");
+        if unpriced > 0 {
+            let answers = Things(unpriced, "answer");
+            let _ = write!(told, ", and {answers} at an unknown price");
+        }
+        writeln!(out, "{}", wrap(&told, LABELLED, self.context.width))
     }
 
     fn ending(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -298,6 +340,9 @@ impl Summary<'_> {
     }
 }
 
+/// Columns before what a label is about.
+const LABELLED: usize = 13;
+
 /// Says why the run ended before the work did.
 fn stop_words(reason: &StopReason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match reason {
@@ -314,6 +359,7 @@ fn stop_words(reason: &StopReason, out: &mut fmt::Formatter<'_>) -> fmt::Result 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::price::Cost;
     use crate::domain::tally::Cause;
     use crate::domain::verdict::Scope;
 
@@ -328,6 +374,8 @@ mod tests {
             simulated: false,
             next_command: None,
             color: false,
+            width: None,
+            own_prices: false,
         }
     }
 
@@ -398,6 +446,39 @@ mod tests {
              \x20 results    results.csv\n\
              \x20 next       promptmill retry jobs\n",
         );
+    }
+
+    #[test]
+    fn the_cost_is_told_with_its_prices_and_what_is_not_known_is_never_nothing() {
+        #[track_caller]
+        fn check(unpriced: u64, change: fn(&mut SummaryContext<'_>), expected: &str) {
+            let mut context = context();
+            change(&mut context);
+            let mut tally = tally(9, 0, 0);
+            (tally.answers, tally.unpriced) = (9, unpriced);
+            tally.cost = Cost::from_dollars(0.25).unwrap();
+            let shown = summary(&tally, &context);
+            let line = shown.lines().find(|line| line.contains("  cost "));
+            assert_eq!(line.map(str::trim), Some(expected), "{shown}");
+        }
+        check(0, |_| {}, "cost       $0.25 (list prices of 2026-11-23)");
+        check(
+            1,
+            |context| context.own_prices = true,
+            "cost       $0.25 (your own prices), and 1 answer at an unknown price",
+        );
+        check(
+            0,
+            |context| context.simulated = true,
+            "cost       $0.25 if it were asked for real (list prices of 2026-11-23)",
+        );
+        check(
+            9,
+            |context| context.width = Some(60),
+            "cost       unknown: the model has no price; give it one",
+        );
+        let none = summary(&tally(0, 9, 0), &context());
+        assert!(!none.contains("cost"), "{none}");
     }
 
     #[test]

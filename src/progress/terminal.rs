@@ -34,6 +34,17 @@ impl Write for Stderr {
     }
 }
 
+/// Returns the columns of the terminal on standard error; `None` when it is none.
+#[must_use]
+pub fn terminal_width() -> Option<usize> {
+    stderr_width().map(usize::from)
+}
+
+fn stderr_width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
 /// Notes which bar is on the screen.
 pub(super) fn set_drawn(bar: Option<ProgressBar>) {
     *lock(&DRAWN) = bar;
@@ -63,10 +74,7 @@ impl std::fmt::Debug for Terminal {
 impl Terminal {
     /// Returns the terminal that standard error is.
     pub(super) fn stderr() -> Self {
-        Self::new(Box::new(io::stderr()), || {
-            let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
-            Some(size.ws_col).filter(|columns| *columns > 0)
-        })
+        Self::new(Box::new(io::stderr()), stderr_width)
     }
 
     pub(super) fn new(out: Box<dyn Write + Send>, width: fn() -> Option<u16>) -> Self {

@@ -3,7 +3,7 @@
 //! A bound is looked at before a job is claimed, and what is in flight counts.
 
 use crate::domain::keyring::KeyIndex;
-use crate::domain::price::{Price, Prices};
+use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::tally::StopReason;
 use crate::domain::time::Timestamp;
 use crate::domain::tokens;
@@ -71,7 +71,7 @@ impl Dispatcher<'_> {
     /// How many requests the money that is left may pay for, each as dear as those before.
     fn affordable(&self, in_flight: u64) -> Option<u64> {
         let most = self.settings.bounds.cost?;
-        let priced = self.tally.ended.saturating_sub(self.tally.unpriced);
+        let priced = self.tally.answers.saturating_sub(self.tally.unpriced);
         if priced == 0 || self.tally.cost.is_nothing() {
             // The first answer tells.
             return Some(u64::from(in_flight == 0 && !most.is_nothing()));
@@ -152,19 +152,27 @@ impl Dispatcher<'_> {
         let answer = tokens::most_completion(request).unwrap_or_else(|| {
             self.tally
                 .completion_tokens
-                .checked_div(self.tally.ended)
+                .checked_div(self.tally.answers)
                 .unwrap_or(FIRST_ANSWER)
         });
         let tokens = tokens::estimate_request(request).saturating_add(answer);
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
-    /// Counts what an answer cost.
-    pub(super) fn pay(&mut self, answered_by: &str, told: bool, [prompt, completion]: [u64; 2]) {
-        match self.bill.price(answered_by).filter(|_| told) {
-            Some(price) => self.tally.cost += price.of(prompt, completion),
+    /// Counts what an answer cost, and returns it; `None` when its price is not known.
+    pub(super) fn pay(
+        &mut self,
+        answered_by: &str,
+        told: bool,
+        [prompt, completion]: [u64; 2],
+    ) -> Option<Cost> {
+        let price = self.bill.price(answered_by).filter(|_| told);
+        let cost = price.map(|price| price.of(prompt, completion));
+        match cost {
+            Some(cost) => self.tally.cost += cost,
             None => self.tally.unpriced += 1,
         }
+        cost
     }
 
     /// Writes the requests down that count against a limit a day.

@@ -73,7 +73,8 @@ impl Dispatcher<'_> {
             self.pace.settle(place, tokens.iter().sum());
         }
         self.tally.ended += 1;
-        self.pay(&reply.model, told, tokens);
+        self.tally.answers += 1;
+        let cost = self.pay(&reply.model, told, tokens);
         let answer = Answer {
             body: success.body,
             model: reply.model,
@@ -87,6 +88,7 @@ impl Dispatcher<'_> {
             latency,
             prompt_tokens: tokens[0],
             completion_tokens: tokens[1],
+            cost,
         };
         self.settle(&job, Some(key), SettledAs::Done(answer), None, Some(event));
     }

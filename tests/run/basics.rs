@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use promptmill::simulator::{Config, Latency, Reaction, Script};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Scene, Sheet, jobs, question};
 
@@ -84,11 +84,18 @@ fn json_is_one_object_that_programs_can_rely_on() {
     let scene = Scene::with_rows(5);
     let ran = scene.run("run jobs.csv -o out.csv --json -q").exits(0);
     assert_eq!(ran.stderr, "");
+    let mut told = ran.json();
+    let told = told.as_object_mut().unwrap();
+    assert!(told.remove("elapsed_seconds").unwrap().as_f64().unwrap() > 0.0);
+    assert!(told.remove("cost_usd").unwrap().as_f64().unwrap() > 0.0);
     assert_eq!(
-        ran.json(),
+        Value::Object(told.clone()),
         json!({
             "batch": "jobs.csv", "total": 5, "done": 5, "failed": 0, "left": 0, "requests": 5,
             "throttled": 0, "unknown": 0, "stopped_by": null, "resume_at": null, "exit_code": 0,
+            "answers": 5, "prompt_tokens": 15, "completion_tokens": 55, "unpriced": 0,
+            "prices_as_of": "2026-11-23", "repeated_after_crash": 0, "simulated": false,
+            "results": "out.csv", "next_command": null, "causes": [],
         })
     );
 }
