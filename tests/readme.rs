@@ -21,8 +21,8 @@ const FROM_SOURCE: &str = "cargo run --release --locked --";
 /// The README's other command for a fresh machine: the one that runs this test.
 const TESTS: &str = "cargo test --locked";
 
-/// Flags of cargo that the README names.
-const CARGO_FLAGS: [&str; 3] = ["--release", "--locked", "--path"];
+/// Flags of cargo that the documents name.
+const CARGO_FLAGS: [&str; 5] = ["--release", "--locked", "--path", "--features", "--test"];
 
 /// The variable with a list of keys: no flag has it, since a key is never a flag's value.
 const KEYS_VARIABLE: &str = "PROMPTMILL_API_KEYS";
@@ -33,6 +33,19 @@ fn root() -> &'static Path {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The documents for those who run the program, as paths from the root.
+fn documents() -> Vec<String> {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut documents: Vec<_> = names
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
+    assert!(documents.len() > 2, "{documents:?}");
+    documents.extend(["README.md", "SECURITY.md", "promptmill.example.toml"].map(str::to_owned));
+    documents
 }
 
 /// A folder as the README's reader has it: the example, and `promptmill` on the path.
@@ -150,6 +163,7 @@ fn all_help(desk: &Desk) -> String {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .map(str::to_owned)
@@ -222,8 +236,8 @@ fn every_block_that_is_typed_needs_no_key() {
 fn every_flag_and_variable_that_the_documents_name_is_there() {
     let help = all_help(&Desk::new());
     let (known_flags, known_variables) = (flags(&help), variables(&help));
-    for path in ["README.md", "SECURITY.md", "promptmill.example.toml"] {
-        let text = read(path);
+    for path in documents() {
+        let text = read(&path);
         for flag in flags(&text) {
             assert!(
                 known_flags.contains(flag) || CARGO_FLAGS.contains(&flag),
@@ -240,14 +254,15 @@ fn every_flag_and_variable_that_the_documents_name_is_there() {
 }
 
 #[test]
-fn every_variable_of_the_program_is_in_the_readme() {
-    let (help, readme) = (all_help(&Desk::new()), read("README.md"));
-    let told = variables(&readme);
+fn every_variable_of_the_program_is_in_the_documents() {
+    let help = all_help(&Desk::new());
+    let (readme, settings) = (read("README.md"), read("docs/SETTINGS.md"));
+    let told = &variables(&readme) | &variables(&settings);
     let untold: Vec<_> = variables(&help)
         .into_iter()
         .filter(|name| !told.contains(name))
         .collect();
-    assert!(untold.is_empty(), "the README does not tell of {untold:?}");
+    assert!(untold.is_empty(), "no document tells of {untold:?}");
 }
 
 #[test]
@@ -275,21 +290,34 @@ fn the_table_of_exit_codes_is_that_of_the_program() {
     assert_eq!(told, expected);
 }
 
+/// The anchors of a document: its headings as links spell them.
+fn anchors(markdown: &str) -> Vec<String> {
+    let headings = markdown
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let spelt = headings.map(|heading| heading.to_lowercase().replace(' ', "-"));
+    spelt.collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
-    let readme = read("README.md");
-    let headings: Vec<String> = readme
-        .lines()
-        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' '))
-        .map(|heading| heading.to_lowercase().replace(' ', "-"))
-        .collect();
-    for (at, _) in readme.match_indices("](") {
-        let target = readme[at + 2..].split(')').next().unwrap();
-        let leads = match target.strip_prefix('#') {
-            Some(anchor) => headings.iter().any(|heading| heading == anchor),
-            None => target.starts_with("https://") || root().join(target).exists(),
-        };
-        assert!(leads, "{target} leads nowhere");
+    for path in documents() {
+        let text = read(&path);
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let leads = target.starts_with("https://") || {
+                let whole = if file.is_empty() {
+                    text.clone()
+                } else {
+                    fs::read_to_string(folder.join(file)).unwrap_or_default()
+                };
+                !whole.is_empty()
+                    && (anchor.is_empty() || anchors(&whole).iter().any(|known| known == anchor))
+            };
+            assert!(leads, "{path}: {target} leads nowhere");
+        }
     }
 }
 

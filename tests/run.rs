@@ -35,6 +35,9 @@ mod refusals;
 // What a file will take, told beforehand.
 #[path = "run/estimate.rs"]
 mod estimate;
+// Where settings come from.
+#[path = "run/settings.rs"]
+mod settings;
 // A few rows for a look.
 #[path = "run/sample.rs"]
 mod sample;

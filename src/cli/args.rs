@@ -4,6 +4,7 @@
 use clap::{Parser, Subcommand};
 
 mod cancel;
+mod config;
 mod doctor;
 mod endpoint;
 mod estimate;
@@ -15,6 +16,7 @@ mod input;
 mod keys;
 mod output;
 mod pace;
+mod pages;
 mod retry;
 mod rows;
 mod run;
@@ -25,6 +27,7 @@ mod verify;
 mod work;
 
 pub(super) use cancel::CancelArgs;
+pub(super) use config::{ConfigAction, ConfigArgs};
 pub(super) use doctor::DoctorArgs;
 pub(super) use endpoint::EndpointArgs;
 pub(super) use estimate::EstimateArgs;
@@ -36,6 +39,7 @@ pub(super) use input::{InputArgs, InputFormat};
 pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use output::{OutputArgs, OutputFormat};
 pub(super) use pace::PaceArgs;
+pub(super) use pages::{CompletionsArgs, ManArgs};
 pub(super) use retry::RetryArgs;
 pub(super) use rows::{CauseArgs, RowArgs, scope_name};
 pub(super) use run::RunArgs;
@@ -51,13 +55,13 @@ pub(super) use work::WorkArgs;
 #[command(
     name = "promptmill",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     before_help = "\
 Examples:
-  promptmill run jobs.csv -o results.csv --simulate      try it: no key, no network, no cost
+  promptmill run jobs.csv -o results.csv --simulate   # no key, network or cost
   OPENAI_API_KEY=… promptmill run jobs.csv -o results.csv
-  promptmill run jobs.csv --prompt 'Translate to French: {{ text }}' --set temperature=0
-  promptmill status                                      how far the batches are"
+  promptmill run jobs.csv --prompt 'Into French: {{ text }}' --set temperature=0
+  promptmill status                                   # how far the batches are"
 )]
 pub(super) struct Cli {
     #[command(flatten)]
@@ -96,6 +100,19 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Copy the queue to a file, to go back to.
     Backup(BackupArgs),
+    /// Show the settings, each with where it comes from.
+    Config(ConfigArgs),
     /// Serve a simulated provider, for trials.
     Simulate(SimulateArgs),
+    /// Print what a shell needs to complete the command line.
+    Completions(CompletionsArgs),
+    /// Print a manual page, with exit codes, variables and files.
+    Man(ManArgs),
+}
+
+impl Command {
+    /// Tells whether it needs neither settings nor a queue, and works when both are wrong.
+    pub(super) fn is_apart(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Completions(_) | Self::Man(_))
+    }
 }

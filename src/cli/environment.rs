@@ -2,6 +2,23 @@
 
 use std::path::PathBuf;
 
+/// Variables that no flag has, and what each is for: a key is never a flag's value.
+pub(super) const KEY_VARIABLES: [(&str, &str); 7] = [
+    ("PROMPTMILL_API_KEYS", "keys, parted by commas"),
+    ("OPENAI_API_KEY", "a key, when nothing else names one"),
+    (
+        "CREDENTIALS_DIRECTORY",
+        "systemd's folder; its file api-keys has one key a line",
+    ),
+    (
+        "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
+        "the proxy, and hosts that need none",
+    ),
+    ("NO_COLOR", "no color on a terminal, when it is set"),
+    ("TERM", "no color and no bar on a terminal that is dumb"),
+    ("RUST_LOG", "what is logged, more exactly than -v"),
+];
+
 /// Returns a variable's text; `None` when it is not set, empty, or not UTF-8.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(super) fn text(name: &str) -> Option<String> {

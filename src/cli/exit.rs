@@ -39,6 +39,52 @@ pub(super) enum Exit {
     Terminated = 143,
 }
 
+/// The codes for people: the code, what it means, what to do.
+pub(super) const TABLE: [(&str, &str, &str); 14] = [
+    ("0", "all done, or nothing to do", "nothing"),
+    ("1", "unexpected", "read the message"),
+    ("2", "wrong command line", "read the message"),
+    (
+        "3",
+        "finished, some rows failed for good",
+        "`promptmill failures BATCH` says why and what to type",
+    ),
+    (
+        "4",
+        "stopped early by a limit, work is left",
+        "run again, not before the time it names",
+    ),
+    ("65", "bad input data", "mend the line it names"),
+    ("66", "no such input, batch or database", "check the path"),
+    (
+        "69",
+        "the endpoint was down for too long",
+        "run again later",
+    ),
+    (
+        "73",
+        "the results cannot be written",
+        "make room or name another file; the answers are kept",
+    ),
+    (
+        "74",
+        "disk or database error",
+        "read the message; `promptmill doctor`",
+    ),
+    ("75", "another run holds the queue", "let it finish"),
+    (
+        "77",
+        "no usable key",
+        "replace the key; `promptmill doctor`",
+    ),
+    (
+        "78",
+        "wrong setting, address or model",
+        "correct it; `promptmill doctor`",
+    ),
+    ("130, 143", "interrupted by SIGINT, by SIGTERM", "run again"),
+];
+
 impl Exit {
     /// Returns the code as the system sees it.
     pub(super) fn code(self) -> u8 {

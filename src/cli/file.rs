@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::domain::limits::{Limits, Zone};
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
+use crate::domain::spelling::nearest;
 use crate::domain::window::Concurrency;
 
 use super::args::{InputFormat, OutputFormat};
@@ -19,7 +20,10 @@ use super::exit::Exit;
 use super::values;
 
 /// The file that is read when none is named.
-const DEFAULT: &str = "promptmill.toml";
+pub(super) const DEFAULT: &str = "promptmill.toml";
+
+/// Names under which people write a key itself into the file.
+const KEY_NAMES: [&str; 5] = ["api-key", "api-keys", "key", "openai-api-key", "token"];
 
 /// What a settings file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -146,36 +150,59 @@ impl FileSettings {
 
 /// Reads the settings file; the default one need not be there.
 pub(super) fn read(path: Option<&Path>) -> Result<FileSettings, CliError> {
+    let Some((path, text)) = text(path)? else {
+        return Ok(FileSettings::default());
+    };
+    toml::from_str(&text).map_err(|error| wrong(path, &text, &error))
+}
+
+/// Returns the path and the text of the file; `None` for a default one that is not there.
+pub(super) fn text(path: Option<&Path>) -> Result<Option<(&Path, String)>, CliError> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
-            return Ok(FileSettings::default());
-        }
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => Ok(None),
         Err(error) => {
             let what = format!("cannot read the settings file {}: {error}", path.display());
-            return Err(CliError::new(
-                Exit::Config,
-                &what,
-                "name another one with --config",
-            ));
+            let hint = "name another one with --config";
+            Err(CliError::new(Exit::Config, &what, hint))
         }
+    }
+}
+
+/// Returns the line of a place in a text, from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or_default().matches('\n').count() + 1
+}
+
+/// Says what is wrong with a file, and what was meant where that can be told. A key that was written
+/// into the file must not reach the screen.
+pub(super) fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> CliError {
+    let line = error.span().map_or(1, |span| line_of(text, span.start));
+    let said = error.message();
+    let place = format!("{}:{line}", path.display());
+    let Some((name, known)) = unknown(said) else {
+        let what = format!("{place}: {}", redact(said, &[]));
+        let hint = "promptmill.example.toml shows how each setting is written";
+        return CliError::new(Exit::Config, &what, hint);
     };
-    toml::from_str(&text).map_err(|error| {
-        // A key that was written into the file must not reach the screen.
-        let line = error
-            .span()
-            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        let what = format!(
-            "{}:{line}: {}",
-            path.display(),
-            redact(error.message(), &[])
-        );
-        let hint = "the names are those of the flags; a key goes in as [[keys]] with `env`, \
-                    `file` or `command`";
-        CliError::new(Exit::Config, &what, hint)
-    })
+    let what = format!("{place}: no setting is called \"{}\"", redact(name, &[]));
+    let hint = match nearest(&name.replace('_', "-"), &known) {
+        _ if KEY_NAMES.contains(&name.replace('_', "-").as_str()) => {
+            "a key goes in as [[keys]] with `env`, `file` or `command`".to_owned()
+        }
+        Some(near) => format!("did you mean {}?", near.name),
+        None => format!("the names are those of the flags: {}", known.join(", ")),
+    };
+    CliError::new(Exit::Config, &what, &hint)
+}
+
+/// Reads the name and the known ones out of serde's words on a field that it does not know.
+fn unknown(said: &str) -> Option<(&str, Vec<String>)> {
+    let (name, known) = said.strip_prefix("unknown field `")?.split_once('`')?;
+    let known = known.split('`').skip(1).step_by(2);
+    Some((name, known.map(str::to_owned).collect()))
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

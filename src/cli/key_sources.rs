@@ -68,6 +68,28 @@ impl NamedKey {
 }
 
 impl KeySources {
+    /// Says where keys would be read from, without reading one.
+    pub(super) fn describe(&self) -> String {
+        if let Some(path) = &self.file {
+            return format!("the file {}", path.display());
+        }
+        if self.command.is_some() {
+            return "a command (api-key-command)".to_owned();
+        }
+        if let Some(path) = credential() {
+            return format!("the credential {}", path.display());
+        }
+        if !self.listed.is_empty() {
+            let keys = self.listed.iter().enumerate().map(describe_listed);
+            return keys.collect::<Vec<_>>().join(", ");
+        }
+        match (self.count(), environment::text("OPENAI_API_KEY")) {
+            (0, None) => "none".to_owned(),
+            (0, Some(_)) => "the variable OPENAI_API_KEY".to_owned(),
+            (count, _) => format!("{count} in the variable PROMPTMILL_API_KEYS"),
+        }
+    }
+
     /// Counts the keys without reading one: 0 where only reading would tell.
     pub(super) fn count(&self) -> usize {
         if self.file.is_some() || self.command.is_some() || credential().is_some() {
@@ -142,6 +164,18 @@ impl KeySources {
         }
         named(keys)
     }
+}
+
+fn describe_listed((place, key): (usize, &FileKey)) -> String {
+    let label = key.label.clone();
+    let label = label.unwrap_or_else(|| format!("key-{}", place + 1));
+    let source = match (&key.env, &key.file, &key.command) {
+        (Some(name), ..) => format!("variable {name}"),
+        (_, Some(path), _) => format!("file {}", path.display()),
+        (_, _, Some(_)) => "a command".to_owned(),
+        _ => "no source".to_owned(),
+    };
+    format!("{label} ({source})")
 }
 
 /// Names the keys, drops doubles, and refuses what no provider can have given out.

@@ -6,6 +6,8 @@
 mod args;
 mod backup;
 mod cancel;
+mod completions;
+mod config;
 mod doctor;
 mod environment;
 mod error;
@@ -19,11 +21,14 @@ mod import;
 mod key_sources;
 mod keys;
 mod logging;
+mod man;
+mod places;
 mod retry;
 mod rows;
 mod run;
 mod sample;
 mod screen;
+mod setting;
 mod settings;
 mod show;
 mod signals;
@@ -37,9 +42,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ConfigAction, ConfigArgs, Global};
 use error::CliError;
 use exit::Exit;
+use file::FileSettings;
 
 /// Runs the program: parses the command line, does what it says, and prints an error once.
 #[must_use]
@@ -75,36 +81,55 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
         crate::failpoint::set(&text)
             .map_err(|what| CliError::new(Exit::Usage, &what, "mend it"))?;
     }
-    let file = file::read(cli.global.config.as_deref())?;
+    let (global, command) = (cli.global, cli.command);
+    let file = if command.is_apart() {
+        FileSettings::default()
+    } else {
+        file::read(global.config.as_deref())?
+    };
     // One thread: a second one costs half as much CPU again and sends no faster.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let exit = runtime.block_on(async {
         signals::outlive_file_limit()?;
-        if !matches!(cli.command, Command::Doctor(_) | Command::Simulate(_)) {
-            let allowed = cli.global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
-            file_system::refuse_network(&settings::database(&cli.global, &file), allowed)?;
+        let looks = matches!(command, Command::Doctor(_) | Command::Simulate(_));
+        if !looks && !command.is_apart() {
+            let allowed = global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
+            file_system::refuse_network(&settings::database(&global, &file), allowed)?;
         }
-        match cli.command {
-            Command::Run(args) => run::run(&cli.global, *args, file).await,
-            Command::Estimate(args) => estimate::command(&cli.global, args, file).await,
-            Command::Import(args) => import::command(&cli.global, args, file).await,
-            Command::Work(args) => work::command(&cli.global, args, file).await,
-            Command::Export(args) => export::command(&cli.global, args, file).await,
-            Command::Status(args) => status::command(&cli.global, &args, file).await,
-            Command::Failures(args) => failures::command(&cli.global, &args, file).await,
-            Command::Show(args) => show::command(&cli.global, &args, file).await,
-            Command::Cancel(args) => cancel::command(&cli.global, &args, file).await,
-            Command::Retry(args) => retry::command(&cli.global, &args, file).await,
-            Command::Keys(args) => keys::command(&cli.global, &args, file).await,
-            Command::Doctor(args) => doctor::command(&cli.global, args, file).await,
-            Command::Verify(args) => verify::command(&cli.global, args, file).await,
-            Command::Backup(args) => backup::command(&cli.global, &args, file).await,
-            Command::Simulate(args) => simulate::command(&cli.global, args).await,
-        }
+        carry_out(&global, command, file).await
     });
     // A reader of standard input that never ends must not hold up the end of the program.
     runtime.shutdown_background();
     exit
+}
+
+async fn carry_out(
+    global: &Global,
+    command: Command,
+    file: FileSettings,
+) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(global, *args, file).await,
+        Command::Estimate(args) => estimate::command(global, args, file).await,
+        Command::Import(args) => import::command(global, args, file).await,
+        Command::Work(args) => work::command(global, args, file).await,
+        Command::Export(args) => export::command(global, args, file).await,
+        Command::Status(args) => status::command(global, &args, file).await,
+        Command::Failures(args) => failures::command(global, &args, file).await,
+        Command::Show(args) => show::command(global, &args, file).await,
+        Command::Cancel(args) => cancel::command(global, &args, file).await,
+        Command::Retry(args) => retry::command(global, &args, file).await,
+        Command::Keys(args) => keys::command(global, &args, file).await,
+        Command::Doctor(args) => doctor::command(global, args, file).await,
+        Command::Verify(args) => verify::command(global, args, file).await,
+        Command::Backup(args) => backup::command(global, &args, file).await,
+        Command::Simulate(args) => simulate::command(global, args).await,
+        Command::Config(ConfigArgs {
+            action: ConfigAction::Show { .. },
+        }) => config::show(std::env::args_os()),
+        Command::Completions(args) => completions::command(&args),
+        Command::Man(args) => man::command(&args),
+    }
 }

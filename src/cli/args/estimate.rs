@@ -10,7 +10,7 @@ use super::pace::PaceArgs;
 Examples:
   promptmill estimate jobs.csv
   promptmill estimate jobs.csv --model gpt-4o --set max_tokens=200 --rpm 60
-  promptmill estimate reviews.csv --prompt 'Is this kind? {{ text }}' --json | jq .cost")]
+  promptmill estimate jobs.csv --prompt 'Kind? {{ text }}' --json | jq .cost")]
 pub(in crate::cli) struct EstimateArgs {
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,

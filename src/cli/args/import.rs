@@ -8,7 +8,7 @@ use super::input::InputArgs;
 #[command(before_help = "\
 Examples:
   promptmill import jobs.csv --id-column id
-  promptmill import reviews.csv --prompt 'Is this review kind? {{ text }}' --batch kindness")]
+  promptmill import jobs.csv --prompt 'Kind? {{ text }}' --batch kindness")]
 pub(in crate::cli) struct ImportArgs {
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,

@@ -10,7 +10,7 @@ use crate::intake::Format;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct InputArgs {
-    /// A CSV file with a header, a JSONL file, or requests as for the `OpenAI` Batch API; `-` is
+    /// A CSV file with a header, a JSONL file, or requests as for the OpenAI Batch API; `-` is
     /// standard input.
     pub(in crate::cli) input: PathBuf,
     /// The batch's name [default: the input's path].
@@ -84,7 +84,7 @@ pub(in crate::cli) enum InputFormat {
     Csv,
     // A JSON object a line.
     Jsonl,
-    // A request a line, as the `OpenAI` Batch API takes them.
+    // A request a line, as the OpenAI Batch API takes them.
     Batch,
 }
 

@@ -29,7 +29,7 @@ pub(in crate::cli) struct PaceArgs {
     /// Where the day of --rpd begins at midnight: UTC, or ahead of it like +08:00 [default: UTC].
     #[arg(long, value_name = "ZONE", value_parser = zone, env = "PROMPTMILL_ZONE", hide_env_values = true)]
     pub(in crate::cli) zone: Option<Zone>,
-    /// End with code 4 when this many rows were answered or failed for good.
+    /// End with code 4 when this many rows were answered or failed for good [default: no bound].
     #[arg(
         long,
         value_name = "N",
@@ -37,7 +37,7 @@ pub(in crate::cli) struct PaceArgs {
         hide_env_values = true
     )]
     pub(in crate::cli) limit: Option<NonZeroU32>,
-    /// End with code 4 when this many requests were sent.
+    /// End with code 4 when this many requests were sent [default: no bound].
     #[arg(
         long,
         value_name = "N",
@@ -45,11 +45,11 @@ pub(in crate::cli) struct PaceArgs {
         hide_env_values = true
     )]
     pub(in crate::cli) max_requests: Option<NonZeroU32>,
-    /// End with code 4 when the run has lasted this long.
+    /// End with code 4 when the run has lasted this long [default: no bound].
     #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_RUNTIME", hide_env_values = true)]
     pub(in crate::cli) max_runtime: Option<Duration>,
     /// End with code 4 before the run costs more than this, like 5usd; prices are list prices, or
-    /// those of [prices] in the settings file.
+    /// those of [prices] in the settings file [default: no bound].
     #[arg(long, value_name = "MONEY", value_parser = money, env = "PROMPTMILL_MAX_COST", hide_env_values = true)]
     pub(in crate::cli) max_cost: Option<Cost>,
     /// The most attempts for a row; waiting for a limit and changing the key are none [default: 5].

@@ -10,8 +10,8 @@ use super::rows::{CauseArgs, RowArgs};
 #[command(before_help = "\
 Examples:
   promptmill retry jobs.csv && promptmill run jobs.csv -o results.csv
-  promptmill retry jobs.csv --cause timeout         only those that took too long
-  promptmill retry jobs.csv --max 5                 the first five, to see whether it helps
+  promptmill retry jobs.csv --cause timeout   # only those that took too long
+  promptmill retry jobs.csv --max 5           # five, to see whether it helps
   promptmill retry jobs.csv --ids 17,204")]
 pub(in crate::cli) struct RetryArgs {
     /// The batch: its name, or the path of its input.

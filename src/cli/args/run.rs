@@ -14,11 +14,11 @@ use super::pace::PaceArgs;
 Examples:
   promptmill run jobs.csv -o results.csv --simulate
   promptmill run jobs.csv -o results.csv --model gpt-4o-mini --rpm 60
-  promptmill run cities.csv --prompt 'Name the capital of {{ country }}.' --set max_tokens=24
-  promptmill run jobs.csv --dry-run                             # rows, tokens, cost, requests
-  promptmill run jobs.csv --sample 5                            # five rows, to look at
-  promptmill run jobs.csv --base-url http://127.0.0.1:8080/v1   # llama.cpp, Ollama, vLLM
-  generate-prompts | promptmill run - -o -                      # from and to a pipe")]
+  promptmill run jobs.csv --prompt 'Kind? {{ text }}' --set max_tokens=24
+  promptmill run jobs.csv --dry-run          # rows, tokens, cost, requests
+  promptmill run jobs.csv --sample 5         # five rows, to look at
+  promptmill run jobs.csv --base-url http://127.0.0.1:8080/v1   # llama.cpp
+  generate-prompts | promptmill run - -o -   # from and to a pipe")]
 pub(in crate::cli) struct RunArgs {
     /// Tell what would be asked, as `estimate` does, and ask nothing.
     #[arg(long)]

@@ -39,7 +39,7 @@ pub(in crate::cli) struct VerifyArgs {
 #[command(before_help = "\
 Examples:
   promptmill backup before-the-update.db
-  promptmill backup \"/backups/promptmill-$(date +%F).db\"     # beside a run, from cron")]
+  promptmill backup \"/backups/promptmill-$(date +%F).db\"   # from cron")]
 pub(in crate::cli) struct BackupArgs {
     /// The new file.
     pub(in crate::cli) file: PathBuf,

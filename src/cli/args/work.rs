@@ -8,7 +8,7 @@ use super::pace::PaceArgs;
 #[derive(Args, Debug)]
 #[command(before_help = "\
 Examples:
-  promptmill work                        every batch, the oldest first
+  promptmill work                         # every batch, the oldest first
   promptmill work --batch jobs.csv --concurrency 4")]
 pub(in crate::cli) struct WorkArgs {
     /// The batch to work on [default: all, the oldest first].

@@ -106,6 +106,12 @@ pub const LARGER_THAN_LIMIT: (&str, &str) = (
     "Shorten the prompt, ask for fewer tokens with --set max_tokens=N, or raise --tpm; then `promptmill retry`.",
 );
 
+/// The rule and the cure of a row of which the provider says that asking again is no use.
+const TOLD_NOT_TO_RETRY: (&str, &str) = (
+    "told-not-to-retry",
+    "The provider says that this request will not succeed; change the row.",
+);
+
 /// The rule and the cure of a row that a person took out of the queue.
 pub const CANCELLED: (&str, &str) = (
     "cancelled",
@@ -128,27 +134,31 @@ pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
     }
 }
 
+/// Returns every rule with what it says, in the order in which they are asked.
+pub fn every() -> impl Iterator<Item = Verdict> {
+    let judged = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.cure));
+    let unanswered = Problem::ALL.into_iter().map(unanswered);
+    let unreached = TransportFault::ALL.into_iter().map(unreached);
+    let by_us = [
+        REFUSED_BY_EVERY_KEY,
+        LARGER_THAN_LIMIT,
+        TOLD_NOT_TO_RETRY,
+        CANCELLED,
+        CRASH_LOOP,
+    ];
+    let by_us = by_us
+        .into_iter()
+        .map(|(rule, cure)| verdict(Scope::Request, rule, Action::FailJob, cure));
+    judged.chain(unanswered).chain(unreached).chain(by_us)
+}
+
 /// Returns what a person should do about failures by a rule, for summaries of what is stored; empty
 /// where there is nothing to do.
 #[must_use]
 pub fn cure_of(rule: &str) -> &'static str {
-    let problems = Problem::ALL.map(unanswered);
-    let faults = TransportFault::ALL.map(unreached);
-    let fixed = problems
-        .iter()
-        .chain(&faults)
-        .map(|known| (known.rule, known.cure));
-    let judged = rules::all().map(|known| (known.id, known.cure));
-    fixed
-        .chain([
-            REFUSED_BY_EVERY_KEY,
-            LARGER_THAN_LIMIT,
-            CANCELLED,
-            CRASH_LOOP,
-        ])
-        .chain(judged)
-        .find(|(id, _)| *id == rule)
-        .map_or(NO_CURE, |(_, cure)| cure)
+    every()
+        .find(|known| known.rule == rule)
+        .map_or(NO_CURE, |known| known.cure)
 }
 
 fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
@@ -160,8 +170,8 @@ fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
     };
     let told_not_to = refusal.should_retry == Some(false);
     if told_not_to && matches!(rule.action, Action::Retry { .. }) {
-        let cure = "The provider says that this request will not succeed; change the row.";
-        return verdict(rule.scope, "told-not-to-retry", Action::FailJob, cure);
+        let (rule_id, cure) = TOLD_NOT_TO_RETRY;
+        return verdict(rule.scope, rule_id, Action::FailJob, cure);
     }
     Verdict {
         wait,
