@@ -102,6 +102,8 @@ pub struct Key {
     pub served: u64,
     /// Throttled answers since the last good one.
     pub throttles: u32,
+    /// Whether it need not be tried one by one after its rest, because its pace is known.
+    pub(super) paced: bool,
     /// Requests in flight.
     pub(super) in_flight: u32,
     /// Whether its last doubt came from connections that are no longer used, with no answer since.
@@ -124,6 +126,7 @@ impl Key {
             reason: String::new(),
             served: 0,
             throttles: 0,
+            paced: false,
             in_flight: 0,
             excused: false,
             strikes: BTreeSet::new(),

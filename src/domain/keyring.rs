@@ -120,10 +120,11 @@ impl KeyRing {
         } else {
             Ready::AfterFlight
         };
-        // Not before the first answer of all, nor after a throttled one, nor just excused.
-        let trusted = self.any_served() && key.throttles == 0 && !key.excused;
+        // Not before its first answer, nor after a throttled one, nor just excused.
+        let trusted = key.served > 0 && (key.throttles == 0 || key.paced) && !key.excused;
         match key.state {
             KeyState::Healthy if trusted => Ready::Now,
+            KeyState::Cooling { until } if trusted && key.paced && until <= now => Ready::Now,
             KeyState::Cooling { until }
             | KeyState::Quarantined { until }
             | KeyState::Exhausted { until } => {
@@ -201,9 +202,11 @@ impl KeyRing {
     }
 
     /// Lets a key, and all that share its limit, rest for a rate limit or a quota; a longer rest
-    /// stays.
-    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, cause: Cause<'_>) {
-        self.keys[index.0].throttles = self.keys[index.0].throttles.saturating_add(1);
+    /// stays. Where a pace is known that the limit allows (`paced`), the rest is over at its end,
+    /// else with the first answer after it.
+    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, paced: bool, cause: Cause<'_>) {
+        let throttled = &mut self.keys[index.0];
+        throttled.throttles = throttled.throttles.saturating_add(1);
         for member in self.members(index) {
             let key = &mut self.keys[member.0];
             let until = match key.state {
@@ -214,6 +217,7 @@ impl KeyRing {
                 }
             };
             key.state = KeyState::Cooling { until };
+            key.paced = paced;
             key.model_only = cause.model_only;
             cause.reason.clone_into(&mut key.reason);
         }
@@ -340,7 +344,7 @@ mod tests {
     #[test]
     fn a_throttled_key_comes_back_with_one_request_at_a_time() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(5), WHY);
+        ring.throttled(KeyIndex(0), later(5), false, WHY);
         assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
         assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
         ring.sent(KeyIndex(0));
@@ -355,8 +359,8 @@ mod tests {
     #[test]
     fn a_longer_rest_is_not_shortened_by_a_later_hint() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(60), WHY);
-        ring.throttled(KeyIndex(0), later(1), WHY);
+        ring.throttled(KeyIndex(0), later(60), false, WHY);
+        ring.throttled(KeyIndex(0), later(1), false, WHY);
         assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(60)));
     }
 
@@ -442,7 +446,7 @@ mod tests {
         for shared in [0, 1] {
             ring.keys[shared].group = Some("account".to_owned());
         }
-        ring.throttled(KeyIndex(0), later(5), WHY);
+        ring.throttled(KeyIndex(0), later(5), false, WHY);
         assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::At(later(5)));
         assert_eq!(ring.ready(KeyIndex(2), NOW), Ready::Now);
         let out = ring.set_aside(KeyIndex(1), SetAside::Exhausted, later(60), WHY);
@@ -451,10 +455,34 @@ mod tests {
     }
 
     #[test]
+    fn a_key_gets_one_request_until_its_first_answer() {
+        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        ring.answered(KeyIndex(0));
+        ring.sent(KeyIndex(1));
+        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::AfterFlight);
+        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::Now);
+        ring.came_back(KeyIndex(1));
+        ring.answered(KeyIndex(1));
+        ring.sent(KeyIndex(1));
+        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::Now);
+    }
+
+    #[test]
+    fn a_throttled_key_whose_pace_is_known_goes_on_at_the_end_of_its_rest() {
+        let mut ring = ring(vec![KeyState::Healthy]);
+        ring.answered(KeyIndex(0));
+        ring.throttled(KeyIndex(0), later(5), true, WHY);
+        ring.sent(KeyIndex(0));
+        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
+        assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
+    }
+
+    #[test]
     fn a_heavier_key_gets_more() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.keys[1].weight = NonZeroU32::new(3).unwrap();
         ring.answered(KeyIndex(0));
+        ring.answered(KeyIndex(1));
         let mut sent = [0, 0];
         for _ in 0..40 {
             let index = ring.pick(NOW, |_| true).unwrap();

@@ -159,8 +159,8 @@ impl Dispatcher<'_> {
                 let throttles = self.ring.key(key).throttles;
                 let wait = verdict.wait;
                 let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::after_hint);
-                self.pace.throttled(key, wait, now);
-                self.ring.throttled(key, now + wait, why);
+                let paced = self.pace.throttled(key, wait, now);
+                self.ring.throttled(key, now + wait, paced, why);
                 self.keys_changed |= wait >= LONG_REST;
                 let why = if wait >= QUOTA_REST {
                     "quota"

@@ -184,31 +184,43 @@ impl Meter {
         if let Some(Told::Longer { left, until }) = requests {
             self.left = Some((left.saturating_sub(self.in_flight), until));
         }
-        if let (None, Some(Told::Minute(per_minute))) = (self.limits.rpm, requests) {
-            learn(&mut self.requests, per_minute);
+        if let (None, Some(Told::Minute { limit, left })) = (self.limits.rpm, requests) {
+            learn(&mut self.requests, (limit, left));
         }
-        if let (None, Some(Told::Minute(per_minute))) = (self.limits.tpm, tokens) {
-            learn(&mut self.tokens, per_minute);
+        if let (None, Some(Told::Minute { limit, left })) = (self.limits.tpm, tokens) {
+            learn(&mut self.tokens, (limit, left));
         }
     }
 
-    /// Notes that a request was throttled, with the wait that was asked for.
-    pub(super) fn throttled(&mut self, wait: Duration, now: Timestamp) {
-        let news = |at: Timestamp| now.since(at) >= SAME_NEWS;
-        if wait > LONGEST_RATE_WAIT || !self.throttled_at.is_none_or(news) {
-            return;
+    /// Notes that a request was throttled, with the wait that was asked for. Tells whether it was
+    /// for a rate, and one is kept.
+    pub(super) fn throttled(&mut self, wait: Duration, now: Timestamp) -> bool {
+        if wait > LONGEST_RATE_WAIT {
+            return false;
         }
-        self.throttled_at = Some(now);
-        for rate in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
-            rate.slow();
+        let is_news = self
+            .throttled_at
+            .is_none_or(|at| now.since(at) >= SAME_NEWS);
+        let rates = [&mut self.requests, &mut self.tokens];
+        let mut any = false;
+        for rate in rates.into_iter().flatten() {
+            any = true;
+            if is_news {
+                rate.slow();
+            }
         }
+        if is_news {
+            self.throttled_at = Some(now);
+        }
+        any
     }
 }
 
-fn learn(rate: &mut Option<Rate>, per_minute: NonZeroU32) {
+fn learn(rate: &mut Option<Rate>, (per_minute, left): (NonZeroU32, Option<u32>)) {
     match rate {
         Some(known) if known.per_minute() == per_minute => {}
         Some(known) => *known = Rate::used_up(per_minute),
+        None if left == Some(0) => *rate = Some(Rate::used_up(per_minute)),
         None => *rate = Some(Rate::rested(per_minute)),
     }
 }
@@ -297,14 +309,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_that_is_told_is_kept_unless_the_user_knows_better() {
-        let told = [some(600).map(Told::Minute), None];
+        let told = |left| {
+            let limit = NonZeroU32::new(600).unwrap();
+            [Some(Told::Minute { limit, left }), None]
+        };
+        let mut used_up = meter(Limits::default());
+        used_up.told(told(Some(0)));
+        assert_eq!(drain(&mut used_up, NOW).0, 0);
+        let told = told(Some(599));
         let mut free = meter(Limits::default());
         free.told(told);
-        assert_eq!(drain(&mut free, NOW).0, 10);
+        assert_eq!(drain(&mut free, NOW).0, 9);
         free.told(told);
         assert_eq!(drain(&mut free, NOW).0, 0);
         let mut set = meter(Limits {
-            rpm: some(120),
+            rpm: some(180),
             ..Limits::default()
         });
         set.told(told);
@@ -345,17 +364,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttled_answer_slows_the_rate_once() {
+    async fn answers_that_are_throttled_together_slow_the_rate_once() {
         let mut meter = meter(Limits {
-            rpm: some(600),
+            rpm: some(60_000),
             ..Limits::default()
         });
-        assert_eq!(drain(&mut meter, NOW).0, 10);
-        for _ in 0..50 {
-            meter.throttled(Duration::from_millis(20), NOW);
+        assert_eq!(drain(&mut meter, NOW).0, 900);
+        for moment in 0..8 {
+            for _ in 0..50 {
+                assert!(meter.throttled(Duration::ZERO, NOW + SAME_NEWS * moment));
+            }
         }
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(drain(&mut meter, NOW).0, 9);
+        tokio::time::advance(Duration::from_millis(500)).await;
+        let got = drain(&mut meter, NOW).0;
+        assert!((330..=400).contains(&got), "{got} of 500");
     }
 
     #[tokio::test(start_paused = true)]
@@ -364,9 +386,9 @@ mod tests {
             rpm: some(600),
             ..Limits::default()
         });
-        assert_eq!(drain(&mut meter, NOW).0, 10);
-        meter.throttled(Duration::from_hours(3), NOW);
+        assert_eq!(drain(&mut meter, NOW).0, 9);
+        assert!(!meter.throttled(Duration::from_hours(3), NOW));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(drain(&mut meter, NOW).0, 10);
+        assert_eq!(drain(&mut meter, NOW).0, 9);
     }
 }

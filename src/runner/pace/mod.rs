@@ -183,10 +183,11 @@ impl Pace {
         self.meters[holder].told(told);
     }
 
-    /// Notes that a request was throttled, with the wait that was asked for.
-    pub(super) fn throttled(&mut self, key: KeyIndex, wait: Duration, now: Timestamp) {
+    /// Notes that a request was throttled, with the wait that was asked for. Tells whether it was
+    /// for a rate, and one is kept.
+    pub(super) fn throttled(&mut self, key: KeyIndex, wait: Duration, now: Timestamp) -> bool {
         let holder = self.holder(key);
-        self.meters[holder].throttled(wait, now);
+        self.meters[holder].throttled(wait, now)
     }
 
     fn correct(&mut self, key: KeyIndex, tokens: f64) {
@@ -256,7 +257,7 @@ mod tests {
             pace.blocked(OTHER).map(|blocked| blocked.why),
             Some(Why::Requests)
         );
-        tokio::time::advance(Duration::from_millis(400)).await;
+        tokio::time::advance(Duration::from_millis(500)).await;
         // The group has one again, and this key has not used its own.
         assert!(pace.take(KEY, NOW).is_none());
         assert!(pace.take(OTHER, NOW).is_some());
@@ -275,7 +276,7 @@ mod tests {
     async fn a_request_that_is_larger_than_expected_waits_for_its_tokens() {
         let mut pace = Pace::new(&[key(None, tpm(6000), Limits::default())], NOW);
         let mut permit = pace.take(KEY, NOW).unwrap();
-        assert!(pace.fit(&mut permit, 100, NOW));
+        assert!(pace.fit(&mut permit, 80, NOW));
         let next = pace.take(KEY, NOW);
         assert!(next.is_none(), "the tokens of this second are used up");
         tokio::time::advance(Duration::from_millis(300)).await;
@@ -287,7 +288,7 @@ mod tests {
     async fn tokens_are_settled_after_the_answer() {
         let mut pace = Pace::new(&[key(None, tpm(6000), Limits::default())], NOW);
         let mut permit = pace.take(KEY, NOW).unwrap();
-        assert!(pace.fit(&mut permit, 100, NOW));
+        assert!(pace.fit(&mut permit, 80, NOW));
         pace.came_back(KEY);
         pace.settle(permit, 10);
         let again = pace.take(KEY, NOW).unwrap();

@@ -16,12 +16,20 @@ use tokio::time::Instant;
 
 /// The most that a rate is slowed: to a quarter.
 const MOST_SLOWED: f64 = 4.0;
-/// How much a throttled answer slows the rate.
-const STEP: f64 = 1.1;
+/// How much a throttled answer slows the rate, when it is the first for a while: next to nothing, for
+/// it may be no more than a bad moment.
+const FIRST_STEP: f64 = 0.002;
+/// Each further one slows it by twice as much, up to this.
+const LAST_STEP: f64 = 0.1;
+/// After this time without a throttled answer the next is a first one.
+const QUIET: Duration = Duration::from_secs(20);
+/// The part of a second's worth that may be had at once. It is less than the whole, which providers
+/// allow: requests do not arrive just as far apart as they were sent.
+const AT_ONCE: f64 = 0.9;
 /// In this time the rate makes good two thirds of what it was slowed.
 const RECOVERY: Duration = Duration::from_mins(1);
 /// What is slowed by less than this is not slowed.
-const NOTHING: f64 = 0.002;
+const NOTHING: f64 = 0.0005;
 
 /// governor's view of tokio's clock.
 #[derive(Clone, Debug)]
@@ -54,15 +62,24 @@ pub(super) struct Rate {
     /// How many times slower it is than `per_minute`, and as of when.
     slowed: f64,
     slowed_at: Instant,
+    /// By how much it was slowed the last time.
+    step: f64,
 }
 
 impl Rate {
-    /// A rate that has not been used: a second's worth may be taken at once, but at least one.
+    /// A rate that has not been used: most of a second's worth may be taken at once, but at least
+    /// one.
     pub(super) fn rested(per_minute: NonZeroU32) -> Self {
         // Fine cells for small numbers, so that a slowed rate is met exactly.
         let scale = (10_000_000 / per_minute.get()).clamp(1, 100);
         let cells = per_minute.saturating_mul(NonZeroU32::new(scale).unwrap_or(NonZeroU32::MIN));
-        let burst = NonZeroU32::new((cells.get() / 60).max(scale)).unwrap_or(NonZeroU32::MIN);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "less than a sixtieth of a u32"
+        )]
+        let at_once = (f64::from(cells.get()) / 60.0 * AT_ONCE) as u32;
+        let burst = NonZeroU32::new(at_once.max(scale)).unwrap_or(NonZeroU32::MIN);
         let started = Instant::now();
         let quota = Quota::per_minute(cells).allow_burst(burst);
         Self {
@@ -74,6 +91,7 @@ impl Rate {
             owed_since: started,
             slowed: 1.0,
             slowed_at: started,
+            step: 0.0,
         }
     }
 
@@ -138,7 +156,12 @@ impl Rate {
 
     /// Slows the rate: it was faster than allowed. It creeps back by itself.
     pub(super) fn slow(&mut self) {
-        self.slowed = (self.slowed_now() * STEP).min(MOST_SLOWED);
+        self.step = if self.slowed_at.elapsed() < QUIET {
+            (self.step * 2.0).clamp(FIRST_STEP, LAST_STEP)
+        } else {
+            FIRST_STEP
+        };
+        self.slowed = (self.slowed_now() * (1.0 + self.step)).min(MOST_SLOWED);
         self.slowed_at = Instant::now();
     }
 
@@ -193,12 +216,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_at_once_and_then_evenly() {
-        let mut rate = rate(120);
+    async fn most_of_a_second_at_once_and_then_evenly() {
+        let mut rate = rate(150);
         assert_eq!([rate.take(1), rate.take(1)], [Ok(()), Ok(())]);
         let wait = rate.take(1).unwrap_err();
-        assert!((400..=501).contains(&wait.as_millis()), "{wait:?}");
-        tokio::time::advance(Duration::from_millis(501)).await;
+        assert!((280..=321).contains(&wait.as_millis()), "{wait:?}");
+        tokio::time::advance(wait + Duration::from_millis(1)).await;
         assert!(rate.take(1).is_ok() && rate.take(1).is_err());
     }
 
@@ -235,10 +258,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_slows_down_and_creeps_back() {
         let mut rate = rate(6000);
-        for _ in 0..7 {
+        for _ in 0..11 {
             rate.slow();
         }
-        // 1.1 to the seventh is 1.95.
+        // In all by 1.8.
         let slow = taken(&mut rate, 1, Duration::from_secs(6)).await;
         assert!((300..450).contains(&slow), "{slow}");
         tokio::time::advance(Duration::from_mins(8)).await;

@@ -18,8 +18,11 @@ const MINUTE: Duration = Duration::from_secs(65);
 /// What was told of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// So many a minute.
-    Minute(NonZeroU32),
+    /// So many a minute, of which so many are left.
+    Minute {
+        limit: NonZeroU32,
+        left: Option<u32>,
+    },
     /// So many are left in a window longer than a minute, which ends at a moment.
     Longer { left: u32, until: Timestamp },
 }
@@ -60,7 +63,10 @@ fn told(
             left: number(remaining.as_deref()?)?,
             until: now + reset,
         }),
-        _ => NonZeroU32::new(number(limit.as_deref()?)?).map(Told::Minute),
+        _ => Some(Told::Minute {
+            limit: NonZeroU32::new(number(limit.as_deref()?)?)?,
+            left: remaining.as_deref().and_then(number),
+        }),
     }
 }
 
@@ -96,18 +102,21 @@ mod tests {
         assert_eq!(read(&headers, NOW, NOW), [expected, None]);
     }
 
-    fn minute(limit: u32) -> Option<Told> {
-        NonZeroU32::new(limit).map(Told::Minute)
+    fn minute(limit: u32, left: impl Into<Option<u32>>) -> Option<Told> {
+        Some(Told::Minute {
+            limit: NonZeroU32::new(limit)?,
+            left: left.into(),
+        })
     }
 
     #[test]
     fn a_limit_that_is_back_within_a_minute_is_one_of_a_minute() {
-        check("3000", "2999", "20ms", minute(3000));
-        check("60", "0", "1m0s", minute(60));
-        check("50", "49", "2026-11-23T20:00:01Z", minute(50));
-        check("50", "49", "", minute(50));
-        check("50", "", "", minute(50));
-        check("500", "499", "0.12", minute(500));
+        check("3000", "2999", "20ms", minute(3000, 2999));
+        check("60", "0", "1m0s", minute(60, 0));
+        check("50", "49", "2026-11-23T20:00:01Z", minute(50, 49));
+        check("50", "49", "", minute(50, 49));
+        check("50", "", "", minute(50, None));
+        check("500", "499", "0.12", minute(500, 499));
     }
 
     #[test]
@@ -131,6 +140,6 @@ mod tests {
         check("-5", "3", "1s", None);
         check("99999999999", "3", "1s", None);
         check("5", "x", "1h", None);
-        check("5", "4", "soon", minute(5));
+        check("5", "4", "soon", minute(5, 4));
     }
 }
