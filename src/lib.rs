@@ -9,6 +9,7 @@ pub mod export;
 pub mod intake;
 pub mod progress;
 pub mod provider;
+pub mod report;
 pub mod runner;
 pub mod simulator;
 pub mod store;

@@ -26,7 +26,7 @@ const LONGEST_FILE: usize = 400;
 const TABLES: &str = "domain/verdict/rules/";
 
 /// Whom a room may know besides itself, and why no other. `room::part` is that part alone.
-const ROOMS: [(&str, &[&str], &str); 12] = [
+const ROOMS: [(&str, &[&str], &str); 13] = [
     (
         "domain",
         &[],
@@ -41,6 +41,11 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
         "progress",
         &["domain", "clock"],
         "progress knows words and the present: what it shows comes as events",
+    ),
+    (
+        "report",
+        &["domain", "progress"],
+        "a report is made of facts, in the words of progress; who reads the queue is cli",
     ),
     (
         "runner",
@@ -74,6 +79,7 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
             "provider",
             "simulator",
             "progress",
+            "report",
             "runner",
             "clock",
             "failpoint",

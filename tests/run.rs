@@ -44,6 +44,9 @@ mod sample;
 // Failures that are listed, looked at, asked again, cancelled.
 #[path = "run/failures.rs"]
 mod failures;
+// The page to look back at a batch.
+#[path = "run/report.rs"]
+mod report;
 // Endpoints that break off, babble and stumble.
 #[path = "run/faults.rs"]
 mod faults;

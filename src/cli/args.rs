@@ -17,6 +17,7 @@ mod keys;
 mod output;
 mod pace;
 mod pages;
+mod report;
 mod retry;
 mod rows;
 mod run;
@@ -40,6 +41,7 @@ pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use output::{OutputArgs, OutputFormat};
 pub(super) use pace::PaceArgs;
 pub(super) use pages::{CompletionsArgs, ManArgs};
+pub(super) use report::ReportArgs;
 pub(super) use retry::RetryArgs;
 pub(super) use rows::{CauseArgs, RowArgs, scope_name};
 pub(super) use run::RunArgs;
@@ -84,6 +86,8 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Show how far the batches are, and how the keys stand.
     Status(StatusArgs),
+    /// Write a page to look back at a batch: progress, latency, tokens, refusals, cost, failures.
+    Report(ReportArgs),
     /// List the rows of a batch that have failed, why, and what to do.
     Failures(FailuresArgs),
     /// Show one row: the request as sent, each attempt with its verdict, the answer.

@@ -40,12 +40,17 @@ pub(super) async fn command(
 
 /// Refuses an output that would replace the file at `read`, which the program needs again.
 pub(super) fn keep_apart(output: &Output, read: &Path, name: &str) -> Result<(), CliError> {
+    keep_target_apart(&output.target, read, name)
+}
+
+/// Does the same for a target of its own.
+pub(super) fn keep_target_apart(target: &Target, read: &Path, name: &str) -> Result<(), CliError> {
     let file = |path: &Path| {
         fs::metadata(path)
             .map(|found| (found.dev(), found.ino()))
             .ok()
     };
-    let Target::File(path) = &output.target else {
+    let Target::File(path) = target else {
         return Ok(());
     };
     if file(path).is_none_or(|same| file(read) != Some(same)) {

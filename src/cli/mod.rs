@@ -23,6 +23,7 @@ mod keys;
 mod logging;
 mod man;
 mod places;
+mod report;
 mod retry;
 mod rows;
 mod run;
@@ -117,6 +118,7 @@ async fn carry_out(
         Command::Work(args) => work::command(global, args, file).await,
         Command::Export(args) => export::command(global, args, file).await,
         Command::Status(args) => status::command(global, &args, file).await,
+        Command::Report(args) => report::command(global, args, file).await,
         Command::Failures(args) => failures::command(global, &args, file).await,
         Command::Show(args) => show::command(global, &args, file).await,
         Command::Cancel(args) => cancel::command(global, &args, file).await,

@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod chronicle;
 pub mod civil;
 pub mod doubt;
 pub mod failure;

@@ -58,12 +58,12 @@ impl Cost {
         u64::try_from(more).unwrap_or(u64::MAX)
     }
 
-    /// Returns what `left` more things make of this amount, when `count` (at least 1) of them have
-    /// cost it so far.
+    /// Returns what `wanted` things cost, when `count` (at least 1) of them cost this
+    /// amount.
     #[must_use]
-    pub fn for_all(self, count: u64, left: u64) -> Self {
-        let all = u128::from(self.0) * (u128::from(count) + u128::from(left));
-        Self(u64::try_from(all / u128::from(count.max(1))).unwrap_or(u64::MAX))
+    pub fn share(self, wanted: u64, count: u64) -> Self {
+        let all = u128::from(self.0) * u128::from(wanted) / u128::from(count.max(1));
+        Self(u64::try_from(all).unwrap_or(u64::MAX))
     }
 
     /// Returns what is left of the amount after another; never less than nothing.

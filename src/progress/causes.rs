@@ -5,10 +5,9 @@ use std::fmt;
 use super::ink::Ink;
 use super::quantity::{Count, Things};
 use super::safe::{Excerpt, Safe};
-use super::wording::MESSAGE_LENGTH;
+use super::wording::{MESSAGE_LENGTH, whose};
 use super::wrap::wrap;
 use crate::domain::tally::Cause;
-use crate::domain::verdict::Scope;
 
 /// Causes that are shown one by one; the rest is counted.
 const SHOWN: usize = 5;
@@ -78,24 +77,10 @@ impl Causes<'_> {
     }
 }
 
-/// Says whose fault a failure is.
-fn whose(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Key => "the key was refused",
-        Scope::Account => "the account behind the key was refused",
-        Scope::KeyModel => "the key may not use the model",
-        Scope::Model => "the model is not there",
-        Scope::Endpoint => "the endpoint does not take such requests",
-        Scope::Request => "the request was refused",
-        Scope::Network => "the way to the provider is closed",
-        Scope::Quota => "a limit was reached",
-        Scope::Transient => "a fault that may pass",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::verdict::Scope;
 
     fn cause(jobs: u64, message: &str, cure: &str) -> Cause {
         Cause {

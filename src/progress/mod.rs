@@ -26,6 +26,7 @@ use std::io;
 use std::time::Duration;
 
 pub use terminal::{Stderr, terminal_width};
+pub use wording::whose;
 
 use self::bar::Bar;
 use self::event::RunEvent;

@@ -40,7 +40,10 @@ impl Spending {
             (0, _) => Some("price unknown".to_owned()),
             (_, 1..) => Some(format!("{cost} and more: prices unknown")),
             (_, 0) if left == 0 || cost.is_nothing() || priced < FEWEST => Some(cost.to_string()),
-            (_, 0) => Some(format!("{cost} of ~{}", about(cost.for_all(priced, left)))),
+            (_, 0) => Some(format!(
+                "{cost} of ~{}",
+                about(cost.share(priced + left, priced))
+            )),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::event::RunEvent;
 use super::moment::DateTime;
 use super::quantity::Things;
 use super::safe::{Excerpt, Safe};
+use crate::domain::verdict::Scope;
 
 /// Characters of a provider's message that are shown on one line.
 pub(super) const MESSAGE_LENGTH: usize = 160;
@@ -60,6 +61,22 @@ pub(super) fn unknown_ends(count: u64, when: &str) -> String {
         format!("{requests} was in flight when {when}; its job was asked again")
     } else {
         format!("{requests} were in flight when {when}; their jobs were asked again")
+    }
+}
+
+/// Says whose fault a failure is.
+#[must_use]
+pub fn whose(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Key => "the key was refused",
+        Scope::Account => "the account behind the key was refused",
+        Scope::KeyModel => "the key may not use the model",
+        Scope::Model => "the model is not there",
+        Scope::Endpoint => "the endpoint does not take such requests",
+        Scope::Request => "the request was refused",
+        Scope::Network => "the way to the provider is closed",
+        Scope::Quota => "a limit was reached",
+        Scope::Transient => "a fault that may pass",
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod batches;
 mod choice;
+mod chronicle;
 mod detail;
 mod error;
 mod glance;

@@ -77,11 +77,13 @@ async fn what_every_turn_asks_is_read_from_its_index_alone() {
         "SEARCH jobs USING INDEX jobs_ready (batch_id=?)",
     )
     .await;
-    check(
-        "j.position > ?2",
-        "jobs_position (batch_id=? AND position>?)",
-    )
-    .await;
+    for words in [
+        "r.cells, x.body",
+        "SELECT j.position, x.model",
+        "page.history_from",
+    ] {
+        check(words, "jobs_position (batch_id=? AND position>?)").await;
+    }
     check("FROM jobs WHERE state = 1", "jobs_running").await;
     check(
         "UPDATE jobs SET state = v.value",

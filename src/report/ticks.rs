@@ -1,0 +1,225 @@
+//! Where the lines of a chart are drawn and what stands at them: round numbers, few enough to read.
+
+use crate::progress::quantity::Short;
+
+/// Steps of time that people count in, in milliseconds.
+const TIMES: [u64; 27] = [
+    10,
+    20,
+    50,
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    15_000,
+    30_000,
+    60_000,
+    120_000,
+    300_000,
+    600_000,
+    900_000,
+    1_800_000,
+    3_600_000,
+    7_200_000,
+    10_800_000,
+    21_600_000,
+    43_200_000,
+    86_400_000,
+    172_800_000,
+    604_800_000,
+    2_592_000_000,
+];
+
+/// The most lines beside the first.
+const MOST: u64 = 5;
+
+/// From this many times the smallest on, a histogram's bars grow by factors and not by steps.
+const WIDE: u64 = 30;
+
+/// Bars of a histogram in steps, about, and at least.
+const STEPS: u64 = 20;
+const FEWEST: u64 = 9;
+
+/// Eight factors to a decade, rounded.
+const FACTORS: [u64; 8] = [100, 133, 178, 237, 316, 422, 562, 750];
+
+/// What the numbers at an axis count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Things.
+    Count,
+    /// Milliseconds.
+    Time,
+}
+
+impl Unit {
+    /// Writes a number as it stands at an axis: `1.5k`, `250ms`, `1.5s`, `2h 30m`.
+    pub(super) fn label(self, number: u64) -> String {
+        match self {
+            Self::Count => Short(number).to_string(),
+            Self::Time => time(number),
+        }
+    }
+}
+
+/// Returns round numbers from 0 to the first one that is at least `most`.
+pub(super) fn ticks(most: u64, unit: Unit) -> Vec<u64> {
+    let wanted = most.div_ceil(MOST).max(1);
+    let step = match unit {
+        Unit::Count => round_up(wanted),
+        Unit::Time => {
+            let found = TIMES.iter().find(|step| **step >= wanted);
+            found.copied().unwrap_or_else(|| round_up(wanted))
+        }
+    };
+    let count = most.div_ceil(step).max(1);
+    (0..=count)
+        .map(|number| number.saturating_mul(step))
+        .collect()
+}
+
+/// Returns the bounds of a histogram's bars, from the smallest to beyond the largest.
+pub(super) fn bounds(smallest: u64, largest: u64) -> Vec<u64> {
+    if largest / smallest.max(1) >= WIDE {
+        return factors(smallest, largest);
+    }
+    let step = round_up((largest - smallest.min(largest)).div_ceil(STEPS).max(1));
+    let mut first = smallest / step * step;
+    let mut count = largest.saturating_sub(first) / step + 1;
+    if let Some(missing) = FEWEST.checked_sub(count) {
+        // What there is stands in the middle.
+        first = first.saturating_sub(missing / 2 * step);
+        count = FEWEST;
+    }
+    let bound = |number: u64| first.saturating_add(number.saturating_mul(step));
+    (0..=count).map(bound).collect()
+}
+
+fn factors(smallest: u64, largest: u64) -> Vec<u64> {
+    let mut bounds: Vec<u64> = Vec::new();
+    let decades = (0..=16).map(|power| 10_u64.pow(power));
+    for bound in decades.flat_map(|decade| FACTORS.map(|factor| decade * factor / 100)) {
+        match bounds.last().copied() {
+            // Small numbers round to the same one.
+            Some(last) if bound <= last => {}
+            Some(last) if last > largest => break,
+            Some(_) if bound <= smallest => bounds = vec![bound],
+            _ => bounds.push(bound),
+        }
+    }
+    if smallest == 0 {
+        bounds.insert(0, 0);
+    }
+    bounds
+}
+
+/// Returns the next of 1, 2, 5, 10, 20, 50, …
+fn round_up(number: u64) -> u64 {
+    let decade = 10_u64.pow(number.checked_ilog10().unwrap_or(0));
+    let steps = [1, 2, 5, 10].map(|step| decade.saturating_mul(step));
+    steps
+        .into_iter()
+        .find(|step| *step >= number)
+        .unwrap_or(u64::MAX)
+}
+
+fn time(millis: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    if millis == 0 {
+        return "0".to_owned();
+    }
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    if millis < 60_000 && !millis.is_multiple_of(1_000) {
+        return format!("{}.{}s", millis / 1_000, millis % 1_000 / 100);
+    }
+    let mut shown = Vec::new();
+    let mut rest = millis;
+    for (unit, letter) in UNITS {
+        if rest >= unit && shown.len() < 2 {
+            shown.push(format!("{}{letter}", rest / unit));
+            rest %= unit;
+        }
+    }
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_at_round_numbers_and_hold_the_largest() {
+        #[track_caller]
+        fn check(most: u64, unit: Unit, expected: &[u64]) {
+            assert_eq!(ticks(most, unit), expected);
+        }
+        check(0, Unit::Count, &[0, 1]);
+        check(3, Unit::Count, &[0, 1, 2, 3]);
+        check(27, Unit::Count, &[0, 10, 20, 30]);
+        check(1_000, Unit::Count, &[0, 200, 400, 600, 800, 1_000]);
+        check(95_000, Unit::Time, &[0, 30_000, 60_000, 90_000, 120_000]);
+        check(7, Unit::Time, &[0, 10]);
+        for most in [u64::MAX, u64::MAX / 3] {
+            assert!(ticks(most, Unit::Time).len() <= 7);
+            assert!(ticks(most, Unit::Count).len() <= 7);
+        }
+    }
+
+    #[test]
+    fn bars_hold_all_that_is_between_and_grow_where_the_range_is_wide() {
+        #[track_caller]
+        fn check(smallest: u64, largest: u64, expected: &[u64]) {
+            let bounds = bounds(smallest, largest);
+            assert_eq!(bounds, expected);
+        }
+        check(7, 7, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        check(0, 3, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        check(
+            30,
+            52,
+            &[30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54],
+        );
+        check(400, 13_000, &{
+            let low = [316, 422, 562, 750, 1_000, 1_330, 1_780, 2_370, 3_160];
+            [&low[..], &[4_220, 5_620, 7_500, 10_000, 13_300]].concat()
+        });
+        for (smallest, largest) in [(0, 40), (1, 1_000), (3, u64::MAX), (9, 400), (1, 30)] {
+            let bounds = bounds(smallest, largest);
+            assert!(
+                bounds.windows(2).all(|pair| pair[0] < pair[1]),
+                "{bounds:?}"
+            );
+            assert!(bounds[0] <= smallest && bounds.len() > 2, "{bounds:?}");
+            let end = bounds[bounds.len() - 1];
+            assert!(
+                end > largest || largest == u64::MAX,
+                "{largest}: {bounds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_short() {
+        #[track_caller]
+        fn check(millis: u64, expected: &str) {
+            assert_eq!(Unit::Time.label(millis), expected);
+        }
+        check(0, "0");
+        check(250, "250ms");
+        check(1_500, "1.5s");
+        check(90_000, "1m 30s");
+        check(7_200_000, "2h");
+        check(9_000_000, "2h 30m");
+        check(90_061_000, "1d 1h");
+    }
+}

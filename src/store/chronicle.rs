@@ -1,0 +1,107 @@
+//! Reading back what happened to a batch, page by page, so that a million rows need no more memory
+//! than a thousand.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::domain::chronicle::{AnswerFact, AttemptFact};
+use crate::domain::time::Timestamp;
+
+use super::batches::unsigned;
+use super::error::StoreError;
+use super::open::Store;
+
+impl Store {
+    /// Returns up to `limit` answers of a batch in input order, those after the place `after`
+    /// (`None` from the start), with the place of the last one; that is `None` at the end.
+    pub async fn answer_facts(
+        &self,
+        batch: i64,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<AnswerFact>, Option<i64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
+                    x.latency_ms, x.key_label, x.ended_at
+             FROM jobs AS j JOIN results AS x ON x.job_id = j.id
+             WHERE j.batch_id = ?1 AND j.position > ?2
+             ORDER BY j.position LIMIT ?3",
+        )
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.last().map(|row| row.get(0));
+        Ok((rows.iter().map(answer).collect(), last))
+    }
+
+    /// Returns the attempts without an answer of the next `limit` rows of a batch that were asked
+    /// more than once or have failed, in input order, with the place of the last such row.
+    pub async fn attempt_facts(
+        &self,
+        batch: i64,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<AttemptFact>, Option<i64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
+                    a.ended_at,
+                    page.state = 3 AND a.claim_no > page.history_from AND a.id = (
+                        SELECT max(b.id) FROM attempts AS b WHERE b.job_id = page.id
+                    )
+             FROM (SELECT j.id, j.position, j.state, j.history_from FROM jobs AS j
+                   WHERE j.batch_id = ?1 AND j.position > ?2
+                     AND EXISTS (SELECT 1 FROM attempts AS e WHERE e.job_id = j.id)
+                   ORDER BY j.position LIMIT ?3) AS page
+             CROSS JOIN attempts AS a ON a.job_id = page.id",
+        )
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.iter().map(|row| row.get(0)).max();
+        let facts = rows.iter().map(attempt).collect::<Result<_, _>>()?;
+        Ok((facts, last))
+    }
+
+    /// Returns how many requests were made for the rows of a batch.
+    pub async fn requests_made(&self, batch: i64) -> Result<u64, StoreError> {
+        let sum: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(requests), 0) FROM jobs
+             WHERE batch_id = ?1 AND position IS NOT NULL",
+        )
+        .bind(batch)
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(unsigned(sum))
+    }
+}
+
+fn answer(row: &SqliteRow) -> AnswerFact {
+    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
+    AnswerFact {
+        model: row.get(1),
+        finish_reason: row.get(2),
+        prompt_tokens: tokens(3),
+        completion_tokens: tokens(4),
+        latency_ms: unsigned(row.get(5)),
+        key_label: row.get(6),
+        ended_at: Timestamp::from_millis(row.get(7)),
+    }
+}
+
+fn attempt(row: &SqliteRow) -> Result<AttemptFact, StoreError> {
+    let scope: String = row.get(1);
+    let status: Option<i64> = row.get(3);
+    Ok(AttemptFact {
+        scope: serde_json::from_value(serde_json::Value::String(scope))?,
+        unknown: row.get(2),
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        wait_ms: row.get::<Option<i64>, _>(4).map(unsigned),
+        key_label: row.get(5),
+        ended_at: Timestamp::from_millis(row.get(6)),
+        is_last: row.get(7),
+    })
+}
