@@ -6,6 +6,9 @@
     reason = "a test that cannot set its scene has failed"
 )]
 
+// Where nobody listens.
+#[path = "run/deaf.rs"]
+mod deaf;
 mod support;
 
 // Fifty rows, pipes, JSON, and every other command.
@@ -53,6 +56,9 @@ mod faults;
 // Wrong files, flags, addresses, databases.
 #[path = "run/mistakes.rs"]
 mod mistakes;
+// What somebody types who has not read the manual.
+#[path = "run/newcomers.rs"]
+mod newcomers;
 // A batch follows its file.
 #[path = "run/mirror.rs"]
 mod mirror;

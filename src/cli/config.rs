@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::file;
 use super::places::{self, Places};
 use super::setting::{Line, Origin, Setting};
-use super::{screen, settings};
+use super::{mistyped, screen, settings};
 
 /// Characters of a value that are shown.
 const VALUE_LENGTH: usize = 60;
@@ -22,14 +22,10 @@ const VALUE_LENGTH: usize = 60;
 const WIDEST: usize = 36;
 
 /// `promptmill config show`: the words of the command line are parsed anew, as those of `run`.
-pub(super) fn show(words: impl Iterator<Item = OsString>) -> Result<Exit, CliError> {
+pub(super) fn show(words: &[OsString]) -> Result<Exit, CliError> {
     let line = match Line::parse(as_run(words)) {
         Ok(line) => line,
-        Err(error) => {
-            // A closed stream takes no text; there is nobody to tell.
-            let _ = error.print();
-            return Ok(Exit::Usage);
-        }
+        Err(error) => return Ok(mistyped::print(error, words)),
     };
     let named = line.text("config").map(PathBuf::from);
     let file = file::read(named.as_deref())?;
@@ -50,8 +46,8 @@ pub(super) fn show(words: impl Iterator<Item = OsString>) -> Result<Exit, CliErr
 }
 
 /// Puts `run` where the line says `config show`.
-fn as_run(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<_> = words.collect();
+fn as_run(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_owned();
     let at = words
         .windows(2)
         .position(|pair| pair[0] == "config" && pair[1] == "show");

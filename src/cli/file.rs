@@ -183,7 +183,8 @@ pub(super) fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> CliErro
     let said = error.message();
     let place = format!("{}:{line}", path.display());
     let Some((name, known)) = unknown(said) else {
-        let what = format!("{place}: {}", redact(said, &[]));
+        let said = said.replace("a nonzero u32", "a whole number from 1 on");
+        let what = format!("{place}: {}", redact(&said, &[]));
         let hint = "promptmill.example.toml shows how each setting is written";
         return CliError::new(Exit::Config, &what, hint);
     };
@@ -206,42 +207,37 @@ fn unknown(said: &str) -> Option<(&str, Vec<String>)> {
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    values::duration(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    written(deserializer, values::duration)
 }
 
 fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cost>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    values::money(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    written(deserializer, values::money)
 }
 
 fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zone>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    values::zone(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    written(deserializer, values::zone)
 }
 
 fn concurrency<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Concurrency>, D::Error> {
-    let text = match toml::Value::deserialize(deserializer)? {
-        toml::Value::String(text) => text,
-        toml::Value::Integer(number) => number.to_string(),
-        other => other.type_str().to_owned(),
-    };
-    values::concurrency(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    written(deserializer, values::concurrency)
 }
 
 fn delimiter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    values::delimiter(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    written(deserializer, values::delimiter)
+}
+
+/// Reads a value as it would be read on the command line; a number needs no quotes.
+fn written<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        other => other.type_str().to_owned(),
+    };
+    read(&text).map(Some).map_err(serde::de::Error::custom)
 }

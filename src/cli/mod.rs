@@ -18,10 +18,12 @@ mod failures;
 mod file;
 mod file_system;
 mod import;
+mod key_print;
 mod key_sources;
 mod keys;
 mod logging;
 mod man;
+mod mistyped;
 mod places;
 mod report;
 mod retry;
@@ -51,19 +53,10 @@ use file::FileSettings;
 /// Runs the program: parses the command line, does what it says, and prints an error once.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors: clap knows which stream and which code.
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            // A closed stream takes no text; there is nobody to tell.
-            let _ = error.print();
-            return code.into();
-        }
+        Err(error) => return mistyped::print(error, &words).into(),
     };
     let color = cli.global.color;
     match start(cli) {
@@ -130,7 +123,7 @@ async fn carry_out(
         Command::Simulate(args) => simulate::command(global, args).await,
         Command::Config(ConfigArgs {
             action: ConfigAction::Show { .. },
-        }) => config::show(std::env::args_os()),
+        }) => config::show(&std::env::args_os().collect::<Vec<_>>()),
         Command::Completions(args) => completions::command(&args),
         Command::Man(args) => man::command(&args),
     }

@@ -1,18 +1,28 @@
 //! How values are written: times, the delimiter, and words for a shell.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::domain::limits::Zone;
 use crate::domain::price::Cost;
 use crate::domain::window::Concurrency;
 
-/// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare
-/// number is seconds.
+/// Reads a number from 1 on.
+pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
+    let wrong =
+        |_| format!("\"{text}\" is no whole number from 1 on; leave it out for the default");
+    text.trim().parse().map_err(wrong)
+}
+
+/// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare number
+/// is refused, since it might be seconds or minutes.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is no time; write it like 90s, 5m or 2h");
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    if text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
+        return Err(format!(
+            "a time has a unit: {text}s is seconds, {text}m minutes, {text}h hours"
+        ));
     }
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
@@ -86,6 +96,8 @@ pub(super) fn shell_line(words: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     #[track_caller]
@@ -101,10 +113,26 @@ mod tests {
         check("90s", Some(90_000));
         check("1h30m", Some(5_400_000));
         check("250ms", Some(250));
-        check("1.5", Some(1_500));
+        check("1.5s", Some(1_500));
         check("2d", Some(172_800_000));
-        for wrong in ["", "s", "5x", "-3s", "1h30", "nan", "1e400s", "5 m"] {
+        for wrong in [
+            "", "s", "5", "1.5", "5x", "-3s", "1h30", "nan", "1e400s", "5 m",
+        ] {
             check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_told_the_units() {
+        let said = duration("5").unwrap_err();
+        assert!(said.contains("5s is seconds, 5m minutes"), "{said}");
+    }
+
+    #[test]
+    fn a_count_begins_with_one() {
+        assert_eq!(count::<NonZeroU32>(" 1 "), Ok(NonZeroU32::MIN));
+        for wrong in ["0", "-1", "1.5", "many", "", "4294967296"] {
+            assert!(count::<NonZeroU32>(wrong).is_err(), "{wrong}");
         }
     }
 

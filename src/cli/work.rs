@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use ring::hmac;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::domain::key::{Key, KeyState};
@@ -25,6 +24,7 @@ use super::args::{Global, WorkArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::key_print::Salt;
 use super::key_sources::NamedKey;
 use super::settings::{self, Allowed, EndpointSettings};
 use super::{import, screen, signals, simulate, status};
@@ -119,7 +119,7 @@ pub(super) struct Worker<'a> {
     clock: Clock,
     client: Client,
     keys: Vec<NamedKey>,
-    salt: hmac::Key,
+    salt: Salt,
     settings: Settings,
     allowed: Allowed,
     simulator: Option<Simulator>,
@@ -157,7 +157,7 @@ impl<'a> Worker<'a> {
             None => asked.endpoint,
         };
         let client = Client::new(url, endpoint.limits)?;
-        let salt = hmac::Key::new(hmac::HMAC_SHA256, &store.salt().await?);
+        let salt = Salt::new(&store.salt().await?);
         let (keys, signals) = (asked.keys, None);
         let mut settings = pace.settings;
         let end = pace.allowed.max_runtime;
@@ -311,12 +311,11 @@ impl<'a> Worker<'a> {
     }
 
     fn run_key(&self, named: &NamedKey, model: &str, remembered: &[KeyRow]) -> RunKey {
-        let fingerprint = self.fingerprint(named);
+        let fingerprint = self.salt.print(named);
         let base_url = self.client.endpoint().display();
-        let known = remembered.iter().find(|row| {
-            let about_this = row.model.is_empty() || row.model == model;
-            row.fingerprint == fingerprint && row.base_url == base_url && about_this
-        });
+        let known = remembered
+            .iter()
+            .find(|row| row.is_about(&fingerprint, base_url, model));
         let mut key = Key::new(named.label.clone(), fingerprint);
         key.group.clone_from(&named.group);
         key.weight = named.weight;
@@ -383,12 +382,5 @@ impl<'a> Worker<'a> {
         let hint = "set OPENAI_API_KEY, or use --api-key-file FILE; \
                     --simulate tries it without a key";
         Err(CliError::new(Exit::NoKey, &what, hint))
-    }
-
-    /// Makes the print of a key: ten hexadecimal digits of a keyed hash, salted by the database.
-    fn fingerprint(&self, key: &NamedKey) -> String {
-        let tag = hmac::sign(&self.salt, key.secret.expose_secret().as_bytes());
-        let bytes = tag.as_ref().iter().take(5);
-        bytes.fold(String::new(), |print, byte| print + &format!("{byte:02x}"))
     }
 }

@@ -6,6 +6,16 @@ use std::num::NonZeroU32;
 use super::job::JobId;
 use super::time::Timestamp;
 
+/// Returns what a key is called in a sentence: `key work`, but not `key key-1`.
+#[must_use]
+pub fn titled(label: &str) -> String {
+    if label.to_lowercase().starts_with("key") {
+        label.to_owned()
+    } else {
+        format!("key {label}")
+    }
+}
+
 /// Where a key stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyState {
@@ -160,4 +170,16 @@ pub struct Cause<'a> {
     pub reason: &'a str,
     /// Whether it is about the run's model only.
     pub model_only: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_called_a_key_once() {
+        for (label, expected) in [("key-1", "key-1"), ("Key 2", "Key 2"), ("work", "key work")] {
+            assert_eq!(titled(label), expected);
+        }
+    }
 }

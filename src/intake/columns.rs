@@ -228,7 +228,8 @@ impl Columns {
     }
 
     fn missing(&self, name: &str, asker: &str, hint: String) -> IntakeError {
-        let guess = match self.nearest(name) {
+        let split_wrongly = self.delimiter_hint().is_some();
+        let guess = match self.nearest(name).filter(|_| !split_wrongly) {
             Some(near) => format!("; did you mean {}?", quoted(near)),
             None => ";".to_owned(),
         };
@@ -251,6 +252,9 @@ impl Columns {
             String::new()
         };
         match names.as_slice() {
+            [_] if self.is_rather_a_row() => {
+                format!("the only column is {}", length(self.first()))
+            }
             [only] => format!("the only column is {only}"),
             _ => format!("the columns are {}{tail}", names.join(", ")),
         }
@@ -300,8 +304,16 @@ impl Columns {
     }
 
     /// What is longer than a name may be somebody's text: the file has no header then.
+    /// Tells whether the header seems to be a job: it is long, or one column that is a sentence.
     fn is_rather_a_row(&self) -> bool {
-        self.names.iter().any(|name| !is_short(name))
+        let is_sentence = match self.names.as_slice() {
+            [only] => {
+                only.split_whitespace().count() > 3
+                    || only.trim_end().ends_with(['.', '?', '!', '。', '？', '！'])
+            }
+            _ => false,
+        };
+        is_sentence || self.names.iter().any(|name| !is_short(name))
     }
 
     fn first(&self) -> &str {
@@ -319,8 +331,12 @@ fn listed(name: &str) -> String {
     if is_short(name) {
         quoted(name)
     } else {
-        format!("a name of {} characters", name.chars().count())
+        length(name)
     }
+}
+
+fn length(name: &str) -> String {
+    format!("a name of {} characters", name.chars().count())
 }
 
 /// How a template refers to a column.
@@ -444,7 +460,29 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_alone_is_a_job_without_a_header() {
+        for prompt in ["What is two and two?", "日本の首都は？"] {
+            let letters = prompt.chars().count();
+            let told = format!(
+                "jobs.csv:1: no column `prompt`; the only column is a name of {letters} characters\n\
+                 hint: the first line names the columns; if it is a job itself, put a line `prompt` above it"
+            );
+            check_prompt(&[prompt], &told);
+        }
+        check_prompt(
+            &["Full name"],
+            "jobs.csv:1: no column `prompt`; the only column is `Full name`\n\
+             hint: make the prompt from the columns you have: --prompt 'About {{ row[\"Full name\"] }}: …'",
+        );
+    }
+
+    #[test]
     fn a_wrong_delimiter_is_seen() {
+        check_prompt(
+            &["id;prompt"],
+            "jobs.csv:1: no column `prompt`; the only column is `id;prompt`\n\
+             hint: the fields seem to be separated by `;`: --delimiter ';'",
+        );
         check_prompt(
             &["id;prompt;note"],
             "jobs.csv:1: no column `prompt`; the only column is `id;prompt;note`\n\

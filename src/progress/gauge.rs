@@ -9,6 +9,7 @@ use super::event::RunEvent;
 use super::speed::Speed;
 use super::spending::Spending;
 use crate::domain::job::JobId;
+use crate::domain::key::titled;
 use crate::domain::time::Timestamp;
 
 /// What a run has done so far, and what holds it up.
@@ -88,7 +89,7 @@ impl Gauge {
                 self.in_flight = *in_flight;
             }
             RunEvent::KeyBack { key } => {
-                self.rests.remove(&format!("key {key}"));
+                self.rests.remove(&titled(key));
             }
             RunEvent::Rescued { .. } | RunEvent::KeySetAside { .. } | RunEvent::Trouble { .. } => {}
         }

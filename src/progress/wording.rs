@@ -7,6 +7,7 @@ use super::event::RunEvent;
 use super::moment::DateTime;
 use super::quantity::Things;
 use super::safe::{Excerpt, Safe};
+use crate::domain::key::titled;
 use crate::domain::verdict::Scope;
 
 /// Characters of a provider's message that are shown on one line.
@@ -18,13 +19,14 @@ pub(super) fn warning(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::KeySetAside { key, reason, until } => {
             let reason = Excerpt(reason, MESSAGE_LENGTH);
-            let key = Safe(key);
+            let key = titled(key);
+            let key = Safe(&key);
             Some(match until {
                 Some(until) => {
                     let until = DateTime(*until);
-                    format!("warning: key {key} is set aside until {until}: {reason}")
+                    format!("warning: {key} is set aside until {until}: {reason}")
                 }
-                None => format!("warning: key {key} is set aside until it is changed: {reason}"),
+                None => format!("warning: {key} is set aside until it is changed: {reason}"),
             })
         }
         RunEvent::Trouble { what } => {
@@ -48,7 +50,7 @@ pub(super) fn warning(event: &RunEvent) -> Option<String> {
 pub(super) fn remark(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::Rescued { unknown } => Some(unknown_ends(*unknown, "an earlier run died")),
-        RunEvent::KeyBack { key } => Some(format!("key {} is used again", Safe(key))),
+        RunEvent::KeyBack { key } => Some(format!("{} is used again", Safe(&titled(key)))),
         RunEvent::Draining { .. } => None,
         _ => warning(event),
     }

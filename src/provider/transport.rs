@@ -5,20 +5,25 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
+use rustls::CertificateError;
+
 use crate::domain::failure::TransportFault;
 
 /// The most of a chain of causes that is kept, in bytes.
 const DETAIL_CAP: usize = 500;
 
-/// Says where a request broke, and the chain of causes in words: without the URL, each cause once,
-/// at most 500 bytes.
+/// Says where a request broke, and in plain words how: without the URL, at most 500 bytes.
 pub(super) fn classify(error: &reqwest::Error) -> (TransportFault, String) {
     let signs = Signs {
         before_sending: error.is_connect() || error.is_builder(),
         dns: error.is_dns(),
         timeout: error.is_timeout(),
     };
-    (fault(signs, error), detail(error))
+    if error.is_builder() {
+        return (fault(signs, error), detail(error));
+    }
+    let fault = fault(signs, error);
+    (fault, words(fault, error))
 }
 
 /// What reqwest itself says of an error.
@@ -83,7 +88,83 @@ fn is_dead_connection(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|io| io.raw_os_error().is_some())
 }
 
-/// Returns the chain of causes in words.
+/// Says how a request broke, for people; what only the library knows stands in brackets.
+fn words(fault: TransportFault, error: &(dyn Error + 'static)) -> String {
+    let plain = causes(error).find_map(of_certificate).or_else(|| {
+        let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+        kinds.map(io::Error::kind).find_map(of_kind)
+    });
+    let what = match (fault, plain) {
+        (TransportFault::Dns, _) => "no such host is known to this machine's name service",
+        (TransportFault::Timeout, _) => "no whole answer came within the time limit of a request",
+        (TransportFault::Certificate, None) => "the endpoint's certificate is not to be trusted",
+        (TransportFault::Proxy, _) => "the proxy did not let the request through",
+        (TransportFault::Broken, None) => "the connection broke off",
+        (_, Some(plain)) => plain,
+        (_, None) => "no connection came about",
+    };
+    let said = causes(error).last().map_or_else(String::new, innermost);
+    let mut words = if said.is_empty() || plain == Some(what) || fault == TransportFault::Timeout {
+        what.to_owned()
+    } else {
+        format!("{what} ({said})")
+    };
+    words.truncate(words.floor_char_boundary(DETAIL_CAP));
+    words
+}
+
+/// What the last cause of all says, without the marks of libraries.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let said = match error.downcast_ref::<reqwest::Error>() {
+        Some(outer) => outer_words(outer).to_owned(),
+        None => error.to_string(),
+    };
+    let said = said
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&said);
+    let said = said.split(" (os error").next().unwrap_or_default();
+    said.to_owned()
+}
+
+fn of_kind(kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    Some(match kind {
+        Kind::ConnectionRefused => {
+            "the connection was refused: nothing listens at that host and port"
+        }
+        Kind::HostUnreachable | Kind::NetworkUnreachable => "no network leads to that host",
+        Kind::TimedOut => "the other side did not answer in time",
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
+            "the other side cut the connection"
+        }
+        Kind::PermissionDenied => "this machine does not allow the connection",
+        Kind::AddrNotAvailable => "this machine has no address or port free for the connection",
+        _ => return None,
+    })
+}
+
+fn of_certificate(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use CertificateError as Wrong;
+    let rustls::Error::InvalidCertificate(wrong) = error.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    Some(match wrong {
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "the endpoint's certificate has expired",
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+            "the endpoint's certificate is not valid yet by this machine's clock"
+        }
+        Wrong::UnknownIssuer => {
+            "the endpoint's certificate is from an issuer that is not trusted here"
+        }
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            "the endpoint's certificate is for another host"
+        }
+        Wrong::Revoked => "the endpoint's certificate has been revoked",
+        _ => return None,
+    })
+}
+
+/// Returns the chain of causes in words, each once.
 pub(super) fn detail(error: &(dyn Error + 'static)) -> String {
     let mut words = String::new();
     for cause in causes(error) {
@@ -117,8 +198,6 @@ fn outer_words(error: &reqwest::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::fmt;
-
-    use rustls::CertificateError;
 
     use super::*;
 
@@ -261,6 +340,83 @@ mod tests {
         assert_eq!(detail(&error), "failed: client error (Connect): refused");
         let long = chain("x", "é".repeat(600));
         assert_eq!(detail(&long).len(), 499);
+    }
+
+    #[track_caller]
+    fn check_words(fault: TransportFault, error: &Link, expected: &str) {
+        assert_eq!(words(fault, error), expected, "{error:?}");
+    }
+
+    #[test]
+    fn people_are_told_in_plain_words() {
+        let io = |number| {
+            chain(
+                "client error (Connect)",
+                io::Error::from_raw_os_error(number),
+            )
+        };
+        check_words(
+            TransportFault::Connect,
+            &io(111),
+            "the connection was refused: nothing listens at that host and port",
+        );
+        check_words(
+            TransportFault::Connect,
+            &io(101),
+            "no network leads to that host",
+        );
+        check_words(
+            TransportFault::Broken,
+            &io(104),
+            "the other side cut the connection",
+        );
+        let unknown = "failed to lookup address information: Name or service not known";
+        check_words(
+            TransportFault::Dns,
+            &chain(
+                "client error (Connect)",
+                chain("dns error", io::Error::other(unknown)),
+            ),
+            "no such host is known to this machine's name service (Name or service not known)",
+        );
+    }
+
+    #[test]
+    fn what_only_the_library_knows_stands_in_brackets() {
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        check_words(
+            TransportFault::Certificate,
+            &chain("connect", io::Error::other(expired)),
+            "the endpoint's certificate has expired",
+        );
+        check_words(
+            TransportFault::Certificate,
+            &chain(
+                "connect",
+                io::Error::other(rustls::Error::NoCertificatesPresented),
+            ),
+            "the endpoint's certificate is not to be trusted (peer sent no certificates)",
+        );
+        check_words(
+            TransportFault::Proxy,
+            &chain("tunnel error: failed", io::Error::from_raw_os_error(111)),
+            "the proxy did not let the request through (Connection refused)",
+        );
+        check_words(
+            TransportFault::Timeout,
+            &Link("operation timed out", None),
+            "no whole answer came within the time limit of a request",
+        );
+        check_words(
+            TransportFault::Broken,
+            &chain(
+                "failed",
+                Link("connection closed before message completed", None),
+            ),
+            "the connection broke off (connection closed before message completed)",
+        );
+        let long = chain("x", "é".repeat(600));
+        assert!(words(TransportFault::Connect, &long).len() <= DETAIL_CAP);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A bound is looked at before a job is claimed, and what is in flight counts.
 
+use crate::domain::key::titled;
 use crate::domain::keyring::KeyIndex;
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::tally::StopReason;
@@ -218,7 +219,7 @@ impl Dispatcher<'_> {
             Why::Tokens => "tokens a minute",
             Why::Day => "requests a day",
         };
-        let who = format!("key {}", self.ring.key(key).label);
+        let who = titled(&self.ring.key(key).label);
         (self.on_event)(&RunEvent::Waiting {
             who,
             until,

@@ -7,7 +7,7 @@ use crate::domain::doubt::Ruling;
 use crate::domain::failure::{Failure, TransportFault};
 use crate::domain::fingerprint;
 use crate::domain::job::JobId;
-use crate::domain::key::Cause;
+use crate::domain::key::{Cause, titled};
 use crate::domain::keyring::KeyIndex;
 use crate::domain::retry::{self, Spent, Transition};
 use crate::domain::tally::StopReason;
@@ -168,7 +168,7 @@ impl Dispatcher<'_> {
                     "rate limit"
                 };
                 (self.on_event)(&RunEvent::Waiting {
-                    who: format!("key {}", self.ring.key(key).label),
+                    who: titled(&self.ring.key(key).label),
                     until: self.ring.key(key).state.until().unwrap_or(now + wait),
                     why: why.to_owned(),
                 });

@@ -26,6 +26,15 @@ pub struct KeyRow {
     pub reason: String,
 }
 
+impl KeyRow {
+    /// Tells whether it is about the key of a print, asked at a base URL for a model.
+    #[must_use]
+    pub fn is_about(&self, fingerprint: &str, base_url: &str, model: &str) -> bool {
+        let this_model = self.model.is_empty() || self.model == model;
+        self.fingerprint == fingerprint && self.base_url == base_url && this_model
+    }
+}
+
 impl Store {
     /// Returns the salt for the prints of keys: 16 random bytes, made with the database.
     pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {

@@ -41,7 +41,7 @@ fn refused_keys_are_left_out_and_the_good_one_does_it_all() {
     let ran = scene
         .run(RUN)
         .exits(0)
-        .says("key key-1 is set aside until it is changed");
+        .says("warning: key-1 is set aside until it is changed");
     names_no_key(&ran, &[DEAD, FORBIDDEN, GOOD]);
     scene.sheet("out.csv").answers(60);
     let ledger = scene.provider.ledger();

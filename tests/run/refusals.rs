@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use promptmill::simulator::{Arrival, Config, Limits, Reaction, Script};
 
+use crate::deaf::Deaf;
 use crate::support::{Scene, Sheet, jobs, question};
 
 const RUN: &str = "run jobs.csv -o out.csv";
@@ -254,13 +255,9 @@ fn an_endpoint_that_is_down_for_too_long_ends_the_run() {
 #[test]
 fn an_endpoint_that_nobody_listens_at_ends_the_run() {
     let scene = Scene::with_rows(5);
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", free.local_addr().unwrap());
-    drop(free);
-    scene
-        .run(&format!("{RUN} --base-url {url} --max-outage 1s"))
-        .exits(69);
+    let deaf = Deaf::new();
+    let words = format!("{RUN} --base-url {} --max-outage 1s", deaf.base_url());
+    scene.run(&words).exits(69);
     assert_eq!(scene.sheet("out.csv").count("pending"), 5);
 }
 

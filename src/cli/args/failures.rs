@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 
 use clap::Args;
 
+use crate::cli::values::count;
+
 use super::rows::CauseArgs;
 
 #[derive(Args, Debug)]
@@ -18,6 +20,6 @@ pub(in crate::cli) struct FailuresArgs {
     #[command(flatten)]
     pub(in crate::cli) causes: CauseArgs,
     /// The most rows to list [default: 20; with --json all].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>)]
     pub(in crate::cli) limit: Option<NonZeroU64>,
 }

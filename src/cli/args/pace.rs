@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::values::{concurrency, duration, money, zone};
+use crate::cli::values::{concurrency, count, duration, money, zone};
 use crate::domain::limits::Zone;
 use crate::domain::price::Cost;
 use crate::domain::window::Concurrency;
@@ -18,13 +18,13 @@ pub(in crate::cli) struct PaceArgs {
     #[arg(long, value_name = "N|auto", value_parser = concurrency, env = "PROMPTMILL_CONCURRENCY", hide_env_values = true)]
     pub(in crate::cli) concurrency: Option<Concurrency>,
     /// Requests a minute for each key [default: no limit].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_RPM", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, env = "PROMPTMILL_RPM", hide_env_values = true)]
     pub(in crate::cli) rpm: Option<NonZeroU32>,
     /// Tokens a minute for each key, those of prompts and answers together [default: no limit].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_TPM", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, env = "PROMPTMILL_TPM", hide_env_values = true)]
     pub(in crate::cli) tpm: Option<NonZeroU32>,
     /// Requests a day for each key, all runs of the day together [default: no limit].
-    #[arg(long, value_name = "N", env = "PROMPTMILL_RPD", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, env = "PROMPTMILL_RPD", hide_env_values = true)]
     pub(in crate::cli) rpd: Option<NonZeroU32>,
     /// Where the day of --rpd begins at midnight: UTC, or ahead of it like +08:00 [default: UTC].
     #[arg(long, value_name = "ZONE", value_parser = zone, env = "PROMPTMILL_ZONE", hide_env_values = true)]
@@ -33,6 +33,7 @@ pub(in crate::cli) struct PaceArgs {
     #[arg(
         long,
         value_name = "N",
+        value_parser = count::<NonZeroU32>,
         env = "PROMPTMILL_LIMIT",
         hide_env_values = true
     )]
@@ -41,6 +42,7 @@ pub(in crate::cli) struct PaceArgs {
     #[arg(
         long,
         value_name = "N",
+        value_parser = count::<NonZeroU32>,
         env = "PROMPTMILL_MAX_REQUESTS",
         hide_env_values = true
     )]
@@ -56,6 +58,7 @@ pub(in crate::cli) struct PaceArgs {
     #[arg(
         long,
         value_name = "N",
+        value_parser = count::<NonZeroU32>,
         env = "PROMPTMILL_MAX_ATTEMPTS",
         hide_env_values = true
     )]

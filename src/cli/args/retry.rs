@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 
 use clap::Args;
 
+use crate::cli::values::count;
+
 use super::rows::{CauseArgs, RowArgs};
 
 #[derive(Args, Debug)]
@@ -21,6 +23,6 @@ pub(in crate::cli) struct RetryArgs {
     #[command(flatten)]
     pub(in crate::cli) rows: RowArgs,
     /// At most so many rows, the first ones of the file.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>)]
     pub(in crate::cli) max: Option<NonZeroU64>,
 }

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 
 use clap::Args;
 
+use crate::cli::values::count;
+
 use super::endpoint::EndpointArgs;
 use super::input::InputArgs;
 use super::output::OutputArgs;
@@ -24,7 +26,7 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
     /// Ask only so many rows, drawn at random, and print what came back. They stay answered.
-    #[arg(long, value_name = "N", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>, conflicts_with = "dry_run")]
     pub(in crate::cli) sample: Option<NonZeroU64>,
     /// What the rows of --sample are drawn from: the same number draws the same ones of those that are
     /// pending [default: another one each time].

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::values::duration;
+use crate::cli::values::{count, duration};
 
 /// The simulated provider's flags.
 #[derive(Args, Debug)]
@@ -28,16 +28,16 @@ pub(in crate::cli) struct SimulateArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "latency")]
     pub(in crate::cli) latency_p99: Option<Duration>,
     /// Requests a minute for each key.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>)]
     pub(in crate::cli) rpm: Option<NonZeroU32>,
     /// Requests a key may send at once before --rpm counts.
-    #[arg(long, value_name = "N", requires = "rpm")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, requires = "rpm")]
     pub(in crate::cli) burst: Option<NonZeroU32>,
     /// Tokens a minute for each key.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>)]
     pub(in crate::cli) tpm: Option<NonZeroU32>,
     /// Requests a day for each key.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>)]
     pub(in crate::cli) rpd: Option<NonZeroU32>,
     /// The daily requests are for all keys together.
     #[arg(long, requires = "rpd")]

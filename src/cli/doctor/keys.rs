@@ -1,12 +1,10 @@
 //! The keys' part: where they come from, who may read their files, whose they are by their form,
 //! and what the endpoint says to each. Of a key only its label and its print are shown.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::asking::{Asking, is_accepted};
@@ -213,12 +211,7 @@ fn patients<'a>(
 /// The key's print as the queue shows it; `None` while there is no queue to salt it.
 fn print(key: &NamedKey, remembered: &Remembered) -> Option<String> {
     let salt = remembered.salt.as_ref()?;
-    let tag = hmac::sign(salt, key.secret.expose_secret().as_bytes());
-    let mut print = String::new();
-    for byte in tag.as_ref().iter().take(5) {
-        let _ = write!(print, "{byte:02x}");
-    }
-    Some(print)
+    Some(salt.print(key))
 }
 
 /// Whether a failure is the key's own affair.
@@ -303,8 +296,7 @@ fn recall(
     let base = asking.client.endpoint().display();
     let now: Timestamp = asking.clock.now();
     let held_back = remembered.keys.iter().find(|row| {
-        row.fingerprint == print
-            && row.base_url == base
+        row.is_about(&print, base, asking.model)
             && row.state != "healthy"
             && row.until.is_none_or(|until| until > now)
     });

@@ -5,11 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ring::hmac;
-
 use super::disk;
 use super::report::{Finding, Group, Report};
 use crate::cli::error::CliError;
+use crate::cli::key_print::Salt;
 use crate::domain::verdict;
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::Excerpt;
@@ -33,7 +32,7 @@ pub(super) struct Remembered {
     /// How keys stand.
     pub(super) keys: Vec<KeyRow>,
     /// What the prints of keys are salted with.
-    pub(super) salt: Option<hmac::Key>,
+    pub(super) salt: Option<Salt>,
 }
 
 /// Checks the queue at `path`, which need not be there.
@@ -90,7 +89,7 @@ async fn look_into(
     let remembered = Remembered {
         model: newest.map(|batch| (batch.name.clone(), batch.recipe.model.clone())),
         keys: store.keys().await?,
-        salt: Some(hmac::Key::new(hmac::HMAC_SHA256, &salt)),
+        salt: Some(Salt::new(&salt)),
     };
     store.close().await?;
     Ok(remembered)
