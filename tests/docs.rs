@@ -93,7 +93,7 @@ fn the_table_of_settings_is_that_of_the_program() {
     let mut text = "# Settings\n\n\
         Made from the program by `tests/docs.rs`; change the help of a flag, not this page.\n\n\
         A flag wins over the environment, the environment over the settings file, that over the default. \
-        The key in `promptmill.toml`\nis the flag's name without the dashes. `promptmill config show` \
+        The key in `promptmill.toml`\nis the flag's name without the dashes (but for `config` itself). `promptmill config show` \
         tells each value and where it comes from.\n\n\
         | flag | environment | default | what it is for |\n| --- | --- | --- | --- |\n"
         .to_owned();
@@ -115,11 +115,40 @@ fn the_table_of_settings_is_that_of_the_program() {
         )
         .unwrap();
     }
+    let example = fs::read_to_string(root().join("promptmill.example.toml")).unwrap();
+    let (_, tables) = example.split_once("# --- Tables").unwrap();
+    let (_, tables) = tables.split_once("\n\n").unwrap();
     text.push_str(
         "\nRequest parameters are `--set NAME=VALUE`, in the file the table `[set]`. Keys are never the value of a flag: \
-         see\n[the README](../README.md#keys).\n",
+         see\n[the README](../README.md#keys).\n\n## The tables of the file\n\n\
+        As in [promptmill.example.toml](../promptmill.example.toml), where each line is commented out:\n\n",
     );
+    writeln!(text, "```toml\n{tables}```").unwrap();
     check_document("docs/SETTINGS.md", &text);
+}
+
+/// Every setting is a flag, a variable and a key of the file, all by one name.
+#[test]
+fn every_setting_is_in_the_example_file_and_every_key_there_is_a_setting() {
+    let settings: serde_json::Value =
+        serde_json::from_str(&said(&["config", "show", "--json"])).unwrap();
+    let list = settings["settings"].as_array().unwrap();
+    let names = list.iter().map(|setting| setting["name"].as_str().unwrap());
+    // What names the file cannot stand in it.
+    let names: BTreeSet<_> = names.filter(|name| *name != "config").collect();
+    for setting in list {
+        let name = setting["name"].as_str().unwrap();
+        let variable = format!("PROMPTMILL_{}", name.replace('-', "_").to_uppercase());
+        assert_eq!(setting["environment"], variable);
+    }
+    let example = fs::read_to_string(root().join("promptmill.example.toml")).unwrap();
+    let (top, _tables) = example.split_once("# --- Tables").unwrap();
+    let keys = top.lines().filter_map(|line| {
+        let name = line.strip_prefix("# ")?.split_once(" = ")?.0;
+        let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        is_name.then_some(name)
+    });
+    assert_eq!(keys.collect::<BTreeSet<_>>(), names);
 }
 
 /// Says what promptmill does about a failure.

@@ -14,7 +14,7 @@ use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
 use crate::domain::window::Concurrency;
 
-use super::args::{InputFormat, OutputFormat};
+use super::args::{ColorChoice, InputFormat, LogFormat, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::values;
@@ -68,6 +68,8 @@ pub(super) struct FileSettings {
     pub(super) max_outage: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub(super) grace: Option<Duration>,
+    pub(super) color: Option<ColorChoice>,
+    pub(super) log_format: Option<LogFormat>,
     pub(super) keys: Vec<FileKey>,
     /// Limits that the keys of a group share, by the group's name.
     pub(super) groups: BTreeMap<String, FileLimits>,

@@ -30,7 +30,7 @@ pub(super) fn init(global: &Global) -> Result<(), CliError> {
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
     // Somebody else may have set a subscriber: then theirs is used.
-    let _ = match global.log_format {
+    let _ = match global.log_format.unwrap_or_default() {
         LogFormat::Text => registry
             .with(lines.with_ansi(screen::stderr_color(global.color)))
             .try_init(),

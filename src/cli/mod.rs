@@ -58,29 +58,30 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return mistyped::print(error, &words).into(),
     };
-    let color = cli.global.color;
-    match start(cli) {
+    let (mut global, command) = (cli.global, cli.command);
+    match start(&mut global, command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            screen::print_error(&error, color);
+            screen::print_error(&error, global.color);
             error.exit.into()
         }
     }
 }
 
-fn start(cli: Cli) -> Result<Exit, CliError> {
-    logging::init(&cli.global)?;
-    #[cfg(feature = "failpoints")]
-    if let Some(text) = environment::failpoints() {
-        crate::failpoint::set(&text)
-            .map_err(|what| CliError::new(Exit::Usage, &what, "mend it"))?;
-    }
-    let (global, command) = (cli.global, cli.command);
+fn start(global: &mut Global, command: Command) -> Result<Exit, CliError> {
     let file = if command.is_apart() {
         FileSettings::default()
     } else {
         file::read(global.config.as_deref())?
     };
+    global.color = global.color.or(file.color);
+    global.log_format = global.log_format.or(file.log_format);
+    logging::init(global)?;
+    #[cfg(feature = "failpoints")]
+    if let Some(text) = environment::failpoints() {
+        crate::failpoint::set(&text)
+            .map_err(|what| CliError::new(Exit::Usage, &what, "mend it"))?;
+    }
     // One thread: a second one costs half as much CPU again and sends no faster.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -90,9 +91,9 @@ fn start(cli: Cli) -> Result<Exit, CliError> {
         let looks = matches!(command, Command::Doctor(_) | Command::Simulate(_));
         if !looks && !command.is_apart() {
             let allowed = global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
-            file_system::refuse_network(&settings::database(&global, &file), allowed)?;
+            file_system::refuse_network(&settings::database(global, &file), allowed)?;
         }
-        carry_out(&global, command, file).await
+        carry_out(global, command, file).await
     });
     // A reader of standard input that never ends must not hold up the end of the program.
     runtime.shutdown_background();

@@ -13,8 +13,8 @@ use super::environment;
 use super::error::CliError;
 
 /// Tells whether standard error may be colored.
-pub(super) fn stderr_color(choice: ColorChoice) -> bool {
-    match choice {
+pub(super) fn stderr_color(choice: Option<ColorChoice>) -> bool {
+    match choice.unwrap_or_default() {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stderr().is_terminal() && !environment::is_plain(),
@@ -57,7 +57,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 }
 
 /// Prints the error that ends the program.
-pub(super) fn print_error(error: &CliError, color: ColorChoice) {
+pub(super) fn print_error(error: &CliError, color: Option<ColorChoice>) {
     let text = redact(&error.message, &[]);
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();

@@ -48,12 +48,31 @@ fn each_setting_is_shown_with_where_it_comes_from() {
     check(&scene, line, "grace", "30s", "default");
     check(&scene, line, "csv-raw", "true", "--csv-raw");
     check(&scene, "", "csv-raw", "false", "default");
+    check(&scene, line, "color", "auto", "default");
     check(&scene, line, "set.temperature", "1", "--set");
     check(&scene, line, "set.top_p", "1", "promptmill.toml:8");
     scene.write("other.toml", "\nmodel = \"m\"\n");
     check(&scene, "--config other.toml", "model", "m", "other.toml:2");
     let text = scene.run("config show").exits(0).stdout;
     assert!(text.contains("settings file: promptmill.toml\n"), "{text}");
+}
+
+#[test]
+fn the_screen_and_the_logs_have_their_settings_in_the_file_too() {
+    let scene = Scene::with_rows(1);
+    scene.write(
+        "promptmill.toml",
+        "color = \"always\"\nlog-format = \"json\"\n",
+    );
+    scene.run("run none.csv").exits(66).says("\x1b[1;31merror:");
+    let url = scene.provider.base_url();
+    let words = format!("run jobs.csv --base-url {url}/chat/completions");
+    let ran = scene.run(&words).exits(0);
+    let log = ran.stderr.lines().find(|line| line.starts_with('{'));
+    let log: serde_json::Value = serde_json::from_str(log.unwrap()).unwrap();
+    assert_eq!(log["level"], "WARN");
+    let ran = scene.run("run none.csv --color never").exits(66);
+    assert!(ran.stderr.starts_with("error:"), "{}", ran.stderr);
 }
 
 #[test]

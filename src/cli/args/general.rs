@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 /// Flags of every command.
 #[derive(Args, Debug)]
@@ -42,30 +43,30 @@ pub(in crate::cli) struct Global {
     /// Print one JSON object on standard output at the end.
     #[arg(long, global = true)]
     pub(in crate::cli) json: bool,
-    /// When to use color; auto is on a terminal, unless `NO_COLOR` is set or `TERM` is dumb.
+    /// When to use color; auto is on a terminal, unless `NO_COLOR` is set or `TERM` is dumb
+    /// [default: auto].
     #[arg(
         long,
         global = true,
         value_enum,
-        default_value_t,
         env = "PROMPTMILL_COLOR",
         hide_env_values = true
     )]
-    pub(in crate::cli) color: ColorChoice,
-    /// The form of log lines: for people, or one JSON object a line.
+    pub(in crate::cli) color: Option<ColorChoice>,
+    /// The form of log lines: for people, or one JSON object a line [default: text].
     #[arg(
         long,
         global = true,
         value_enum,
-        default_value_t,
         env = "PROMPTMILL_LOG_FORMAT",
         hide_env_values = true
     )]
-    pub(in crate::cli) log_format: LogFormat,
+    pub(in crate::cli) log_format: Option<LogFormat>,
 }
 
 /// When to use color.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum ColorChoice {
     // On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     #[default]
@@ -77,7 +78,8 @@ pub(in crate::cli) enum ColorChoice {
 }
 
 /// The form of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum LogFormat {
     // For people.
     #[default]

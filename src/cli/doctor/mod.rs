@@ -174,8 +174,8 @@ fn announce(endpoint: &Endpoint) {
     }
 }
 
-fn stdout_color(choice: ColorChoice) -> bool {
-    match choice {
+fn stdout_color(choice: Option<ColorChoice>) -> bool {
+    match choice.unwrap_or_default() {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stdout().is_terminal() && !environment::is_plain(),
