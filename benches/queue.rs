@@ -217,6 +217,7 @@ fn answered(job: &ClaimedJob) -> Settlement {
             prompt_tokens: Some(70),
             completion_tokens: Some(150),
             latency_ms: 900,
+            request_id: "req_0123456789abcdef".to_owned(),
         }),
         attempt: None,
         key_label: "key 1".to_owned(),

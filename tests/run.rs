@@ -65,6 +65,9 @@ mod mirror;
 // An object a line, and whole requests a line.
 #[path = "run/forms.rs"]
 mod forms;
+// Files of the Batch API, both ways.
+#[path = "run/batch_files.rs"]
+mod batch_files;
 // A recipe that changes.
 #[path = "run/recipes.rs"]
 mod recipes;

@@ -1,13 +1,13 @@
 //! Writes the results of a batch.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::domain::job::Record;
-use crate::export::{CsvSheet, ExportError, JsonlSheet, Target};
-use crate::store::{Store, StoredBatch};
+use crate::domain::job::{Exchange, Record};
+use crate::export::{BatchSheet, CsvSheet, ExportError, JsonlSheet, Target};
+use crate::store::{Store, StoreError, StoredBatch};
 
 use super::args::{ExportArgs, Global, OutputFormat};
 use super::error::CliError;
@@ -27,20 +27,38 @@ pub(super) async fn command(
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
     let output = settings::output(args.output, &file, Path::new("-"));
-    output.target.check()?;
+    check(&output)?;
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
     keep_apart(&output, &database, "the queue's database")?;
     let batch = import::find(&store, &args.batch, &database).await?;
+    output.check_errors(batch.recipe.form)?;
     let written = write(&store, &batch, &output).await;
     store.close().await?;
     written.map(|()| Exit::Done)
 }
 
+/// Finds out whether the results can be written, before any work is done for them.
+pub(super) fn check(output: &Output) -> Result<(), CliError> {
+    output.target.check()?;
+    if let Some(errors) = &output.errors {
+        errors.check()?;
+        if *errors == output.target {
+            let what = "the results and the rows without an answer would go to one file";
+            let hint = "name another file with --error-file, or leave it out";
+            return Err(CliError::new(Exit::Usage, what, hint));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses an output that would replace the file at `read`, which the program needs again.
 pub(super) fn keep_apart(output: &Output, read: &Path, name: &str) -> Result<(), CliError> {
-    keep_target_apart(&output.target, read, name)
+    for target in [&output.target].into_iter().chain(&output.errors) {
+        keep_target_apart(target, read, name)?;
+    }
+    Ok(())
 }
 
 /// Does the same for a target of its own.
@@ -86,6 +104,12 @@ enum Unwritten {
     Cli(CliError),
 }
 
+impl From<StoreError> for Unwritten {
+    fn from(error: StoreError) -> Self {
+        Self::Cli(error.into())
+    }
+}
+
 impl From<ExportError> for Unwritten {
     fn from(error: ExportError) -> Self {
         Self::Export(error)
@@ -94,74 +118,88 @@ impl From<ExportError> for Unwritten {
 
 async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
     let draft = output.target.create()?;
-    Ok(fill(store, batch, output, draft).await?.publish()?)
+    let errors = output.errors.as_ref().map(Target::create).transpose()?;
+    let (draft, errors) = fill(store, batch, output, draft, errors).await?;
+    if let Some(errors) = errors {
+        errors.publish()?;
+    }
+    Ok(draft.publish()?)
 }
 
 /// Writes all rows of a batch in input order to a writer, as they would be written to the output,
-/// and hands it back.
+/// and hands it back. What would go to a file for errors is left out.
 pub(super) async fn write_to<W: Write>(
     store: &Store,
     batch: &StoredBatch,
     output: &Output,
     writer: W,
 ) -> Result<W, CliError> {
-    match fill(store, batch, output, writer).await {
-        Ok(writer) => Ok(writer),
+    let errors = output.errors.as_ref().map(|_| io::sink());
+    match fill(store, batch, output, writer, errors).await {
+        Ok((writer, _)) => Ok(writer),
         Err(Unwritten::Export(error)) => Err(error.into()),
         Err(Unwritten::Cli(error)) => Err(error),
     }
 }
 
-/// Results in the form that was asked for.
-enum Sheet<W: Write> {
-    Csv(Box<CsvSheet<W>>),
-    Jsonl(JsonlSheet<W>),
-}
-
-impl<W: Write> Sheet<W> {
-    fn new(writer: W, batch: &StoredBatch, output: &Output) -> Result<Self, ExportError> {
-        Ok(match output.format_for(batch.recipe.form) {
-            OutputFormat::Csv => {
-                let sheet = CsvSheet::new(writer, &batch.columns, output.style)?;
-                Self::Csv(Box::new(sheet))
-            }
-            OutputFormat::Jsonl => Self::Jsonl(JsonlSheet::new(writer, &batch.columns)),
-        })
-    }
-
-    fn write(&mut self, record: &Record) -> Result<(), ExportError> {
-        match self {
-            Self::Csv(sheet) => sheet.write(record),
-            Self::Jsonl(sheet) => sheet.write(record),
-        }
-    }
-
-    fn finish(self) -> Result<W, ExportError> {
-        match self {
-            Self::Csv(sheet) => sheet.finish(),
-            Self::Jsonl(sheet) => sheet.finish(),
-        }
-    }
-}
-
-async fn fill<W: Write>(
+async fn fill<W: Write, E: Write>(
     store: &Store,
     batch: &StoredBatch,
     output: &Output,
     writer: W,
-) -> Result<W, Unwritten> {
-    let mut sheet = Sheet::new(writer, batch, output)?;
+    errors: Option<E>,
+) -> Result<(W, Option<E>), Unwritten> {
+    let columns = &batch.columns;
+    let writer = match output.format_for(batch.recipe.form) {
+        OutputFormat::Csv => {
+            let mut sheet = CsvSheet::new(writer, columns, output.style)?;
+            records(store, batch, |record| sheet.write(record)).await?;
+            sheet.finish()?
+        }
+        OutputFormat::Jsonl => {
+            let mut sheet = JsonlSheet::new(writer, columns);
+            records(store, batch, |record| sheet.write(record)).await?;
+            sheet.finish()?
+        }
+        OutputFormat::Batch => {
+            let mut sheet = BatchSheet::new(writer, errors);
+            exchanges(store, batch, |exchange| sheet.write(exchange)).await?;
+            return Ok(sheet.finish()?);
+        }
+    };
+    Ok((writer, errors))
+}
+
+/// Hands over all records of a batch, page by page.
+async fn records(
+    store: &Store,
+    batch: &StoredBatch,
+    mut write: impl FnMut(&Record) -> Result<(), ExportError>,
+) -> Result<(), Unwritten> {
     let mut after = None;
     loop {
-        let page = store.page(batch.id, after, PAGE).await;
-        let (records, last) = page.map_err(|error| Unwritten::Cli(error.into()))?;
-        for record in &records {
-            sheet.write(record)?;
-        }
+        let (records, last) = store.page(batch.id, after, PAGE).await?;
+        records.iter().try_for_each(&mut write)?;
         if last.is_none() {
-            break;
+            return Ok(());
         }
         after = last;
     }
-    Ok(sheet.finish()?)
+}
+
+/// Hands over all exchanges of a batch, page by page.
+async fn exchanges(
+    store: &Store,
+    batch: &StoredBatch,
+    mut write: impl FnMut(&Exchange) -> Result<(), ExportError>,
+) -> Result<(), Unwritten> {
+    let mut after = None;
+    loop {
+        let (exchanges, last) = store.exchanges(batch.id, after, PAGE).await?;
+        exchanges.iter().try_for_each(&mut write)?;
+        if last.is_none() {
+            return Ok(());
+        }
+        after = last;
+    }
 }

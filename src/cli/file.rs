@@ -42,6 +42,7 @@ pub(super) struct FileSettings {
     pub(super) input_format: Option<InputFormat>,
     pub(super) output: Option<PathBuf>,
     pub(super) output_format: Option<OutputFormat>,
+    pub(super) error_file: Option<PathBuf>,
     pub(super) csv_raw: Option<bool>,
     pub(super) api_key_file: Option<PathBuf>,
     pub(super) api_key_command: Option<String>,

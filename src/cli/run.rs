@@ -41,12 +41,13 @@ pub(super) async fn run(
     let pace = settings::pace(&args.pace, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
     let asked = Asked::new(&endpoint).await?;
-    output.target.check()?;
+    export::check(&output)?;
     export::keep_apart(&output, &import.input, "the input")?;
     let store = Store::open(&database).await?;
     export::keep_apart(&output, &database, "the queue's database")?;
     let lock = take_lock(&store)?;
     let (batch, report) = import::take_in(&store, &import, clock).await?;
+    output.check_errors(batch.recipe.form)?;
     let sample = match args.sample {
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,

@@ -260,20 +260,40 @@ pub(super) struct Output {
     pub(super) style: Style,
     /// The form that was asked for; `None` tells it by the file's name and the batch's input.
     pub(super) format: Option<OutputFormat>,
+    /// Where rows without an answer go, if not among the results.
+    pub(super) errors: Option<Target>,
 }
 
 impl Output {
     /// Returns the form of the results of a batch whose rows have this form.
     pub(super) fn format_for(&self, form: Form) -> OutputFormat {
+        let lines = match form {
+            Form::Table | Form::Objects => OutputFormat::Jsonl,
+            Form::Requests => OutputFormat::Batch,
+        };
         let by_input = match form {
             Form::Table => OutputFormat::Csv,
-            Form::Objects | Form::Requests => OutputFormat::Jsonl,
+            Form::Objects | Form::Requests => lines,
         };
         let by_name = match &self.target {
             Target::Stdout => None,
-            Target::File(path) => format_of(path),
+            Target::File(path) => format_of(path).map(|format| match format {
+                OutputFormat::Jsonl => lines,
+                other => other,
+            }),
         };
         self.format.or(by_name).unwrap_or(by_input)
+    }
+
+    /// Refuses a file for errors beside results whose form has none.
+    pub(super) fn check_errors(&self, form: Form) -> Result<(), CliError> {
+        let format = self.format_for(form);
+        if self.errors.is_none() || format == OutputFormat::Batch {
+            return Ok(());
+        }
+        let what = "--error-file is for results in the form `batch`; others hold every row";
+        let hint = "leave it out, or add --output-format batch";
+        Err(CliError::new(Exit::Usage, what, hint))
     }
 }
 
@@ -298,5 +318,9 @@ pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> 
             ..Style::default()
         },
         format: args.output_format.or(file.output_format),
+        errors: args
+            .error_file
+            .or(file.error_file.clone())
+            .map(Target::File),
     }
 }

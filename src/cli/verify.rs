@@ -34,6 +34,7 @@ pub(super) async fn command(
             ..Style::default()
         },
         format: args.output_format.or(file.output_format),
+        errors: args.error_file.or(file.error_file).map(Target::File),
     });
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));

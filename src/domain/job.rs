@@ -92,4 +92,36 @@ pub struct Answer {
     pub completion_tokens: Option<u64>,
     /// Milliseconds from sending the request to the last byte of the response.
     pub latency_ms: u64,
+    /// The provider's id of the request; empty when it told none.
+    #[serde(default)]
+    pub request_id: String,
+}
+
+/// One row of a batch as an exchange with the provider: under which name it was asked, and what came
+/// back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The job.
+    pub id: JobId,
+    /// What tells the row from all others of its batch.
+    pub key: String,
+    /// The answer, when the job is done.
+    pub answer: Option<Answer>,
+    /// The last failure, when the job is not done and has one.
+    pub fault: Option<Fault>,
+    /// Whether the job has failed for good.
+    pub failed: bool,
+}
+
+/// A failure as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The rule that judged it.
+    pub rule: String,
+    /// What was said, redacted.
+    pub message: String,
+    /// The HTTP status, when there was one.
+    pub status: Option<u16>,
+    /// The provider's id of the request; empty when it told none.
+    pub request_id: String,
 }

@@ -186,6 +186,7 @@ mod tests {
             prompt_tokens: Some(12),
             completion_tokens: None,
             latency_ms: 345,
+            request_id: String::new(),
         };
         Record {
             attempts: 2,

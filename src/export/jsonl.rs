@@ -145,6 +145,7 @@ mod tests {
             prompt_tokens: Some(3),
             completion_tokens: None,
             latency_ms: 9,
+            request_id: String::new(),
         };
         Record {
             state: JobState::Done,

@@ -1,13 +1,14 @@
 //! Jobs and their answers become a file that a person opens.
 //!
 //! The caller pages through the queue and hands over one record after the other; this room knows
-//! how a row is written (`csv` with its `guard`, `jsonl`), what is said of it (`own`) and how a file
+//! how a row is written (`csv` with its `guard`, `jsonl`, `batch`), what is said of it (`own`) and how a file
 //! comes into being whole or not at all (`target`). It knows neither the queue nor the provider, and holds one record at a time.
 
 mod guard;
 mod object;
 mod own;
 
+pub mod batch;
 pub mod csv;
 pub mod jsonl;
 pub mod target;
@@ -15,6 +16,7 @@ pub mod target;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::batch::{BatchSheet, RequestFile, put_request};
 pub use self::csv::{CsvSheet, Style};
 pub use self::jsonl::JsonlSheet;
 pub use self::target::{Draft, Target};

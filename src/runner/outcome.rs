@@ -26,17 +26,24 @@ impl Dispatcher<'_> {
             self.pace
                 .told(flight.key, &attempt.rate, ahead.unwrap_or(0), now);
         }
-        let (latency, outcome) = match attempt {
-            Some(attempt) => (attempt.latency, attempt.outcome),
-            None => (Duration::ZERO, Err(panicked())),
+        let (latency, request_id, outcome) = match attempt {
+            Some(attempt) => (attempt.latency, attempt.request_id, attempt.outcome),
+            None => (Duration::ZERO, String::new(), Err(panicked())),
         };
         match outcome {
-            Ok(success) => self.answered(flight, success, latency, now),
+            Ok(success) => self.answered(flight, success, request_id, latency, now),
             Err(failure) => self.failed(flight, &failure, latency, now),
         }
     }
 
-    fn answered(&mut self, flight: Flight, success: Success, latency: Duration, now: Timestamp) {
+    fn answered(
+        &mut self,
+        flight: Flight,
+        success: Success,
+        request_id: String,
+        latency: Duration,
+        now: Timestamp,
+    ) {
         let Flight {
             job,
             key,
@@ -82,6 +89,7 @@ impl Dispatcher<'_> {
             prompt_tokens: reply.prompt_tokens,
             completion_tokens: reply.completion_tokens,
             latency_ms: millis(latency),
+            request_id,
         };
         let event = RunEvent::Answered {
             job: job.id,

@@ -84,7 +84,7 @@ impl Store {
         let row = sqlx::query(
             "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
                     x.body, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
-                    x.latency_ms, x.key_label, x.ended_at
+                    x.latency_ms, x.key_label, x.ended_at, x.request_id
              FROM jobs AS j
              JOIN rows AS r ON r.job_id = j.id
              LEFT JOIN results AS x ON x.job_id = j.id
@@ -154,6 +154,7 @@ fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> RowDetail {
             prompt_tokens: tokens(10),
             completion_tokens: tokens(11),
             latency_ms: tokens(12).unwrap_or(0),
+            request_id: row.get(15),
         };
         (answer, row.get(13), Timestamp::from_millis(row.get(14)))
     });

@@ -29,7 +29,8 @@ impl Store {
                         FROM attempts AS a
                         WHERE a.job_id = j.id AND a.claim_no > j.history_from
                         ORDER BY a.id DESC LIMIT 1
-                    ) END
+                    ) END,
+                    x.request_id
              FROM jobs AS j
              JOIN rows AS r ON r.job_id = j.id
              LEFT JOIN results AS x ON x.job_id = j.id
@@ -98,6 +99,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         prompt_tokens: tokens(7),
         completion_tokens: tokens(8),
         latency_ms: tokens(9).unwrap_or(0),
+        request_id: row.get(11),
     });
     Ok(Record {
         cells: cells(row.get(3))?,

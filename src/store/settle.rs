@@ -83,7 +83,15 @@ struct Line<'a>(
 );
 
 #[derive(Serialize)]
-struct AnswerLine<'a>(&'a str, &'a str, &'a str, Option<u64>, Option<u64>, u64);
+struct AnswerLine<'a>(
+    &'a str,
+    &'a str,
+    &'a str,
+    Option<u64>,
+    Option<u64>,
+    u64,
+    /* request id */ &'a str,
+);
 
 #[derive(Serialize)]
 struct AttemptLine<'a>(
@@ -129,6 +137,7 @@ fn answer_line(answer: &Answer) -> AnswerLine<'_> {
         answer.prompt_tokens,
         answer.completion_tokens,
         answer.latency_ms,
+        &answer.request_id,
     )
 }
 
@@ -169,10 +178,11 @@ pub(super) async fn settle(
     {
         sqlx::query(
             "INSERT INTO results (job_id, body, model, finish_reason, prompt_tokens,
-                                  completion_tokens, latency_ms, key_label, ended_at)
+                                  completion_tokens, latency_ms, key_label, ended_at,
+                                  request_id)
              SELECT j.id, v.value ->> '$[7][0]', v.value ->> '$[7][1]', v.value ->> '$[7][2]',
                     v.value ->> '$[7][3]', v.value ->> '$[7][4]', v.value ->> '$[7][5]',
-                    v.value ->> 6, ?2
+                    v.value ->> 6, ?2, v.value ->> '$[7][6]'
              FROM jsonb_each(?1) AS v
              CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
                                  AND j.state = 1

@@ -186,7 +186,7 @@ fn requests_are_sent_byte_for_byte_as_they_stand() {
         (&found[0]["custom_id"], &found[1]["custom_id"]),
         (&json!("r-1"), &json!("r-2"))
     );
-    assert_eq!(found[0]["model"], "gpt-4o");
+    assert_eq!(found[0]["response"]["body"]["model"], "gpt-4o");
     scene.run("run batch.jsonl").exits(0).says("nothing to do");
 }
 

@@ -19,6 +19,7 @@ pub(crate) async fn an_answer_is_kept_as_it_came(open: impl Open) {
         prompt_tokens: None,
         completion_tokens: Some(u64::from(u32::MAX)),
         latency_ms: 0,
+        request_id: String::new(),
     };
     let bare = Settlement {
         settled_as: SettledAs::Done(told_nothing.clone()),

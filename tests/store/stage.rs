@@ -228,6 +228,7 @@ pub(crate) fn answer(text: &str) -> Answer {
         prompt_tokens: Some(3),
         completion_tokens: None,
         latency_ms: 12,
+        request_id: "req-12".to_owned(),
     }
 }
 

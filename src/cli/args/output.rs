@@ -28,6 +28,14 @@ pub(in crate::cli) struct OutputArgs {
         hide_env_values = true
     )]
     pub(in crate::cli) output_format: Option<OutputFormat>,
+    /// Where rows without an answer go, when the form is `batch` [default: among the results].
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROMPTMILL_ERROR_FILE",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) error_file: Option<PathBuf>,
     /// Write cells as they are, even those that a spreadsheet would run as a formula.
     #[arg(
         long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,
@@ -44,4 +52,6 @@ pub(in crate::cli) enum OutputFormat {
     Csv,
     // A JSON object a line: its own fields, then ours.
     Jsonl,
+    // A response a line, as the OpenAI Batch API gives them.
+    Batch,
 }

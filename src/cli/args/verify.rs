@@ -27,6 +27,14 @@ pub(in crate::cli) struct VerifyArgs {
         hide_env_values = true
     )]
     pub(in crate::cli) output_format: Option<OutputFormat>,
+    /// Rows without an answer went to this file, which is not compared.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROMPTMILL_ERROR_FILE",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) error_file: Option<PathBuf>,
     /// The results were written with `--csv-raw`.
     #[arg(
         long, env = "PROMPTMILL_CSV_RAW", hide_env_values = true,

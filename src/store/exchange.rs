@@ -1,0 +1,115 @@
+//! Reading rows as exchanges with the provider, for files in the form of its Batch API: what came
+//! back under which name, and the requests that have no answer yet.
+
+use serde::Deserialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::domain::job::{Answer, Exchange, Fault, JobId};
+
+use super::batches::unsigned;
+use super::error::StoreError;
+use super::open::Store;
+
+/// A fault as the statement writes it.
+#[derive(Deserialize)]
+struct FaultLine(String, String, Option<u16>, String);
+
+/// A request that has no answer: the key of its row, and the body as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// What tells the row from all others of its batch.
+    pub key: String,
+    /// The request body.
+    pub request: String,
+}
+
+impl Store {
+    /// Returns up to `limit` exchanges of a batch in input order, those after the place `after`
+    /// (`None` from the start), with the place of the last one.
+    pub async fn exchanges(
+        &self,
+        batch: i64,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<Exchange>, Option<i64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
+                    x.prompt_tokens, x.completion_tokens, x.latency_ms, x.request_id,
+                    CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
+                        SELECT json_array(a.rule, a.message, a.status, a.request_id)
+                        FROM attempts AS a
+                        WHERE a.job_id = j.id AND a.claim_no > j.history_from
+                        ORDER BY a.id DESC LIMIT 1
+                    ) END
+             FROM jobs AS j
+             JOIN rows AS r ON r.job_id = j.id
+             LEFT JOIN results AS x ON x.job_id = j.id
+             WHERE j.batch_id = ?1 AND j.position > ?2
+             ORDER BY j.position LIMIT ?3",
+        )
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.last().map(|row| row.get(0));
+        let exchanges = rows.iter().map(exchange).collect::<Result<_, _>>()?;
+        Ok((exchanges, last))
+    }
+
+    /// Returns up to `limit` requests of a batch that have no answer, in input order, those after
+    /// the place `after` (`None` from the start), with the place of the last one.
+    pub async fn open_requests(
+        &self,
+        batch: i64,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<OpenRequest>, Option<i64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT j.position, r.key, r.request
+             FROM jobs AS j
+             JOIN rows AS r ON r.job_id = j.id
+             WHERE j.batch_id = ?1 AND j.position > ?2 AND j.state <> 2
+             ORDER BY j.position LIMIT ?3",
+        )
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.last().map(|row| row.get(0));
+        let open = |row: &SqliteRow| OpenRequest {
+            key: row.get(1),
+            request: row.get(2),
+        };
+        Ok((rows.iter().map(open).collect(), last))
+    }
+}
+
+fn exchange(row: &SqliteRow) -> Result<Exchange, StoreError> {
+    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
+    let answer = row.get::<Option<String>, _>(4).map(|body| Answer {
+        body,
+        model: row.get(5),
+        finish_reason: row.get(6),
+        prompt_tokens: tokens(7),
+        completion_tokens: tokens(8),
+        latency_ms: tokens(9).unwrap_or(0),
+        request_id: row.get(10),
+    });
+    let fault: Option<&str> = row.get(11);
+    let fault = fault.map(serde_json::from_str).transpose()?;
+    Ok(Exchange {
+        id: JobId(row.get(1)),
+        key: row.get(2),
+        answer,
+        failed: row.get(3),
+        fault: fault.map(|FaultLine(rule, message, status, request_id)| Fault {
+            rule,
+            message,
+            status,
+            request_id,
+        }),
+    })
+}
