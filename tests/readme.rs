@@ -8,18 +8,16 @@
     reason = "a test that cannot read the documents has failed"
 )]
 
+#[path = "readme/desk.rs"]
+mod desk;
+#[path = "readme/typed.rs"]
+mod typed;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-use tempfile::TempDir;
-
-/// How the README starts the program before it is installed.
-const FROM_SOURCE: &str = "cargo run --release --locked --";
-
-/// The README's other command for a fresh machine: the one that runs this test.
-const TESTS: &str = "cargo test --locked";
+use desk::Desk;
 
 /// Flags of cargo that the documents name.
 const CARGO_FLAGS: [&str; 5] = ["--release", "--locked", "--path", "--features", "--test"];
@@ -46,86 +44,6 @@ fn documents() -> Vec<String> {
     assert!(documents.len() > 2, "{documents:?}");
     documents.extend(["README.md", "SECURITY.md", "promptmill.example.toml"].map(str::to_owned));
     documents
-}
-
-/// A folder as the README's reader has it: the example, and `promptmill` on the path.
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let bin = folder.path().join("bin");
-        fs::create_dir(&bin).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_promptmill"), bin.join("promptmill"))
-            .unwrap();
-        fs::copy(
-            root().join("jobs.example.csv"),
-            folder.path().join("jobs.example.csv"),
-        )
-        .unwrap();
-        Self { folder }
-    }
-
-    /// Runs a line in a shell that knows no setting of whoever runs the tests.
-    fn types(&self, line: &str) -> Output {
-        let bin = self.folder.path().join("bin");
-        Command::new("/bin/sh")
-            .args(["-c", line])
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
-            .env("HOME", self.folder.path())
-            .output()
-            .unwrap()
-    }
-}
-
-/// A fenced block of the README: its language, and its lines. `sh` is typed; the `text` that follows
-/// is what its last line prints, unless it begins with a prompt.
-struct Block {
-    language: String,
-    text: String,
-}
-
-fn blocks(markdown: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block> = None;
-    for line in markdown.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(language), None) => {
-                open = Some(Block {
-                    language: language.to_owned(),
-                    text: String::new(),
-                });
-            }
-            (None, Some(block)) => {
-                block.text.push_str(line);
-                block.text.push('\n');
-            }
-            (None, None) => {}
-        }
-    }
-    assert!(open.is_none(), "a block is not closed");
-    blocks
-}
-
-/// Takes times and speeds out of a text: they differ from run to run.
-fn without_times(text: &str) -> String {
-    let is_time = |word: &str| {
-        let word = word.trim_matches(['(', ')', ',']);
-        let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
-        number.len() < word.len()
-            && !number.is_empty()
-            && number.chars().all(|c| c.is_ascii_digit() || c == '.')
-    };
-    let lines = text.lines().map(|line| {
-        let words = line.split(' ').filter(|word| !is_time(word));
-        words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Every word of a text that starts like this and goes on in these characters.
@@ -180,56 +98,6 @@ fn section<'a>(markdown: &'a str, heading: &str) -> &'a str {
     let start = markdown.find(heading).unwrap() + heading.len();
     let rest = &markdown[start..];
     &rest[..rest.find("\n## ").unwrap_or(rest.len())]
-}
-
-#[test]
-fn what_the_readme_types_works_and_prints_what_it_shows() {
-    let readme = read("README.md");
-    let desk = Desk::new();
-    let (mut typed, mut shown) = (0, 0);
-    let mut printed = String::new();
-    for block in blocks(&readme) {
-        if block.language == "sh" {
-            for line in block.text.lines().filter(|line| *line != TESTS) {
-                let output = desk.types(&line.replace(FROM_SOURCE, "promptmill"));
-                let [out, err] =
-                    [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-                assert!(
-                    output.status.success(),
-                    "{line}: {}\n{out}{err}",
-                    output.status
-                );
-                printed = out + &err;
-                typed += 1;
-            }
-        } else if !printed.is_empty() && !block.text.starts_with("$ ") {
-            let expected = without_times(&block.text);
-            let printed = without_times(&std::mem::take(&mut printed));
-            assert_eq!(printed, expected, "the README shows something else");
-            shown += 1;
-        }
-        if block.language != "sh" {
-            printed.clear();
-        }
-    }
-    assert!(
-        typed >= 6 && shown >= 3,
-        "{typed} lines typed, {shown} outputs compared"
-    );
-}
-
-#[test]
-fn every_block_that_is_typed_needs_no_key() {
-    let readme = blocks(&read("README.md"));
-    for block in readme.iter().filter(|block| block.language == "sh") {
-        for line in block.text.lines() {
-            let asks = line.contains(" run ") && !line.contains("--simulate");
-            assert!(
-                !asks,
-                "mark this block as text, since it needs a key: {line}"
-            );
-        }
-    }
 }
 
 #[test]
@@ -343,8 +211,7 @@ fn filled_in_example() -> String {
 #[track_caller]
 fn check_settings(text: &str) {
     let desk = Desk::new();
-    let path: PathBuf = desk.folder.path().join("settings.toml");
-    fs::write(&path, text).unwrap();
+    desk.write("settings.toml", text);
     let output = desk.types("promptmill status --json --config settings.toml");
     assert!(output.status.success(), "{output:?}");
 }

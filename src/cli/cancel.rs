@@ -11,7 +11,7 @@ use super::args::{CancelArgs, Global};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::values::shell_line;
+use super::next;
 use super::{import, rows, screen, settings, status, work};
 
 /// `promptmill cancel`.
@@ -87,8 +87,7 @@ fn told(batch: &StoredBatch, done: Cancelled, are_named: bool) -> String {
         );
     }
     if done.cancelled > 0 {
-        let back = ["promptmill", "retry", &batch.name, "--cause", "cancelled"];
-        let back = shell_line(&back.map(str::to_owned));
+        let back = next::command(&["retry", &batch.name, "--cause", "cancelled"]);
         let _ = writeln!(text, "back with: {}", Safe(&back));
     }
     text

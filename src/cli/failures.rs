@@ -11,7 +11,7 @@ use super::args::{FailuresArgs, Global, scope_name};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::values::shell_line;
+use super::next;
 use super::{import, rows, screen, settings, status};
 
 /// Rows that are listed for people when nobody says how many.
@@ -198,8 +198,7 @@ fn by_cause(batch: &StoredBatch, causes: &[Cause]) -> String {
         if !cause.cure.is_empty() {
             let _ = writeln!(text, "  cure:  {}", Safe(&cause.cure));
         }
-        let again = ["promptmill", "retry", &batch.name, "--cause", &cause.rule];
-        let again = shell_line(&again.map(str::to_owned));
+        let again = next::command(&["retry", &batch.name, "--cause", &cause.rule]);
         let _ = writeln!(text, "  again: {}", Safe(&again));
     }
     text

@@ -24,6 +24,7 @@ mod keys;
 mod logging;
 mod man;
 mod mistyped;
+mod next;
 mod places;
 mod report;
 mod retry;

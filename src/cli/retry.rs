@@ -8,7 +8,7 @@ use super::args::{Global, RetryArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::values::shell_line;
+use super::next;
 use super::{import, rows, screen, settings, status};
 
 /// `promptmill retry`.
@@ -43,20 +43,20 @@ pub(super) async fn command(
         };
         screen::say(&format!("{name}: {again} to be asked again{left}\n"));
         if reopened > 0 {
-            screen::say(&next(&batch.source, batch.simulated));
+            screen::say(&asking(&batch.source, batch.simulated));
         }
     }
     Ok(Exit::Done)
 }
 
 /// Says how the rows are asked: by the command that took the file in, whose flags are not known here.
-fn next(source: &str, simulated: bool) -> String {
-    let mut words = ["promptmill", "run", source].map(str::to_owned).to_vec();
+fn asking(source: &str, simulated: bool) -> String {
+    let mut words = vec!["run", source];
     if simulated {
-        words.push("--simulate".to_owned());
+        words.push("--simulate");
     }
     format!(
         "next: {} … with the same flags as before\n",
-        Safe(&shell_line(&words))
+        Safe(&next::command(&words))
     )
 }

@@ -14,9 +14,9 @@ use super::error::CliError;
 use super::estimate::Plan;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::next;
 use super::sample::Sample;
 use super::settings::{self, Output};
-use super::values::shell_line;
 use super::work::{Asked, Worker, take_lock};
 use super::{estimate, export, import, screen};
 
@@ -167,22 +167,12 @@ fn tell(
 /// end in the same way, a retry when rows have failed.
 fn next_command(tally: &Tally, batch: &StoredBatch, base_url: &str) -> Option<String> {
     if let Some(StopReason::Misconfigured(_) | StopReason::NoUsableKey(_)) = tally.stopped_by {
-        let flags = [
-            "doctor",
-            "--base-url",
-            base_url,
-            "--model",
-            &batch.recipe.model,
-        ];
-        return Some(format!(
-            "promptmill {}",
-            shell_line(&flags.map(str::to_owned))
-        ));
+        let model = &batch.recipe.model;
+        let doctor = ["doctor", "--base-url", base_url, "--model", model];
+        return Some(next::command(&doctor));
     }
     if tally.left > 0 {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        return Some(format!("promptmill {}", shell_line(&words)));
+        return Some(next::again());
     }
-    let retry = ["retry".to_owned(), batch.name.clone()];
-    (tally.failed > 0).then(|| format!("promptmill {}", shell_line(&retry)))
+    (tally.failed > 0).then(|| next::command(&["retry", &batch.name]))
 }

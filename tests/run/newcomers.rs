@@ -1,7 +1,7 @@
 //! What somebody types who has not read the manual: each answer says what to type instead, and
 //! nothing is asked.
 
-use promptmill::simulator::Config;
+use promptmill::simulator::{Config, Personality, SAMPLE_KEY};
 
 use crate::deaf::Deaf;
 use crate::support::{Scene, jobs};
@@ -148,6 +148,27 @@ fn a_file_of_another_kind() {
         65,
         &["put a line `prompt` above it"],
     );
+}
+
+#[test]
+fn a_key_or_a_model_that_is_wrong_leads_to_the_doctor_with_the_same_flags() {
+    let free = Config::default().personality(Personality::GptApiFree);
+    let scene = Scene::new(free);
+    scene.write("jobs.csv", &jobs(3));
+    scene.write_with_mode("wrong.key", 0o600, "sk-of-somebody-else");
+    let next = format!(
+        "next       promptmill doctor --base-url {} --model gpt-4o-mini --api-key-file wrong.key",
+        scene.provider.base_url()
+    );
+    let ran = scene.run("run jobs.csv -o out.csv --api-key-file wrong.key");
+    ran.exits(77).says("Replace this key").says(&next);
+    scene.write_with_mode("free.key", 0o600, SAMPLE_KEY);
+    let words = "--api-key-file free.key --model GPT-4o";
+    let ran = scene.run(&format!("run jobs.csv --batch second -o out.csv {words}"));
+    ran.exits(78).says("in lower case exactly as listed");
+    let doctor = scene.run(&format!("doctor {words}")).exits(78);
+    let meant = "Write --model gpt-4o: upper and lower case matter.";
+    assert!(doctor.stdout.contains(meant), "{}", doctor.stdout);
 }
 
 #[test]
