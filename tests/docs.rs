@@ -273,10 +273,10 @@ fn check_example(typed: &str) {
     let typed = typed.split(" | ").next().unwrap();
     let typed = typed.split("   ").next().unwrap();
     let words: Vec<&str> = typed.split_whitespace().collect();
-    let command = words
-        .iter()
-        .copied()
-        .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+    let command = words.iter().copied().take_while(|word| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+    });
     let mut command: Vec<&str> = command.take(2).collect();
     while !command.is_empty() {
         let mut asked = command.clone();

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod cancel;
 mod config;
+mod deliver;
 mod doctor;
 mod endpoint;
 mod estimate;
@@ -29,6 +30,7 @@ mod work;
 
 pub(super) use cancel::CancelArgs;
 pub(super) use config::{ConfigAction, ConfigArgs};
+pub(super) use deliver::ImportResultsArgs;
 pub(super) use doctor::DoctorArgs;
 pub(super) use endpoint::EndpointArgs;
 pub(super) use estimate::EstimateArgs;
@@ -84,6 +86,8 @@ pub(super) enum Command {
     Work(WorkArgs),
     /// Write the results of a batch.
     Export(ExportArgs),
+    /// Take what the OpenAI Batch API has answered back into a batch.
+    ImportResults(ImportResultsArgs),
     /// Show how far the batches are, and how the keys stand.
     Status(StatusArgs),
     /// Write a page to look back at a batch: progress, latency, tokens, refusals, cost, failures.

@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::settings::{self, Output};
-use super::{import, status};
+use super::{import, remainder, status};
 
 /// Records in one read: each read is short, so that the database can be tidied meanwhile.
 const PAGE: u32 = 1_000;
@@ -26,15 +26,28 @@ pub(super) async fn command(
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
+    let is_named = args.output.output.is_some() || file.output.is_some();
     let output = settings::output(args.output, &file, Path::new("-"));
-    check(&output)?;
+    let results = is_named || args.remainder.is_none();
+    if results {
+        check(&output)?;
+    }
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
     keep_apart(&output, &database, "the queue's database")?;
     let batch = import::find(&store, &args.batch, &database).await?;
-    output.check_errors(batch.recipe.form)?;
-    let written = write(&store, &batch, &output).await;
+    let written = async {
+        if results {
+            output.check_errors(batch.recipe.form)?;
+            write(&store, &batch, &output).await?;
+        }
+        match &args.remainder {
+            Some(path) => remainder::write(global, &store, &batch, path).await,
+            None => Ok(()),
+        }
+    };
+    let written = written.await;
     store.close().await?;
     written.map(|()| Exit::Done)
 }

@@ -8,6 +8,7 @@ mod backup;
 mod cancel;
 mod completions;
 mod config;
+mod deliver;
 mod doctor;
 mod environment;
 mod error;
@@ -26,6 +27,7 @@ mod man;
 mod mistyped;
 mod next;
 mod places;
+mod remainder;
 mod report;
 mod retry;
 mod rows;
@@ -112,6 +114,7 @@ async fn carry_out(
         Command::Import(args) => import::command(global, args, file).await,
         Command::Work(args) => work::command(global, args, file).await,
         Command::Export(args) => export::command(global, args, file).await,
+        Command::ImportResults(args) => deliver::command(global, args, file).await,
         Command::Status(args) => status::command(global, &args, file).await,
         Command::Report(args) => report::command(global, args, file).await,
         Command::Failures(args) => failures::command(global, &args, file).await,

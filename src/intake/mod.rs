@@ -8,7 +8,7 @@
 //! A `table` is read by `scan`, which watches the quotes, and `records`, which splits and checks;
 //! `objects` and whole `requests` are read by `lines` and `fields`. `columns` knows the names,
 //! `template`, `params` and `request` write the request, `keys` name the row, `reader` hands it out
-//! in chunks.
+//! in chunks. `outcomes` is the way back: what became of requests that somebody else has sent.
 
 mod columns;
 mod error;
@@ -16,6 +16,7 @@ mod fields;
 mod keys;
 mod lines;
 mod objects;
+mod outcomes;
 mod params;
 mod reader;
 mod records;
@@ -31,6 +32,7 @@ mod template;
 mod fixture;
 
 pub use error::{BadRow, ExitKind, IntakeError};
+pub use outcomes::{Brought, Outcome, Outcomes};
 pub use params::{SetError, parse_set};
 pub use reader::Reader;
 pub use source::{Format, Options, Source, Stamp};

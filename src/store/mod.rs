@@ -5,6 +5,7 @@
 //! dies on the next line, the next run finds it.
 
 mod batches;
+mod bring;
 mod choice;
 mod chronicle;
 mod detail;
@@ -24,6 +25,7 @@ mod sync;
 mod verify;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};
+pub use bring::{Delivered, Delivery, End};
 pub use choice::{Cancelled, Choice};
 pub use detail::{Attempt, FailedRow, RowDetail};
 pub use error::StoreError;

@@ -203,7 +203,7 @@ fn a_second_run_while_one_holds_the_queue() {
     scene.provider.hold();
     let first = scene.start(RUN);
     scene.wait_for(1);
-    for words in [RUN, "work"] {
+    for words in [RUN, "work", "import-results jobs.csv x.jsonl"] {
         scene
             .run(words)
             .exits(75)
