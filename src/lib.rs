@@ -13,6 +13,7 @@ pub mod report;
 pub mod runner;
 pub mod simulator;
 pub mod store;
+pub mod watch;
 
 pub mod cli;
 pub mod clock;

@@ -26,7 +26,7 @@ const LONGEST_FILE: usize = 400;
 const TABLES: &str = "domain/verdict/rules/";
 
 /// Whom a room may know besides itself, and why no other. `room::part` is that part alone.
-const ROOMS: [(&str, &[&str], &str); 13] = [
+const ROOMS: [(&str, &[&str], &str); 14] = [
     (
         "domain",
         &[],
@@ -46,6 +46,11 @@ const ROOMS: [(&str, &[&str], &str); 13] = [
         "report",
         &["domain", "progress"],
         "a report is made of facts, in the words of progress; who reads the queue is cli",
+    ),
+    (
+        "watch",
+        &["domain", "progress"],
+        "what is watched comes as values; who looks at the queue is cli",
     ),
     (
         "runner",
@@ -80,6 +85,7 @@ const ROOMS: [(&str, &[&str], &str); 13] = [
             "simulator",
             "progress",
             "report",
+            "watch",
             "runner",
             "clock",
             "failpoint",
@@ -97,7 +103,7 @@ const EDGE: &str =
     "an edge knows the domain only, so that it can be replaced alone; cli joins two edges";
 
 /// Crates that belong to a room, and why.
-const CRATES: [(&str, &[&str], &str); 13] = [
+const CRATES: [(&str, &[&str], &str); 14] = [
     ("sqlx", &["store"], "all SQL is in the store"),
     ("libsqlite3_sys", &["store"], "all SQL is in the store"),
     (
@@ -131,6 +137,11 @@ const CRATES: [(&str, &[&str], &str); 13] = [
         "indicatif",
         &["progress"],
         "whether there is a bar is known in progress alone",
+    ),
+    (
+        "ratatui",
+        &["watch"],
+        "whoever draws on the whole screen gives it back",
     ),
     (
         "csv",

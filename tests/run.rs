@@ -47,6 +47,11 @@ mod sample;
 // Failures that are listed, looked at, asked again, cancelled.
 #[path = "run/failures.rs"]
 mod failures;
+#[path = "run/pty.rs"]
+mod pty;
+// What is drawn on a terminal: the bar of a run, and the whole screen of --watch.
+#[path = "run/terminal.rs"]
+mod terminal;
 // The page to look back at a batch.
 #[path = "run/report.rs"]
 mod report;

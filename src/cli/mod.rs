@@ -42,6 +42,7 @@ mod simulate;
 mod status;
 mod values;
 mod verify;
+mod watch;
 mod work;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::tally::Cause;
@@ -16,7 +17,10 @@ use super::args::{Global, StatusArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::{screen, settings};
+use super::{screen, settings, watch};
+
+/// How often `--watch` looks when nobody says.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Causes of failure that are shown of a batch.
 const MAX_CAUSES: u32 = 5;
@@ -33,10 +37,14 @@ struct BatchCauses {
 /// `promptmill status`.
 pub(super) async fn command(
     global: &Global,
-    _args: &StatusArgs,
+    args: &StatusArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
+    if args.watch {
+        let every = args.interval.unwrap_or(LOOK_EVERY);
+        return watch::watch(global, &database, every).await;
+    }
     let Some(store) = Store::open_existing(&database).await? else {
         if !global.json {
             return Err(no_database(&database));

@@ -50,6 +50,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads how often to look: a time from 100 milliseconds to an hour.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    let range = Duration::from_millis(100)..=Duration::from_hours(1);
+    if range.contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!("\"{text}\" is not between 100ms and 1h"))
+    }
+}
+
 /// Reads an amount of money in US dollars: `5usd`, `$5` or `0.50`.
 pub(super) fn money(text: &str) -> Result<Cost, String> {
     let number = text.trim().trim_start_matches('$').to_ascii_lowercase();
@@ -145,6 +156,15 @@ mod tests {
             assert!(money(wrong).is_err(), "{wrong}");
         }
         assert!(zone("+08:00").is_ok() && zone("CET").is_err());
+    }
+
+    #[test]
+    fn looks_are_neither_too_many_nor_too_few() {
+        assert_eq!(interval("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval("1h"), Ok(Duration::from_hours(1)));
+        for wrong in ["0", "99ms", "61m", "x"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

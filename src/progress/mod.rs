@@ -9,7 +9,6 @@ mod frame;
 mod gauge;
 mod ink;
 mod lines;
-mod speed;
 mod spending;
 mod terminal;
 mod wording;
@@ -20,6 +19,7 @@ pub mod json;
 pub mod moment;
 pub mod quantity;
 pub mod safe;
+pub mod speed;
 pub mod summary;
 
 use std::io;

@@ -19,13 +19,13 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 /// A count that rises, as it stood in the last minute.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Speed {
+pub struct Speed {
     seen: VecDeque<(Timestamp, u64)>,
 }
 
 impl Speed {
     /// Notes how far the count is. The first note is the start.
-    pub(super) fn note(&mut self, now: Timestamp, count: u64) {
+    pub fn note(&mut self, now: Timestamp, count: u64) {
         if let Some((last, _)) = self.seen.back()
             && now.since(*last) < APART
         {
@@ -43,7 +43,8 @@ impl Speed {
     }
 
     /// Returns how many there are a second; `None` while that cannot be told.
-    pub(super) fn per_second(&self, now: Timestamp, count: u64) -> Option<f64> {
+    #[must_use]
+    pub fn per_second(&self, now: Timestamp, count: u64) -> Option<f64> {
         let (since, from) = *self.seen.front()?;
         let elapsed = now.since(since);
         #[expect(
@@ -56,7 +57,8 @@ impl Speed {
 
     /// Returns how long `left` more take at this speed; `None` where that would be a guess: after
     /// fewer than ten in three seconds or three in half a minute, or when it is months.
-    pub(super) fn time_for(&self, left: u64, now: Timestamp, count: u64) -> Option<Duration> {
+    #[must_use]
+    pub fn time_for(&self, left: u64, now: Timestamp, count: u64) -> Option<Duration> {
         let (since, from) = *self.seen.front()?;
         let (elapsed, risen) = (now.since(since).as_secs(), count.saturating_sub(from));
         if left == 0 || !((elapsed >= 3 && risen >= 10) || (elapsed >= 30 && risen >= 3)) {

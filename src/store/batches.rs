@@ -1,7 +1,7 @@
 //! Batches: what there is, and how far it is.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use crate::domain::recipe::Recipe;
 
@@ -40,6 +40,32 @@ pub struct Counts {
     pub pending: u64,
     /// Rows claimed by a run.
     pub running: u64,
+}
+
+impl Counts {
+    /// Counts the rows of a batch.
+    pub(super) async fn of(
+        batch: i64,
+        reader: impl SqliteExecutor<'_>,
+    ) -> Result<Self, StoreError> {
+        // Sums, not groups: groups would be sorted first.
+        let row = sqlx::query(
+            "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
+                    count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+             FROM jobs WHERE batch_id = ?1 AND position IS NOT NULL",
+        )
+        .bind(batch)
+        .fetch_one(reader)
+        .await?;
+        let jobs = |at: usize| unsigned(row.get(at));
+        Ok(Self {
+            total: jobs(0),
+            pending: jobs(1),
+            running: jobs(2),
+            done: jobs(3),
+            failed: jobs(4),
+        })
+    }
 }
 
 /// A batch's name with its counts.
@@ -99,23 +125,7 @@ impl Store {
 
     /// Counts the rows of a batch.
     pub async fn counts(&self, batch: i64) -> Result<Counts, StoreError> {
-        // Sums, not groups: groups would be sorted first.
-        let row = sqlx::query(
-            "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
-                    count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
-             FROM jobs WHERE batch_id = ?1 AND position IS NOT NULL",
-        )
-        .bind(batch)
-        .fetch_one(&self.readers)
-        .await?;
-        let jobs = |at: usize| unsigned(row.get(at));
-        Ok(Counts {
-            total: jobs(0),
-            pending: jobs(1),
-            running: jobs(2),
-            done: jobs(3),
-            failed: jobs(4),
-        })
+        Counts::of(batch, &self.readers).await
     }
 
     /// Returns name and counts of every batch, the oldest first.

@@ -1,6 +1,7 @@
 //! What is remembered of keys between runs: never a byte of the key, only a salted print of it.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::time::Timestamp;
 
@@ -33,6 +34,24 @@ impl KeyRow {
         let this_model = self.model.is_empty() || self.model == model;
         self.fingerprint == fingerprint && self.base_url == base_url && this_model
     }
+
+    /// Selects all keys, by label.
+    pub(super) const ALL: &str =
+        "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
+         ORDER BY base_url, label, model";
+
+    /// Reads what was selected.
+    pub(super) fn read(row: &SqliteRow) -> Self {
+        Self {
+            fingerprint: row.get(0),
+            base_url: row.get(1),
+            label: row.get(2),
+            state: row.get(3),
+            until: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
+            reason: row.get(5),
+            model: row.get(6),
+        }
+    }
 }
 
 impl Store {
@@ -46,22 +65,10 @@ impl Store {
 
     /// Returns what is remembered of all keys, by label.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
-             ORDER BY base_url, label, model",
-        )
-        .fetch_all(&mut *self.writer.lock().await)
-        .await?;
-        let key = |row: &sqlx::sqlite::SqliteRow| KeyRow {
-            fingerprint: row.get(0),
-            base_url: row.get(1),
-            label: row.get(2),
-            state: row.get(3),
-            until: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
-            reason: row.get(5),
-            model: row.get(6),
-        };
-        Ok(rows.iter().map(key).collect())
+        let rows = sqlx::query(KeyRow::ALL)
+            .fetch_all(&mut *self.writer.lock().await)
+            .await?;
+        Ok(rows.iter().map(KeyRow::read).collect())
     }
 
     /// Remembers how keys stand, for all models or for `model`; what was remembered of them for

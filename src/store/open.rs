@@ -124,7 +124,7 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
 }
 
 /// The settings of every connection.
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -147,7 +147,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Tells a file that is no database at all from one that is damaged.
-fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
+pub(super) fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
     match primary_code(&error) {
         Some(NOT_A_DATABASE) => StoreError::Foreign {
             path: path.to_owned(),
@@ -157,7 +157,10 @@ fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
 }
 
 /// Refuses what is not ours, before anything is written to it.
-async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+pub(super) async fn check(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), StoreError> {
     let facts = sqlx::query(
         "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_schema),
                 (SELECT application_id FROM pragma_application_id),

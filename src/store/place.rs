@@ -22,6 +22,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Returns which file a path leads to; `None` when it leads to none.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Self::of)
+    }
+
     fn of(file: &Metadata) -> Self {
         Self {
             device: file.dev(),

@@ -1,0 +1,40 @@
+//! How things look: by color where there may be color, else by weight alone.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// How things look: by color where there may be color, else by weight alone.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    /// Whether there may be color.
+    pub(super) color: bool,
+}
+
+impl Look {
+    pub(super) fn colored(self, color: Color) -> Style {
+        if self.color {
+            Style::new().fg(color)
+        } else {
+            Style::new()
+        }
+    }
+
+    pub(super) fn good(self) -> Style {
+        self.colored(Color::Green)
+    }
+
+    pub(super) fn warn(self) -> Style {
+        self.colored(Color::Yellow)
+    }
+
+    pub(super) fn bad(self) -> Style {
+        self.colored(Color::Red)
+    }
+
+    pub(super) fn dim() -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    pub(super) fn strong() -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+}
