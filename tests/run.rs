@@ -70,6 +70,9 @@ mod mirror;
 // An object a line, and whole requests a line.
 #[path = "run/forms.rs"]
 mod forms;
+// A thousand odd rows, in and out.
+#[path = "run/odd_rows.rs"]
+mod odd_rows;
 // Files of the Batch API, both ways.
 #[path = "run/batch_files.rs"]
 mod batch_files;
