@@ -27,6 +27,14 @@ pub(super) fn text(name: &str) -> Option<String> {
         .filter(|text| !text.trim().is_empty())
 }
 
+/// Returns the names of all variables that begin as ours do.
+pub(super) fn ours() -> Vec<String> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    names
+        .filter(|name| name.starts_with("PROMPTMILL_"))
+        .collect()
+}
+
 /// Returns systemd's folder of credentials, when there is one.
 pub(super) fn credentials() -> Option<PathBuf> {
     text("CREDENTIALS_DIRECTORY").map(PathBuf::from)

@@ -166,6 +166,14 @@ pub(super) fn text(path: Option<&Path>) -> Result<Option<(&Path, String)>, CliEr
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !named => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("there is no settings file {}", path.display());
+            Err(CliError::new(
+                Exit::Config,
+                &what,
+                "check the path after --config",
+            ))
+        }
         Err(error) => {
             let what = format!("cannot read the settings file {}: {error}", path.display());
             let hint = "name another one with --config";

@@ -5,9 +5,11 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory as _};
 
 use crate::domain::redact::redact;
 
+use super::args::Cli;
 use super::environment;
 use super::exit::Exit;
 use super::screen;
@@ -142,6 +144,9 @@ fn flag_tip(flag: &str, words: &[OsString]) -> Option<String> {
     if name.starts_with("--") && PARAMETERS.contains(&parameter.as_str()) {
         return Some(format!("request parameters are --set {parameter}=VALUE"));
     }
+    if let Some(elsewhere) = elsewhere(name) {
+        return Some(elsewhere);
+    }
     let takes_input = words.iter().any(|word| {
         ["run", "import", "estimate"]
             .iter()
@@ -151,6 +156,23 @@ fn flag_tip(flag: &str, words: &[OsString]) -> Option<String> {
         "one file for each command; a text of several words wants quotes: --prompt 'Say {{ text }}'"
             .to_owned()
     })
+}
+
+/// Tells which commands have a flag that this one has not.
+fn elsewhere(flag: &str) -> Option<String> {
+    let name = flag.strip_prefix("--")?;
+    let program = Cli::command();
+    let has = |command: &&Command| {
+        command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(name))
+    };
+    let commands: Vec<_> = program
+        .get_subcommands()
+        .filter(has)
+        .map(|command| format!("`{}`", command.get_name()))
+        .collect();
+    (!commands.is_empty()).then(|| format!("{flag} is a flag of {}", commands.join(", ")))
 }
 
 fn missing_tip(words: &[OsString]) -> Option<String> {
@@ -179,15 +201,13 @@ fn origin_tip(arg: &str, words: &[OsString]) -> Option<String> {
         .map(|word| word.split('=').next().unwrap_or(word))
         .any(|word| word == flag);
     // `-o` is the only setting with a letter, and every text is a value of it.
-    (!is_typed && environment::text(&variable).is_some())
+    (!is_typed && environment::ours().contains(&variable))
         .then(|| format!("the value comes from the environment variable {variable}"))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-
-    use crate::cli::args::Cli;
 
     use super::*;
 
@@ -236,6 +256,15 @@ mod tests {
             "promptmill run one.csv two.csv",
             Some("one file for each command"),
         );
+    }
+
+    #[test]
+    fn a_flag_of_another_command_is_placed() {
+        check(
+            "promptmill import jobs.csv --rpm 3",
+            Some("--rpm is a flag of `run`, `estimate`, `work`"),
+        );
+        check("promptmill export jobs.csv --redo", Some("`run`"));
     }
 
     #[test]

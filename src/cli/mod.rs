@@ -40,6 +40,7 @@ mod show;
 mod signals;
 mod simulate;
 mod status;
+mod strays;
 mod values;
 mod verify;
 mod watch;
@@ -81,6 +82,7 @@ fn start(global: &mut Global, command: Command) -> Result<Exit, CliError> {
     global.color = global.color.or(file.color);
     global.log_format = global.log_format.or(file.log_format);
     logging::init(global)?;
+    strays::warn();
     #[cfg(feature = "failpoints")]
     if let Some(text) = environment::failpoints() {
         crate::failpoint::set(&text)

@@ -111,6 +111,12 @@ fn a_wrong_value_in_a_variable_or_in_the_settings_file_is_found() {
     let typed = scene.run("run jobs.csv --rpm 0").exits(2);
     assert!(!typed.stderr.contains(variable), "{}", typed.stderr);
     let scene = scene.set("PROMPTMILL_RPM", "");
+    let scene = scene.set("PROMPTMILL_RMP", "5");
+    let stray = "PROMPTMILL_RMP is no setting; did you mean PROMPTMILL_RPM?";
+    scene.run("status").exits(66).says(stray);
+    let quiet = scene.run("status -q").exits(66);
+    assert!(!quiet.stderr.contains(stray), "{}", quiet.stderr);
+    let scene = scene.set("PROMPTMILL_RMP", "");
     for (line, says) in [
         ("rpm = 0", "a whole number from 1 on"),
         ("rpm = \"60\"", "a whole number from 1 on"),
