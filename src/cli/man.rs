@@ -93,7 +93,7 @@ fn page(command: &Command) -> Result<String, CliError> {
         .manual("User Commands");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.has_subcommands() {
@@ -116,6 +116,15 @@ fn page(command: &Command) -> Result<String, CliError> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
+/// One line, since the options are below.
+fn synopsis(command: &Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([roman(usage.trim_start_matches("Usage: "))]);
+    roff
+}
+
 /// What stands below the options: examples, exit codes, variables, files.
 fn sections(command: &Command) -> Roff {
     let mut roff = Roff::new();
@@ -132,6 +141,7 @@ fn sections(command: &Command) -> Roff {
         roff.control("fi", []);
     }
     roff.control("SH", ["EXIT STATUS"]);
+    roff.control("PD", ["0"]);
     for (codes, meaning, what_to_do) in TABLE {
         entry(&mut roff, codes, &format!("{meaning}: {what_to_do}"));
     }
@@ -146,6 +156,7 @@ fn sections(command: &Command) -> Roff {
     for (name, meaning) in KEY_VARIABLES {
         entry(&mut roff, name, meaning);
     }
+    roff.control("PD", []);
     roff.control("SH", ["FILES"]);
     for (name, meaning) in FILES {
         entry(&mut roff, name, meaning);
