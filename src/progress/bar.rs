@@ -15,6 +15,7 @@ use super::gauge::Gauge;
 use super::ink::Ink;
 use super::terminal::{self, Terminal};
 use super::wording;
+use super::wrap::wrap;
 use crate::clock::Clock;
 
 /// How often a frame is drawn: so that times are counted down, and never more than ten a second.
@@ -69,7 +70,8 @@ impl Bar {
 
     /// Leaves a line above the bar.
     fn say(&self, line: &str) {
-        let write = || self.terminal.line(line);
+        let line = wrap(line, 2, Some(self.terminal.columns().into()));
+        let write = || self.terminal.line(&line);
         match &self.drawn {
             Some(bar) => bar.suspend(write),
             None => write(),

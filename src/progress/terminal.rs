@@ -96,11 +96,13 @@ impl Terminal {
         width.saturating_sub(MARGIN).max(1)
     }
 
-    /// Writes a line; the bar has been taken off.
+    /// Writes a line, or several; the bar has been taken off.
     pub(super) fn line(&self, text: &str) {
         let mut screen = lock(&self.shared);
         // Nobody reads it any more: the run goes on all the same.
-        let _ = screen.out.write_all(format!("{text}\r\n").as_bytes());
+        let _ = screen
+            .out
+            .write_all(format!("{}\r\n", text.replace('\n', "\r\n")).as_bytes());
     }
 
     fn push(&self, text: &str) {
