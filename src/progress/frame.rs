@@ -31,8 +31,9 @@ pub(super) fn frame(gauge: &Gauge, width: usize, ink: Ink, now: Timestamp) -> St
     if !facts.is_empty() {
         lines.push(format!(" {}", ink.dim(facts)));
     }
-    if let Some(note) = note(gauge, now) {
-        let note = cut(&note, width.saturating_sub(1));
+    let room = width.saturating_sub(1);
+    if let Some(note) = note(gauge, room, now) {
+        let note = cut(&note, room);
         lines.push(format!(" {}", ink.warn(note)));
     }
     lines.join("\n")
@@ -43,7 +44,7 @@ pub(super) fn line(gauge: &Gauge, now: Timestamp) -> String {
     let mut parts = vec![figures(gauge, now)];
     parts.extend(facts(gauge));
     let line = format!("{}: {}", Safe(&gauge.batch), parts.join(", "));
-    match note(gauge, now) {
+    match note(gauge, usize::MAX, now) {
         Some(note) => format!("{line}; {note}"),
         None => line,
     }
@@ -144,14 +145,16 @@ fn fitting(parts: &[String], width: usize) -> String {
     joined
 }
 
-/// Says what the run waits for, if it waits for anything.
-fn note(gauge: &Gauge, now: Timestamp) -> Option<String> {
+/// Says what the run waits for, if it waits for anything; in few words where there is little room.
+fn note(gauge: &Gauge, room: usize, now: Timestamp) -> Option<String> {
     if gauge.draining {
         return Some(match gauge.in_flight {
             0 => "stopping".to_owned(),
             count => {
                 let requests = Things(count as u64, "request");
-                format!("stopping: {requests} in flight; once more stops at once")
+                let short = format!("stopping: {requests} in flight");
+                let long = format!("{short}; once more stops at once");
+                if columns(&long) <= room { long } else { short }
             }
         });
     }
@@ -330,7 +333,7 @@ mod tests {
             let now = after(10) + Duration::from_millis(millis);
             let mut gauge = gauge.clone();
             gauge.tick(now);
-            note(&gauge, now)
+            note(&gauge, 60, now)
         };
         assert_eq!(note_at(&gauge, 0).as_deref(), Some("key a: rate limit, 3s"));
         assert_eq!(
@@ -347,6 +350,8 @@ mod tests {
             note_at(&gauge, 0).as_deref(),
             Some("stopping: 2 requests in flight; once more stops at once")
         );
+        let narrow = note(&gauge, 39, after(11));
+        assert_eq!(narrow.as_deref(), Some("stopping: 2 requests in flight"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Times {
         let most = self.most(|slot| slot.answered);
         let rate =
             Rate::over(most, self.length).map_or(String::new(), |rate| format!(", at most {rate}"));
-        let about = format!("In each {}{rate}", Span(self.length));
+        let about = format!("In each {}{rate}", self.each());
         let mut chart = Chart::new("Answers", about, most, Unit::Count);
         self.bars(
             &mut chart,
@@ -93,7 +93,7 @@ impl Times {
         let mean = |slot: &Slot| slot.latency_ms.checked_div(slot.answered);
         let means: Vec<_> = self.slots.iter().map(mean).collect();
         let most = means.iter().flatten().max().copied().unwrap_or(0);
-        let about = format!("Mean of the answers in each {}", Span(self.length));
+        let about = format!("Mean of the answers in each {}", self.each());
         let mut chart = Chart::new("Latency over time", about, most, Unit::Time);
         chart.line("done", &means);
         self.label(&mut chart);
@@ -144,7 +144,7 @@ impl Times {
         let longest = self.all.longest_wait_ms;
         let about = format!(
             "The longest in each {}, {} at most",
-            Span(self.length),
+            self.each(),
             Span(Duration::from_millis(longest))
         );
         let mut chart = Chart::new("Waits that providers asked for", about, longest, Unit::Time);
@@ -154,6 +154,11 @@ impl Times {
             |slot| Unit::Time.label(slot.longest_wait_ms),
         );
         chart
+    }
+
+    /// How long a slot is, in words.
+    fn each(&self) -> String {
+        Unit::Time.label(millis(self.length))
     }
 
     fn most(&self, count: fn(&Slot) -> u64) -> u64 {

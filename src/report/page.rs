@@ -183,6 +183,9 @@ fn percent(count: u64, total: u64) -> String {
         return String::new();
     }
     let tenths = u128::from(count) * 1_000 / u128::from(total);
+    if tenths == 0 && count > 0 {
+        return " · less than 0.1%".to_owned();
+    }
     format!(" · {}.{}%", tenths / 10, tenths % 10)
 }
 
