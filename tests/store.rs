@@ -73,6 +73,7 @@ macro_rules! conformance {
                 tests! { $open:
                     sync {
                         a_first_import_adds_every_row,
+                        a_large_first_input_is_known_again_and_all_or_nothing,
                         the_same_input_again_changes_nothing,
                         new_rows_are_added_and_the_old_keep_their_answers,
                         a_changed_request_is_asked_again,
@@ -91,6 +92,7 @@ macro_rules! conformance {
                     }
                     claim {
                         jobs_are_claimed_in_input_order_never_more_than_asked,
+                        short_and_long_requests_are_claimed_together,
                         what_waited_and_is_due_comes_before_what_was_never_asked,
                         nothing_is_claimed_before_its_time,
                         the_earliest_of_those_that_wait_come_first,

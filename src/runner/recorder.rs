@@ -11,18 +11,22 @@ use crate::store::{Claim, Settlement, Store, StoreError, Turn};
 /// that the commit stays short.
 pub(super) const MAX_GROUP: usize = 256;
 
+/// The most bytes of answers in one transaction, unless a single one is larger.
+const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
 /// Results that are not written yet, with what is to be told when they are.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     settlements: Vec<Settlement>,
-    events: Vec<RunEvent>,
+    /// What is to be told of each, if anything.
+    events: Vec<Option<RunEvent>>,
 }
 
 impl Recorder {
     /// Takes a settlement, and what is to be told once it is on disk.
     pub(super) fn take(&mut self, settlement: Settlement, event: Option<RunEvent>) {
         self.settlements.push(settlement);
-        self.events.extend(event);
+        self.events.push(event);
     }
 
     /// Hands out what could not be written; nothing is told of it.
@@ -36,6 +40,17 @@ impl Recorder {
         self.settlements.is_empty()
     }
 
+    /// Returns how many go into the next transaction: SQLite takes no gigabyte in one statement.
+    fn group(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |settlement: &&Settlement| {
+            let is_first = bytes == 0;
+            bytes += settlement.size() + 1;
+            is_first || bytes <= MAX_GROUP_BYTES
+        };
+        self.settlements.iter().take_while(fits).count()
+    }
+
     /// Writes what has gathered and claims, in one transaction; then tells of it. When it returns,
     /// the results are on disk and the claims are committed.
     pub(super) async fn turn(
@@ -45,15 +60,17 @@ impl Recorder {
         now: Timestamp,
         on_event: &mut dyn FnMut(&RunEvent),
     ) -> Result<Turn, StoreError> {
-        let turn = store.turn(&self.settlements, claim, now).await?;
+        let group = self.group();
+        let turn = store.turn(&self.settlements[..group], claim, now).await?;
         if turn.stale > 0 {
             tracing::info!(
                 stale = turn.stale,
                 "answers came for rows that were changed meanwhile"
             );
         }
-        self.settlements.clear();
-        self.events.drain(..).for_each(|event| on_event(&event));
+        self.settlements.drain(..group);
+        let events = self.events.drain(..group).flatten();
+        events.for_each(|event| on_event(&event));
         Ok(turn)
     }
 }

@@ -17,6 +17,7 @@ mod keys;
 mod lock;
 mod lookout;
 mod open;
+mod pack;
 mod place;
 mod queue;
 mod read;

@@ -108,9 +108,9 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
         .factor(100)
         .max_delay(Duration::from_secs(5));
     let busy = |error: &sqlx::Error| matches!(primary_code(error), Some(5 | 6));
-    // KiB: the index over the rows' keys is filled in no order, and what has no room is written and
-    // read again many times over. The memory is taken only when it is needed.
-    let options = options(path).pragma("cache_size", "-65536");
+    // KiB: where rows join others, the index over their keys is filled in no order, and what has no
+    // room is written and read again many times over. The memory is taken only when it is needed.
+    let options = options(path).pragma("cache_size", "-16384");
     RetryIf::start(waits.take(5), || options.connect(), busy)
         .await
         .map_err(|error| match not_ours(error, path) {

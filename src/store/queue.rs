@@ -5,7 +5,7 @@
 //! one that does not is stale and changes nothing.
 
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
@@ -54,6 +54,9 @@ pub struct Turn {
     /// When the next job may be claimed, as of after this turn; `None` when none is pending.
     pub next_due: Option<Timestamp>,
 }
+
+/// A longer request is read by itself, so that what is read at once stays small.
+const PACKED_BYTES: usize = 64 * 1024;
 
 impl Store {
     /// Settles and claims in one transaction. When it returns, both are on disk.
@@ -109,18 +112,16 @@ impl Store {
     pub async fn claim_suspect(&self, batch: i64) -> Result<Option<ClaimedJob>, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
-        let ids: Vec<i64> = sqlx::query_scalar(
-            "UPDATE jobs SET state = 1, claim_no = claim_no + 1
-             WHERE id = (SELECT id FROM jobs
-                         WHERE batch_id = ?1 AND state = 0 AND crashes >= 2
-                           AND position IS NOT NULL
-                         ORDER BY id LIMIT 1)
-             RETURNING id",
+        let ids: String = sqlx::query_scalar(
+            "SELECT json_group_array(id) FROM (
+                 SELECT id FROM jobs
+                 WHERE batch_id = ?1 AND state = 0 AND crashes >= 2 AND position IS NOT NULL
+                 ORDER BY id LIMIT 1)",
         )
         .bind(batch)
-        .fetch_all(&mut *transaction)
+        .fetch_one(&mut *transaction)
         .await?;
-        let claimed = read_claimed(&mut transaction, &ids).await?.pop();
+        let claimed = claim_these(&mut transaction, &ids).await?.pop();
         transaction.commit().await?;
         Ok(claimed)
     }
@@ -193,9 +194,8 @@ async fn claim_jobs(
     now: Timestamp,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
     let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "UPDATE jobs SET state = 1, claim_no = claim_no + 1
-         WHERE id IN (
+    let ids: String = sqlx::query_scalar(
+        "SELECT json_group_array(id) FROM (
              SELECT id FROM (SELECT id FROM jobs
                              WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
                                AND not_before > 0 AND not_before <= ?2
@@ -205,15 +205,14 @@ async fn claim_jobs(
                              WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
                                AND not_before = 0
                              ORDER BY id LIMIT ?3)
-             LIMIT ?3)
-         RETURNING id",
+             LIMIT ?3)",
     )
     .bind(claim.batch)
     .bind(now.as_millis())
     .bind(limit)
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    read_claimed(connection, &ids).await
+    claim_these(connection, &ids).await
 }
 
 /// Claims of these jobs those that are due, in the order of the list.
@@ -223,63 +222,87 @@ async fn claim_only(
     only: &str,
     now: Timestamp,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "UPDATE jobs SET state = 1, claim_no = claim_no + 1
-         WHERE id IN (
+    let ids: String = sqlx::query_scalar(
+        "SELECT json_group_array(id) FROM (
              SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
              WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL
                AND j.not_before <= ?2
-             LIMIT ?3)
-         RETURNING id",
+             LIMIT ?3)",
     )
     .bind(claim.batch)
     .bind(now.as_millis())
     .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
     .bind(only)
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    read_claimed(connection, &ids).await
+    claim_these(connection, &ids).await
 }
 
-/// Reads what a worker has to know of claimed jobs, in input order.
-async fn read_claimed(
+/// Claims jobs by their numbers, a JSON array. The transaction holds the write lock: they are still
+/// as they were when they were chosen.
+async fn claim_these(
     connection: &mut SqliteConnection,
-    ids: &[i64],
+    ids: &str,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
-    if ids.is_empty() {
+    if ids == "[]" {
         return Ok(Vec::new());
     }
     sqlx::query(
-        "SELECT j.id, j.claim_no, j.spent, r.request,
-                CASE WHEN j.claim_no > j.history_from + 1 THEN (
-                    SELECT json_group_array(a.rule ORDER BY a.id) FROM attempts AS a
-                    WHERE a.job_id = j.id AND a.claim_no > j.history_from
-                ) END
-         FROM jsonb_each(?1) AS v
-         CROSS JOIN jobs AS j ON j.id = v.value
-         CROSS JOIN rows AS r ON r.job_id = j.id
-         ORDER BY j.id",
+        "UPDATE jobs SET state = 1, claim_no = claim_no + 1
+         WHERE id IN (SELECT value FROM json_each(?1))",
     )
-    .bind(serde_json::to_string(ids)?)
-    .fetch_all(connection)
-    .await?
-    .iter()
-    .map(claimed_job)
-    .collect()
+    .bind(ids)
+    .execute(&mut *connection)
+    .await?;
+    read_claimed(connection, ids).await
 }
 
-fn claimed_job(row: &SqliteRow) -> Result<ClaimedJob, StoreError> {
-    let rules: Option<&str> = row.get(4);
-    Ok(ClaimedJob {
-        id: JobId(row.get(0)),
-        claim_no: row.get(1),
-        spent: u32::try_from(unsigned(row.get(2))).unwrap_or(u32::MAX),
-        request: row.get(3),
-        rules: rules
-            .map(serde_json::from_str)
-            .transpose()?
-            .unwrap_or_default(),
-    })
+/// Reads what a worker has to know of claimed jobs, in input order. All of it comes as one row: a row
+/// for each job would cost more than reading it.
+async fn read_claimed(
+    connection: &mut SqliteConnection,
+    ids: &str,
+) -> Result<Vec<ClaimedJob>, StoreError> {
+    let read = sqlx::query(
+        "SELECT json_group_array(json_array(
+                    j.id, j.claim_no, j.spent, octet_length(r.request),
+                    json(CASE WHEN j.claim_no > j.history_from + 1 THEN (
+                        SELECT json_group_array(a.rule ORDER BY a.id) FROM attempts AS a
+                        WHERE a.job_id = j.id AND a.claim_no > j.history_from
+                    ) ELSE '[]' END))),
+                group_concat(CASE WHEN octet_length(r.request) <= ?2 THEN r.request ELSE '' END, '')
+         FROM jsonb_each(?1) AS v
+         CROSS JOIN jobs AS j ON j.id = v.value
+         CROSS JOIN rows AS r ON r.job_id = j.id",
+    )
+    .bind(ids)
+    .bind(i64::try_from(PACKED_BYTES).unwrap_or(i64::MAX))
+    .fetch_one(&mut *connection)
+    .await?;
+    let claims: Vec<(i64, i64, i64, usize, Vec<String>)> = serde_json::from_str(read.get(0))?;
+    let mut requests: &str = read.get::<Option<&str>, _>(1).unwrap_or_default();
+    let mut jobs = Vec::with_capacity(claims.len());
+    for (id, claim_no, spent, bytes, rules) in claims {
+        let request = if bytes <= PACKED_BYTES {
+            let request;
+            (request, requests) = requests.split_at(bytes);
+            request.to_owned()
+        } else {
+            sqlx::query_scalar("SELECT request FROM rows WHERE job_id = ?1")
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await?
+        };
+        jobs.push(ClaimedJob {
+            id: JobId(id),
+            claim_no,
+            spent: u32::try_from(unsigned(spent)).unwrap_or(u32::MAX),
+            request,
+            rules,
+        });
+    }
+    jobs.sort_unstable_by_key(|job| job.id);
+    Ok(jobs)
 }
 
 async fn next_due(

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
 use super::error::StoreError;
+use super::pack::Pack;
 
 /// What becomes of a claimed job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,90 +69,114 @@ pub struct AttemptRecord {
     pub latency_ms: Option<u64>,
 }
 
-/// One settlement as the statements read it.
+/// The new standing of a job, as its statement reads it.
 #[derive(Serialize)]
-struct Line<'a>(
+struct Standing(
     JobId,
     i64,
     /* state */ u8,
     /* not_before */ i64,
     /* spent */ u8,
     /* requests */ u32,
-    /* key */ &'a str,
-    Option<AnswerLine<'a>>,
-    Option<AttemptLine<'a>>,
 );
 
+/// An answer, as its statement reads it.
 #[derive(Serialize)]
 struct AnswerLine<'a>(
-    &'a str,
-    &'a str,
-    &'a str,
+    JobId,
+    i64,
+    /* body: where and how long */ usize,
+    usize,
+    /* model */ &'a str,
+    /* finish reason */ &'a str,
     Option<u64>,
     Option<u64>,
-    u64,
+    /* latency */ u64,
+    /* key */ &'a str,
     /* request id */ &'a str,
 );
 
+/// What went wrong, as its statement reads it.
 #[derive(Serialize)]
 struct AttemptLine<'a>(
-    &'static str,
+    JobId,
+    i64,
+    /* outcome */ &'static str,
     Scope,
-    &'a str,
-    Option<u16>,
-    &'a str,
-    &'a str,
-    Option<u64>,
-    Option<u64>,
+    /* rule */ &'a str,
+    /* status */ Option<u16>,
+    /* message */ &'a str,
+    /* request id */ &'a str,
+    /* wait */ Option<u64>,
+    /* latency */ Option<u64>,
+    /* key */ &'a str,
 );
 
 impl Settlement {
-    fn line(&self) -> Line<'_> {
-        let (state, not_before, counted, answer) = match &self.settled_as {
-            SettledAs::Done(answer) => (2, 0, true, Some(answer)),
+    fn standing(&self) -> Standing {
+        let (state, not_before, counted) = match &self.settled_as {
+            SettledAs::Done(_) => (2, 0, true),
             SettledAs::Requeued {
                 not_before,
                 counted,
-            } => (0, not_before.as_millis(), *counted, None),
-            SettledAs::Failed => (3, 0, true, None),
+            } => (0, not_before.as_millis(), *counted),
+            SettledAs::Failed => (3, 0, true),
         };
-        Line(
+        let counted = u8::from(counted);
+        Standing(
             self.id,
             self.claim_no,
             state,
             not_before,
-            u8::from(counted),
+            counted,
             self.requests,
-            &self.key_label,
-            answer.map(answer_line),
-            self.attempt.as_ref().map(attempt_line),
         )
     }
-}
 
-fn answer_line(answer: &Answer) -> AnswerLine<'_> {
-    AnswerLine(
-        &answer.body,
-        &answer.model,
-        &answer.finish_reason,
-        answer.prompt_tokens,
-        answer.completion_tokens,
-        answer.latency_ms,
-        &answer.request_id,
-    )
-}
+    fn answer_line(&self, bodies: &mut Pack) -> Option<AnswerLine<'_>> {
+        let SettledAs::Done(answer) = &self.settled_as else {
+            return None;
+        };
+        let (place, bytes) = bodies.add(&answer.body);
+        Some(AnswerLine(
+            self.id,
+            self.claim_no,
+            place,
+            bytes,
+            &answer.model,
+            &answer.finish_reason,
+            answer.prompt_tokens,
+            answer.completion_tokens,
+            answer.latency_ms,
+            &self.key_label,
+            &answer.request_id,
+        ))
+    }
 
-fn attempt_line(attempt: &AttemptRecord) -> AttemptLine<'_> {
-    AttemptLine(
-        if attempt.unknown { "unknown" } else { "failed" },
-        attempt.scope,
-        &attempt.rule,
-        attempt.status,
-        &attempt.message,
-        &attempt.request_id,
-        attempt.wait_ms,
-        attempt.latency_ms,
-    )
+    fn attempt_line(&self) -> Option<AttemptLine<'_>> {
+        let attempt = self.attempt.as_ref()?;
+        Some(AttemptLine(
+            self.id,
+            self.claim_no,
+            if attempt.unknown { "unknown" } else { "failed" },
+            attempt.scope,
+            &attempt.rule,
+            attempt.status,
+            &attempt.message,
+            &attempt.request_id,
+            attempt.wait_ms,
+            attempt.latency_ms,
+            &self.key_label,
+        ))
+    }
+
+    /// Returns how many bytes of it are written, nearly.
+    pub(crate) fn size(&self) -> usize {
+        match &self.settled_as {
+            SettledAs::Done(answer) => answer.body.len(),
+            SettledAs::Requeued { .. } | SettledAs::Failed => 0,
+        }
+    }
 }
 
 /// Writes the settlements whose claim still holds; returns how many those were. The jobs are
@@ -166,39 +191,13 @@ pub(super) async fn settle(
     }
     // Of two settlements under one claim the first one holds.
     let mut seen = HashSet::with_capacity(settlements.len());
-    let lines: Vec<_> = settlements
+    let first: Vec<_> = settlements
         .iter()
         .filter(|settlement| seen.insert((settlement.id, settlement.claim_no)))
-        .map(Settlement::line)
         .collect();
-    let lines = serde_json::to_string(&lines)?;
-    if settlements
-        .iter()
-        .any(|settlement| matches!(settlement.settled_as, SettledAs::Done(_)))
-    {
-        sqlx::query(
-            "INSERT INTO results (job_id, body, model, finish_reason, prompt_tokens,
-                                  completion_tokens, latency_ms, key_label, ended_at,
-                                  request_id)
-             SELECT j.id, v.value ->> '$[7][0]', v.value ->> '$[7][1]', v.value ->> '$[7][2]',
-                    v.value ->> '$[7][3]', v.value ->> '$[7][4]', v.value ->> '$[7][5]',
-                    v.value ->> 6, ?2, v.value ->> '$[7][6]'
-             FROM jsonb_each(?1) AS v
-             CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
-                                 AND j.state = 1
-             WHERE v.value ->> 2 = 2",
-        )
-        .bind(&lines)
-        .bind(now.as_millis())
-        .execute(&mut *connection)
-        .await?;
-    }
-    if settlements
-        .iter()
-        .any(|settlement| settlement.attempt.is_some())
-    {
-        insert_attempts(connection, &lines, now).await?;
-    }
+    insert_answers(connection, &first, now).await?;
+    insert_attempts(connection, &first, now).await?;
+    let standings: Vec<_> = first.iter().map(|one| one.standing()).collect();
     let settled = sqlx::query(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
                          spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5),
@@ -206,31 +205,64 @@ pub(super) async fn settle(
          FROM jsonb_each(?1) AS v
          WHERE jobs.id = v.value ->> 0 AND jobs.claim_no = v.value ->> 1 AND jobs.state = 1",
     )
-    .bind(&lines)
+    .bind(serde_json::to_string(&standings)?)
     .execute(connection)
     .await?
     .rows_affected();
     Ok(settled)
 }
 
-async fn insert_attempts(
+async fn insert_answers(
     connection: &mut SqliteConnection,
-    lines: &str,
+    settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let mut bodies = Pack::default();
+    let lines = settlements.iter();
+    let lines: Vec<_> = lines
+        .filter_map(|one| one.answer_line(&mut bodies))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO results (job_id, body, model, finish_reason, prompt_tokens,
+                              completion_tokens, latency_ms, key_label, ended_at, request_id)
+         SELECT j.id, CAST(substr(?3, v.value ->> 2, v.value ->> 3) AS TEXT), v.value ->> 4,
+                v.value ->> 5, v.value ->> 6, v.value ->> 7, v.value ->> 8, v.value ->> 9, ?2,
+                v.value ->> 10
+         FROM jsonb_each(?1) AS v
+         CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
+                             AND j.state = 1",
+    )
+    .bind(serde_json::to_string(&lines)?)
+    .bind(now.as_millis())
+    .bind(bodies.into_blob())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_attempts(
+    connection: &mut SqliteConnection,
+    settlements: &[&Settlement],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let lines = settlements.iter();
+    let lines: Vec<_> = lines.filter_map(|one| one.attempt_line()).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, status, message, request_id,
                                wait_ms, latency_ms, key_label, ended_at)
-         SELECT j.id, j.claim_no, v.value ->> '$[8][0]', v.value ->> '$[8][1]',
-                v.value ->> '$[8][2]', v.value ->> '$[8][3]', v.value ->> '$[8][4]',
-                v.value ->> '$[8][5]', v.value ->> '$[8][6]', v.value ->> '$[8][7]',
-                v.value ->> 6, ?2
+         SELECT j.id, j.claim_no, v.value ->> 2, v.value ->> 3, v.value ->> 4, v.value ->> 5,
+                v.value ->> 6, v.value ->> 7, v.value ->> 8, v.value ->> 9, v.value ->> 10, ?2
          FROM jsonb_each(?1) AS v
          CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
-                             AND j.state = 1
-         WHERE v.value ->> 8 IS NOT NULL",
+                             AND j.state = 1",
     )
-    .bind(lines)
+    .bind(serde_json::to_string(&lines)?)
     .bind(now.as_millis())
     .execute(connection)
     .await?;

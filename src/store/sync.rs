@@ -17,9 +17,13 @@ use crate::failpoint;
 use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::{Store, begin};
+use super::pack::Pack;
 
 /// Jobs looked at in one step when rows are withdrawn.
 const WITHDRAW_ROWS: i64 = 10_000;
+
+/// An input of more rows than this fills the index over the keys at its end.
+const LARGE: u64 = 20_000;
 
 /// What is to be mirrored.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +77,10 @@ struct Syncing<'c> {
     columns: Vec<String>,
     /// Whether the batch has rows from before, so that each row must be looked up.
     has_rows: bool,
+    /// Whether the database has no rows at all yet.
+    is_first: bool,
+    /// Whether the index over the keys is left for the end.
+    index_left: bool,
     /// Rows that the last input had and this one has not shown yet.
     missing: u64,
     seen: JobSet,
@@ -142,8 +150,9 @@ impl<'c> Syncing<'c> {
         sync: &Sync<'_>,
     ) -> Result<Self, StoreError> {
         let batch = upsert_batch(connection, sync).await?;
-        let (last_job, has_rows, present): (i64, bool, i64) = sqlx::query_as(
+        let (last_job, any_rows, has_rows, present): (i64, bool, bool, i64) = sqlx::query_as(
             "SELECT (SELECT coalesce(max(id), 0) FROM jobs),
+                    (SELECT coalesce(max(job_id), 0) FROM rows) > 0,
                     EXISTS (SELECT 1 FROM rows WHERE batch_id = ?1),
                     (SELECT count(*) FROM jobs WHERE batch_id = ?1 AND position IS NOT NULL)",
         )
@@ -158,6 +167,8 @@ impl<'c> Syncing<'c> {
             position: 0,
             columns: sync.columns.to_vec(),
             has_rows,
+            is_first: !any_rows,
+            index_left: false,
             missing: unsigned(present),
             seen: JobSet::default(),
             report: SyncReport::default(),
@@ -210,12 +221,14 @@ impl<'c> Syncing<'c> {
 
     /// Finds the rows that the batch has, in the order of `rows`, with their index.
     async fn look_up(&mut self, rows: &[NewRow]) -> Result<Vec<(usize, Known)>, StoreError> {
-        let asked: Vec<_> = rows
-            .iter()
-            .map(|row| (&row.key, &row.digest, &row.cells))
+        let mut texts = Pack::default();
+        let asked = rows.iter();
+        let asked: Vec<_> = asked
+            .map(|row| (&row.key, &row.digest, texts.add(&row.cells)))
             .collect();
         let found = sqlx::query(
-            "SELECT v.key, r.job_id, j.position, r.digest = v.value ->> 1, r.cells = v.value ->> 2
+            "SELECT v.key, r.job_id, j.position, r.digest = v.value ->> 1,
+                    r.cells = CAST(substr(?3, v.value ->> '$[2][0]', v.value ->> '$[2][1]') AS TEXT)
              FROM jsonb_each(?1) AS v
              CROSS JOIN rows AS r ON r.batch_id = ?2 AND r.key = v.value ->> 0
              CROSS JOIN jobs AS j ON j.id = r.job_id
@@ -223,6 +236,7 @@ impl<'c> Syncing<'c> {
         )
         .bind(serde_json::to_string(&asked)?)
         .bind(self.batch)
+        .bind(texts.into_blob())
         .fetch_all(&mut *self.connection)
         .await?;
         Ok(found
@@ -241,40 +255,81 @@ impl<'c> Syncing<'c> {
     }
 
     async fn insert(&mut self, new: &[(i64, i64, &NewRow)]) -> Result<(), StoreError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.leave_index().await?;
         let jobs: Vec<_> = new
             .iter()
             .map(|(job, position, _)| (job, position))
             .collect();
-        self.run_in_batch(
+        sqlx::query(
             "INSERT INTO jobs (id, batch_id, position)
              SELECT v.value ->> 0, ?2, v.value ->> 1 FROM jsonb_each(?1) AS v",
-            &jobs,
         )
+        .bind(serde_json::to_string(&jobs)?)
+        .bind(self.batch)
+        .execute(&mut *self.connection)
         .await?;
-        let rows: Vec<_> = new
-            .iter()
-            .map(|(job, _, row)| (job, &row.key, &row.cells, &row.request, &row.digest))
+        let mut texts = Pack::default();
+        let rows = new.iter();
+        let rows: Vec<_> = rows
+            .map(|(job, _, row)| {
+                let (cells, request) = (texts.add(&row.cells), texts.add(&row.request));
+                let (key, digest) = (&row.key, &row.digest);
+                (job, key, digest, cells.0, cells.1, request.0, request.1)
+            })
             .collect();
-        self.run_in_batch(
+        sqlx::query(
             "INSERT INTO rows (job_id, batch_id, key, cells, request, digest)
-             SELECT v.value ->> 0, ?2, v.value ->> 1, v.value ->> 2, v.value ->> 3, v.value ->> 4
+             SELECT v.value ->> 0, ?2, v.value ->> 1,
+                    CAST(substr(?3, v.value ->> 3, v.value ->> 4) AS TEXT),
+                    CAST(substr(?3, v.value ->> 5, v.value ->> 6) AS TEXT), v.value ->> 2
              FROM jsonb_each(?1) AS v",
-            &rows,
         )
-        .await
+        .bind(serde_json::to_string(&rows)?)
+        .bind(self.batch)
+        .bind(texts.into_blob())
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves the index over the keys for the end, when this is the first input of the database and
+    /// a large one: filled in no order, it costs more than all the rest.
+    async fn leave_index(&mut self) -> Result<(), StoreError> {
+        if self.is_first && !self.index_left && self.report.added > LARGE {
+            sqlx::query("DROP INDEX rows_key")
+                .execute(&mut *self.connection)
+                .await?;
+            self.index_left = true;
+        }
+        Ok(())
     }
 
     async fn rewrite(&mut self, rewritten: &[(i64, &NewRow)]) -> Result<(), StoreError> {
-        let rows: Vec<_> = rewritten
-            .iter()
-            .map(|(job, row)| (job, &row.cells, &row.request, &row.digest))
+        let mut texts = Pack::default();
+        let rows = rewritten.iter();
+        let rows: Vec<_> = rows
+            .map(|(job, row)| {
+                let (cells, request) = (texts.add(&row.cells), texts.add(&row.request));
+                (job, &row.digest, cells.0, cells.1, request.0, request.1)
+            })
             .collect();
-        self.run(
-            "UPDATE rows SET cells = v.value ->> 1, request = v.value ->> 2, digest = v.value ->> 3
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE rows SET cells = CAST(substr(?2, v.value ->> 2, v.value ->> 3) AS TEXT),
+                             request = CAST(substr(?2, v.value ->> 4, v.value ->> 5) AS TEXT),
+                             digest = v.value ->> 1
              FROM jsonb_each(?1) AS v WHERE rows.job_id = v.value ->> 0",
-            &rows,
         )
-        .await
+        .bind(serde_json::to_string(&rows)?)
+        .bind(texts.into_blob())
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(())
     }
 
     /// Makes jobs pending again as if they were new. The higher `claim_no` shuts out an answer to
@@ -305,24 +360,13 @@ impl<'c> Syncing<'c> {
         Ok(())
     }
 
-    async fn run_in_batch<T: Serialize>(
-        &mut self,
-        sql: &'static str,
-        many: &[T],
-    ) -> Result<(), StoreError> {
-        if !many.is_empty() {
-            let many = serde_json::to_string(many)?;
-            sqlx::query(sql)
-                .bind(many)
-                .bind(self.batch)
+    /// Ends the mirroring of an input whose columns were at first these.
+    async fn finish(mut self, known: &[String]) -> Result<SyncReport, StoreError> {
+        if self.index_left {
+            sqlx::query("CREATE UNIQUE INDEX rows_key ON rows (batch_id, key)")
                 .execute(&mut *self.connection)
                 .await?;
         }
-        Ok(())
-    }
-
-    /// Ends the mirroring of an input whose columns were at first these.
-    async fn finish(mut self, known: &[String]) -> Result<SyncReport, StoreError> {
         if self.columns.len() > known.len() {
             sqlx::query("UPDATE batches SET columns = ?2 WHERE id = ?1")
                 .bind(self.batch)

@@ -21,6 +21,18 @@ pub(crate) async fn jobs_are_claimed_in_input_order_never_more_than_asked(open: 
     assert_eq!(stage.counts().await.running, 5);
 }
 
+pub(crate) async fn short_and_long_requests_are_claimed_together(open: impl Open) {
+    let stage = Stage::empty(open).await;
+    let mut input = rows(4);
+    for (number, length) in [(0, 0), (1, 64 * 1024), (2, 64 * 1024 + 1), (3, 300_000)] {
+        input[number].request = "ä€😀 \"".chars().cycle().take(length).collect();
+    }
+    stage.import(&input).await;
+    let requests = stage.claim(9).await.into_iter().map(|job| job.request);
+    let expected = input.into_iter().map(|row| row.request);
+    assert!(requests.eq(expected));
+}
+
 pub(crate) async fn what_waited_and_is_due_comes_before_what_was_never_asked(open: impl Open) {
     let stage = Stage::with_rows(open, 6).await;
     let held = stage.claim(3).await;

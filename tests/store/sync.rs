@@ -20,6 +20,27 @@ pub(crate) async fn a_first_import_adds_every_row(open: impl Open) {
     assert_eq!((&first.answer, &first.error), (&None, &None));
 }
 
+pub(crate) async fn a_large_first_input_is_known_again_and_all_or_nothing(open: impl Open) {
+    let stage = Stage::empty(open).await;
+    let all = rows(21_000);
+    let chunks = |end| {
+        let mut chunks: Vec<_> = all.chunks(5_000).map(|chunk| Ok(chunk.to_vec())).collect();
+        chunks.push(end);
+        chunks
+    };
+    let broken = sync(&stage.store, BATCH, chunks(Err("line 21,002"))).await;
+    assert_eq!(broken.unwrap(), Err("line 21,002"));
+    assert_eq!(stage.store.batches().await.unwrap(), []);
+    for added in [21_000, 0] {
+        let report = sync(&stage.store, BATCH, chunks(Ok(Vec::new()))).await;
+        assert_eq!(report.unwrap(), Ok(told(21_000, added, 0, 0)));
+    }
+    let mut doubled = rows(2);
+    doubled.push(row("k1", 0));
+    let report = sync(&stage.store, "other", vec![Ok(doubled), Ok(Vec::new())]).await;
+    assert!(report.is_err(), "two rows of one key");
+}
+
 pub(crate) async fn the_same_input_again_changes_nothing(open: impl Open) {
     let stage = Stage::with_rows(open, 20).await;
     let held = stage.claim(3).await;
