@@ -128,28 +128,31 @@ async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
 /// All statements of the store: the string literals of its source that begin as one. Those that
 /// verify a database are not among them: to read all of it is what they are for.
 fn statements() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
     let mut statements = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.ends_with("verify.rs") {
-            continue;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("verify.rs") {
+                statements.extend(statements_of(&fs::read_to_string(path).unwrap()));
+            }
         }
-        let source = fs::read_to_string(path).unwrap();
-        let code = source
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"));
-        let code: Vec<_> = code.collect();
-        // The store's literals hold no escaped quotes but in messages, and those begin otherwise.
-        let code = code.join("\n");
-        let literals = code.split('"').map(str::trim_start);
-        statements.extend(
-            literals
-                .filter(|text| is_statement(text))
-                .map(str::to_owned),
-        );
     }
     statements
+}
+
+fn statements_of(source: &str) -> Vec<String> {
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: Vec<_> = code.collect();
+    // The store's literals hold no escaped quotes but in messages, and those begin otherwise.
+    let code = code.join("\n");
+    let literals = code.split('"').map(str::trim_start);
+    let statements = literals.filter(|text| is_statement(text));
+    statements.map(str::to_owned).collect()
 }
 
 fn is_statement(text: &str) -> bool {
