@@ -24,13 +24,12 @@ pub(crate) struct Pty {
 }
 
 impl Pty {
-    /// Starts a command whose three streams are a terminal of this size; `None`, with a note, on a
-    /// machine that has no terminals to give.
+    /// Starts a command whose three streams are a terminal of this size; `None` on a machine
+    /// that has no terminals to give.
     #[track_caller]
     pub(crate) fn start(mut command: Command, columns: u16, rows: u16) -> Option<Self> {
         let opened = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY);
         let Ok(master) = opened.and_then(|master| grantpt(&master).map(|()| master)) else {
-            println!("there is no terminal to be had here: nothing was drawn");
             return None;
         };
         unlockpt(&master).unwrap();
