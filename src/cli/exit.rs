@@ -41,11 +41,7 @@ pub(super) enum Exit {
 
 /// The codes for people: the code, what it means, what to do.
 pub(super) const TABLE: [(&str, &str, &str); 14] = [
-    (
-        "0",
-        "all done, or there was nothing to do",
-        "no more to type",
-    ),
+    ("0", "all done, or nothing to do", "nothing"),
     ("1", "unexpected", "read the message"),
     ("2", "wrong command line", "read the message"),
     (

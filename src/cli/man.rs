@@ -143,7 +143,13 @@ fn sections(command: &Command) -> Roff {
     roff.control("SH", ["EXIT STATUS"]);
     roff.control("PD", ["0"]);
     for (codes, meaning, what_to_do) in TABLE {
-        entry(&mut roff, codes, &format!("{meaning}: {what_to_do}"));
+        let needs_nothing = what_to_do == "nothing";
+        let told = format!("{meaning}: {what_to_do}");
+        entry(
+            &mut roff,
+            codes,
+            if needs_nothing { meaning } else { &told },
+        );
     }
     roff.control("SH", ["ENVIRONMENT"]);
     let variables = command.get_arguments().filter_map(|arg| {
