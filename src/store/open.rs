@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::Mutex;
 use tokio_retry::RetryIf;
-use tokio_retry::strategy::ExponentialBackoff;
+use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use crate::failpoint;
 
@@ -53,10 +53,7 @@ impl Store {
     /// Opens the database at `path`, or creates it (mode 0600), and brings it to the newest schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let identity = place::settle_at(path)?;
-        let mut writer = connect(path).await?;
-        check(&mut writer, path).await?;
-        prepare(&mut writer).await?;
-        migrate(&mut writer, path).await?;
+        let writer = make_ready(path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_lazy_with(options(path).read_only(true));
@@ -101,17 +98,33 @@ pub(super) async fn begin(
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
 }
 
-/// Connects, and tries again for some seconds while the file is busy: recovery after a crash and
-/// the last close of another process hold it for a moment.
-async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+/// Connects, checks, prepares and migrates, and begins anew for some seconds while the file is
+/// busy: recovery after a crash, the last close of another process and its turning on of the
+/// write-ahead log hold the file for a moment, and SQLite does not wait for any of them.
+async fn make_ready(path: &Path) -> Result<SqliteConnection, StoreError> {
     let waits = ExponentialBackoff::from_millis(2)
-        .factor(100)
-        .max_delay(Duration::from_secs(5));
-    let busy = |error: &sqlx::Error| matches!(primary_code(error), Some(5 | 6));
+        .factor(10)
+        .max_delay(Duration::from_secs(5))
+        .map(jitter)
+        .take(9);
+    let busy = |error: &StoreError| matches!(error, StoreError::Busy(_));
+    RetryIf::start(waits, || try_to_make_ready(path), busy).await
+}
+
+async fn try_to_make_ready(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut writer = connect(path).await?;
+    check(&mut writer, path).await?;
+    prepare(&mut writer).await?;
+    migrate(&mut writer, path).await?;
+    Ok(writer)
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     // KiB: where rows join others, the index over their keys is filled in no order, and what has no
     // room is written and read again many times over. The memory is taken only when it is needed.
     let options = options(path).pragma("cache_size", "-16384");
-    RetryIf::start(waits.take(5), || options.connect(), busy)
+    options
+        .connect()
         .await
         .map_err(|error| match not_ours(error, path) {
             StoreError::Disk(cause) => StoreError::Open {
