@@ -20,6 +20,12 @@ mod basics;
 // Ctrl-C and SIGTERM, once and twice.
 #[path = "run/signals.rs"]
 mod signals;
+// From cron: silence, and giving way.
+#[path = "run/cron.rs"]
+mod cron;
+// Each exit code.
+#[path = "run/exit_codes.rs"]
+mod exit_codes;
 // kill -9 at any moment.
 #[path = "run/crashes.rs"]
 mod crashes;

@@ -25,6 +25,7 @@ mod run;
 mod show;
 mod simulate;
 mod status;
+mod unattended;
 mod verify;
 mod work;
 
@@ -36,7 +37,7 @@ pub(super) use endpoint::EndpointArgs;
 pub(super) use estimate::EstimateArgs;
 pub(super) use export::ExportArgs;
 pub(super) use failures::FailuresArgs;
-pub(super) use general::{ColorChoice, Global, LogFormat};
+pub(super) use general::{ColorChoice, Global, LogFormat, SummaryChoice};
 pub(super) use import::ImportArgs;
 pub(super) use input::{InputArgs, InputFormat};
 pub(super) use keys::{KeysAction, KeysArgs};
@@ -50,6 +51,7 @@ pub(super) use run::RunArgs;
 pub(super) use show::ShowArgs;
 pub(super) use simulate::{PersonalityChoice, SimulateArgs};
 pub(super) use status::StatusArgs;
+pub(super) use unattended::{IfBusy, UnattendedArgs};
 pub(super) use verify::{BackupArgs, VerifyArgs};
 pub(super) use work::WorkArgs;
 

@@ -7,6 +7,7 @@ use super::args::{BackupArgs, Global};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::voice::Voice;
 use super::{screen, settings, status};
 
 /// `promptmill backup`.
@@ -26,7 +27,7 @@ pub(super) async fn command(
     if global.json {
         let object = serde_json::json!({ "backup": args.file, "bytes": bytes });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if Voice::new(global, &file, false).tells_news() {
         let path = args.file.display();
         screen::say(&format!("{path}: {} bytes\n", Count(bytes)));
     }

@@ -12,7 +12,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::next;
-use super::{import, rows, screen, settings, status, work};
+use super::voice::Voice;
+use super::{import, rows, screen, settings, status, turn};
 
 /// `promptmill cancel`.
 pub(super) async fn command(
@@ -46,7 +47,7 @@ pub(super) async fn command(
             "batch": batch.name, "cancelled": cancelled, "running": running, "settled": settled,
         });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if Voice::new(global, &file, false).tells_news() {
         screen::say(&told(&batch, done, jobs.is_some()));
     }
     let refused = jobs.is_some() && done.running > 0;
@@ -55,7 +56,7 @@ pub(super) async fn command(
 
 /// Takes the run lock when no run holds it.
 fn free_lock(store: &Store) -> Result<Option<RunLock>, CliError> {
-    match work::try_lock(store) {
+    match turn::try_lock(store) {
         Ok(lock) => Ok(Some(lock)),
         Err(LockError::Held { .. }) => Ok(None),
         Err(error) => Err(error.into()),

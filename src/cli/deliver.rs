@@ -21,7 +21,8 @@ use super::args::{Global, ImportResultsArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::{import, screen, settings, status, work};
+use super::voice::Voice;
+use super::{import, screen, settings, status, turn};
 
 /// Outcomes that are taken in together.
 const CHUNK: usize = 256;
@@ -41,7 +42,7 @@ pub(super) async fn command(
     };
     let batch = import::find(&store, &args.batch, &database).await?;
     let now = Clock::start().now();
-    let lock = work::take_lock(&store)?;
+    let lock = turn::take_lock(&store)?;
     // What a dead run left comes first, as at the start of a run.
     store.take_in_spool().await?;
     store.rescue(now).await?;
@@ -61,7 +62,7 @@ pub(super) async fn command(
             "before": done.before, "unanswered": open, "left": left,
         });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if Voice::new(global, &file, false).tells_news() {
         screen::say(&told(&batch, &done, &open, left));
     }
     Ok(Exit::Done)

@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::settings::{self, Output};
+use super::voice::Voice;
 use super::{import, remainder, status};
 
 /// Records in one read: each read is short, so that the database can be tidied meanwhile.
@@ -28,6 +29,7 @@ pub(super) async fn command(
     let database = settings::database(global, &file);
     let is_named = args.output.output.is_some() || file.output.is_some();
     let output = settings::output(args.output, &file, Path::new("-"));
+    let voice = Voice::new(global, &file, false);
     let results = is_named || args.remainder.is_none();
     if results {
         check(&output)?;
@@ -43,7 +45,7 @@ pub(super) async fn command(
             write(&store, &batch, &output).await?;
         }
         match &args.remainder {
-            Some(path) => remainder::write(global, &store, &batch, path).await,
+            Some(path) => remainder::write(voice, &store, &batch, path).await,
             None => Ok(()),
         }
     };

@@ -14,7 +14,7 @@ use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
 use crate::domain::window::Concurrency;
 
-use super::args::{ColorChoice, InputFormat, LogFormat, OutputFormat};
+use super::args::{ColorChoice, IfBusy, InputFormat, LogFormat, OutputFormat, SummaryChoice};
 use super::error::CliError;
 use super::exit::Exit;
 use super::values;
@@ -71,6 +71,9 @@ pub(super) struct FileSettings {
     pub(super) grace: Option<Duration>,
     pub(super) color: Option<ColorChoice>,
     pub(super) log_format: Option<LogFormat>,
+    pub(super) cron: Option<bool>,
+    pub(super) if_busy: Option<IfBusy>,
+    pub(super) summary: Option<SummaryChoice>,
     pub(super) keys: Vec<FileKey>,
     /// Limits that the keys of a group share, by the group's name.
     pub(super) groups: BTreeMap<String, FileLimits>,

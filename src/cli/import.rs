@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::file::FileSettings;
 use super::screen;
 use super::settings::{self, Import};
+use super::voice::Voice;
 
 /// Rows in one statement: enough that the statement costs nothing, few enough for memory.
 const CHUNK_ROWS: usize = 2_000;
@@ -29,6 +30,7 @@ pub(super) async fn command(
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
+    let voice = Voice::new(global, &file, args.simulate);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let store = Store::open(&database).await?;
     let (batch, report) = take_in(&store, &import, Clock::start()).await?;
@@ -42,7 +44,7 @@ pub(super) async fn command(
             "failed": counts.failed, "pending": counts.pending,
         });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if voice.tells_news() {
         screen::say(&format!("{}\n", told(&batch.name, report, counts.total)));
     }
     Ok(Exit::Done)

@@ -8,6 +8,7 @@ use super::args::{Global, KeysAction, KeysArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::voice::Voice;
 use super::{screen, settings, status};
 
 /// `promptmill keys`.
@@ -17,12 +18,13 @@ pub(super) async fn command(
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
+    let voice = Voice::new(global, &file, false);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
     match &args.action {
         None | Some(KeysAction::List) => list(global, &store).await?,
-        Some(KeysAction::Reset { label }) => reset(global, &store, label.as_deref()).await?,
+        Some(KeysAction::Reset { label }) => reset(voice, &store, label.as_deref()).await?,
     }
     store.close().await?;
     Ok(Exit::Done)
@@ -41,7 +43,7 @@ async fn list(global: &Global, store: &Store) -> Result<(), CliError> {
     Ok(screen::print(&text)?)
 }
 
-async fn reset(global: &Global, store: &Store, label: Option<&str>) -> Result<(), CliError> {
+async fn reset(voice: Voice<'_>, store: &Store, label: Option<&str>) -> Result<(), CliError> {
     let reset = store.reset_keys(label).await?;
     if reset == 0
         && let Some(label) = label
@@ -53,7 +55,7 @@ async fn reset(global: &Global, store: &Store, label: Option<&str>) -> Result<()
             "`promptmill keys list` shows the labels",
         ));
     }
-    if !global.quiet {
+    if voice.tells_news() {
         screen::say(&format!("{} may be tried again\n", Things(reset, "key")));
     }
     Ok(())

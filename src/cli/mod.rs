@@ -41,8 +41,10 @@ mod signals;
 mod simulate;
 mod status;
 mod strays;
+mod turn;
 mod values;
 mod verify;
+mod voice;
 mod watch;
 mod work;
 

@@ -9,12 +9,12 @@ use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
 use crate::store::{Store, StoredBatch, run_lock_holder};
 
-use super::args::Global;
 use super::error::CliError;
 use super::exit::Exit;
 use super::export::keep_target_apart;
 use super::screen;
 use super::values::shell_line;
+use super::voice::Voice;
 
 /// Requests in one read: each read is short.
 const PAGE: u32 = 500;
@@ -61,7 +61,7 @@ impl Files {
 
 /// Writes the requests without an answer, and says where they are.
 pub(super) async fn write(
-    global: &Global,
+    voice: Voice<'_>,
     store: &Store,
     batch: &StoredBatch,
     path: &Path,
@@ -90,7 +90,7 @@ pub(super) async fn write(
         after = last;
     }
     let paths = files.publish()?;
-    if !global.quiet {
+    if voice.tells_news() {
         let holder = run_lock_holder(store.path())?;
         screen::say(&told(batch, rows, &paths, holder.is_some()));
     }

@@ -17,6 +17,7 @@ use super::args::{Global, ReportArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
+use super::voice::Voice;
 use super::{export, import, screen, settings, status};
 
 /// Facts in one read: each read is short, so that the database can be tidied meanwhile.
@@ -48,7 +49,7 @@ pub(super) async fn command(
         Err(error) => return Err(error.into()),
     }
     if let Target::File(path) = &target {
-        tell(global, &batch, path)?;
+        tell(Voice::new(global, &file, false), &batch, path)?;
     }
     Ok(Exit::Done)
 }
@@ -67,11 +68,11 @@ fn publish(target: &Target, page: &str) -> Result<(), ExportError> {
     draft.publish()
 }
 
-fn tell(global: &Global, batch: &StoredBatch, path: &Path) -> Result<(), CliError> {
-    if global.json {
+fn tell(voice: Voice<'_>, batch: &StoredBatch, path: &Path) -> Result<(), CliError> {
+    if voice.global.json {
         let object = serde_json::json!({ "batch": batch.name, "report": path });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if voice.tells_news() {
         let path = path.display().to_string();
         screen::say(&format!(
             "report of {}: {}\n",

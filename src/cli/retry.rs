@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::next;
+use super::voice::Voice;
 use super::{import, rows, screen, settings, status};
 
 /// `promptmill retry`.
@@ -35,7 +36,7 @@ pub(super) async fn command(
             "batch": batch.name, "reopened": reopened, "failed": left,
         });
         screen::print(&format!("{object}\n"))?;
-    } else if !global.quiet {
+    } else if Voice::new(global, &file, batch.simulated).tells_news() {
         let (name, again) = (Safe(&batch.name), Things(reopened, "failed row"));
         let left = match left {
             0 => String::new(),

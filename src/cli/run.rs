@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::domain::tally::{StopReason, Tally};
 use crate::export::Target;
 use crate::progress::json::RunReport;
-use crate::progress::summary::{SummaryContext, summary};
+use crate::progress::summary::SummaryContext;
 use crate::store::{Store, StoredBatch, SyncReport};
 
 use super::args::{Global, OutputFormat, RunArgs};
@@ -17,7 +17,9 @@ use super::file::FileSettings;
 use super::next;
 use super::sample::Sample;
 use super::settings::{self, Output};
-use super::work::{Asked, Worker, take_lock};
+use super::turn::{Turn, Unattended};
+use super::voice::Voice;
+use super::work::{Asked, Worker};
 use super::{estimate, export, import, screen};
 
 /// `promptmill run`.
@@ -32,6 +34,8 @@ pub(super) async fn run(
         return dry_run(global, args, file, &database).await;
     }
     let simulate = args.endpoint.simulate;
+    let unattended = Unattended::new(&args.unattended, &file);
+    let voice = Voice::new(global, &file, simulate).for_cron(unattended.cron);
     let output = settings::output(args.output, &file, &beside(&args.input.input));
     if global.json && output.target == Target::Stdout {
         let what = "--json and the results cannot both go to standard output";
@@ -40,23 +44,30 @@ pub(super) async fn run(
     let import = settings::import(args.input, simulate, &file, &database)?;
     let pace = settings::pace(&args.pace, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
-    let asked = Asked::new(&endpoint).await?;
+    let asked = Asked::new(&endpoint, voice).await?;
     export::check(&output)?;
     export::keep_apart(&output, &import.input, "the input")?;
     let store = Store::open(&database).await?;
     export::keep_apart(&output, &database, "the queue's database")?;
-    let lock = take_lock(&store)?;
+    let (lock, signals) = match unattended.take_turn(&store, voice).await? {
+        Turn::Ours { lock, signals } => (lock, signals),
+        Turn::Theirs => {
+            store.close().await?;
+            return Ok(Exit::Done);
+        }
+    };
     let (batch, report) = import::take_in(&store, &import, clock).await?;
     output.check_errors(batch.recipe.form)?;
     let sample = match args.sample {
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,
     };
-    let worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
-    tell_news(global, &batch, report);
+    let mut worker = Worker::new(voice, &store, asked, endpoint, pace, clock).await?;
+    worker.signals = signals;
+    tell_news(voice, &batch, report);
     let done = match sample {
-        Some(sample) => look(global, worker, &batch, &sample).await,
-        None => mill(global, worker, &batch, &output).await,
+        Some(sample) => look(worker, &batch, &sample).await,
+        None => mill(worker, &batch, &output).await,
     };
     drop(lock);
     store.close().await?;
@@ -78,7 +89,6 @@ async fn dry_run(
 
 /// Asks every row, and writes the results.
 async fn mill(
-    global: &Global,
     mut worker: Worker<'_>,
     batch: &StoredBatch,
     output: &Output,
@@ -86,37 +96,36 @@ async fn mill(
     let tally = worker.work(batch).await?;
     let written = export::write(worker.store(), batch, output).await;
     let exit = Exit::of(&tally);
-    tell(global, &worker, &tally, batch, output, exit)?;
+    tell(&worker, &tally, batch, output, exit)?;
     worker.end().await;
     written.map(|()| exit)
 }
 
 /// Asks the rows of a sample, and shows them. Results are not written.
 async fn look(
-    global: &Global,
     mut worker: Worker<'_>,
     batch: &StoredBatch,
     sample: &Sample,
 ) -> Result<Exit, CliError> {
     let tally = worker.work(batch).await?;
     let exit = Exit::of(&tally);
-    sample.print(global, worker.store(), batch).await?;
-    if tally.stopped_by.is_some() && !global.quiet {
+    sample.print(worker.voice(), worker.store(), batch).await?;
+    if tally.stopped_by.is_some() {
         let next = next_command(&tally, batch, worker.base_url());
         let context = SummaryContext {
             next_command: next.as_deref(),
             ..worker.context(&batch.name, worker.own_prices(batch))
         };
-        screen::say(&summary(&tally, &context));
+        worker.voice().tell_end(&tally, &context);
     }
     worker.end().await;
     Ok(exit)
 }
 
 /// Says what has changed in a batch that was there before.
-fn tell_news(global: &Global, batch: &StoredBatch, report: Option<SyncReport>) {
+fn tell_news(voice: Voice<'_>, batch: &StoredBatch, report: Option<SyncReport>) {
     let news = report.filter(|report| report.changed + report.withdrawn > 0);
-    if news.is_some() && !global.quiet {
+    if news.is_some() && voice.tells_news() {
         let total = report.map_or(0, |report| report.total);
         screen::say(&format!("{}\n", import::told(&batch.name, news, total)));
     }
@@ -136,7 +145,6 @@ fn beside(input: &Path) -> PathBuf {
 }
 
 fn tell(
-    global: &Global,
     worker: &Worker<'_>,
     tally: &Tally,
     batch: &StoredBatch,
@@ -153,13 +161,11 @@ fn tell(
         next_command: next.as_deref(),
         ..worker.context(&batch.name, worker.own_prices(batch))
     };
-    if global.json {
+    if worker.voice().global.json {
         let report = RunReport::new(tally, &context, exit.code());
         screen::print(&format!("{}\n", report.to_json()))?;
     }
-    if !global.quiet {
-        screen::say(&summary(tally, &context));
-    }
+    worker.voice().tell_end(tally, &context);
     Ok(())
 }
 

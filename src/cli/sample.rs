@@ -14,10 +14,10 @@ use crate::progress::quantity::{Count, Span, Things};
 use crate::progress::safe::{Excerpt, Safe};
 use crate::store::{RowDetail, Store, StoredBatch};
 
-use super::args::Global;
 use super::error::CliError;
 use super::screen;
 use super::show::{answer_text, indented, pretty};
+use super::voice::Voice;
 
 /// Rows that are drawn at most: it is for a look.
 const MOST: u64 = 1_000;
@@ -63,7 +63,7 @@ impl Sample {
     /// Prints the rows with what came back.
     pub(super) async fn print(
         &self,
-        global: &Global,
+        voice: Voice<'_>,
         store: &Store,
         batch: &StoredBatch,
     ) -> Result<(), CliError> {
@@ -71,7 +71,7 @@ impl Sample {
         for job in &self.jobs {
             rows.extend(store.row_detail(*job).await?);
         }
-        if global.json {
+        if voice.global.json {
             let list: Vec<_> = rows.iter().map(to_json).collect();
             let object = json!({ "batch": batch.name, "seed": self.seed, "rows": list });
             screen::print(&format!("{object}\n"))?;
@@ -80,7 +80,7 @@ impl Sample {
         for row in &rows {
             screen::print(&to_text(row))?;
         }
-        if !global.quiet {
+        if !voice.global.quiet {
             let left = store.counts(batch.id).await?.pending;
             screen::say(&self.told(&rows, left));
         }

@@ -1,14 +1,13 @@
-//! What stands on the screen: which form of progress, color or not, and errors.
+//! What stands on the screen: color or not, texts, and errors.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 use crate::domain::redact::redact;
+use crate::progress::Stderr;
 use crate::progress::safe::Safe;
-use crate::progress::{Mode, Stderr};
 
-use super::args::{ColorChoice, Global};
+use super::args::ColorChoice;
 use super::environment;
 use super::error::CliError;
 
@@ -18,25 +17,6 @@ pub(super) fn stderr_color(choice: Option<ColorChoice>) -> bool {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stderr().is_terminal() && !environment::is_plain(),
-    }
-}
-
-/// How often a line says how far the run is, where there is no terminal and `-v` asks for it.
-const TELL_EVERY: Duration = Duration::from_mins(1);
-
-/// Chooses how a run shows its progress.
-pub(super) fn progress_mode(global: &Global) -> Mode {
-    if global.quiet {
-        return Mode::Quiet;
-    }
-    let dumb = environment::text("TERM").as_deref() == Some("dumb");
-    if io::stderr().is_terminal() && !dumb {
-        return Mode::Bar {
-            color: stderr_color(global.color),
-        };
-    }
-    Mode::Lines {
-        every: (global.verbose > 0).then_some(TELL_EVERY),
     }
 }
 

@@ -16,9 +16,11 @@ pub(super) fn outlive_file_limit() -> io::Result<()> {
     // The handler stays when the listener goes.
     signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
+/// The word to stop, and the task that listens for it.
+pub(super) type Signals = (Shutdown, JoinHandle<()>);
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on; until then they end the program as ever.
-pub(super) fn listen() -> io::Result<(Shutdown, JoinHandle<()>)> {
+pub(super) fn listen() -> io::Result<Signals> {
     let (switch, shutdown) = Shutdown::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

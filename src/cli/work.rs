@@ -13,12 +13,12 @@ use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
 use crate::progress::quantity::Things;
 use crate::progress::safe::Safe;
-use crate::progress::summary::{SummaryContext, summary};
+use crate::progress::summary::SummaryContext;
 use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
 use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
 use crate::simulator::{SAMPLE_KEY, Simulator};
-use crate::store::{KeyRow, LockError, RunLock, Store, StoredBatch};
+use crate::store::{KeyRow, Store, StoredBatch};
 
 use super::args::{Global, WorkArgs};
 use super::error::CliError;
@@ -27,6 +27,9 @@ use super::file::FileSettings;
 use super::key_print::Salt;
 use super::key_sources::NamedKey;
 use super::settings::{self, Allowed, EndpointSettings};
+use super::signals::Signals;
+use super::turn::{Turn, Unattended};
+use super::voice::Voice;
 use super::{import, screen, signals, simulate, status};
 
 /// Causes of failure in a summary.
@@ -39,26 +42,35 @@ pub(super) async fn command(
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
+    let unattended = Unattended::new(&args.unattended, &file);
+    let voice = Voice::new(global, &file, args.endpoint.simulate).for_cron(unattended.cron);
     let pace = settings::pace(&args.pace, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
-    let asked = Asked::new(&endpoint).await?;
+    let asked = Asked::new(&endpoint, voice).await?;
     let clock = Clock::start();
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let lock = take_lock(&store)?;
+    let (lock, signals) = match unattended.take_turn(&store, voice).await? {
+        Turn::Ours { lock, signals } => (lock, signals),
+        Turn::Theirs => {
+            store.close().await?;
+            return Ok(Exit::Done);
+        }
+    };
     let batches = match &args.batch {
         Some(name) => vec![import::find(&store, name, &database).await?],
         None => store.batches().await?,
     };
-    let mut worker = Worker::new(global, &store, asked, endpoint, pace, clock).await?;
+    let mut worker = Worker::new(voice, &store, asked, endpoint, pace, clock).await?;
+    worker.signals = signals;
     let simulates = worker.simulates();
     let mut all = Tally::default();
     for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
         let tally = worker.work(batch).await?;
-        if !global.quiet && !global.json {
+        if !global.json {
             let context = worker.context(&batch.name, worker.own_prices(batch));
-            screen::say(&summary(&tally, &context));
+            voice.tell_end(&tally, &context);
         }
         all.add(tally);
         if all.stopped_by.is_some() {
@@ -79,16 +91,6 @@ pub(super) async fn command(
     Ok(exit)
 }
 
-/// Takes the run lock, and says who we are for others to read.
-pub(super) fn take_lock(store: &Store) -> Result<RunLock, CliError> {
-    Ok(try_lock(store)?)
-}
-
-/// Takes the run lock, or says who has it.
-pub(super) fn try_lock(store: &Store) -> Result<RunLock, LockError> {
-    RunLock::take(store.path(), &format!("process {}", std::process::id()))
-}
-
 /// What was asked for, checked before the database is opened: a key command may take long, or ask
 /// for a password.
 pub(super) struct Asked {
@@ -98,9 +100,12 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Checks the base URL and reads the keys.
-    pub(super) async fn new(settings: &EndpointSettings) -> Result<Self, CliError> {
+    pub(super) async fn new(
+        settings: &EndpointSettings,
+        voice: Voice<'_>,
+    ) -> Result<Self, CliError> {
         let (endpoint, notes) = Endpoint::parse(&settings.base_url)?;
-        for note in notes {
+        for note in notes.iter().filter(|_| voice.tells_news()) {
             tracing::warn!("base URL: {note}");
         }
         let keys = if settings.simulate {
@@ -114,7 +119,7 @@ impl Asked {
 
 /// Works on batches, one after another.
 pub(super) struct Worker<'a> {
-    global: &'a Global,
+    voice: Voice<'a>,
     store: &'a Store,
     clock: Clock,
     client: Client,
@@ -123,8 +128,9 @@ pub(super) struct Worker<'a> {
     settings: Settings,
     allowed: Allowed,
     simulator: Option<Simulator>,
-    /// Set up when the first request is to be made: until then a signal ends the program at once.
-    signals: Option<(Shutdown, tokio::task::JoinHandle<()>)>,
+    /// Set up when the first request is to be made, or while the lock is waited for: until then a
+    /// signal ends the program at once.
+    pub(super) signals: Option<Signals>,
     rescued: u64,
 }
 
@@ -132,7 +138,7 @@ impl<'a> Worker<'a> {
     /// Puts a worker together, and takes back what a dead run left: first what has come back and is
     /// kept in the spool, then what was in flight.
     pub(super) async fn new(
-        global: &'a Global,
+        voice: Voice<'a>,
         store: &'a Store,
         asked: Asked,
         endpoint: EndpointSettings,
@@ -140,7 +146,7 @@ impl<'a> Worker<'a> {
         clock: Clock,
     ) -> Result<Self, CliError> {
         let kept = store.take_in_spool().await?;
-        if kept > 0 && !global.quiet {
+        if kept > 0 && voice.tells_news() {
             let results = Things(kept, "result");
             screen::say(&format!(
                 "took in {results} that an earlier run could not store\n"
@@ -163,7 +169,7 @@ impl<'a> Worker<'a> {
         let end = pace.allowed.max_runtime;
         settings.bounds.until = end.map(|time| clock.started_at() + time);
         Ok(Self {
-            global,
+            voice,
             store,
             clock,
             client,
@@ -175,6 +181,11 @@ impl<'a> Worker<'a> {
             signals,
             rescued,
         })
+    }
+
+    /// Returns how much is to be said.
+    pub(super) fn voice(&self) -> Voice<'a> {
+        self.voice
     }
 
     /// Returns the queue.
@@ -200,7 +211,7 @@ impl<'a> Worker<'a> {
             let cost = self.settings.bounds.cost;
             self.allowed.check_price(cost, &batch.recipe.model)?;
             let keys = self.ring(&batch.recipe.model).await?;
-            let mut progress = Progress::new(screen::progress_mode(self.global), self.clock);
+            let mut progress = Progress::new(self.voice.progress_mode(), self.clock);
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
                 total: before.total,
@@ -257,7 +268,7 @@ impl<'a> Worker<'a> {
             now: self.clock.now(),
             simulated: self.simulates(),
             next_command: None,
-            color: screen::stderr_color(self.global.color),
+            color: self.voice.color(),
             width: terminal_width(),
             own_prices,
         }

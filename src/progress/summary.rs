@@ -53,6 +53,27 @@ pub fn summary(tally: &Tally, context: &SummaryContext<'_>) -> String {
     .to_string()
 }
 
+/// Says in one line why a run ended before the work did; the line is ended too.
+#[must_use]
+pub fn reason(tally: &Tally, batch: &str) -> String {
+    let mut line = format!("{}: ", Safe(batch));
+    match &tally.stopped_by {
+        Some(reason) => {
+            line.push_str("stopped: ");
+            // A string takes all that is written to it.
+            let _ = stop_words(reason, &mut line);
+            if let StopReason::NoUsableKey(why) | StopReason::Misconfigured(why) = reason {
+                let first = why.lines().next().unwrap_or_default();
+                let _ = write!(line, " ({})", Excerpt(first.trim(), MESSAGE_LENGTH));
+            }
+        }
+        None => line.push_str("finished"),
+    }
+    let (left, rows) = (Count(tally.left), Things(tally.total, "row"));
+    let _ = writeln!(line, "; {left} of {rows} left");
+    line
+}
+
 fn had_nothing_to_do(tally: &Tally) -> bool {
     tally.requests + tally.ended == 0 && tally.left == 0 && tally.stopped_by.is_none()
 }
@@ -344,7 +365,7 @@ impl Summary<'_> {
 const LABELLED: usize = 13;
 
 /// Says why the run ended before the work did.
-fn stop_words(reason: &StopReason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn stop_words(reason: &StopReason, out: &mut impl fmt::Write) -> fmt::Result {
     match reason {
         StopReason::Interrupted => out.write_str("interrupted"),
         StopReason::Terminated => out.write_str("told to end by a signal"),

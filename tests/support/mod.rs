@@ -35,6 +35,8 @@ impl Scene {
         let environment = vec![
             ("PROMPTMILL_BASE_URL".to_owned(), provider.base_url()),
             ("PROMPTMILL_API_KEYS".to_owned(), KEY.to_owned()),
+            // Nobody looks on here, and yet most tests want to read how it went.
+            ("PROMPTMILL_SUMMARY".to_owned(), "always".to_owned()),
         ];
         Self {
             folder: TempDir::new().unwrap(),

@@ -34,7 +34,7 @@ pub(in crate::cli) struct Global {
         hide_env_values = true
     )]
     pub(in crate::cli) config: Option<PathBuf>,
-    /// Print nothing but errors.
+    /// Print nothing but errors, and one line when a run ends early.
     #[arg(short, long, global = true)]
     pub(in crate::cli) quiet: bool,
     /// Log more to standard error; twice for every failed attempt. `RUST_LOG` sets more exactly.
@@ -43,6 +43,18 @@ pub(in crate::cli) struct Global {
     /// Print one JSON object on standard output at the end.
     #[arg(long, global = true)]
     pub(in crate::cli) json: bool,
+    /// When to say how it went: where somebody looks on, asks with -v or simulates, and else only
+    /// when the exit code is not 0 (auto); always; or only when it is not 0 (trouble)
+    /// [default: auto].
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        env = "PROMPTMILL_SUMMARY",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) summary: Option<SummaryChoice>,
     /// When to use color; auto is on a terminal, unless `NO_COLOR` is set or `TERM` is dumb
     /// [default: auto].
     #[arg(
@@ -75,6 +87,19 @@ pub(in crate::cli) enum ColorChoice {
     Always,
     // Never.
     Never,
+}
+
+/// When to say how a command went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::cli) enum SummaryChoice {
+    // Where somebody looks on, asks or simulates; else on trouble.
+    #[default]
+    Auto,
+    // Always.
+    Always,
+    // Only when the exit code is not 0.
+    Trouble,
 }
 
 /// The form of log lines.

@@ -10,6 +10,7 @@ use super::endpoint::EndpointArgs;
 use super::input::InputArgs;
 use super::output::OutputArgs;
 use super::pace::PaceArgs;
+use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
 #[command(before_help = "\
@@ -38,6 +39,8 @@ pub(in crate::cli) struct RunArgs {
     pub(in crate::cli) endpoint: EndpointArgs,
     #[command(flatten)]
     pub(in crate::cli) pace: PaceArgs,
+    #[command(flatten)]
+    pub(in crate::cli) unattended: UnattendedArgs,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::endpoint::EndpointArgs;
 use super::pace::PaceArgs;
+use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
 #[command(before_help = "\
@@ -18,4 +19,6 @@ pub(in crate::cli) struct WorkArgs {
     pub(in crate::cli) endpoint: EndpointArgs,
     #[command(flatten)]
     pub(in crate::cli) pace: PaceArgs,
+    #[command(flatten)]
+    pub(in crate::cli) unattended: UnattendedArgs,
 }
