@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
-/// The least wait: full jitter alone may be nothing.
-const FLOOR: Duration = Duration::from_millis(50);
-
 /// The wait after the attempt number `spent` (from 0) failed for something that passes: 0.5 s
-/// doubling to 20 s, full jitter.
+/// doubling to 20 s, of which the second half is by chance.
 pub(super) fn transient(spent: u32) -> Duration {
     let schedule = ExponentialBackoff::from_millis(2).factor(250);
     jittered(schedule.max_delay(Duration::from_secs(20)), spent)
 }
 
 /// The wait of a key that was throttled `before` times in a row and given no hint: 1 s doubling to
-/// 60 s, full jitter.
+/// 60 s, of which the second half is by chance.
 pub(super) fn throttled(before: u32) -> Duration {
     let schedule = ExponentialBackoff::from_millis(2).factor(500);
     jittered(schedule.max_delay(Duration::from_mins(1)), before)
@@ -29,7 +26,9 @@ pub(super) fn after_hint(hint: Duration) -> Duration {
 fn jittered(schedule: ExponentialBackoff, n: u32) -> Duration {
     // Far beyond the cap every step is the cap.
     let n = usize::try_from(n.min(16)).unwrap_or(16);
-    schedule.map(jitter).nth(n).unwrap_or(FLOOR).max(FLOOR)
+    // All of it by chance would now and then be no wait at all.
+    let half = schedule.map(|wait| wait / 2).nth(n).unwrap_or_default();
+    half + jitter(half)
 }
 
 #[cfg(test)]
@@ -40,11 +39,11 @@ mod tests {
     fn check(wait: impl Fn() -> Duration, most: Duration) {
         let waits: Vec<_> = (0..400).map(|_| wait()).collect();
         assert!(
-            waits.iter().all(|wait| (FLOOR..=most).contains(wait)),
+            waits.iter().all(|wait| (most / 2..=most).contains(wait)),
             "{waits:?}"
         );
         assert!(
-            waits.iter().any(|wait| *wait > most / 2),
+            waits.iter().any(|wait| *wait > most * 3 / 4),
             "never near {most:?}: {waits:?}"
         );
     }
