@@ -121,6 +121,22 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Watches how much memory it takes until it ends; returns the most, in KiB.
+    pub(crate) fn peak_memory(&self) -> JoinHandle<u64> {
+        let status = format!("/proc/{}/status", self.child.id());
+        thread::spawn(move || {
+            let mut peak = 0;
+            while let Ok(text) = std::fs::read_to_string(&status) {
+                let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+                // One that has ended and was not waited for has none.
+                let Some(line) = line else { break };
+                peak = line.trim().trim_end_matches(" kB").parse().unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+            peak
+        })
+    }
+
     /// Ends the process as a power loss would, unless it has just ended by itself.
     #[track_caller]
     pub(crate) fn kill(mut self) -> Ran {
