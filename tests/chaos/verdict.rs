@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use promptmill::simulator::{Config, Entry, Latency, Reaction, Script};
+use promptmill::simulator::{Config, Entry, Reaction, Script};
 
 use crate::support::{Scene, jobs};
 
@@ -91,30 +91,4 @@ fn an_outage_is_not_stormed() {
     let requests = scene.requests();
     assert!(requests <= 100, "{requests} requests in an outage");
     assert_eq!(scene.sheet("out.csv").count("pending"), 500);
-}
-
-#[test]
-fn a_limit_in_the_middle_costs_no_more_requests_than_were_in_flight() {
-    let hint = Duration::from_secs(3);
-    let most = 40;
-    let script = Script::new().rule(move |arrival| {
-        let limited = (80..80 + most).contains(&arrival.number);
-        limited.then_some(Reaction::RateLimited(hint))
-    });
-    let latency = Latency::Constant(Duration::from_millis(100));
-    let scene = Scene::new(Config::default().script(script).latency(latency));
-    scene.write("jobs.csv", &jobs(300));
-    scene.run(&format!("{RUN} --concurrency {most}")).exits(0);
-    scene.sheet("out.csv").answers(300);
-    let entries = scene.provider.ledger().entries;
-    let refused = entries.iter().filter(|entry| entry.status == Some(429));
-    let first = refused.clone().map(|entry| entry.at).min().unwrap();
-    // Those that were under way when the first refusal came back, and none after it.
-    let back = first + Duration::from_secs(2);
-    let early = entries
-        .iter()
-        .filter(|entry| entry.at > back && entry.at < first + hint)
-        .count();
-    assert_eq!(early, 0, "requests while the key was to rest");
-    assert_eq!(entries.len(), 300 + refused.count());
 }

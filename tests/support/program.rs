@@ -122,6 +122,7 @@ impl Running {
     }
 
     /// Watches how much memory it takes until it ends; returns the most, in KiB.
+    #[allow(dead_code, reason = "only some of the tests look at memory")]
     pub(crate) fn peak_memory(&self) -> JoinHandle<u64> {
         let status = format!("/proc/{}/status", self.child.id());
         thread::spawn(move || {
