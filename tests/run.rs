@@ -79,6 +79,9 @@ mod forms;
 // A thousand odd rows, in and out.
 #[path = "run/odd_rows.rs"]
 mod odd_rows;
+// The same request, asked once.
+#[path = "run/dedupe.rs"]
+mod dedupe;
 // Files of the Batch API, both ways.
 #[path = "run/batch_files.rs"]
 mod batch_files;

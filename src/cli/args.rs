@@ -42,7 +42,7 @@ pub(super) use import::ImportArgs;
 pub(super) use input::{InputArgs, InputFormat};
 pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use output::{OutputArgs, OutputFormat};
-pub(super) use pace::PaceArgs;
+pub(super) use pace::{Dedupe, PaceArgs};
 pub(super) use pages::{CompletionsArgs, ManArgs};
 pub(super) use report::ReportArgs;
 pub(super) use retry::RetryArgs;

@@ -14,7 +14,9 @@ use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
 use crate::domain::window::Concurrency;
 
-use super::args::{ColorChoice, IfBusy, InputFormat, LogFormat, OutputFormat, SummaryChoice};
+use super::args::{
+    ColorChoice, Dedupe, IfBusy, InputFormat, LogFormat, OutputFormat, SummaryChoice,
+};
 use super::error::CliError;
 use super::exit::Exit;
 use super::values;
@@ -63,6 +65,7 @@ pub(super) struct FileSettings {
     #[serde(deserialize_with = "money")]
     pub(super) max_cost: Option<Cost>,
     pub(super) max_attempts: Option<NonZeroU32>,
+    pub(super) dedupe: Option<Dedupe>,
     #[serde(deserialize_with = "duration")]
     pub(super) max_wait: Option<Duration>,
     #[serde(deserialize_with = "duration")]

@@ -14,7 +14,7 @@ use crate::progress::safe::Safe;
 use crate::provider::Limits;
 use crate::runner;
 
-use super::args::{EndpointArgs, Global, InputArgs, OutputArgs, OutputFormat, PaceArgs};
+use super::args::{Dedupe, EndpointArgs, Global, InputArgs, OutputArgs, OutputFormat, PaceArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
@@ -129,6 +129,7 @@ pub(super) fn batch_name(input: &Path, database: &Path) -> String {
 pub(super) struct Pace {
     pub(super) settings: runner::Settings,
     pub(super) allowed: Allowed,
+    pub(super) dedupe: Dedupe,
 }
 
 /// Resolves the pace of a run.
@@ -136,6 +137,7 @@ pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> Pace {
     Pace {
         settings: run_settings(args, file),
         allowed: allowed(args, file),
+        dedupe: args.dedupe.or(file.dedupe).unwrap_or(Dedupe::Never),
     }
 }
 

@@ -1,26 +1,19 @@
 //! Works on batches: keys, client and queue are put together here for a run.
 
-use std::sync::Arc;
-
-use secrecy::SecretString;
-
 use crate::clock::Clock;
-use crate::domain::key::{Key, KeyState};
-use crate::domain::limits::Limits;
 use crate::domain::tally::Tally;
 use crate::domain::verdict;
 use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
 use crate::progress::quantity::Things;
-use crate::progress::safe::Safe;
 use crate::progress::summary::SummaryContext;
 use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
-use crate::runner::{self, Deps, RunKey, Settings, Shutdown};
-use crate::simulator::{SAMPLE_KEY, Simulator};
-use crate::store::{KeyRow, Store, StoredBatch};
+use crate::runner::{self, Deps, Settings, Shutdown};
+use crate::simulator::Simulator;
+use crate::store::{Store, StoredBatch};
 
-use super::args::{Global, WorkArgs};
+use super::args::{Dedupe, Global, WorkArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
@@ -31,6 +24,9 @@ use super::signals::Signals;
 use super::turn::{Turn, Unattended};
 use super::voice::Voice;
 use super::{import, screen, signals, simulate, status};
+
+// The keys that a run may use, with what is remembered of them.
+mod ring;
 
 /// Causes of failure in a summary.
 const MAX_CAUSES: u32 = 5;
@@ -127,6 +123,7 @@ pub(super) struct Worker<'a> {
     salt: Salt,
     settings: Settings,
     allowed: Allowed,
+    dedupe: Dedupe,
     simulator: Option<Simulator>,
     /// Set up when the first request is to be made, or while the lock is waited for: until then a
     /// signal ends the program at once.
@@ -177,6 +174,7 @@ impl<'a> Worker<'a> {
             salt,
             settings,
             allowed: pace.allowed,
+            dedupe: pace.dedupe,
             simulator,
             signals,
             rescued,
@@ -205,16 +203,50 @@ impl<'a> Worker<'a> {
 
     /// Works a batch as far as it goes, and counts.
     pub(super) async fn work(&mut self, batch: &StoredBatch) -> Result<Tally, CliError> {
-        let before = self.store.counts(batch.id).await?;
         let mut tally = Tally::default();
-        if before.pending > 0 {
+        let mut copied = self.copy_to_twins(batch).await?;
+        self.store.free_twins(batch.id).await?;
+        loop {
+            let ended = tally.ended;
+            if self.dedupe != Dedupe::Never {
+                let any = self.dedupe == Dedupe::Always;
+                self.store.park_twins(batch.id, any).await?;
+                copied += self.copy_to_twins(batch).await?;
+            }
+            self.work_once(batch, &mut tally).await?;
+            copied += self.copy_to_twins(batch).await?;
+            // Rows are left over when the one they waited for was changed or cancelled meanwhile.
+            let left = self.store.free_twins(batch.id).await?;
+            if left == 0 || tally.stopped_by.is_some() || tally.ended == ended {
+                break;
+            }
+        }
+        if copied > 0 && self.voice.tells_news() {
+            let rows = Things(copied, "row");
+            screen::say(&format!(
+                "{rows} got a copy of what another row with the same request got\n"
+            ));
+        }
+        self.count(batch, tally).await
+    }
+
+    async fn copy_to_twins(&self, batch: &StoredBatch) -> Result<u64, CliError> {
+        let now = self.clock.now();
+        Ok(self.store.copy_to_twins(batch.id, now).await?)
+    }
+
+    /// Asks what may be asked, and adds it to the tally.
+    async fn work_once(&mut self, batch: &StoredBatch, tally: &mut Tally) -> Result<(), CliError> {
+        let before = self.store.counts(batch.id).await?;
+        let open = self.store.claimable(batch.id).await?;
+        if open > 0 {
             let cost = self.settings.bounds.cost;
             self.allowed.check_price(cost, &batch.recipe.model)?;
             let keys = self.ring(&batch.recipe.model).await?;
             let mut progress = Progress::new(self.voice.progress_mode(), self.clock);
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
-                total: before.total,
+                total: before.done + before.failed + open,
                 settled: before.done + before.failed,
             });
             if self.rescued > 0 {
@@ -233,10 +265,11 @@ impl<'a> Worker<'a> {
             let mut on_event = |event: &RunEvent| progress.on(event);
             let ran = runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;
             progress.finish();
-            tally = ran?;
-            self.settings.bounds.use_up(&tally);
+            let ran = ran?;
+            self.settings.bounds.use_up(&ran);
+            tally.add(ran);
         }
-        self.count(batch, tally).await
+        Ok(())
     }
 
     async fn count(&mut self, batch: &StoredBatch, mut tally: Tally) -> Result<Tally, CliError> {
@@ -295,103 +328,5 @@ impl<'a> Worker<'a> {
         }
         let signals = self.signals.as_ref().map(|(shutdown, _)| shutdown.clone());
         Ok(signals.unwrap_or_else(|| Shutdown::new().1))
-    }
-
-    /// Makes the ring of the keys that may be used for a model, with what is remembered of them.
-    async fn ring(&self, model: &str) -> Result<Vec<RunKey>, CliError> {
-        if self.keys.is_empty() {
-            let mut ring = [self.nameless_key()?];
-            self.count_days(&mut ring).await?;
-            return Ok(ring.into());
-        }
-        let remembered = self.store.keys().await?;
-        let serving = self.keys.iter().filter(|named| named.serves(model));
-        let mut ring: Vec<_> = serving
-            .map(|named| self.run_key(named, model, &remembered))
-            .collect();
-        if ring.is_empty() {
-            let what = format!("no key may be used for the model \"{model}\"");
-            return Err(CliError::new(
-                Exit::NoKey,
-                &what,
-                "add the model to `models` of a key",
-            ));
-        }
-        self.count_days(&mut ring).await?;
-        Ok(ring)
-    }
-
-    fn run_key(&self, named: &NamedKey, model: &str, remembered: &[KeyRow]) -> RunKey {
-        let fingerprint = self.salt.print(named);
-        let base_url = self.client.endpoint().display();
-        let known = remembered
-            .iter()
-            .find(|row| row.is_about(&fingerprint, base_url, model));
-        let mut key = Key::new(named.label.clone(), fingerprint);
-        key.group.clone_from(&named.group);
-        key.weight = named.weight;
-        if let Some(row) = known {
-            key.state = KeyState::from_parts(&row.state, row.until);
-            key.model_only = !row.model.is_empty();
-            key.reason.clone_from(&row.reason);
-        }
-        let allowed = &self.allowed;
-        let shared = named.group.as_ref().map(|group| {
-            let own = allowed.groups.get(group).copied();
-            own.unwrap_or_default().or(allowed.each)
-        });
-        RunKey {
-            key,
-            secret: Some(Arc::new(named.secret.clone())),
-            // What is said of each key is shared where keys are an account's.
-            limits: match shared {
-                Some(_) => named.limits,
-                None => named.limits.or(allowed.each),
-            },
-            group_limits: shared.unwrap_or_default(),
-            today: 0,
-        }
-    }
-
-    /// Reads how many requests of its day each key has made already.
-    async fn count_days(&self, keys: &mut [RunKey]) -> Result<(), CliError> {
-        let base_url = self.client.endpoint().display();
-        let now = self.clock.now();
-        for key in keys {
-            let limits = [key.limits, key.group_limits];
-            let Some(daily) = limits.into_iter().rev().find(|limits| limits.rpd.is_some()) else {
-                continue;
-            };
-            let day = daily.zone.day_start(now);
-            let print = &key.key.fingerprint;
-            key.today = self.store.requests_of_day(print, base_url, day).await?;
-        }
-        Ok(())
-    }
-
-    /// The one entry of a ring without keys: the simulated provider's, or none for this machine.
-    /// Without a print, nothing of it is remembered.
-    fn nameless_key(&self) -> Result<RunKey, CliError> {
-        let entry = |label: &str, secret| RunKey {
-            key: Key::new(label.to_owned(), String::new()),
-            secret,
-            limits: self.allowed.each,
-            group_limits: Limits::default(),
-            today: 0,
-        };
-        if self.simulates() {
-            return Ok(entry(
-                "simulated key",
-                Some(Arc::new(SecretString::from(SAMPLE_KEY))),
-            ));
-        }
-        let endpoint = self.client.endpoint();
-        if endpoint.is_loopback() {
-            return Ok(entry("no key", None));
-        }
-        let what = format!("no key was given for {}", Safe(endpoint.display()));
-        let hint = "set OPENAI_API_KEY, or use --api-key-file FILE; \
-                    --simulate tries it without a key";
-        Err(CliError::new(Exit::NoKey, &what, hint))
     }
 }

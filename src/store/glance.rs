@@ -86,7 +86,7 @@ impl Store {
         let mut jobs = Vec::with_capacity(places.len());
         for place in places {
             let job: Option<i64> = sqlx::query_scalar(
-                "SELECT id FROM jobs WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                "SELECT id FROM jobs WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL
                  ORDER BY position LIMIT 1 OFFSET ?2",
             )
             .bind(batch)

@@ -24,6 +24,7 @@ mod read;
 mod settle;
 mod spool;
 mod sync;
+mod twins;
 mod verify;
 
 pub use batches::{BatchStatus, Counts, StoredBatch};

@@ -135,7 +135,14 @@ impl Store {
     /// Counts the jobs that wait and may be claimed, now or later.
     pub async fn claimable(&self, batch: i64) -> Result<u64, StoreError> {
         let Some(only) = self.only.get() else {
-            return Ok(self.counts(batch).await?.pending);
+            let count = sqlx::query_scalar(
+                "SELECT count(*) FROM jobs
+                 WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
+            )
+            .bind(batch)
+            .fetch_one(&self.readers)
+            .await?;
+            return Ok(unsigned(count));
         };
         let count = sqlx::query_scalar(
             "SELECT count(*) FROM jobs
@@ -198,12 +205,12 @@ async fn claim_jobs(
         "SELECT json_group_array(id) FROM (
              SELECT id FROM (SELECT id FROM jobs
                              WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-                               AND not_before > 0 AND not_before <= ?2
+                               AND twin_of IS NULL AND not_before > 0 AND not_before <= ?2
                              ORDER BY not_before, id LIMIT ?3)
              UNION ALL
              SELECT id FROM (SELECT id FROM jobs
                              WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-                               AND not_before = 0
+                               AND twin_of IS NULL AND not_before = 0
                              ORDER BY id LIMIT ?3)
              LIMIT ?3)",
     )
@@ -311,7 +318,7 @@ async fn next_due(
 ) -> Result<Option<Timestamp>, StoreError> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(not_before) FROM jobs
-         WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL",
+         WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
     )
     .bind(batch)
     .fetch_one(connection)

@@ -37,7 +37,9 @@ const NEVER: [(&str, &str); 9] = [
         "answers of rows that are not answered",
     ),
     (
-        "SELECT count(*) FROM jobs WHERE state = 2 AND (claim_no < 1 OR requests < 1)",
+        "SELECT count(*) FROM jobs AS j
+         WHERE state = 2 AND (claim_no < 1 OR requests < 1)
+           AND NOT EXISTS (SELECT 1 FROM results WHERE job_id = j.id AND key_label = 'copied')",
         "answered rows that were never asked",
     ),
     (

@@ -15,7 +15,11 @@ const LARGE: [&str; 9] = [
 ];
 
 /// Statements that may read a whole table, by words in them, and why they may.
-const MAY_SCAN: [(&str, &str); 2] = [
+const MAY_SCAN: [(&str, &str); 3] = [
+    (
+        "WITH same AS MATERIALIZED",
+        "rows that ask the same are looked for once a run, over an index that is made for it",
+    ),
     (
         "FROM jobs NOT INDEXED",
         "an input has lost rows: which, is found in one pass by number",
@@ -27,7 +31,11 @@ const MAY_SCAN: [(&str, &str); 2] = [
 ];
 
 /// Statements that may sort, by words in them, and why they may.
-const MAY_SORT: [(&str, &str); 4] = [
+const MAY_SORT: [(&str, &str); 5] = [
+    (
+        "WITH same AS MATERIALIZED",
+        "not with the index that is made for it",
+    ),
     ("ORDER BY a.id) FROM attempts", "the failures of one job"),
     ("GROUP BY last.scope", "as many groups as there are rules"),
     ("ORDER BY base_url, label", "as many keys as there are"),
@@ -157,7 +165,7 @@ fn statements_of(source: &str) -> Vec<String> {
 
 fn is_statement(text: &str) -> bool {
     let verb = text.split_whitespace().next().unwrap_or_default();
-    ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(&verb) && text.contains(' ')
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&verb) && text.contains(' ')
 }
 
 async fn connect(path: &Path) -> SqliteConnection {

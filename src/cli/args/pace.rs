@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use crate::cli::values::{concurrency, count, duration, money, zone};
 use crate::domain::limits::Zone;
@@ -69,7 +70,32 @@ pub(in crate::cli) struct PaceArgs {
     /// End with code 69 when the endpoint has been down for longer than this [default: 10m].
     #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_MAX_OUTAGE", hide_env_values = true)]
     pub(in crate::cli) max_outage: Option<Duration>,
+    /// Ask rows with the same request once, and copy the answer: where their temperature is 0, or
+    /// always [default: ask each row].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "exact",
+        env = "PROMPTMILL_DEDUPE",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) dedupe: Option<Dedupe>,
     /// How long the first Ctrl-C or SIGTERM lets requests in flight go on [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_GRACE", hide_env_values = true)]
     pub(in crate::cli) grace: Option<Duration>,
+}
+
+/// Which rows with the same request are asked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum Dedupe {
+    // None: each row is asked.
+    Never,
+    // Those whose temperature is 0, so that they would get the same answer.
+    Exact,
+    // All.
+    Always,
 }
