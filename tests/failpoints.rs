@@ -181,6 +181,8 @@ fn a_row_whose_worker_panics_three_times_has_failed() {
     let scene = Scene::with_rows(1);
     let ran = with(&scene, "worker=panic@1+", RUN).exits(3);
     assert!(!ran.stderr.contains("question 1"), "{}", ran.stderr);
+    let told = ran.stderr.matches("error: a defect in promptmill").count();
+    assert_eq!(told, 3, "{}", ran.stderr);
     let sheet = scene.sheet("out.csv");
     assert_eq!(sheet.column("attempts"), ["3"]);
     assert!(sheet.cell(1, "error").contains("panic"));
@@ -190,11 +192,21 @@ fn a_row_whose_worker_panics_three_times_has_failed() {
 fn a_panic_where_results_are_written_ends_the_run_and_loses_nothing_that_was_told() {
     let scene = Scene::with_rows(ROWS);
     let ran = with(&scene, "turn-commit=panic@4", RUN);
-    assert!(!ran.status.success());
     assert!(!ran.stderr.contains("question "), "{}", ran.stderr);
+    ran.exits(1).says("error: a defect in promptmill");
     let in_flight = standing(&scene, "running");
     assert!(standing(&scene, "done") > 0 && in_flight > 0);
     ends_well(&scene, in_flight);
+}
+
+#[test]
+fn a_panic_anywhere_else_is_told_with_its_place_and_what_to_do() {
+    let scene = Scene::with_rows(ROWS);
+    let ran = with(&scene, "export-rename=panic", RUN).exits(1);
+    let ran = ran.says("failpoint export-rename");
+    ran.says("at src/failpoint.rs:")
+        .says("hint: what was recorded is on disk; run the same command again");
+    ends_well(&scene, 0);
 }
 
 #[test]

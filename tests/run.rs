@@ -29,6 +29,9 @@ mod exit_codes;
 // kill -9 at any moment.
 #[path = "run/crashes.rs"]
 mod crashes;
+// What the system lets a process have and do.
+#[path = "run/system.rs"]
+mod system;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;

@@ -27,6 +27,7 @@ mod man;
 mod mistyped;
 mod next;
 mod places;
+mod process;
 mod remainder;
 mod report;
 mod retry;
@@ -60,6 +61,12 @@ use file::FileSettings;
 /// Runs the program: parses the command line, does what it says, and prints an error once.
 #[must_use]
 pub fn main() -> ExitCode {
+    process::leave_no_image();
+    process::tell_panics();
+    process::guarded(carry_through).unwrap_or_else(|| Exit::Unexpected.into())
+}
+
+fn carry_through() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,

@@ -23,7 +23,7 @@ use super::settings::{self, Allowed, EndpointSettings};
 use super::signals::Signals;
 use super::turn::{Turn, Unattended};
 use super::voice::Voice;
-use super::{import, screen, signals, simulate, status};
+use super::{import, process, screen, signals, simulate, status};
 
 // The keys that a run may use, with what is remembered of them.
 mod ring;
@@ -165,6 +165,13 @@ impl<'a> Worker<'a> {
         let mut settings = pace.settings;
         let end = pace.allowed.max_runtime;
         settings.bounds.until = end.map(|time| clock.started_at() + time);
+        // A request takes a handle here, and one more where it is answered from within.
+        let handles = if simulator.is_some() { 2 } else { 1 };
+        if let Some(lowered) = process::make_room(&mut settings.concurrency, handles)?
+            && voice.tells_news()
+        {
+            tell_lowered(lowered);
+        }
         Ok(Self {
             voice,
             store,
@@ -329,4 +336,11 @@ impl<'a> Worker<'a> {
         let signals = self.signals.as_ref().map(|(shutdown, _)| shutdown.clone());
         Ok(signals.unwrap_or_else(|| Shutdown::new().1))
     }
+}
+
+fn tell_lowered(process::Lowered { most, handles }: process::Lowered) {
+    tracing::warn!(
+        "no more than {most} in flight: the system allows {handles} open files; \
+         raise it with `ulimit -n` or LimitNOFILE, or lower --concurrency"
+    );
 }

@@ -13,7 +13,7 @@ use super::time::Timestamp;
 /// Where a window that is found out begins.
 const START: f64 = 4.0;
 /// The most that a window that is found out grows to.
-const AUTO_MOST: u32 = 256;
+const AUTO_MOST: NonZeroU32 = NonZeroU32::new(256).unwrap();
 /// What is left of the window after a sign of congestion.
 const CONGESTED: f64 = 0.7;
 /// What is left of it when answers take longer.
@@ -30,8 +30,8 @@ const FORGETS: f64 = 0.002;
 pub enum Concurrency {
     /// So many.
     Fixed(NonZeroU32),
-    /// As many as the endpoint takes well, at most 256.
-    Auto,
+    /// As many as the endpoint takes well, and at most so many.
+    Auto(NonZeroU32),
 }
 
 impl Concurrency {
@@ -41,14 +41,26 @@ impl Concurrency {
         Self::Fixed(NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN))
     }
 
+    /// Makes one that is found out; it grows to 256 at most.
+    #[must_use]
+    pub const fn auto() -> Self {
+        Self::Auto(AUTO_MOST)
+    }
+
     /// Returns the most requests that may ever be in flight.
     #[must_use]
     pub fn most(self) -> usize {
-        let most = match self {
-            Self::Fixed(n) => n.get(),
-            Self::Auto => AUTO_MOST,
-        };
-        usize::try_from(most).unwrap_or(usize::MAX)
+        let (Self::Fixed(most) | Self::Auto(most)) = self;
+        usize::try_from(most.get()).unwrap_or(usize::MAX)
+    }
+
+    /// Returns it with no more than so many in flight.
+    #[must_use]
+    pub fn at_most(self, n: NonZeroU32) -> Self {
+        match self {
+            Self::Fixed(most) => Self::Fixed(most.min(n)),
+            Self::Auto(most) => Self::Auto(most.min(n)),
+        }
     }
 }
 
@@ -58,7 +70,7 @@ impl FromStr for Concurrency {
     /// Reads `auto` or a number from 1 on.
     fn from_str(text: &str) -> Result<Self, ()> {
         if text.eq_ignore_ascii_case("auto") {
-            return Ok(Self::Auto);
+            return Ok(Self::auto());
         }
         text.parse().map(Self::Fixed).map_err(|_| ())
     }
@@ -69,7 +81,7 @@ impl std::fmt::Display for Concurrency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fixed(n) => n.fmt(f),
-            Self::Auto => f.write_str("auto"),
+            Self::Auto(_) => f.write_str("auto"),
         }
     }
 }
@@ -98,7 +110,7 @@ impl Window {
     pub fn new(concurrency: Concurrency) -> Self {
         let limit = match concurrency {
             Concurrency::Fixed(n) => f64::from(n.get()),
-            Concurrency::Auto => START,
+            Concurrency::Auto(most) => START.min(f64::from(most.get())),
         };
         Self {
             concurrency,
@@ -117,9 +129,9 @@ impl Window {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "between 1 and AUTO_MOST"
+                reason = "between 1 and the most, a u32"
             )]
-            Concurrency::Auto => self.limit as usize,
+            Concurrency::Auto(_) => self.limit as usize,
         }
     }
 
@@ -132,9 +144,9 @@ impl Window {
         in_flight: usize,
         now: Timestamp,
     ) {
-        if self.concurrency != Concurrency::Auto {
+        let Concurrency::Auto(most) = self.concurrency else {
             return;
-        }
+        };
         if self.is_much_longer(latency.as_secs_f64()) {
             if self.limit > START && sent >= self.narrowed_at {
                 self.narrow((self.limit * SLOWER).max(START), now);
@@ -144,13 +156,13 @@ impl Window {
         // A window that is not used says nothing about a larger one.
         if in_flight * 2 >= self.limit() {
             let more = if self.opening { 1.0 } else { 1.0 / self.limit };
-            self.limit = (self.limit + more).min(f64::from(AUTO_MOST));
+            self.limit = (self.limit + more).min(f64::from(most.get()));
         }
     }
 
     /// Notes that a request that was sent at `sent` met a sign of congestion.
     pub fn congested(&mut self, sent: Timestamp, now: Timestamp) {
-        if self.concurrency == Concurrency::Auto && sent >= self.narrowed_at {
+        if matches!(self.concurrency, Concurrency::Auto(_)) && sent >= self.narrowed_at {
             self.narrow((self.limit * CONGESTED).max(1.0), now);
         }
     }
@@ -214,7 +226,7 @@ mod tests {
 
     #[test]
     fn it_doubles_until_the_first_congestion_and_then_grows_by_one() {
-        let mut window = Window::new(Concurrency::Auto);
+        let mut window = Window::new(Concurrency::auto());
         assert_eq!(full_rounds(&mut window, 1, 3), [8, 16, 32]);
         congested(&mut window, 5);
         assert_eq!(window.limit(), 22);
@@ -223,14 +235,14 @@ mod tests {
 
     #[test]
     fn it_ends_at_its_most() {
-        let mut window = Window::new(Concurrency::Auto);
+        let mut window = Window::new(Concurrency::auto());
         full_rounds(&mut window, 1, 12);
-        assert_eq!(window.limit(), Concurrency::Auto.most());
+        assert_eq!(window.limit(), Concurrency::auto().most());
     }
 
     #[test]
     fn a_window_of_requests_that_are_throttled_together_narrows_it_once() {
-        let mut window = Window::new(Concurrency::Auto);
+        let mut window = Window::new(Concurrency::auto());
         full_rounds(&mut window, 1, 3);
         for _ in 0..32 {
             congested(&mut window, 9);
@@ -246,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_full_does_not_grow() {
-        let mut window = Window::new(Concurrency::Auto);
+        let mut window = Window::new(Concurrency::auto());
         for second in 1..99 {
             window.answered(at(second - 1), SECOND, 1, at(second));
         }
@@ -255,7 +267,7 @@ mod tests {
 
     #[test]
     fn answers_that_take_much_longer_narrow_it() {
-        let mut window = Window::new(Concurrency::Auto);
+        let mut window = Window::new(Concurrency::auto());
         full_rounds(&mut window, 1, 4);
         let before = window.limit();
         for second in 0..40 {

@@ -8,6 +8,7 @@ use std::process::Command;
 use promptmill::simulator::{Config, Reaction, Script};
 
 use crate::support::{Ran, Running, Scene, jobs};
+use crate::system::under;
 
 const ROWS: usize = 400;
 const RUN: &str = "run jobs.csv -o out.csv --concurrency 24";
@@ -15,19 +16,7 @@ const SPOOL: &str = "promptmill.db.spool";
 
 /// Makes the command of a shell that cuts off every file behind so many KiB.
 fn limited(scene: &Scene, kib: u64, words: &str) -> Command {
-    let plain = scene.command(words);
-    let mut command = Command::new("/bin/bash");
-    command
-        .arg("-c")
-        .arg(format!("ulimit -f {kib}; exec \"$0\" \"$@\""))
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(scene.folder())
-        .env_clear();
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command
+    under(scene, &format!("-f {kib}"), words)
 }
 
 /// A scene with an imported batch, whose answers soon need more room than `room` KiB more.

@@ -102,7 +102,7 @@ fn in_flight(concurrency: Concurrency) -> forecast::Range<u64> {
     let high = concurrency.most() as u64;
     let low = match concurrency {
         Concurrency::Fixed(_) => high,
-        Concurrency::Auto => Window::new(concurrency).limit() as u64,
+        Concurrency::Auto(_) => Window::new(concurrency).limit() as u64,
     };
     forecast::Range { low, high }
 }
