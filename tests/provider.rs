@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use promptmill::domain::failure::{Failure, NoAnswer, NoResponse, Problem, TransportFault};
+use promptmill::domain::recipe::Api;
 use promptmill::domain::time::Timestamp;
 use promptmill::provider::{Attempt, Client, ClientError, Endpoint, Limits, Success};
 use secrecy::SecretString;
@@ -133,7 +134,7 @@ fn json(status: &str, body: &str) -> Play {
 async fn send(client: &Client) -> Attempt {
     let key = SecretString::from(KEY);
     let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
-    let attempt = client.send(body, Some(&key), NOW).await;
+    let attempt = client.send(Api::Chat, body, Some(&key), NOW).await;
     let shown = format!("{client:?} {attempt:?}");
     assert!(!shown.contains(KEY), "{shown}");
     attempt
@@ -202,7 +203,9 @@ async fn the_key_is_in_the_authorization_header_and_nowhere_else() {
     let server = Server::start(json("200 OK", GOOD)).await;
     let client = server.client(Limits::default());
     send(&client).await.outcome.expect("an answer");
-    let without = client.send(Bytes::from_static(b"{}"), None, NOW).await;
+    let without = client
+        .send(Api::Chat, Bytes::from_static(b"{}"), None, NOW)
+        .await;
     without.outcome.expect("an answer");
     let [with, without] = &server.requests()[..] else {
         panic!("two requests")
@@ -234,7 +237,7 @@ async fn a_key_that_no_header_can_hold_is_refused_unsent() {
     let client = server.client(Limits::default());
     for key in ["sk-canary\r\nx-evil: 1", "sk-canary key", "sk-cänary"] {
         let attempt = client
-            .send(Bytes::new(), Some(&SecretString::from(key)), NOW)
+            .send(Api::Chat, Bytes::new(), Some(&SecretString::from(key)), NOW)
             .await;
         let shown = format!("{attempt:?}");
         assert!(!shown.contains("sk-c"), "{shown}");

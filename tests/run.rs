@@ -32,6 +32,9 @@ mod crashes;
 // What the system lets a process have and do.
 #[path = "run/system.rs"]
 mod system;
+// Vectors instead of text.
+#[path = "run/embeddings.rs"]
+mod embeddings;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::job::Answer;
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{self, Action, Context};
 use crate::intake::{Brought, IntakeError, Outcome, Outcomes};
@@ -46,7 +47,7 @@ pub(super) async fn command(
     // What a dead run left comes first, as at the start of a run.
     store.take_in_spool().await?;
     store.rescue(now).await?;
-    let (chunks, open) = read_ahead(args.files, batch.recipe.model.clone(), now);
+    let (chunks, open) = read_ahead(args.files, batch.recipe.clone(), now);
     let done = store.take_in(batch.id, chunks, now).await??;
     drop(lock);
     let left = store.counts(batch.id).await?;
@@ -74,7 +75,7 @@ type Open = BTreeMap<String, u64>;
 /// Reads and judges on a thread of its own, a little ahead of the database.
 fn read_ahead(
     files: Vec<PathBuf>,
-    model: String,
+    recipe: Recipe,
     now: Timestamp,
 ) -> (
     mpsc::Receiver<Result<Vec<Delivery>, IntakeError>>,
@@ -84,7 +85,7 @@ fn read_ahead(
     let reading = tokio::task::spawn_blocking(move || {
         let mut open = Open::new();
         let mut send = |outcomes: Vec<Outcome>| {
-            let judge = |outcome| judged(outcome, &model, now, &mut open);
+            let judge = |outcome| judged(outcome, &recipe, now, &mut open);
             let chunk = outcomes.into_iter().map(judge).collect();
             // A receiver that has gone has failed, and says so itself.
             sender.blocking_send(Ok(chunk)).is_ok()
@@ -118,7 +119,7 @@ fn read(files: &[PathBuf], send: &mut impl FnMut(Vec<Outcome>) -> bool) -> Resul
 }
 
 /// Says what becomes of a row for which an outcome came, by the judge's word where it is a refusal.
-fn judged(outcome: Outcome, model: &str, now: Timestamp, open: &mut Open) -> Delivery {
+fn judged(outcome: Outcome, recipe: &Recipe, now: Timestamp, open: &mut Open) -> Delivery {
     let Outcome { key, brought } = outcome;
     let mut left_open = |why: &str| {
         *open.entry(why.to_owned()).or_default() += 1;
@@ -130,7 +131,7 @@ fn judged(outcome: Outcome, model: &str, now: Timestamp, open: &mut Open) -> Del
             status,
             request_id,
             body,
-        } => match read_kept(status, &request_id, body, now) {
+        } => match read_kept(recipe.api, status, &request_id, body, now) {
             Ok(success) => End::Answered(Answer {
                 body: success.body,
                 model: success.reply.model,
@@ -141,7 +142,13 @@ fn judged(outcome: Outcome, model: &str, now: Timestamp, open: &mut Open) -> Del
                 request_id,
             }),
             Err(failure) => {
-                let verdict = verdict::judge(&failure, Context { host: "", model });
+                let verdict = verdict::judge(
+                    &failure,
+                    Context {
+                        host: "",
+                        model: &recipe.model,
+                    },
+                );
                 if verdict.action == Action::FailJob {
                     End::Failed(AttemptRecord {
                         unknown: false,

@@ -15,7 +15,8 @@ use crate::domain::spelling::nearest;
 use crate::domain::window::Concurrency;
 
 use super::args::{
-    ColorChoice, Dedupe, IfBusy, InputFormat, LogFormat, OutputFormat, SummaryChoice,
+    ColorChoice, Dedupe, EndpointChoice, IfBusy, InputFormat, LogFormat, OutputFormat,
+    SummaryChoice,
 };
 use super::error::CliError;
 use super::exit::Exit;
@@ -35,6 +36,7 @@ pub(super) struct FileSettings {
     pub(super) allow_network_fs: Option<bool>,
     pub(super) base_url: Option<String>,
     pub(super) model: Option<String>,
+    pub(super) endpoint: Option<EndpointChoice>,
     pub(super) prompt: Option<String>,
     pub(super) system: Option<String>,
     pub(super) set: BTreeMap<String, toml::Value>,

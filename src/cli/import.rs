@@ -144,6 +144,7 @@ pub(super) async fn check_recipe(
         (was.params != is.params, "the parameters"),
         (was.id_column != is.id_column, "the id column"),
         (was.form != is.form, "the form of the input"),
+        (was.api != is.api, "the endpoint"),
     ];
     changed.extend(
         parts

@@ -19,9 +19,6 @@ use super::voice::Voice;
 /// Requests in one read: each read is short.
 const PAGE: u32 = 500;
 
-/// Where the API sends the requests of a file.
-const CHAT: &str = "/v1/chat/completions";
-
 /// Files that are being written. None is to be seen before all are whole.
 struct Files {
     path: PathBuf,
@@ -75,12 +72,13 @@ pub(super) async fn write(
         drafts: Vec::new(),
         room: RequestFile::default(),
     };
+    let url = batch.recipe.api.batch_url();
     let (mut after, mut rows, mut line) = (None, 0, Vec::new());
     loop {
         let (open, last) = store.open_requests(batch.id, after, PAGE).await?;
         for request in &open {
             line.clear();
-            put_request(&mut line, &request.key, CHAT, &request.request);
+            put_request(&mut line, &request.key, url, &request.request);
             files.put(&line, store.path())?;
         }
         rows += open.len() as u64;

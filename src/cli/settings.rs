@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::limits::Limits as DomainLimits;
 use crate::domain::price::{Cost, Prices};
-use crate::domain::recipe::{Form, Recipe};
+use crate::domain::recipe::{Api, Form, Recipe};
 use crate::export::{Style, Target};
 use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;
@@ -25,6 +25,16 @@ const OPENAI: &str = "https://api.openai.com/v1";
 
 /// The model when none is named: cheap, and offered by the free API of `GPT_API_free` too.
 pub(super) const MODEL: &str = "gpt-4o-mini";
+
+/// The model for embeddings when none is named.
+const EMBEDDING_MODEL: &str = "text-embedding-3-small";
+
+fn usual_model(api: Api) -> &'static str {
+    match api {
+        Api::Chat => MODEL,
+        Api::Embeddings => EMBEDDING_MODEL,
+    }
+}
 
 /// Returns the database's path.
 pub(super) fn database(global: &Global, file: &FileSettings) -> PathBuf {
@@ -71,15 +81,17 @@ pub(super) fn import(
         params.push((name, value));
     }
     let model_named = args.model.is_some();
+    let api = args.endpoint.or(file.endpoint).map_or(Api::Chat, Api::from);
     let recipe = Recipe {
         model: args
             .model
             .or(file.model.clone())
-            .unwrap_or_else(|| MODEL.to_owned()),
+            .unwrap_or_else(|| usual_model(api).to_owned()),
         prompt: args.prompt.or(file.prompt.clone()),
         system: args.system.or(file.system.clone()),
         params,
         id_column: args.id_column.or(file.id_column.clone()),
+        api,
         ..Recipe::default()
     };
     let delimiter = args.delimiter.or(file.delimiter);

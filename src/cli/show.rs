@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::domain::job::JobState;
-use crate::domain::reply::ChatCompletion;
+use crate::domain::reply::Kept;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::progress::moment::{DateTime, Rfc3339};
@@ -87,10 +87,11 @@ fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Returns the text of an answer; `None` for one that is no chat completion.
+/// Returns what an answer says, a vector as its JSON; `None` for a body that says nothing.
 pub(super) fn answer_text(body: &str) -> Option<String> {
-    let completion: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
-    completion.text().map(str::to_owned)
+    let kept = Kept::read(body);
+    let response = kept.response()?;
+    Some(response.as_text().to_owned())
 }
 
 fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {

@@ -1,6 +1,7 @@
 //! Works on batches: keys, client and queue are put together here for a run.
 
 use crate::clock::Clock;
+use crate::domain::recipe::Api;
 use crate::domain::tally::Tally;
 use crate::domain::verdict;
 use crate::progress::event::RunEvent;
@@ -216,7 +217,9 @@ impl<'a> Worker<'a> {
         loop {
             let ended = tally.ended;
             if self.dedupe != Dedupe::Never {
-                let any = self.dedupe == Dedupe::Always;
+                // A text has one vector.
+                let is_exact = batch.recipe.api == Api::Embeddings;
+                let any = is_exact || self.dedupe == Dedupe::Always;
                 self.store.park_twins(batch.id, any).await?;
                 copied += self.copy_to_twins(batch).await?;
             }

@@ -121,12 +121,14 @@ pub enum Problem {
     Empty,
     /// The body is a web page.
     Html,
-    /// The body is not JSON, or not of the form of a chat completion.
+    /// The body is not JSON, or not of the form of what was asked for.
     NotChat,
     /// There is no choice in it.
     NoChoices,
     /// The choice has neither text, nor a refusal, nor tool calls.
     NoContent,
+    /// There is no vector in it, where embeddings were asked for.
+    NoVector,
     /// The model refused (`refusal`), or a filter took the answer (`finish_reason: content_filter`).
     Declined,
     /// The body is larger than the cap.
@@ -135,12 +137,13 @@ pub enum Problem {
 
 impl Problem {
     /// All problems.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Empty,
         Self::Html,
         Self::NotChat,
         Self::NoChoices,
         Self::NoContent,
+        Self::NoVector,
         Self::Declined,
         Self::TooLarge,
     ];
@@ -154,6 +157,7 @@ impl Problem {
             Self::NotChat => "the response is not a chat completion",
             Self::NoChoices => "the response has no choices",
             Self::NoContent => "the response has neither text nor tool calls",
+            Self::NoVector => "the response has no vector",
             Self::Declined => "the model declined to answer",
             Self::TooLarge => "the response is larger than allowed",
         }

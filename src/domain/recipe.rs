@@ -20,6 +20,48 @@ pub struct Recipe {
     /// What a row of the input is.
     #[serde(default, skip_serializing_if = "Form::is_table")]
     pub form: Form,
+    /// What is asked for.
+    #[serde(default, skip_serializing_if = "Api::is_chat")]
+    pub api: Api,
+}
+
+/// What is asked for: the part of the API that answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// A chat completion: text for messages.
+    #[default]
+    Chat,
+    /// Embeddings: a vector for a text.
+    Embeddings,
+}
+
+impl Api {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Chat, Self::Embeddings];
+
+    /// Returns its path below the base URL.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Embeddings => "/embeddings",
+        }
+    }
+
+    /// Returns its path as a line of the `OpenAI` Batch API names it.
+    #[must_use]
+    pub fn batch_url(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Embeddings => "/v1/embeddings",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_chat(&self) -> bool {
+        *self == Self::Chat
+    }
 }
 
 /// What a row of an input is.

@@ -4,12 +4,18 @@
 //! find the same answer. Beyond the standard library it needs serde's traits (one value has three
 //! spellings) and `serde_json`'s `RawValue`, which keeps tool calls as the text they came in.
 
+mod embeddings;
+mod kept;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use embeddings::EmbeddingList;
+pub use kept::{Kept, Response};
 
 /// What is kept of an answer beside its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

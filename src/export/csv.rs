@@ -6,9 +6,9 @@ use std::io::Write;
 use super::ExportError;
 use super::guard::guard;
 use super::object::object_cells;
-use super::own::{completion, own_columns, status};
+use super::own::{own_columns, status};
 use crate::domain::job::{Cells, Record};
-use crate::domain::reply::ChatCompletion;
+use crate::domain::reply::{Kept, Response};
 
 /// Bytes gathered before they are written: a system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -116,9 +116,9 @@ impl<W: Write> CsvSheet<W> {
 
     fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
         let answer = record.answer.as_ref();
-        let completion = answer.map(completion);
-        let response = completion.as_ref().and_then(ChatCompletion::text);
-        self.text(response.unwrap_or_default())?;
+        let kept = answer.map(|answer| Kept::read(&answer.body));
+        let response = kept.as_ref().and_then(Kept::response);
+        self.text(response.as_ref().map_or("", Response::as_text))?;
         self.text(status(record.state))?;
         self.text(record.error.as_deref().unwrap_or_default())?;
         self.text(answer.map_or("", |answer| &answer.model))?;
@@ -267,6 +267,16 @@ mod tests {
         check_body(calls, "\"[{\"\"id\"\":7}]\"");
         check_body(r#"{"choices":[]}"#, "");
         check_body("cut off", "");
+    }
+
+    #[test]
+    fn a_vector_is_json_in_a_cell() {
+        let mut row = answered(&["1", ""], "");
+        if let Some(answer) = &mut row.answer {
+            r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#.clone_into(&mut answer.body);
+        }
+        let expected = "1,,\"[-0.50, 1e-3]\",done,,gpt-4o-mini,stop,12,,2,345\n";
+        check(row, Style::default(), expected);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::ExportError;
 use super::object::reopened;
-use super::own::{completion, own_columns, status};
+use super::own::{own_columns, status};
 use crate::domain::job::{Cells, Record};
-use crate::domain::reply::ChatCompletion;
+use crate::domain::reply::{Kept, Response};
 
 /// Bytes gathered before they are written: a system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -88,10 +88,14 @@ impl<W: Write> JsonlSheet<W> {
 
     fn own_fields(&mut self, record: &Record) {
         let answer = record.answer.as_ref();
-        let completion = answer.map(completion);
-        let response = completion.as_ref().and_then(ChatCompletion::text);
+        let kept = answer.map(|answer| Kept::read(&answer.body));
+        let response = kept.as_ref().and_then(Kept::response);
         let told = |text: &String| (!text.is_empty()).then(|| text.clone());
-        self.own(0, &response);
+        match response {
+            Some(Response::Vector(json)) => self.own_json(0, &json),
+            Some(Response::Text(text)) => self.own(0, &text),
+            None => self.own(0, &None::<&str>),
+        }
         self.own(1, &status(record.state));
         self.own(2, &record.error);
         self.own(3, &answer.and_then(|answer| told(&answer.model)));
@@ -104,10 +108,23 @@ impl<W: Write> JsonlSheet<W> {
 
     /// Writes the field of ours at this place of our names.
     fn own(&mut self, place: usize, value: &impl Serialize) {
+        self.begin_own(place);
+        put(&mut self.line, value);
+    }
+
+    /// Writes the field of ours at this place, its value as the JSON that it is, but on one line.
+    fn own_json(&mut self, place: usize, json: &str) {
+        self.begin_own(place);
+        let bytes = json.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r'));
+        self.line.extend(bytes);
+    }
+
+    fn begin_own(&mut self, place: usize) {
         if self.line.trim_ascii() != b"{" {
             self.line.push(b',');
         }
-        field(&mut self.line, &self.own[place], value);
+        self.line.extend_from_slice(&self.own[place]);
+        self.line.push(b':');
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::domain::job::{Answer, JobState};
-use crate::domain::reply::ChatCompletion;
+use crate::domain::job::JobState;
 
 /// Our own columns, behind those of the input. A name that the input has already gets the prefix
 /// `promptmill_`.
@@ -30,12 +29,6 @@ pub(super) fn own_columns(columns: &[String]) -> Vec<String> {
         name
     };
     COLUMNS.iter().map(|name| free(name)).collect()
-}
-
-/// Reads a kept body again. It was a completion when it was kept, and one that is none now
-/// has no text, which is what its cell shows.
-pub(super) fn completion(answer: &Answer) -> ChatCompletion<'_> {
-    serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
 pub(super) fn status(state: JobState) -> &'static str {

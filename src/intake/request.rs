@@ -9,7 +9,7 @@ use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
 use super::template::{Templates, Unrendered, is_template};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Api, Recipe};
 
 /// A recipe, ready to write requests.
 #[derive(Debug)]
@@ -63,10 +63,21 @@ impl Composer {
         composer.fix(|out| {
             out.extend_from_slice(b"{\"model\":");
             write_string(out, &recipe.model);
-            out.extend_from_slice(b",\"messages\":[");
         });
-        composer.add_system(recipe.system.as_deref())?;
-        composer.add_prompt(recipe.prompt.as_deref(), columns)?;
+        match recipe.api {
+            Api::Chat => {
+                composer.fix(|out| out.extend_from_slice(b",\"messages\":["));
+                composer.add_system(recipe.system.as_deref())?;
+                composer.fix(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
+                composer.add_prompt(recipe.prompt.as_deref(), columns)?;
+                composer.fix(|out| out.extend_from_slice(b"}]"));
+            }
+            Api::Embeddings => {
+                refuse_system(recipe.system.as_deref())?;
+                composer.fix(|out| out.extend_from_slice(b",\"input\":"));
+                composer.add_prompt(recipe.prompt.as_deref(), columns)?;
+            }
+        }
         for (name, value) in &recipe.params {
             composer.add_param(name, value)?;
         }
@@ -114,7 +125,6 @@ impl Composer {
     }
 
     fn add_prompt(&mut self, prompt: Option<&str>, columns: &Columns) -> Result<(), IntakeError> {
-        self.fix(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
         match prompt {
             None => {
                 let place = if columns.is_open() {
@@ -132,7 +142,6 @@ impl Composer {
                 self.fix(|out| write_string(out, text));
             }
         }
-        self.fix(|out| out.extend_from_slice(b"}]"));
         Ok(())
     }
 
@@ -249,6 +258,18 @@ fn not_json(flag: &str) -> Uncomposed {
     Uncomposed::Row(None, what)
 }
 
+/// Embeddings are made of a text alone.
+fn refuse_system(system: Option<&str>) -> Result<(), IntakeError> {
+    match system {
+        None => Ok(()),
+        Some(_) => Err(IntakeError::Template {
+            name: SYSTEM_FLAG.to_owned(),
+            what: "has no place in a request for embeddings".to_owned(),
+            hint: "leave it out, or put its words into --prompt",
+        }),
+    }
+}
+
 /// A prompt without a column in it is the same for every row. A column's bare name is a slip.
 fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<(), IntakeError> {
     let refuse = |what: &str, hint| IntakeError::Template {
@@ -348,6 +369,28 @@ mod tests {
             &recipe(Some("the same"), None, &[]),
             ["a", "b"],
             r#"{"model":"m\"1","messages":[{"role":"user","content":"the same"}]}"#,
+        );
+    }
+
+    #[test]
+    fn a_request_for_embeddings_has_the_text_as_its_input_and_no_messages() {
+        let embeddings = |system| Recipe {
+            api: Api::Embeddings,
+            ..recipe(
+                Some("{{ tone }}: {{ prompt }}"),
+                system,
+                &[("dimensions", "64")],
+            )
+        };
+        check(
+            &embeddings(None),
+            ["go", "calm"],
+            r#"{"model":"m\"1","input":"calm: go","dimensions":64}"#,
+        );
+        check_refused(
+            &embeddings(Some("Be calm.")),
+            ["go", "calm"],
+            "--system: has no place in a request for embeddings\nhint: leave it out, or put its words into --prompt",
         );
     }
 

@@ -1,6 +1,6 @@
 //! Rows that are whole requests, one a line, in the form of the `OpenAI` Batch API:
-//! `{"custom_id": …, "method": "POST", "url": "/v1/chat/completions", "body": {…}}`. The body is sent
-//! as it stands there.
+//! `{"custom_id": …, "method": "POST", "url": "/v1/chat/completions", "body": {…}}`, or the same with
+//! `/v1/embeddings`. The body is sent as it stands there.
 
 use super::error::{BadRow, IntakeError, quoted};
 use super::fields::Fields;
@@ -8,19 +8,17 @@ use super::keys::{Keys, digest_of};
 use super::lines::Lines;
 use super::reader::Step;
 use crate::domain::job::NewRow;
-use crate::domain::recipe::{Form, Recipe};
+use crate::domain::recipe::{Api, Form, Recipe};
 
 /// The one column of such an input.
 const CUSTOM_ID: &str = "custom_id";
-
-/// Where its requests go.
-const CHAT: &str = "/v1/chat/completions";
 
 /// An input of requests.
 pub(super) struct Requests {
     lines: Lines,
     keys: Keys,
     columns: [String; 1],
+    api: Api,
     model: String,
 }
 
@@ -46,9 +44,10 @@ impl Requests {
         let Some((line, text)) = lines.next()? else {
             return Err(IntakeError::NoLines { file });
         };
-        let first = text.and_then(|text| Request::read(text).map(|request| request.model));
-        let model = match first {
-            Ok(model) => model,
+        let first =
+            text.and_then(|text| Request::read(text).map(|request| (request.api, request.model)));
+        let (api, model) = match first {
+            Ok(first) => first,
             Err(what) => {
                 let column = None;
                 let rows = vec![BadRow { line, column, what }];
@@ -63,12 +62,14 @@ impl Requests {
         let recipe = Recipe {
             model: model.clone(),
             form: Form::Requests,
+            api,
             ..Recipe::default()
         };
         let requests = Self {
             lines,
             keys: Keys::new(true),
             columns: [CUSTOM_ID.to_owned()],
+            api,
             model,
         };
         Ok((requests, recipe))
@@ -90,7 +91,13 @@ impl Requests {
             return Ok(Step::End);
         };
         let request = text.and_then(Request::read).and_then(|request| {
-            if request.model == self.model {
+            if request.api != self.api {
+                Err(format!(
+                    "goes to `{}`, the first line to `{}`; a file has one of them: split it",
+                    request.api.batch_url(),
+                    self.api.batch_url()
+                ))
+            } else if request.model == self.model {
                 Ok(request)
             } else {
                 Err(format!(
@@ -120,6 +127,7 @@ impl Requests {
 /// What a line asks for.
 struct Request<'a> {
     id: String,
+    api: Api,
     model: String,
     body: &'a str,
 }
@@ -138,16 +146,20 @@ impl<'a> Request<'a> {
             ));
         }
         let url = fields.text("url").ok_or_else(|| needs("url", "a text"))?;
-        if url != CHAT {
-            return Err(format!(
-                "the url is {}; it can only be `{CHAT}`",
-                quoted(&url)
-            ));
-        }
+        let api = Api::ALL.into_iter().find(|api| api.batch_url() == url);
+        let api = api.ok_or_else(|| {
+            let known = Api::ALL.map(|api| format!("`{}`", api.batch_url()));
+            format!(
+                "the url is {}; it can be {}",
+                quoted(&url),
+                known.join(" or ")
+            )
+        })?;
         let body = fields.get("body").filter(|body| body.starts_with('{'));
         let body = body.ok_or_else(|| needs("body", "an object"))?;
         Ok(Self {
-            model: check_body(body)?,
+            model: check_body(body, api)?,
+            api,
             id: id.into_owned(),
             body,
         })
@@ -155,17 +167,23 @@ impl<'a> Request<'a> {
 }
 
 /// Checks what can be known of a body before it is sent; returns its model.
-fn check_body(body: &str) -> Result<String, String> {
+fn check_body(body: &str, api: Api) -> Result<String, String> {
     let fields = Fields::read(body).map_err(|what| format!("the body: {what}"))?;
     let model = fields
         .text("model")
         .filter(|model| !model.trim().is_empty());
     let model = model.ok_or("the body names no model")?;
-    if !fields
-        .get("messages")
-        .is_some_and(|list| list.starts_with('['))
-    {
-        return Err("the body has no list of messages".to_owned());
+    let asks = match api {
+        Api::Chat => fields
+            .get("messages")
+            .is_some_and(|list| list.starts_with('[')),
+        Api::Embeddings => fields.get("input").is_some_and(|input| input != "null"),
+    };
+    if !asks {
+        return Err(match api {
+            Api::Chat => "the body has no list of messages".to_owned(),
+            Api::Embeddings => "the body has no input".to_owned(),
+        });
     }
     if fields.get("stream") == Some("true") {
         return Err("the body asks for a stream; answers are always read whole".to_owned());

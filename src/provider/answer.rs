@@ -20,14 +20,15 @@ use super::headers::request_id;
 use super::refusal;
 use super::response::{Reading, Received, no_answer};
 use crate::domain::failure::{Failure, Problem, Refusal};
-use crate::domain::reply::{ChatCompletion, Reply};
+use crate::domain::recipe::Api;
+use crate::domain::reply::{ChatCompletion, EmbeddingList, Reply};
 
 /// An answer: the body as it came and what was read from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Success {
     /// What is kept beside the body.
     pub reply: Reply,
-    /// The response body as it came: a chat completion in JSON.
+    /// The response body as it came, in JSON.
     pub body: String,
 }
 
@@ -42,8 +43,36 @@ impl fmt::Debug for Success {
     }
 }
 
+/// Reads the body of a success.
+pub(super) type Read = fn(Received, Reading<'_>) -> Result<Success, Failure>;
+
+/// Returns what reads the answers of a part of the API.
+pub(super) fn reader(api: Api) -> Read {
+    match api {
+        Api::Chat => chat,
+        Api::Embeddings => embeddings,
+    }
+}
+
+/// Reads embeddings.
+fn embeddings(received: Received, reading: Reading<'_>) -> Result<Success, Failure> {
+    let Received { headers, body } = received;
+    let list: EmbeddingList<'_> =
+        serde_json::from_str(&body).map_err(|error| not_chat(&error, &headers, &body, reading))?;
+    let has_vector = list.json().is_some();
+    if list.has_error() || !has_vector {
+        told_error(&headers, &body, reading)?;
+    }
+    if !has_vector {
+        let said = shape(&body);
+        return Err(no_answer(Problem::NoVector, &said, &headers, reading));
+    }
+    let reply = list.reply();
+    Ok(Success { reply, body })
+}
+
 /// Reads a chat completion.
-pub(super) fn chat(received: Received, reading: Reading<'_>) -> Result<Success, Failure> {
+fn chat(received: Received, reading: Reading<'_>) -> Result<Success, Failure> {
     let Received { headers, body } = received;
     let reply = match serde_json::from_str::<ChatCompletion<'_>>(&body) {
         Ok(chat) => judge_chat(&chat, &headers, &body, reading)?,

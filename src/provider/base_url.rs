@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
+use crate::domain::recipe::Api;
+
 /// The base paths of hosts where it is not `/v1`. A leading dot stands for any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [
     ("openrouter.ai", "/api/v1"),
@@ -49,6 +51,7 @@ pub struct Endpoint {
     base: String,
     host: String,
     chat_completions: Url,
+    embeddings: Url,
     models: Url,
     is_loopback: bool,
 }
@@ -67,7 +70,8 @@ impl Endpoint {
         url.set_path(&path);
         let base = url.as_str().trim_end_matches('/').to_owned();
         let endpoint = Self {
-            chat_completions: join(&base, "/chat/completions")?,
+            chat_completions: join(&base, Api::Chat.path())?,
+            embeddings: join(&base, Api::Embeddings.path())?,
             models: join(&base, "/models")?,
             base,
             host,
@@ -76,10 +80,13 @@ impl Endpoint {
         Ok((endpoint, notes))
     }
 
-    /// Returns where chat completions are posted to.
+    /// Returns where requests are posted to.
     #[must_use]
-    pub fn chat_completions(&self) -> &Url {
-        &self.chat_completions
+    pub fn of(&self, api: Api) -> &Url {
+        match api {
+            Api::Chat => &self.chat_completions,
+            Api::Embeddings => &self.embeddings,
+        }
     }
 
     /// Returns where the models are listed.
@@ -298,7 +305,7 @@ mod tests {
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found.join("; "), notes, "{text}");
         let chat = format!("{base}/chat/completions");
-        assert_eq!(endpoint.chat_completions().as_str(), chat, "{text}");
+        assert_eq!(endpoint.of(Api::Chat).as_str(), chat, "{text}");
         assert_eq!(
             endpoint.models().as_str(),
             format!("{base}/models"),

@@ -20,6 +20,7 @@ use super::headers::{self, RateHeaders};
 use super::response::{self, Reading, Received};
 use super::transport;
 use crate::domain::failure::{Failure, Refusal};
+use crate::domain::recipe::Api;
 use crate::domain::time::Timestamp;
 
 /// How long a connection that nobody uses is kept.
@@ -138,16 +139,22 @@ impl Client {
         &self.endpoint
     }
 
-    /// Posts a chat request, once, and reads the whole response. `now` is the time at the call.
+    /// Posts a request, once, and reads the whole response. `now` is the time at the call.
     ///
     /// A key that no header can hold is not sent: the attempt ends like one with a refused key.
-    pub async fn send(&self, body: Bytes, key: Option<&SecretString>, now: Timestamp) -> Attempt {
+    pub async fn send(
+        &self,
+        api: Api,
+        body: Bytes,
+        key: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Attempt {
         let request = self
             .http
-            .post(self.endpoint.chat_completions().clone())
+            .post(self.endpoint.of(api).clone())
             .header(CONTENT_TYPE, JSON)
             .body(body);
-        self.exchange(request, key, now, answer::chat).await
+        self.exchange(request, key, now, answer::reader(api)).await
     }
 
     /// Lists the ids of the models that the endpoint offers. `now` is the time at the call.

@@ -11,11 +11,12 @@ use super::answer::{self, Success};
 use super::refusal;
 use super::response::{Reading, Received};
 use crate::domain::failure::Failure;
+use crate::domain::recipe::Api;
 use crate::domain::time::Timestamp;
 
-/// Reads a chat completion out of a status and a body: the answer, or how it went wrong. An empty
-/// `request_id` is none.
+/// Reads an answer out of a status and a body, or how it went wrong. An empty `request_id` is none.
 pub fn read_kept(
+    api: Api,
     status: u16,
     request_id: &str,
     body: String,
@@ -30,5 +31,5 @@ pub fn read_kept(
         return Err(Failure::Refused(refusal));
     }
     let reading = Reading { known: &[], now };
-    answer::chat(Received { headers, body }, reading)
+    answer::reader(api)(Received { headers, body }, reading)
 }

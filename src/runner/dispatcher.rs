@@ -270,11 +270,12 @@ impl<'a> Dispatcher<'a> {
         self.stuck.remove(&job.id);
         self.tally.requests += 1;
         let body = Bytes::from(std::mem::take(&mut job.request));
+        let api = self.batch.recipe.api;
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
         failpoint::pass("send");
         let worker = self.workers.spawn(async move {
             failpoint::pass("worker");
-            client.send(body, secret.as_deref(), now).await
+            client.send(api, body, secret.as_deref(), now).await
         });
         let connections = self.connections;
         let flight = Flight {

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::cli::values::delimiter;
+use crate::domain::recipe::Api;
 use crate::intake::Format;
 
 #[derive(Args, Debug)]
@@ -16,7 +17,8 @@ pub(in crate::cli) struct InputArgs {
     /// The batch's name [default: the input's path].
     #[arg(long, value_name = "NAME", help_heading = "Recipe")]
     pub(in crate::cli) batch: Option<String>,
-    /// The model's name, as the provider spells it [default: gpt-4o-mini].
+    /// The model's name, as the provider spells it [default: gpt-4o-mini, or
+    /// text-embedding-3-small for embeddings].
     #[arg(
         long,
         value_name = "NAME",
@@ -25,6 +27,16 @@ pub(in crate::cli) struct InputArgs {
         help_heading = "Recipe"
     )]
     pub(in crate::cli) model: Option<String>,
+    /// What is asked for: answers to messages, or embeddings, the vector of a text [default: chat].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        env = "PROMPTMILL_ENDPOINT",
+        hide_env_values = true,
+        help_heading = "Recipe"
+    )]
+    pub(in crate::cli) endpoint: Option<EndpointChoice>,
     /// The prompt, as a template over the columns [default: the column `prompt`].
     #[arg(
         long,
@@ -74,6 +86,25 @@ pub(in crate::cli) struct InputArgs {
     /// Take the changed recipe: the rows whose request differs are asked again.
     #[arg(long, help_heading = "Recipe")]
     pub(in crate::cli) redo: bool,
+}
+
+/// The part of the API that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum EndpointChoice {
+    // Below `/chat/completions`.
+    Chat,
+    // Below `/embeddings`.
+    Embeddings,
+}
+
+impl From<EndpointChoice> for Api {
+    fn from(choice: EndpointChoice) -> Self {
+        match choice {
+            EndpointChoice::Chat => Self::Chat,
+            EndpointChoice::Embeddings => Self::Embeddings,
+        }
+    }
 }
 
 /// The form of an input.

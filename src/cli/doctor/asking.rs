@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Problem};
+use crate::domain::recipe::Api;
 use crate::domain::verdict::{self, Context, Verdict};
 use crate::provider::{Attempt, Client, Limits, Other, Success};
 
@@ -31,7 +32,8 @@ impl Asking<'_> {
         let message = json!({ "role": "user", "content": "ping" });
         let body = json!({ "model": self.model, "messages": [message], "max_tokens": 1 });
         let body = Bytes::from(body.to_string());
-        self.client.send(body, key, self.clock.now()).await
+        let now = self.clock.now();
+        self.client.send(Api::Chat, body, key, now).await
     }
 
     /// Tells whether another endpoint serves the model.

@@ -210,7 +210,10 @@ impl Blame<'_> {
                     "wrong endpoint for {model}: it answers at {} only",
                     other.path()
                 );
-                let cure = "Choose a chat model: promptmill asks /chat/completions.";
+                let cure = match other {
+                    Other::Embeddings => "Choose a chat model, or run with --endpoint embeddings.",
+                    Other::Completions => "Choose a chat model: promptmill asks /chat/completions.",
+                };
                 return Finding::wrong("chat", Exit::Config, text, cure);
             }
         }

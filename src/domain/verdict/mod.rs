@@ -203,6 +203,12 @@ fn unanswered(problem: Problem) -> Verdict {
             TWICE,
             "Raise max_tokens if the model spends them all on reasoning.",
         ),
+        Problem::NoVector => verdict(
+            Transient,
+            "answer-no-vector",
+            TWICE,
+            "Choose a model for embeddings.",
+        ),
         Problem::Declined => verdict(
             Request,
             "answer-declined",
@@ -352,6 +358,12 @@ mod tests {
                 Problem::NoContent,
                 Scope::Transient,
                 "answer-no-content",
+                TWICE,
+            ),
+            (
+                Problem::NoVector,
+                Scope::Transient,
+                "answer-no-vector",
                 TWICE,
             ),
             (

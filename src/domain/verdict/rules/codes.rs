@@ -189,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Code(&["operationnotsupported", "unsupported_operation"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Choose a model that answers at /chat/completions.",
+        cure: "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings.",
     },
     Rule {
         id: "slow-down",

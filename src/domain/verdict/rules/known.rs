@@ -175,7 +175,7 @@ pub(super) const RULES: &[Rule] = &[
         scope: Scope::Endpoint,
         action: Action::StopRun,
         cure:
-            "Choose a model that answers at /chat/completions, and a base URL that ends before it.",
+            "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings; the base URL ends before either.",
     },
     Rule {
         id: "embeddings-refused",
