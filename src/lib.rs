@@ -11,6 +11,7 @@ pub mod progress;
 pub mod provider;
 pub mod report;
 pub mod runner;
+pub mod schema;
 pub mod simulator;
 pub mod store;
 pub mod watch;

@@ -26,7 +26,7 @@ const LONGEST_FILE: usize = 400;
 const TABLES: &str = "domain/verdict/rules/";
 
 /// Whom a room may know besides itself, and why no other. `room::part` is that part alone.
-const ROOMS: [(&str, &[&str], &str); 14] = [
+const ROOMS: [(&str, &[&str], &str); 15] = [
     (
         "domain",
         &[],
@@ -36,6 +36,11 @@ const ROOMS: [(&str, &[&str], &str); 14] = [
     ("export", &["domain", "failpoint"], EDGE),
     ("store", &["domain", "failpoint"], EDGE),
     ("provider", &["domain"], EDGE),
+    (
+        "schema",
+        &["domain"],
+        "a schema judges texts: who asked for them and where they go is not its matter",
+    ),
     ("simulator", &["domain"], EDGE),
     (
         "progress",
@@ -58,6 +63,7 @@ const ROOMS: [(&str, &[&str], &str); 14] = [
             "domain",
             "store",
             "provider",
+            "schema",
             "progress::event",
             "clock",
             "failpoint",
@@ -82,6 +88,7 @@ const ROOMS: [(&str, &[&str], &str); 14] = [
             "export",
             "store",
             "provider",
+            "schema",
             "simulator",
             "progress",
             "report",
@@ -103,7 +110,7 @@ const EDGE: &str =
     "an edge knows the domain only, so that it can be replaced alone; cli joins two edges";
 
 /// Crates that belong to a room, and why.
-const CRATES: [(&str, &[&str], &str); 14] = [
+const CRATES: [(&str, &[&str], &str); 15] = [
     ("sqlx", &["store"], "all SQL is in the store"),
     ("libsqlite3_sys", &["store"], "all SQL is in the store"),
     (
@@ -115,6 +122,11 @@ const CRATES: [(&str, &[&str], &str); 14] = [
         "rustls",
         &["provider"],
         "all requests leave through the provider's client",
+    ),
+    (
+        "jsonschema",
+        &["schema"],
+        "what a schema says is known in one place",
     ),
     ("hyper", &["simulator"], "only the simulator serves"),
     ("hyper_util", &["simulator"], "only the simulator serves"),

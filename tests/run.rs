@@ -35,6 +35,9 @@ mod system;
 // Vectors instead of text.
 #[path = "run/embeddings.rs"]
 mod embeddings;
+// Answers that are to fit a schema.
+#[path = "run/schema.rs"]
+mod schema;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;

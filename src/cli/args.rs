@@ -39,7 +39,7 @@ pub(super) use export::ExportArgs;
 pub(super) use failures::FailuresArgs;
 pub(super) use general::{ColorChoice, Global, LogFormat, SummaryChoice};
 pub(super) use import::ImportArgs;
-pub(super) use input::{EndpointChoice, InputArgs, InputFormat};
+pub(super) use input::{EndpointChoice, InputArgs, InputFormat, ResponseFormat};
 pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use output::{OutputArgs, OutputFormat};
 pub(super) use pace::{Dedupe, PaceArgs};

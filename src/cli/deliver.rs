@@ -1,5 +1,10 @@
 //! Takes what the Batch API has answered back into a batch: all of the files, or nothing.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a failure is data and moves once per outcome"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,6 +13,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::domain::failure::Failure;
 use crate::domain::job::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
@@ -15,7 +21,8 @@ use crate::domain::verdict::{self, Action, Context};
 use crate::intake::{Brought, IntakeError, Outcome, Outcomes};
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::{Excerpt, Safe};
-use crate::provider::read_kept;
+use crate::provider::{Success, read_kept};
+use crate::schema::Schema;
 use crate::store::{AttemptRecord, Delivered, Delivery, End, Store, StoredBatch};
 
 use super::args::{Global, ImportResultsArgs};
@@ -23,7 +30,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::voice::Voice;
-use super::{import, screen, settings, status, turn};
+use super::{import, schema, screen, settings, status, turn};
 
 /// Outcomes that are taken in together.
 const CHUNK: usize = 256;
@@ -43,11 +50,16 @@ pub(super) async fn command(
     };
     let batch = import::find(&store, &args.batch, &database).await?;
     let now = Clock::start().now();
+    let judge = Judge {
+        schema: schema::of(&batch.recipe)?,
+        recipe: batch.recipe.clone(),
+        now,
+    };
     let lock = turn::take_lock(&store)?;
     // What a dead run left comes first, as at the start of a run.
     store.take_in_spool().await?;
     store.rescue(now).await?;
-    let (chunks, open) = read_ahead(args.files, batch.recipe.clone(), now);
+    let (chunks, open) = read_ahead(args.files, judge);
     let done = store.take_in(batch.id, chunks, now).await??;
     drop(lock);
     let left = store.counts(batch.id).await?;
@@ -75,8 +87,7 @@ type Open = BTreeMap<String, u64>;
 /// Reads and judges on a thread of its own, a little ahead of the database.
 fn read_ahead(
     files: Vec<PathBuf>,
-    recipe: Recipe,
-    now: Timestamp,
+    judge: Judge,
 ) -> (
     mpsc::Receiver<Result<Vec<Delivery>, IntakeError>>,
     tokio::task::JoinHandle<Open>,
@@ -85,8 +96,10 @@ fn read_ahead(
     let reading = tokio::task::spawn_blocking(move || {
         let mut open = Open::new();
         let mut send = |outcomes: Vec<Outcome>| {
-            let judge = |outcome| judged(outcome, &recipe, now, &mut open);
-            let chunk = outcomes.into_iter().map(judge).collect();
+            let judged = outcomes
+                .into_iter()
+                .map(|outcome| judge.judge(outcome, &mut open));
+            let chunk = judged.collect();
             // A receiver that has gone has failed, and says so itself.
             sender.blocking_send(Ok(chunk)).is_ok()
         };
@@ -118,55 +131,79 @@ fn read(files: &[PathBuf], send: &mut impl FnMut(Vec<Outcome>) -> bool) -> Resul
     Ok(())
 }
 
-/// Says what becomes of a row for which an outcome came, by the judge's word where it is a refusal.
-fn judged(outcome: Outcome, recipe: &Recipe, now: Timestamp, open: &mut Open) -> Delivery {
-    let Outcome { key, brought } = outcome;
-    let mut left_open = |why: &str| {
-        *open.entry(why.to_owned()).or_default() += 1;
-        End::Open
-    };
-    let end = match brought {
-        Brought::Error(code) => left_open(&code),
-        Brought::Response {
-            status,
-            request_id,
-            body,
-        } => match read_kept(recipe.api, status, &request_id, body, now) {
-            Ok(success) => End::Answered(Answer {
-                body: success.body,
-                model: success.reply.model,
-                finish_reason: success.reply.finish_reason,
-                prompt_tokens: success.reply.prompt_tokens,
-                completion_tokens: success.reply.completion_tokens,
-                latency_ms: 0,
+/// Says what becomes of rows for which outcomes came.
+struct Judge {
+    recipe: Recipe,
+    schema: Option<Schema>,
+    now: Timestamp,
+}
+
+impl Judge {
+    /// Judges one outcome, by the judge's word where it is a refusal.
+    fn judge(&self, outcome: Outcome, open: &mut Open) -> Delivery {
+        let Outcome { key, brought } = outcome;
+        let end = match brought {
+            Brought::Error(code) => Err(code),
+            Brought::Response {
+                status,
                 request_id,
-            }),
-            Err(failure) => {
-                let verdict = verdict::judge(
-                    &failure,
-                    Context {
-                        host: "",
-                        model: &recipe.model,
-                    },
-                );
-                if verdict.action == Action::FailJob {
-                    End::Failed(AttemptRecord {
-                        unknown: false,
-                        scope: verdict.scope,
-                        rule: verdict.rule.to_owned(),
-                        status: failure.status(),
-                        message: failure.message(),
-                        request_id: failure.request_id().to_owned(),
-                        wait_ms: None,
-                        latency_ms: None,
-                    })
-                } else {
-                    left_open(verdict.rule)
-                }
-            }
-        },
-    };
-    Delivery { key, end }
+                body,
+            } => match self.read(status, &request_id, body) {
+                Ok(success) => Ok(End::Answered(answer(success, request_id))),
+                Err(failure) => self.failed(&failure),
+            },
+        };
+        let end = end.unwrap_or_else(|why| {
+            *open.entry(why).or_default() += 1;
+            End::Open
+        });
+        Delivery { key, end }
+    }
+
+    fn read(&self, status: u16, request_id: &str, body: String) -> Result<Success, Failure> {
+        let success = read_kept(self.recipe.api, status, request_id, body, self.now)?;
+        match &self.schema {
+            Some(schema) => schema
+                .check_body(&success.body)
+                .map_err(|misfit| misfit.failure(request_id)),
+            None => Ok(()),
+        }
+        .map(|()| success)
+    }
+
+    /// Returns what a failure means for its row; where it may yet be answered, why it is left open.
+    fn failed(&self, failure: &Failure) -> Result<End, String> {
+        let context = Context {
+            host: "",
+            model: &self.recipe.model,
+        };
+        let verdict = verdict::judge(failure, context);
+        if verdict.action != Action::FailJob {
+            return Err(verdict.rule.to_owned());
+        }
+        Ok(End::Failed(AttemptRecord {
+            unknown: false,
+            scope: verdict.scope,
+            rule: verdict.rule.to_owned(),
+            status: failure.status(),
+            message: failure.message(),
+            request_id: failure.request_id().to_owned(),
+            wait_ms: None,
+            latency_ms: None,
+        }))
+    }
+}
+
+fn answer(success: Success, request_id: String) -> Answer {
+    Answer {
+        body: success.body,
+        model: success.reply.model,
+        finish_reason: success.reply.finish_reason,
+        prompt_tokens: success.reply.prompt_tokens,
+        completion_tokens: success.reply.completion_tokens,
+        latency_ms: 0,
+        request_id,
+    }
 }
 
 fn unknown(batch: &StoredBatch, done: &Delivered) -> CliError {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::domain::job::{Exchange, Record};
 use crate::export::{BatchSheet, CsvSheet, ExportError, JsonlSheet, Target};
+use crate::schema::Schema;
 use crate::store::{Store, StoreError, StoredBatch};
 
 use super::args::{ExportArgs, Global, OutputFormat};
@@ -15,7 +16,7 @@ use super::exit::Exit;
 use super::file::FileSettings;
 use super::settings::{self, Output};
 use super::voice::Voice;
-use super::{import, remainder, status};
+use super::{import, remainder, schema, status};
 
 /// Records in one read: each read is short, so that the database can be tidied meanwhile.
 const PAGE: u32 = 1_000;
@@ -41,7 +42,7 @@ pub(super) async fn command(
     let batch = import::find(&store, &args.batch, &database).await?;
     let written = async {
         if results {
-            output.check_errors(batch.recipe.form)?;
+            output.check(&batch.recipe)?;
             write(&store, &batch, &output).await?;
         }
         match &args.remainder {
@@ -125,6 +126,12 @@ impl From<StoreError> for Unwritten {
     }
 }
 
+impl From<CliError> for Unwritten {
+    fn from(error: CliError) -> Self {
+        Self::Cli(error)
+    }
+}
+
 impl From<ExportError> for Unwritten {
     fn from(error: ExportError) -> Self {
         Self::Export(error)
@@ -165,14 +172,16 @@ async fn fill<W: Write, E: Write>(
     errors: Option<E>,
 ) -> Result<(W, Option<E>), Unwritten> {
     let columns = &batch.columns;
+    let schema = schema::of(&batch.recipe)?.filter(|_| output.from_schema);
+    let fields = schema.as_ref().map_or(&[][..], Schema::fields);
     let writer = match output.format_for(batch.recipe.form) {
         OutputFormat::Csv => {
-            let mut sheet = CsvSheet::new(writer, columns, output.style)?;
+            let mut sheet = CsvSheet::new(writer, columns, fields, output.style)?;
             records(store, batch, |record| sheet.write(record)).await?;
             sheet.finish()?
         }
         OutputFormat::Jsonl => {
-            let mut sheet = JsonlSheet::new(writer, columns);
+            let mut sheet = JsonlSheet::new(writer, columns, fields);
             records(store, batch, |record| sheet.write(record)).await?;
             sheet.finish()?
         }

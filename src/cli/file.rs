@@ -16,7 +16,7 @@ use crate::domain::window::Concurrency;
 
 use super::args::{
     ColorChoice, Dedupe, EndpointChoice, IfBusy, InputFormat, LogFormat, OutputFormat,
-    SummaryChoice,
+    ResponseFormat, SummaryChoice,
 };
 use super::error::CliError;
 use super::exit::Exit;
@@ -40,6 +40,8 @@ pub(super) struct FileSettings {
     pub(super) prompt: Option<String>,
     pub(super) system: Option<String>,
     pub(super) set: BTreeMap<String, toml::Value>,
+    pub(super) schema: Option<PathBuf>,
+    pub(super) response_format: Option<ResponseFormat>,
     pub(super) id_column: Option<String>,
     #[serde(deserialize_with = "delimiter")]
     pub(super) delimiter: Option<u8>,
@@ -48,6 +50,7 @@ pub(super) struct FileSettings {
     pub(super) output_format: Option<OutputFormat>,
     pub(super) error_file: Option<PathBuf>,
     pub(super) csv_raw: Option<bool>,
+    pub(super) columns_from_schema: Option<bool>,
     pub(super) api_key_file: Option<PathBuf>,
     pub(super) api_key_command: Option<String>,
     pub(super) insecure_key_file: Option<bool>,

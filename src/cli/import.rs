@@ -145,6 +145,7 @@ pub(super) async fn check_recipe(
         (was.id_column != is.id_column, "the id column"),
         (was.form != is.form, "the form of the input"),
         (was.api != is.api, "the endpoint"),
+        (was.schema != is.schema, "the schema"),
     ];
     changed.extend(
         parts

@@ -34,6 +34,7 @@ mod retry;
 mod rows;
 mod run;
 mod sample;
+mod schema;
 mod screen;
 mod setting;
 mod settings;

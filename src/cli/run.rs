@@ -57,7 +57,7 @@ pub(super) async fn run(
         }
     };
     let (batch, report) = import::take_in(&store, &import, clock).await?;
-    output.check_errors(batch.recipe.form)?;
+    output.check(&batch.recipe)?;
     let sample = match args.sample {
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,

@@ -19,6 +19,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::key_sources::KeySources;
+use super::schema;
 
 /// The endpoint when none is named.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -82,7 +83,7 @@ pub(super) fn import(
     }
     let model_named = args.model.is_some();
     let api = args.endpoint.or(file.endpoint).map_or(Api::Chat, Api::from);
-    let recipe = Recipe {
+    let mut recipe = Recipe {
         model: args
             .model
             .or(file.model.clone())
@@ -94,6 +95,10 @@ pub(super) fn import(
         api,
         ..Recipe::default()
     };
+    if let Some(path) = args.schema.or(file.schema.clone()) {
+        let format = args.response_format.or(file.response_format);
+        schema::add(&mut recipe, &path, format.unwrap_or_default())?;
+    }
     let delimiter = args.delimiter.or(file.delimiter);
     let options = Options {
         format: args.input_format.or(file.input_format).map(Into::into),
@@ -276,6 +281,8 @@ pub(super) struct Output {
     pub(super) format: Option<OutputFormat>,
     /// Where rows without an answer go, if not among the results.
     pub(super) errors: Option<Target>,
+    /// Whether the fields of a schema are columns.
+    pub(super) from_schema: bool,
 }
 
 impl Output {
@@ -299,8 +306,22 @@ impl Output {
         self.format.or(by_name).unwrap_or(by_input)
     }
 
+    /// Refuses what cannot be written of a batch.
+    pub(super) fn check(&self, recipe: &Recipe) -> Result<(), CliError> {
+        self.check_errors(recipe.form)?;
+        if self.from_schema && recipe.schema.is_none() {
+            let what = "--columns-from-schema needs a batch that was imported with --schema";
+            return Err(CliError::new(
+                Exit::Usage,
+                what,
+                "leave it out, or add --schema FILE",
+            ));
+        }
+        Ok(())
+    }
+
     /// Refuses a file for errors beside results whose form has none.
-    pub(super) fn check_errors(&self, form: Form) -> Result<(), CliError> {
+    fn check_errors(&self, form: Form) -> Result<(), CliError> {
         let format = self.format_for(form);
         if self.errors.is_none() || format == OutputFormat::Batch {
             return Ok(());
@@ -336,5 +357,6 @@ pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> 
             .error_file
             .or(file.error_file.clone())
             .map(Target::File),
+        from_schema: args.columns_from_schema || file.columns_from_schema.unwrap_or(false),
     }
 }

@@ -35,6 +35,7 @@ pub(super) async fn command(
         },
         format: args.output_format.or(file.output_format),
         errors: args.error_file.or(file.error_file).map(Target::File),
+        from_schema: args.columns_from_schema || file.columns_from_schema.unwrap_or(false),
     });
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));

@@ -24,7 +24,7 @@ use super::settings::{self, Allowed, EndpointSettings};
 use super::signals::Signals;
 use super::turn::{Turn, Unattended};
 use super::voice::Voice;
-use super::{import, process, screen, signals, simulate, status};
+use super::{import, process, schema, screen, signals, simulate, status};
 
 // The keys that a run may use, with what is remembered of them.
 mod ring;
@@ -265,12 +265,14 @@ impl<'a> Worker<'a> {
                 });
             }
             let shutdown = self.shutdown()?;
+            let schema = schema::of(&batch.recipe)?;
             let (store, client, clock) = (self.store, self.client.clone(), self.clock);
             let deps = Deps {
                 store,
                 client,
                 clock,
                 prices: &self.allowed.prices,
+                schema: schema.as_ref(),
             };
             let mut on_event = |event: &RunEvent| progress.on(event);
             let ran = runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;

@@ -131,13 +131,15 @@ pub enum Problem {
     NoVector,
     /// The model refused (`refusal`), or a filter took the answer (`finish_reason: content_filter`).
     Declined,
+    /// The answer does not fit the schema that was given for it.
+    Misfit,
     /// The body is larger than the cap.
     TooLarge,
 }
 
 impl Problem {
     /// All problems.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::Html,
         Self::NotChat,
@@ -145,6 +147,7 @@ impl Problem {
         Self::NoContent,
         Self::NoVector,
         Self::Declined,
+        Self::Misfit,
         Self::TooLarge,
     ];
 
@@ -159,6 +162,7 @@ impl Problem {
             Self::NoContent => "the response has neither text nor tool calls",
             Self::NoVector => "the response has no vector",
             Self::Declined => "the model declined to answer",
+            Self::Misfit => "the answer does not fit the schema",
             Self::TooLarge => "the response is larger than allowed",
         }
     }

@@ -23,6 +23,9 @@ pub struct Recipe {
     /// What is asked for.
     #[serde(default, skip_serializing_if = "Api::is_chat")]
     pub api: Api,
+    /// The JSON Schema that every answer is to fit, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
 }
 
 /// What is asked for: the part of the API that answers.

@@ -41,13 +41,21 @@ pub struct CsvSheet<W: Write> {
     writer: csv::Writer<W>,
     style: Style,
     columns: Vec<String>,
+    /// Fields of the answers that have a column each.
+    fields: Vec<String>,
     rows: u64,
     digits: String,
 }
 
 impl<W: Write> CsvSheet<W> {
-    /// Begins a sheet and writes its header: `columns` of the input, then our own.
-    pub fn new(writer: W, columns: &[String], style: Style) -> Result<Self, ExportError> {
+    /// Begins a sheet and writes its header: `columns` of the input, then our own, then `fields` of the
+    /// answers.
+    pub fn new(
+        writer: W,
+        columns: &[String],
+        fields: &[String],
+        style: Style,
+    ) -> Result<Self, ExportError> {
         let writer = csv::WriterBuilder::new()
             .delimiter(style.delimiter)
             .buffer_capacity(BUFFER)
@@ -57,13 +65,14 @@ impl<W: Write> CsvSheet<W> {
             writer,
             style,
             columns: columns.to_vec(),
+            fields: fields.to_vec(),
             rows: 0,
             digits: String::new(),
         };
         for name in columns {
             sheet.text(name)?;
         }
-        for name in own_columns(columns) {
+        for name in own_columns(columns, fields) {
             sheet.text(&name)?;
         }
         sheet.end_record()?;
@@ -126,7 +135,13 @@ impl<W: Write> CsvSheet<W> {
         self.number(answer.and_then(|answer| answer.prompt_tokens))?;
         self.number(answer.and_then(|answer| answer.completion_tokens))?;
         self.number(Some(u64::from(record.attempts)))?;
-        self.number(answer.map(|answer| answer.latency_ms))
+        self.number(answer.map(|answer| answer.latency_ms))?;
+        let fields = std::mem::take(&mut self.fields);
+        let response = response.as_ref().map_or("", Response::as_text);
+        let cells = object_cells(response, &fields);
+        let written = cells.iter().try_for_each(|cell| self.text(cell));
+        self.fields = fields;
+        written
     }
 
     fn text(&mut self, text: &str) -> Result<(), ExportError> {
@@ -200,7 +215,7 @@ mod tests {
     }
 
     fn sheet(columns: &[&str], style: Style, records: &[Record]) -> String {
-        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), style).unwrap();
+        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), &[], style).unwrap();
         for record in records {
             sheet.write(record).unwrap();
         }
@@ -270,6 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_an_answer_have_their_columns_behind_ours() {
+        let fields = names(&["city", "people", "status"]);
+        let mut sheet =
+            CsvSheet::new(Vec::new(), &names(&["a"]), &fields, Style::default()).unwrap();
+        for text in [r#"{"people":[1, 2],"city":"=Rome","x":1}"#, "no JSON"] {
+            sheet.write(&answered(&["1"], text)).unwrap();
+        }
+        sheet.write(&record(&["2"], JobState::Pending)).unwrap();
+        let written = String::from_utf8(sheet.finish().unwrap()).unwrap();
+        let ends: Vec<_> = written
+            .lines()
+            .map(|line| line.split_once("latency_ms").map_or(line, |(_, end)| end))
+            .collect();
+        assert_eq!(ends[0], ",city,people,promptmill_status");
+        assert!(ends[1].ends_with(",345,'=Rome,\"[1, 2]\","), "{}", ends[1]);
+        assert!(ends[2].ends_with(",345,,,"), "{}", ends[2]);
+        assert_eq!(ends[3], "2,,pending,,,,,,0,,,,");
+    }
+
+    #[test]
     fn a_vector_is_json_in_a_cell() {
         let mut row = answered(&["1", ""], "");
         if let Some(answer) = &mut row.answer {
@@ -327,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_record_that_does_not_fit_the_header_is_refused_by_number() {
-        let mut sheet = CsvSheet::new(Vec::new(), &names(&["a", "b"]), Style::default()).unwrap();
+        let mut sheet =
+            CsvSheet::new(Vec::new(), &names(&["a", "b"]), &[], Style::default()).unwrap();
         sheet.write(&record(&["1", "2"], JobState::Done)).unwrap();
         let error = sheet.write(&record(&["1"], JobState::Done)).unwrap_err();
         assert!(matches!(
@@ -368,7 +404,7 @@ mod tests {
                 Ok(())
             }
         }
-        let sheet = CsvSheet::new(Gone, &names(&["a"]), Style::default()).unwrap();
+        let sheet = CsvSheet::new(Gone, &names(&["a"]), &[], Style::default()).unwrap();
         assert!(matches!(
             sheet.finish().map(drop).unwrap_err(),
             ExportError::BrokenPipe

@@ -7,8 +7,8 @@ use std::io::{BufWriter, Write};
 use serde::Serialize;
 
 use super::ExportError;
-use super::object::reopened;
-use super::own::{own_columns, status};
+use super::object::{object_values, reopened};
+use super::own::{COLUMNS, own_columns, status};
 use crate::domain::job::{Cells, Record};
 use crate::domain::reply::{Kept, Response};
 
@@ -21,16 +21,18 @@ pub struct JsonlSheet<W: Write> {
     writer: BufWriter<W>,
     /// The names of the input's columns, each as JSON.
     columns: Vec<Vec<u8>>,
-    /// Our own names, each as JSON.
+    /// Our own names, each as JSON, then those of the fields.
     own: Vec<Vec<u8>>,
+    /// Fields of the answers that stand behind ours.
+    fields: Vec<String>,
     rows: u64,
     line: Vec<u8>,
 }
 
 impl<W: Write> JsonlSheet<W> {
-    /// Begins a file for rows of an input with these columns.
+    /// Begins a file for rows of an input with these columns, with these fields of the answers.
     #[must_use]
-    pub fn new(writer: W, columns: &[String]) -> Self {
+    pub fn new(writer: W, columns: &[String], fields: &[String]) -> Self {
         let json = |name: &String| {
             let mut text = Vec::new();
             put(&mut text, name);
@@ -39,7 +41,8 @@ impl<W: Write> JsonlSheet<W> {
         Self {
             writer: BufWriter::with_capacity(BUFFER, writer),
             columns: columns.iter().map(json).collect(),
-            own: own_columns(columns).iter().map(json).collect(),
+            own: own_columns(columns, fields).iter().map(json).collect(),
+            fields: fields.to_vec(),
             rows: 0,
             line: Vec::new(),
         }
@@ -91,9 +94,9 @@ impl<W: Write> JsonlSheet<W> {
         let kept = answer.map(|answer| Kept::read(&answer.body));
         let response = kept.as_ref().and_then(Kept::response);
         let told = |text: &String| (!text.is_empty()).then(|| text.clone());
-        match response {
-            Some(Response::Vector(json)) => self.own_json(0, &json),
-            Some(Response::Text(text)) => self.own(0, &text),
+        match &response {
+            Some(Response::Vector(json)) => self.own_json(0, json),
+            Some(Response::Text(text)) => self.own(0, text),
             None => self.own(0, &None::<&str>),
         }
         self.own(1, &status(record.state));
@@ -104,6 +107,13 @@ impl<W: Write> JsonlSheet<W> {
         self.own(6, &answer.and_then(|answer| answer.completion_tokens));
         self.own(7, &record.attempts);
         self.own(8, &answer.map(|answer| answer.latency_ms));
+        if !self.fields.is_empty() {
+            let object = response.as_ref().map_or("", Response::as_text);
+            let values = object_values(object, &self.fields);
+            for (place, value) in values.iter().enumerate() {
+                self.own_json(COLUMNS.len() + place, value);
+            }
+        }
     }
 
     /// Writes the field of ours at this place of our names.
@@ -175,7 +185,7 @@ mod tests {
     #[track_caller]
     fn check(columns: &[&str], record: &Record, expected: &str) {
         let columns: Vec<_> = columns.iter().map(ToString::to_string).collect();
-        let mut sheet = JsonlSheet::new(Vec::new(), &columns);
+        let mut sheet = JsonlSheet::new(Vec::new(), &columns, &[]);
         sheet.write(record).unwrap();
         let written = String::from_utf8(sheet.finish().unwrap()).unwrap();
         assert_eq!(written, format!("{expected}\n"));
@@ -213,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_line_that_does_not_fit_the_columns_is_refused_by_number() {
-        let mut sheet = JsonlSheet::new(Vec::new(), &["a".to_owned()]);
+        let mut sheet = JsonlSheet::new(Vec::new(), &["a".to_owned()], &[]);
         let error = sheet.write(&record(Cells::Line(Vec::new()))).unwrap_err();
         assert!(matches!(error, ExportError::Cells { row: 1, .. }));
     }

@@ -9,20 +9,26 @@ use serde_json::value::RawValue;
 ///
 /// The object was read when it was kept; one that cannot be read now has no cells.
 pub(super) fn object_cells(object: &str, columns: &[String]) -> Vec<String> {
-    let fields: HashMap<String, &RawValue> = serde_json::from_str(object).unwrap_or_default();
-    let cell = |value: &RawValue| match value.get() {
+    let cell = |value: &str| match value {
         "null" => String::new(),
         text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
         json => json.to_owned(),
     };
-    columns
-        .iter()
-        .map(|name| {
-            fields
-                .get(name)
-                .map_or_else(String::new, |value| cell(value))
-        })
+    object_values(object, columns)
+        .into_iter()
+        .map(cell)
         .collect()
+}
+
+/// Returns the JSON of an object's fields in the order of their names; null for what is not there, and
+/// for all of them where it is no object.
+pub(super) fn object_values<'a>(object: &'a str, names: &[String]) -> Vec<&'a str> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let fields: HashMap<String, &RawValue> = serde_json::from_str(object).unwrap_or_default();
+    let value = |name| fields.get(name).map_or("null", |value| value.get());
+    names.iter().map(value).collect()
 }
 
 /// Opens an object for more fields: all of it but its closing brace. Returns the text, and whether

@@ -18,17 +18,19 @@ pub(super) const COLUMNS: [&str; 9] = [
     "latency_ms",
 ];
 
-/// Returns our column names as they can stand beside those of the input.
-pub(super) fn own_columns(columns: &[String]) -> Vec<String> {
-    let taken: HashSet<&str> = columns.iter().map(String::as_str).collect();
-    let free = |name: &str| {
+/// Returns our column names as they can stand beside those of the input, and behind them those of the
+/// fields of an answer.
+pub(super) fn own_columns(columns: &[String], fields: &[String]) -> Vec<String> {
+    let mut taken: HashSet<String> = columns.iter().cloned().collect();
+    let ours = COLUMNS.into_iter().chain(fields.iter().map(String::as_str));
+    ours.map(|name| {
         let mut name = name.to_owned();
-        while taken.contains(name.as_str()) {
+        while !taken.insert(name.clone()) {
             name.insert_str(0, "promptmill_");
         }
         name
-    };
-    COLUMNS.iter().map(|name| free(name)).collect()
+    })
+    .collect()
 }
 
 pub(super) fn status(state: JobState) -> &'static str {
@@ -49,7 +51,12 @@ mod tests {
 
     #[test]
     fn a_name_that_the_input_has_already_gets_a_prefix_until_it_is_free() {
-        let own = own_columns(&names(&["model", "status", "promptmill_status", "Error"]));
+        let columns = names(&["model", "status", "promptmill_status", "Error"]);
+        let own = own_columns(&columns, &names(&["city", "response", "model"]));
+        assert_eq!(
+            own[9..],
+            ["city", "promptmill_response", "promptmill_promptmill_model"]
+        );
         assert_eq!(own[1], "promptmill_promptmill_status");
         assert_eq!(own[2], "error");
         assert_eq!(own[3], "promptmill_model");

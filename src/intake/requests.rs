@@ -197,6 +197,7 @@ fn refuse_recipe(recipe: &Recipe, file: &str) -> Result<(), IntakeError> {
         ("--system", recipe.system.is_some()),
         ("--set", !recipe.params.is_empty()),
         ("--id-column", recipe.id_column.is_some()),
+        ("--schema", recipe.schema.is_some()),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),

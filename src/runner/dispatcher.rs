@@ -24,6 +24,7 @@ use crate::domain::window::Window;
 use crate::failpoint;
 use crate::progress::event::RunEvent;
 use crate::provider::{Attempt, Client};
+use crate::schema::Schema;
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
 use super::bounds::Bill;
@@ -79,6 +80,9 @@ pub(super) struct Dispatcher<'a> {
     pub(super) ring: KeyRing,
     pub(super) pace: Pace,
     pub(super) bill: Bill<'a>,
+    pub(super) schema: Option<&'a Schema>,
+    /// What is sent instead for jobs whose last answer did not fit the schema.
+    pub(super) follow_ups: HashMap<JobId, String>,
     /// Requests with each key that the day's count on disk does not have yet.
     pub(super) uncounted: Vec<u32>,
     /// The first moment of a wait that was told.
@@ -129,6 +133,8 @@ impl<'a> Dispatcher<'a> {
             clock: deps.clock,
             pace,
             bill: Bill::new(deps.prices, &batch.recipe.model),
+            schema: deps.schema,
+            follow_ups: HashMap::new(),
             uncounted,
             wait_told: None,
             ring: KeyRing::new(keys, deps.clock.now()),
@@ -269,7 +275,7 @@ impl<'a> Dispatcher<'a> {
         self.uncounted[key.0] += 1;
         self.stuck.remove(&job.id);
         self.tally.requests += 1;
-        let body = Bytes::from(std::mem::take(&mut job.request));
+        let body = Bytes::from(self.request_of(&mut job));
         let api = self.batch.recipe.api;
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
         failpoint::pass("send");
@@ -286,6 +292,16 @@ impl<'a> Dispatcher<'a> {
             sent: now,
         };
         self.flights.insert(worker.id(), flight);
+    }
+
+    /// Returns what is to be sent for a job. Where there is a schema, the job keeps its request: it may
+    /// be needed to ask again.
+    fn request_of(&self, job: &mut ClaimedJob) -> String {
+        match self.follow_ups.get(&job.id) {
+            Some(again) => again.clone(),
+            None if self.schema.is_some() => job.request.clone(),
+            None => std::mem::take(&mut job.request),
+        }
     }
 
     async fn next(&mut self) -> Result<Next, StoreError> {

@@ -274,7 +274,10 @@ impl Dispatcher<'_> {
             max_attempts: self.settings.max_attempts,
         };
         let mut wait = backoff::transient(job.spent);
-        if matches!(verdict.action, Action::Retry { .. }) {
+        if verdict.scope == Scope::Request {
+            // The endpoint has done its part: there is nothing to wait out.
+            wait = Duration::ZERO;
+        } else if matches!(verdict.action, Action::Retry { .. }) {
             wait = wait.max(self.budget.take(case.now));
         }
         match retry::decide(verdict, spent, wait, self.breaker.is_open(), case.now) {
@@ -320,6 +323,7 @@ impl Dispatcher<'_> {
         for doubted in self.doubts.settle(job.id) {
             self.ring.trust(doubted);
         }
+        self.follow_ups.remove(&job.id);
         self.tally.ended += 1;
         let (scope, rule) = (record.scope, record.rule.clone());
         let event = RunEvent::JobFailed {

@@ -28,6 +28,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::window::Concurrency;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;
+use crate::schema::Schema;
 use crate::store::{Store, StoredBatch};
 
 pub use salvage::RunError;
@@ -115,6 +116,8 @@ pub struct Deps<'a> {
     pub clock: Clock,
     /// What tokens cost.
     pub prices: &'a Prices,
+    /// What every answer is to fit, if anything.
+    pub schema: Option<&'a Schema>,
 }
 
 /// Works a batch until nothing is left that can be done, or it is told to stop.

@@ -7,6 +7,8 @@ use crate::domain::failure::{Failure, NoResponse, TransportFault};
 use crate::domain::job::Answer;
 use crate::domain::key::Key;
 use crate::domain::keyring::KeyIndex;
+use crate::domain::price::Cost;
+use crate::domain::reply::Reply;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 use crate::progress::event::RunEvent;
@@ -31,21 +33,27 @@ impl Dispatcher<'_> {
             None => (Duration::ZERO, String::new(), Err(panicked())),
         };
         match outcome {
-            Ok(success) => self.answered(flight, success, request_id, latency, now),
+            Ok(success) => {
+                let cost = self.served(&flight, &success.reply, latency, now);
+                match self.misfit(&flight.job, &success, &request_id) {
+                    None => self.answered(flight, success, request_id, latency, cost),
+                    Some(failure) => self.failed(flight, &failure, latency, now),
+                }
+            }
             Err(failure) => self.failed(flight, &failure, latency, now),
         }
     }
 
-    fn answered(
+    /// Notes that a request was served: what that shows of endpoint and key, and what it cost.
+    fn served(
         &mut self,
-        flight: Flight,
-        success: Success,
-        request_id: String,
+        flight: &Flight,
+        reply: &Reply,
         latency: Duration,
         now: Timestamp,
-    ) {
-        let Flight {
-            job,
+    ) -> Option<Cost> {
+        let &Flight {
+            ref job,
             key,
             tokens: let_out,
             sent,
@@ -67,7 +75,6 @@ impl Dispatcher<'_> {
             self.ending = Ending::Open;
         }
         self.strike_doubted(job.id, now);
-        let reply = success.reply;
         let tokens = [reply.prompt_tokens, reply.completion_tokens].map(Option::unwrap_or_default);
         self.tally.prompt_tokens += tokens[0];
         self.tally.completion_tokens += tokens[1];
@@ -79,9 +86,34 @@ impl Dispatcher<'_> {
             };
             self.pace.settle(place, tokens.iter().sum());
         }
+        self.pay(&reply.model, told, tokens)
+    }
+
+    /// Holds an answer to the schema, if there is one. Where it does not fit, its row is asked again
+    /// with the reason in the conversation.
+    fn misfit(&mut self, job: &ClaimedJob, success: &Success, request_id: &str) -> Option<Failure> {
+        let schema = self.schema?;
+        let misfit = schema.check_body(&success.body).err()?;
+        if let Some(again) = schema.follow_up(&job.request, &success.body, &misfit) {
+            self.follow_ups.insert(job.id, again);
+        }
+        Some(misfit.failure(request_id))
+    }
+
+    fn answered(
+        &mut self,
+        flight: Flight,
+        success: Success,
+        request_id: String,
+        latency: Duration,
+        cost: Option<Cost>,
+    ) {
+        let Flight { job, key, .. } = flight;
+        self.follow_ups.remove(&job.id);
+        let reply = success.reply;
+        let tokens = [reply.prompt_tokens, reply.completion_tokens].map(Option::unwrap_or_default);
         self.tally.ended += 1;
         self.tally.answers += 1;
-        let cost = self.pay(&reply.model, told, tokens);
         let answer = Answer {
             body: success.body,
             model: reply.model,

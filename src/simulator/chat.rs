@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::question::{Question, tokens_of};
 use super::reply::{Reply, json};
 use super::seed::{combine, digest};
+use super::structured;
 
 /// Bytes of a prompt's first words that an answer repeats, at most.
 const QUOTED_BYTES: usize = 40;
@@ -84,7 +85,10 @@ pub(super) fn answer(question: &Question<'_>, stamp: Stamp) -> Reply {
         "Simulated answer to \"{}\" ({mark:06x}).",
         first_words(prompt)
     );
-    say(question, stamp, &text)
+    let structured = question
+        .response_format()
+        .and_then(|format| structured::answer(format, &text));
+    say(question, stamp, structured.as_deref().unwrap_or(&text))
 }
 
 /// Makes a completion with this text, cut off at the tokens that the question allows.

@@ -23,6 +23,7 @@ mod route;
 mod script;
 mod seed;
 mod server;
+mod structured;
 mod text;
 mod thread;
 mod throttle;

@@ -1,6 +1,7 @@
 //! The body of a request, as far as the simulated provider looks at it.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use super::refusal::{self, Refusal};
@@ -24,6 +25,7 @@ pub(super) struct Question<'a> {
     max_completion_tokens: Option<u64>,
     temperature: Option<f64>,
     stream: Option<bool>,
+    response_format: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +104,11 @@ impl<'a> Question<'a> {
             .code("invalid_value"));
         }
         self.check_parameters()
+    }
+
+    /// Returns of which form the answer is to be, if that is said.
+    pub(super) fn response_format(&self) -> Option<&Value> {
+        self.response_format.as_ref()
     }
 
     fn check_parameters(&self) -> Result<(), Refusal> {

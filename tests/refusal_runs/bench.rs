@@ -135,6 +135,7 @@ impl Bench {
         let store = &self.store;
         let prices = Prices::default();
         let deps = Deps {
+            schema: None,
             store,
             client,
             clock,

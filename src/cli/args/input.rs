@@ -58,6 +58,27 @@ pub(in crate::cli) struct InputArgs {
     /// A request parameter; JSON where it parses as JSON, templates allowed. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Recipe")]
     pub(in crate::cli) set: Vec<String>,
+    /// A file with a JSON Schema that every answer is to fit. One that does not is asked for again, at
+    /// most twice, with the reason.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROMPTMILL_SCHEMA",
+        hide_env_values = true,
+        help_heading = "Recipe"
+    )]
+    pub(in crate::cli) schema: Option<PathBuf>,
+    /// How requests ask for answers that fit --schema: with the schema itself, for any JSON, or not
+    /// at all [default: schema].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        env = "PROMPTMILL_RESPONSE_FORMAT",
+        hide_env_values = true,
+        help_heading = "Recipe"
+    )]
+    pub(in crate::cli) response_format: Option<ResponseFormat>,
     /// The column that names each row [default: a row is known by its whole content].
     #[arg(
         long,
@@ -105,6 +126,19 @@ impl From<EndpointChoice> for Api {
             EndpointChoice::Embeddings => Self::Embeddings,
         }
     }
+}
+
+/// How requests ask for answers that fit a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum ResponseFormat {
+    // `response_format` of the type `json_schema`.
+    #[default]
+    Schema,
+    // `response_format` of the type `json_object`.
+    Json,
+    // Without `response_format`, for endpoints that do not take it.
+    None,
 }
 
 /// The form of an input.

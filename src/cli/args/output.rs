@@ -42,6 +42,12 @@ pub(in crate::cli) struct OutputArgs {
         value_parser = FalseyValueParser::new()
     )]
     pub(in crate::cli) csv_raw: bool,
+    /// Add a column for each field that --schema has at its top.
+    #[arg(
+        long, env = "PROMPTMILL_COLUMNS_FROM_SCHEMA", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(in crate::cli) columns_from_schema: bool,
 }
 
 /// The form of results.

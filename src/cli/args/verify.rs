@@ -41,6 +41,12 @@ pub(in crate::cli) struct VerifyArgs {
         value_parser = FalseyValueParser::new()
     )]
     pub(in crate::cli) csv_raw: bool,
+    /// They have a column for each field that --schema has at its top.
+    #[arg(
+        long, env = "PROMPTMILL_COLUMNS_FROM_SCHEMA", hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(in crate::cli) columns_from_schema: bool,
 }
 
 #[derive(Args, Debug)]

@@ -215,6 +215,12 @@ fn unanswered(problem: Problem) -> Verdict {
             Action::FailJob,
             "The model refused or a filter took the answer; change the prompt of this row.",
         ),
+        Problem::Misfit => verdict(
+            Request,
+            "schema",
+            Action::Retry { at_most: Some(3) },
+            "Say in the prompt what is wanted, or ask less of the answer in the schema.",
+        ),
         Problem::TooLarge => verdict(
             Request,
             "answer-too-large",
@@ -371,6 +377,12 @@ mod tests {
                 Scope::Request,
                 "answer-declined",
                 Action::FailJob,
+            ),
+            (
+                Problem::Misfit,
+                Scope::Request,
+                "schema",
+                Action::Retry { at_most: Some(3) },
             ),
             (
                 Problem::TooLarge,
