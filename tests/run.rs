@@ -38,6 +38,9 @@ mod embeddings;
 // Answers that are to fit a schema.
 #[path = "run/schema.rs"]
 mod schema;
+// The key, repeated by every fault.
+#[path = "run/canary.rs"]
+mod canary;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;

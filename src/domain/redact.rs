@@ -102,7 +102,62 @@ fn exact(text: &str, known: &[&str], secrets: &mut Vec<Range<usize>>) {
     for key in known.iter().filter(|key| !key.is_empty()) {
         let found = text.match_indices(key);
         secrets.extend(found.map(|(at, _)| at..at + key.len()));
+        for form in other_forms(key) {
+            let found = text.match_indices(&form);
+            secrets.extend(found.map(|(at, _)| at..at + form.len()));
+        }
     }
+}
+
+/// Returns a key as a URL spells it, where that differs, and as it stands in base64, alone or behind
+/// something else (`user:key`). A short key has none: its base64 would be found in any text.
+fn other_forms(key: &str) -> Vec<String> {
+    if key.len() < KEY_LENGTH {
+        return Vec::new();
+    }
+    let mut forms: Vec<_> = (0..3).flat_map(|before| base64(key, before)).collect();
+    let percent = percent_encoded(key);
+    if percent != key {
+        forms.push(percent.to_ascii_lowercase());
+        forms.push(percent);
+    }
+    forms
+}
+
+fn percent_encoded(key: &str) -> String {
+    let spelt = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    key.bytes().map(spelt).collect()
+}
+
+/// Returns the characters in base64, plain and for URLs, that depend on the key alone when so many
+/// bytes stand before it.
+fn base64(key: &str, before: usize) -> [String; 2] {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let bits: Vec<u8> = std::iter::repeat_n(0, before)
+        .chain(key.bytes())
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .collect();
+    let first = (before * 8).div_ceil(6);
+    let sixes = bits.chunks_exact(6).skip(first);
+    let numbers: Vec<usize> = sixes
+        .map(|six| {
+            six.iter()
+                .fold(0, |number, bit| number * 2 + usize::from(*bit))
+        })
+        .collect();
+    ["+/", "-_"].map(|last| {
+        let letter = |number: &usize| {
+            let letters = LETTERS.iter().chain(last.as_bytes());
+            letters.copied().nth(*number).map_or('=', char::from)
+        };
+        numbers.iter().map(letter).collect()
+    })
 }
 
 /// Hides the words that look like a key, or echo a known one.
@@ -263,6 +318,26 @@ mod tests {
         check("provided: sk-vT...", "provided: [redacted]");
         check("begins with sk-vTKq8", "begins with [redacted]");
         check("vT****p2", "[redacted]");
+    }
+
+    #[test]
+    fn known_keys_go_in_base64_and_as_a_url_spells_them() {
+        // printf '%s' 'me:sk-vTKq83hsLLw72mQap2' | base64
+        check(
+            "Basic bWU6c2stdlRLcTgzaHNMTHc3Mm1RYXAy!",
+            "Basic bWU6[redacted]!",
+        );
+        // Alone, and behind one byte.
+        check("c2stdlRLcTgzaHNMTHc3Mm1RYXAy", "[redacted]");
+        // The last letter holds half a byte of it.
+        check("OnNrLXZUS3E4M2hzTEx3NzJtUWFwMg==", "On[redacted]g==");
+        let odd = "canary/7f3a9c2e+5b8d1046==";
+        for text in [
+            "https://h/?k=canary%2F7f3a9c2e%2B5b8d1046%3D%3D&x",
+            "https://h/?k=canary%2f7f3a9c2e%2b5b8d1046%3d%3d&x",
+        ] {
+            assert_eq!(redact(text, &[odd]), "https://h/?k=[redacted]&x");
+        }
     }
 
     #[test]
