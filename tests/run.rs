@@ -41,6 +41,9 @@ mod schema;
 // The key, repeated by every fault.
 #[path = "run/canary.rs"]
 mod canary;
+// Databases that somebody has tampered with.
+#[path = "run/hostile.rs"]
+mod hostile;
 // Disks that are full.
 #[path = "run/full_disk.rs"]
 mod full_disk;

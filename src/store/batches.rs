@@ -57,13 +57,13 @@ impl Counts {
         .bind(batch)
         .fetch_one(reader)
         .await?;
-        let jobs = |at: usize| unsigned(row.get(at));
+        let jobs = |at: usize| row.try_get(at).map(unsigned);
         Ok(Self {
-            total: jobs(0),
-            pending: jobs(1),
-            running: jobs(2),
-            done: jobs(3),
-            failed: jobs(4),
+            total: jobs(0)?,
+            pending: jobs(1)?,
+            running: jobs(2)?,
+            done: jobs(3)?,
+            failed: jobs(4)?,
         })
     }
 }
@@ -143,17 +143,27 @@ impl Store {
 
 fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
     Ok(StoredBatch {
-        id: row.get(0),
-        name: row.get(1),
-        recipe: serde_json::from_str(row.get(2))?,
-        columns: serde_json::from_str(row.get(3))?,
-        source: row.get(4),
-        stamp: row.get(5),
-        simulated: row.get(6),
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        recipe: serde_json::from_str(row.try_get(2)?)?,
+        columns: serde_json::from_str(row.try_get(3)?)?,
+        source: row.try_get(4)?,
+        stamp: row.try_get(5)?,
+        simulated: row.try_get(6)?,
     })
 }
 
 /// Counts and sizes are never negative in the database; a damaged one must not bring a panic.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// Reads a count that may be missing.
+pub(super) fn count_at(row: &SqliteRow, at: usize) -> Result<Option<u64>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(at)?.map(unsigned))
+}
+
+/// Reads the first column of the last row, by which the next page begins.
+pub(super) fn last_place(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
+    rows.last().map(|row| row.try_get(0)).transpose()
 }

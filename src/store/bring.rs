@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::mpsc;
 
 use crate::domain::job::{Answer, JobId};
@@ -172,10 +172,11 @@ async fn look_up(
     .bind(batch)
     .fetch_all(connection)
     .await?;
-    Ok(found
-        .iter()
-        .map(|row| Some((row.get::<Option<i64>, _>(0)?, row.get(1))))
-        .collect())
+    let place = |row: &SqliteRow| {
+        let job: Option<i64> = row.try_get(0)?;
+        Ok(job.zip(row.try_get(1)?))
+    };
+    found.iter().map(place).collect()
 }
 
 /// Claims these jobs, whatever they wait for; returns the numbers of the claims, in order.

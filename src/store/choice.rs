@@ -127,8 +127,8 @@ impl Store {
         transaction.commit().await?;
         Ok(Cancelled {
             cancelled,
-            running: unsigned(counts.get(0)),
-            settled: unsigned(counts.get(1)),
+            running: unsigned(counts.try_get(0)?),
+            settled: unsigned(counts.try_get(1)?),
         })
     }
 

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::chronicle::{AnswerFact, AttemptFact};
 use crate::domain::time::Timestamp;
 
-use super::batches::unsigned;
+use super::batches::{count_at, last_place, unsigned};
 use super::error::StoreError;
 use super::open::Store;
 
@@ -32,8 +32,9 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.last().map(|row| row.get(0));
-        Ok((rows.iter().map(answer).collect(), last))
+        let last = last_place(&rows)?;
+        let facts = rows.iter().map(answer).collect::<Result<_, _>>()?;
+        Ok((facts, last))
     }
 
     /// Returns the attempts without an answer of the next `limit` rows of a batch that were asked
@@ -61,7 +62,9 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.iter().map(|row| row.get(0)).max();
+        let places = rows.iter().map(|row| row.try_get(0));
+        let places = places.collect::<Result<Vec<i64>, _>>()?;
+        let last = places.into_iter().max();
         let facts = rows.iter().map(attempt).collect::<Result<_, _>>()?;
         Ok((facts, last))
     }
@@ -79,29 +82,28 @@ impl Store {
     }
 }
 
-fn answer(row: &SqliteRow) -> AnswerFact {
-    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
-    AnswerFact {
-        model: row.get(1),
-        finish_reason: row.get(2),
-        prompt_tokens: tokens(3),
-        completion_tokens: tokens(4),
-        latency_ms: unsigned(row.get(5)),
-        key_label: row.get(6),
-        ended_at: Timestamp::from_millis(row.get(7)),
-    }
+fn answer(row: &SqliteRow) -> Result<AnswerFact, StoreError> {
+    Ok(AnswerFact {
+        model: row.try_get(1)?,
+        finish_reason: row.try_get(2)?,
+        prompt_tokens: count_at(row, 3)?,
+        completion_tokens: count_at(row, 4)?,
+        latency_ms: unsigned(row.try_get(5)?),
+        key_label: row.try_get(6)?,
+        ended_at: Timestamp::from_millis(row.try_get(7)?),
+    })
 }
 
 fn attempt(row: &SqliteRow) -> Result<AttemptFact, StoreError> {
-    let scope: String = row.get(1);
-    let status: Option<i64> = row.get(3);
+    let scope: String = row.try_get(1)?;
+    let status: Option<i64> = row.try_get(3)?;
     Ok(AttemptFact {
         scope: serde_json::from_value(serde_json::Value::String(scope))?,
-        unknown: row.get(2),
+        unknown: row.try_get(2)?,
         status: status.and_then(|status| u16::try_from(status).ok()),
-        wait_ms: row.get::<Option<i64>, _>(4).map(unsigned),
-        key_label: row.get(5),
-        ended_at: Timestamp::from_millis(row.get(6)),
-        is_last: row.get(7),
+        wait_ms: count_at(row, 4)?,
+        key_label: row.try_get(5)?,
+        ended_at: Timestamp::from_millis(row.try_get(6)?),
+        is_last: row.try_get(7)?,
     })
 }

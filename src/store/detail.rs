@@ -8,7 +8,7 @@ use crate::domain::job::{Answer, JobId, JobState};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
-use super::batches::unsigned;
+use super::batches::{count_at, unsigned};
 use super::choice::{Choice, list};
 use super::error::StoreError;
 use super::open::Store;
@@ -106,7 +106,7 @@ impl Store {
         .fetch_all(&self.readers)
         .await?;
         let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
-        Ok(Some(detail(&row, attempts)))
+        Ok(Some(detail(&row, attempts)?))
     }
 
     /// Returns up to `limit` failed rows of a batch in input order, those behind the row `after` (0
@@ -143,32 +143,38 @@ impl Store {
     }
 }
 
-fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> RowDetail {
-    let count = |at: usize| u32::try_from(unsigned(row.get(at))).unwrap_or(u32::MAX);
-    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
-    let answer = row.get::<Option<String>, _>(7).map(|body| {
-        let answer = Answer {
-            body,
-            model: row.get(8),
-            finish_reason: row.get(9),
-            prompt_tokens: tokens(10),
-            completion_tokens: tokens(11),
-            latency_ms: tokens(12).unwrap_or(0),
-            request_id: row.get(15),
-        };
-        (answer, row.get(13), Timestamp::from_millis(row.get(14)))
-    });
-    RowDetail {
-        row: row_number(row.get(0)),
-        key: row.get(1),
-        state: state(row.get(2)),
-        requests: count(3),
-        spent: count(4),
-        not_before: Timestamp::from_millis(row.get(5)),
-        request: row.get(6),
+fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreError> {
+    let count = |at: usize| {
+        let count = row.try_get(at).map(unsigned);
+        count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    let answer = match row.try_get(7)? {
+        Some(body) => {
+            let answer = Answer {
+                body,
+                model: row.try_get(8)?,
+                finish_reason: row.try_get(9)?,
+                prompt_tokens: count_at(row, 10)?,
+                completion_tokens: count_at(row, 11)?,
+                latency_ms: count_at(row, 12)?.unwrap_or(0),
+                request_id: row.try_get(15)?,
+            };
+            let ended_at = Timestamp::from_millis(row.try_get(14)?);
+            Some((answer, row.try_get(13)?, ended_at))
+        }
+        None => None,
+    };
+    Ok(RowDetail {
+        row: row_number(row.try_get(0)?),
+        key: row.try_get(1)?,
+        state: state(row.try_get(2)?),
+        requests: count(3)?,
+        spent: count(4)?,
+        not_before: Timestamp::from_millis(row.try_get(5)?),
+        request: row.try_get(6)?,
         attempts,
         answer,
-    }
+    })
 }
 
 /// Reads a job's state as it is stored.
@@ -192,29 +198,29 @@ fn scope(text: String) -> Result<Scope, StoreError> {
 
 fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
     Ok(Attempt {
-        ended_at: Timestamp::from_millis(row.get(0)),
-        key_label: row.get(1),
-        unknown: row.get::<&str, _>(2) == "unknown",
-        scope: scope(row.get(3))?,
-        rule: row.get(4),
+        ended_at: Timestamp::from_millis(row.try_get(0)?),
+        key_label: row.try_get(1)?,
+        unknown: row.try_get::<&str, _>(2)? == "unknown",
+        scope: scope(row.try_get(3)?)?,
+        rule: row.try_get(4)?,
         status: row
-            .get::<Option<i64>, _>(5)
+            .try_get::<Option<i64>, _>(5)?
             .and_then(|status| u16::try_from(status).ok()),
-        message: row.get(6),
-        request_id: row.get(7),
-        latency_ms: row.get::<Option<i64>, _>(8).map(unsigned),
-        is_past: row.get(9),
+        message: row.try_get(6)?,
+        request_id: row.try_get(7)?,
+        latency_ms: count_at(row, 8)?,
+        is_past: row.try_get(9)?,
     })
 }
 
 fn failed_row(row: &SqliteRow) -> Result<FailedRow, StoreError> {
-    let text = |at: usize| row.get::<Option<String>, _>(at);
+    let text = |at: usize| row.try_get::<Option<String>, _>(at);
     Ok(FailedRow {
-        row: row_number(row.get(0)),
-        key: row.get(1),
-        scope: text(2).map(scope).transpose()?,
-        rule: text(3).unwrap_or_default(),
-        message: text(4).unwrap_or_default(),
-        requests: u32::try_from(unsigned(row.get(5))).unwrap_or(u32::MAX),
+        row: row_number(row.try_get(0)?),
+        key: row.try_get(1)?,
+        scope: text(2)?.map(scope).transpose()?,
+        rule: text(3)?.unwrap_or_default(),
+        message: text(4)?.unwrap_or_default(),
+        requests: u32::try_from(unsigned(row.try_get(5)?)).unwrap_or(u32::MAX),
     })
 }

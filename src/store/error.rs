@@ -111,6 +111,13 @@ impl From<sqlx::Error> for StoreError {
             .as_database_error()
             .map(sqlx::error::DatabaseError::message);
         let text = said.map_or_else(|| error.to_string(), str::to_owned);
+        // A cell that is none of what the program writes there.
+        if matches!(
+            error,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+        ) {
+            return Self::Corrupt(text);
+        }
         match primary_code(&error) {
             // SQLITE_BUSY, SQLITE_LOCKED
             Some(5 | 6) => Self::Busy(text),

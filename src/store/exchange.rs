@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{Answer, Exchange, Fault, JobId};
 
-use super::batches::unsigned;
+use super::batches::{count_at, last_place};
 use super::error::StoreError;
 use super::open::Store;
 
@@ -53,7 +53,7 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.last().map(|row| row.get(0));
+        let last = last_place(&rows)?;
         let exchanges = rows.iter().map(exchange).collect::<Result<_, _>>()?;
         Ok((exchanges, last))
     }
@@ -78,33 +78,38 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.last().map(|row| row.get(0));
-        let open = |row: &SqliteRow| OpenRequest {
-            key: row.get(1),
-            request: row.get(2),
+        let last = last_place(&rows)?;
+        let open = |row: &SqliteRow| {
+            Ok::<_, sqlx::Error>(OpenRequest {
+                key: row.try_get(1)?,
+                request: row.try_get(2)?,
+            })
         };
-        Ok((rows.iter().map(open).collect(), last))
+        let requests = rows.iter().map(open).collect::<Result<_, _>>()?;
+        Ok((requests, last))
     }
 }
 
 fn exchange(row: &SqliteRow) -> Result<Exchange, StoreError> {
-    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
-    let answer = row.get::<Option<String>, _>(4).map(|body| Answer {
-        body,
-        model: row.get(5),
-        finish_reason: row.get(6),
-        prompt_tokens: tokens(7),
-        completion_tokens: tokens(8),
-        latency_ms: tokens(9).unwrap_or(0),
-        request_id: row.get(10),
-    });
-    let fault: Option<&str> = row.get(11);
+    let answer = match row.try_get(4)? {
+        Some(body) => Some(Answer {
+            body,
+            model: row.try_get(5)?,
+            finish_reason: row.try_get(6)?,
+            prompt_tokens: count_at(row, 7)?,
+            completion_tokens: count_at(row, 8)?,
+            latency_ms: count_at(row, 9)?.unwrap_or(0),
+            request_id: row.try_get(10)?,
+        }),
+        None => None,
+    };
+    let fault: Option<&str> = row.try_get(11)?;
     let fault = fault.map(serde_json::from_str).transpose()?;
     Ok(Exchange {
-        id: JobId(row.get(1)),
-        key: row.get(2),
+        id: JobId(row.try_get(1)?),
+        key: row.try_get(2)?,
         answer,
-        failed: row.get(3),
+        failed: row.try_get(3)?,
         fault: fault.map(|FaultLine(rule, message, status, request_id)| Fault {
             rule,
             message,

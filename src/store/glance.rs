@@ -1,6 +1,7 @@
 //! A look at a batch for whoever wants to know what an import and a run would do. Nothing is changed.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::JobId;
 
@@ -55,9 +56,9 @@ impl Store {
         .fetch_all(&self.readers)
         .await?;
         let mut standing = Standing::default();
-        let asked = found.iter().map(|row| {
-            let same = row.get::<Option<bool>, _>(1).unwrap_or(false);
-            match row.get::<Option<i64>, _>(0) {
+        let mut is_asked = |row: &SqliteRow| {
+            let same = row.try_get::<Option<bool>, _>(1)?.unwrap_or(false);
+            Ok::<_, sqlx::Error>(match row.try_get::<Option<i64>, _>(0)? {
                 None => true,
                 Some(_) if !same => {
                     standing.changed += 1;
@@ -75,9 +76,9 @@ impl Store {
                     standing.waiting += 1;
                     true
                 }
-            }
-        });
-        let asked = asked.collect();
+            })
+        };
+        let asked = found.iter().map(&mut is_asked).collect::<Result<_, _>>()?;
         Ok((standing, asked))
     }
 
@@ -113,9 +114,9 @@ impl Store {
         .fetch_one(&self.readers)
         .await?;
         Ok(Averages {
-            answers: unsigned(row.get(0)),
-            completion_tokens: row.get::<Option<i64>, _>(1).map(unsigned),
-            latency_ms: row.get::<Option<i64>, _>(2).map_or(0, unsigned),
+            answers: unsigned(row.try_get(0)?),
+            completion_tokens: row.try_get::<Option<i64>, _>(1)?.map(unsigned),
+            latency_ms: row.try_get::<Option<i64>, _>(2)?.map_or(0, unsigned),
         })
     }
 }

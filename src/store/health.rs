@@ -31,8 +31,8 @@ impl Store {
                 .fetch_one(&self.readers)
                 .await?;
         Ok(Versions {
-            sqlite: row.get(0),
-            schema: row.get(1),
+            sqlite: row.try_get(0)?,
+            schema: row.try_get(1)?,
         })
     }
 

@@ -41,16 +41,18 @@ impl KeyRow {
          ORDER BY base_url, label, model";
 
     /// Reads what was selected.
-    pub(super) fn read(row: &SqliteRow) -> Self {
-        Self {
-            fingerprint: row.get(0),
-            base_url: row.get(1),
-            label: row.get(2),
-            state: row.get(3),
-            until: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
-            reason: row.get(5),
-            model: row.get(6),
-        }
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            fingerprint: row.try_get(0)?,
+            base_url: row.try_get(1)?,
+            label: row.try_get(2)?,
+            state: row.try_get(3)?,
+            until: row
+                .try_get::<Option<i64>, _>(4)?
+                .map(Timestamp::from_millis),
+            reason: row.try_get(5)?,
+            model: row.try_get(6)?,
+        })
     }
 }
 
@@ -68,7 +70,7 @@ impl Store {
         let rows = sqlx::query(KeyRow::ALL)
             .fetch_all(&mut *self.writer.lock().await)
             .await?;
-        Ok(rows.iter().map(KeyRow::read).collect())
+        rows.iter().map(KeyRow::read).collect()
     }
 
     /// Remembers how keys stand, for all models or for `model`; what was remembered of them for

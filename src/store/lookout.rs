@@ -129,7 +129,7 @@ async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>, 
 
 async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
     let rows = sqlx::query(KeyRow::ALL).fetch_all(connection).await?;
-    Ok(rows.iter().map(KeyRow::read).collect())
+    rows.iter().map(KeyRow::read).collect()
 }
 
 async fn failures(connection: &mut SqliteConnection) -> Result<Vec<SeenFailure>, StoreError> {
@@ -144,18 +144,18 @@ async fn failures(connection: &mut SqliteConnection) -> Result<Vec<SeenFailure>,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.iter().map(failure).collect())
+    rows.iter().map(failure).collect()
 }
 
-fn failure(row: &SqliteRow) -> SeenFailure {
-    let position: Option<i64> = row.get(1);
-    SeenFailure {
-        batch: row.get(0),
+fn failure(row: &SqliteRow) -> Result<SeenFailure, StoreError> {
+    let position: Option<i64> = row.try_get(1)?;
+    Ok(SeenFailure {
+        batch: row.try_get(0)?,
         row: position.map(|position| unsigned(position).saturating_add(1)),
-        rule: row.get(2),
-        message: row.get(3),
-        ended_at: Timestamp::from_millis(row.get(4)),
-    }
+        rule: row.try_get(2)?,
+        message: row.try_get(3)?,
+        ended_at: Timestamp::from_millis(row.try_get(4)?),
+    })
 }
 
 async fn answers(connection: &mut SqliteConnection) -> Result<Vec<SeenAnswer>, StoreError> {
@@ -166,12 +166,14 @@ async fn answers(connection: &mut SqliteConnection) -> Result<Vec<SeenAnswer>, S
     )
     .fetch_all(connection)
     .await?;
-    let answer = |row: &SqliteRow| SeenAnswer {
-        ended_at: Timestamp::from_millis(row.get(0)),
-        latency_ms: unsigned(row.get(1)),
-        key_label: row.get(2),
+    let answer = |row: &SqliteRow| {
+        Ok(SeenAnswer {
+            ended_at: Timestamp::from_millis(row.try_get(0)?),
+            latency_ms: unsigned(row.try_get(1)?),
+            key_label: row.try_get(2)?,
+        })
     };
-    Ok(rows.iter().map(answer).collect())
+    rows.iter().map(answer).collect()
 }
 
 #[cfg(test)]

@@ -184,8 +184,8 @@ pub(super) async fn check(
     .fetch_one(connection)
     .await
     .map_err(|error| not_ours(error, path))?;
-    let (sqlite, objects): (String, i64) = (facts.get(0), facts.get(1));
-    let (application, version): (i64, i64) = (facts.get(2), facts.get(3));
+    let (sqlite, objects): (String, i64) = (facts.try_get(0)?, facts.try_get(1)?);
+    let (application, version): (i64, i64) = (facts.try_get(2)?, facts.try_get(3)?);
     if !is_sound(&sqlite) {
         return Err(StoreError::OldSqlite { found: sqlite });
     }

@@ -286,8 +286,8 @@ async fn read_claimed(
     .bind(i64::try_from(PACKED_BYTES).unwrap_or(i64::MAX))
     .fetch_one(&mut *connection)
     .await?;
-    let claims: Vec<(i64, i64, i64, usize, Vec<String>)> = serde_json::from_str(read.get(0))?;
-    let mut requests: &str = read.get::<Option<&str>, _>(1).unwrap_or_default();
+    let claims: Vec<(i64, i64, i64, usize, Vec<String>)> = serde_json::from_str(read.try_get(0)?)?;
+    let mut requests: &str = read.try_get::<Option<&str>, _>(1)?.unwrap_or_default();
     let mut jobs = Vec::with_capacity(claims.len());
     for (id, claim_no, spent, bytes, rules) in claims {
         let request = if bytes <= PACKED_BYTES {

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::job::{Answer, Cells, Record};
 use crate::domain::tally::Cause;
 
-use super::batches::unsigned;
+use super::batches::{count_at, last_place, unsigned};
 use super::detail::state;
 use super::error::StoreError;
 use super::open::Store;
@@ -42,7 +42,7 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.last().map(|row| row.get(0));
+        let last = last_place(&rows)?;
         let records = rows.iter().map(record).collect::<Result<_, _>>()?;
         Ok((records, last))
     }
@@ -90,23 +90,24 @@ impl Store {
 }
 
 fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    let body: Option<String> = row.get(4);
-    let tokens = |at: usize| row.get::<Option<i64>, _>(at).map(unsigned);
-    let answer = body.map(|body| Answer {
-        body,
-        model: row.get(5),
-        finish_reason: row.get(6),
-        prompt_tokens: tokens(7),
-        completion_tokens: tokens(8),
-        latency_ms: tokens(9).unwrap_or(0),
-        request_id: row.get(11),
-    });
+    let answer = match row.try_get(4)? {
+        Some(body) => Some(Answer {
+            body,
+            model: row.try_get(5)?,
+            finish_reason: row.try_get(6)?,
+            prompt_tokens: count_at(row, 7)?,
+            completion_tokens: count_at(row, 8)?,
+            latency_ms: count_at(row, 9)?.unwrap_or(0),
+            request_id: row.try_get(11)?,
+        }),
+        None => None,
+    };
     Ok(Record {
-        cells: cells(row.get(3))?,
-        state: state(row.get(1)),
-        attempts: u32::try_from(unsigned(row.get(2))).unwrap_or(u32::MAX),
+        cells: cells(row.try_get(3)?)?,
+        state: state(row.try_get(1)?),
+        attempts: u32::try_from(unsigned(row.try_get(2)?)).unwrap_or(u32::MAX),
         answer,
-        error: row.get(10),
+        error: row.try_get(10)?,
     })
 }
 
@@ -119,12 +120,12 @@ fn cells(stored: &str) -> Result<Cells, StoreError> {
 }
 
 fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
-    let scope: String = row.get(0);
+    let scope: String = row.try_get(0)?;
     Ok(Cause {
         scope: serde_json::from_value(serde_json::Value::String(scope))?,
-        rule: row.get(1),
-        message: row.get(2),
+        rule: row.try_get(1)?,
+        message: row.try_get(2)?,
         cure: String::new(),
-        jobs: unsigned(row.get(3)),
+        jobs: unsigned(row.try_get(3)?),
     })
 }

@@ -105,7 +105,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(unsigned(parked.get(0)))
+        Ok(unsigned(parked.try_get(0)?))
     }
 }
 

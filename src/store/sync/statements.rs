@@ -33,19 +33,19 @@ impl Syncing<'_> {
         .bind(texts.into_blob())
         .fetch_all(&mut *self.connection)
         .await?;
-        Ok(found
+        found
             .iter()
             .map(|row| {
-                let index = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
+                let index = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
                 let known = Known {
-                    job: row.get(1),
-                    position: row.get(2),
-                    same_request: row.get(3),
-                    same_cells: row.get(4),
+                    job: row.try_get(1)?,
+                    position: row.try_get(2)?,
+                    same_request: row.try_get(3)?,
+                    same_cells: row.try_get(4)?,
                 };
-                (index, known)
+                Ok((index, known))
             })
-            .collect())
+            .collect()
     }
 
     pub(super) async fn insert(&mut self, new: &[(i64, i64, &NewRow)]) -> Result<(), StoreError> {
