@@ -221,9 +221,14 @@ impl<'c> Syncing<'c> {
     /// Ends the mirroring of an input whose columns were at first these.
     async fn finish(mut self, known: &[String]) -> Result<SyncReport, StoreError> {
         if self.index_left {
-            sqlx::query("CREATE UNIQUE INDEX rows_key ON rows (batch_id, key)")
-                .execute(&mut *self.connection)
-                .await?;
+            // Sorted in memory, the keys of a million rows would take 100 MB.
+            for statement in [
+                "PRAGMA temp_store = FILE",
+                "CREATE UNIQUE INDEX rows_key ON rows (batch_id, key)",
+                "PRAGMA temp_store = MEMORY",
+            ] {
+                sqlx::query(statement).execute(&mut *self.connection).await?;
+            }
         }
         if self.columns.len() > known.len() {
             sqlx::query("UPDATE batches SET columns = ?2 WHERE id = ?1")
