@@ -23,6 +23,10 @@ test:
 kill-loop kills="50":
     scripts/kill-loop {{kills}}
 
+# Measures it as docs/PERFORMANCE.md shows it.
+bench *words:
+    scripts/bench {{words}}
+
 # The first command of the README.
 demo:
     cargo run --release --locked -- run jobs.example.csv -o results.csv --simulate

@@ -227,7 +227,9 @@ impl<'c> Syncing<'c> {
                 "CREATE UNIQUE INDEX rows_key ON rows (batch_id, key)",
                 "PRAGMA temp_store = MEMORY",
             ] {
-                sqlx::query(statement).execute(&mut *self.connection).await?;
+                sqlx::query(statement)
+                    .execute(&mut *self.connection)
+                    .await?;
             }
         }
         if self.columns.len() > known.len() {
