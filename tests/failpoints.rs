@@ -141,7 +141,13 @@ fn killed_before_the_results_are_in_place_the_old_ones_are_whole() {
     scene.write("out.csv", "old");
     dies(&scene, "export-rename=kill", RUN);
     assert_eq!(scene.read("out.csv"), "old");
+    let parts = || {
+        let files = scene.files().into_iter();
+        files.filter(|name| name.contains(".part")).count()
+    };
+    assert_eq!(parts(), 1);
     ends_well(&scene, 0);
+    assert_eq!(parts(), 0, "what the killed one left is removed");
     scene.write("out.csv", "old");
     let ran = with(&scene, "export-rename=error", "export jobs.csv -o out.csv");
     ran.exits(73).says("out.csv");

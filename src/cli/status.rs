@@ -11,7 +11,7 @@ use crate::domain::verdict;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 use crate::progress::safe::{Excerpt, Safe};
-use crate::store::{BatchStatus, KeyRow, Store};
+use crate::store::{BatchStatus, KeyRow, Store, run_lock_holder};
 
 use super::args::{Global, StatusArgs};
 use super::error::CliError;
@@ -27,6 +27,10 @@ const MAX_CAUSES: u32 = 5;
 
 /// Characters of a provider's message that are shown.
 const MESSAGE_LENGTH: usize = 160;
+
+/// What is said when an earlier run could not store all that came back.
+const SPOOL_WAITS: &str = "\nnote: results that an earlier run could not store wait beside the database, in its spool;\n\
+                           the next run takes them in without asking again\n";
 
 /// A batch with the causes of its failures, the most frequent first.
 struct BatchCauses {
@@ -49,15 +53,19 @@ pub(super) async fn command(
         if !global.json {
             return Err(no_database(&database));
         }
-        screen::print("{\"batches\":[],\"keys\":[]}\n")?;
+        screen::print("{\"batches\":[],\"keys\":[],\"spool\":false}\n")?;
         return Ok(Exit::Done);
     };
     let (batches, keys) = (batches(&store).await?, store.keys().await?);
+    let spool = store.has_spool() && run_lock_holder(&database)?.is_none();
     store.close().await?;
     if global.json {
-        screen::print(&format!("{}\n", json(&batches, &keys)))?;
+        screen::print(&format!("{}\n", json(&batches, &keys, spool)))?;
     } else {
         screen::print(&text(&batches, &keys, Clock::start().now()))?;
+        if spool {
+            screen::print(SPOOL_WAITS)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -88,7 +96,7 @@ pub(super) fn no_database(path: &Path) -> CliError {
     CliError::new(Exit::NoInput, &what, hint)
 }
 
-fn json(batches: &[BatchCauses], keys: &[KeyRow]) -> serde_json::Value {
+fn json(batches: &[BatchCauses], keys: &[KeyRow], spool: bool) -> serde_json::Value {
     let batches: Vec<_> = batches
         .iter()
         .map(|BatchCauses { status, causes }| {
@@ -100,7 +108,8 @@ fn json(batches: &[BatchCauses], keys: &[KeyRow]) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({ "batches": batches, "keys": keys.iter().map(key_json).collect::<Vec<_>>() })
+    let keys: Vec<_> = keys.iter().map(key_json).collect();
+    serde_json::json!({ "batches": batches, "keys": keys, "spool": spool })
 }
 
 /// One cause as the programs' form of it.
@@ -245,7 +254,7 @@ mod tests {
 
     #[test]
     fn programs_get_the_causes_too() {
-        let json = json(&[batch()], &[]);
+        let json = json(&[batch()], &[], false);
         let cause = &json["batches"][0]["causes"][0];
         assert_eq!(cause["scope"], "key_model");
         assert_eq!(cause["jobs"], 7);

@@ -4,7 +4,7 @@
 //! a reader sees the old results or the new ones, and a crash leaves the old ones. What a crash
 //! can leave behind is the temporary file (`.results.csv.….part`), which nothing reads.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -95,6 +95,9 @@ impl Write for Draft {
     }
 }
 
+/// How the names of files end that are being written.
+const PART: &str = ".part";
+
 /// A file that will take the target's place.
 #[derive(Debug)]
 struct Replacement {
@@ -111,19 +114,14 @@ impl Replacement {
             _ => Path::new("."),
         };
         let prefix = temporary_prefix(path);
-        let temporary = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".part")
-            .tempfile_in(parent)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                    ExportError::NoDirectory {
-                        path: path.to_owned(),
-                        parent: parent.to_owned(),
-                    }
-                }
-                _ => ExportError::file(path, source_of(error)),
-            })?;
+        remove_abandoned(parent, &prefix);
+        let temporary = temporary_file(parent, &prefix).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExportError::NoDirectory {
+                path: path.to_owned(),
+                parent: parent.to_owned(),
+            },
+            _ => ExportError::file(path, source_of(error)),
+        })?;
         Ok(Self {
             path: path.to_owned(),
             parent: parent.to_owned(),
@@ -150,6 +148,50 @@ impl Replacement {
             .map_err(|error| failed(error.error))?;
         sync_directory(&parent).map_err(failed)
     }
+}
+
+/// Makes a file to write to, and locks it: whoever finds it without a lock knows that its writer is
+/// dead.
+fn temporary_file(parent: &Path, prefix: &OsStr) -> io::Result<NamedTempFile> {
+    loop {
+        let temporary = tempfile::Builder::new()
+            .prefix(prefix)
+            .suffix(PART)
+            .tempfile_in(parent)?;
+        lock(temporary.as_file());
+        // Before it had its lock, another process may have taken it for abandoned.
+        if temporary.path().exists() {
+            return Ok(temporary);
+        }
+    }
+}
+
+/// Removes what killed processes have left of results of this name. What cannot be looked at is left
+/// alone: it is in nobody's way.
+fn remove_abandoned(parent: &Path, prefix: &OsStr) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let is_ours = name.starts_with(prefix.as_encoded_bytes())
+            && name.ends_with(PART.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_ours && File::open(entry.path()).is_ok_and(|file| lock(&file)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Locks a file for this process; returns whether that was possible. The lock goes with the process.
+#[cfg(unix)]
+fn lock(file: &File) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+#[cfg(not(unix))]
+fn lock(_: &File) -> bool {
+    false
 }
 
 /// Looks at what is at the target; `None` when nothing is. Follows no link.
@@ -297,6 +339,23 @@ mod tests {
         draft.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(mode(&path), 0o644);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_being_written_is_not() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("r.csv");
+        fs::write(room.path().join(".r.csv.AbCdEf.part"), "half").unwrap();
+        fs::write(room.path().join(".other.csv.AbCdEf.part"), "half").unwrap();
+        let target = Target::File(path.clone());
+        let mut first = target.create().unwrap();
+        let mut second = target.create().unwrap();
+        first.write_all(b"first").unwrap();
+        second.write_all(b"second").unwrap();
+        first.publish().unwrap();
+        second.publish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(entries(room.path()), [".other.csv.AbCdEf.part", "r.csv"]);
     }
 
     #[test]

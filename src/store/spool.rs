@@ -52,6 +52,12 @@ pub struct Kept {
 }
 
 impl Store {
+    /// Tells whether results wait in a spool; those of a run that is under way may be none.
+    #[must_use]
+    pub fn has_spool(&self) -> bool {
+        spool_path(self.path()).exists()
+    }
+
     /// Makes an empty spool beside the database and reserves so many bytes for it where the file
     /// system can. The caller holds the run lock and has taken in what an earlier spool held.
     pub async fn reserve_spool(&self, bytes: u64) -> Result<Spool, StoreError> {

@@ -10,7 +10,6 @@ use sqlx::sqlite::SqliteConnection;
 use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::Store;
-use super::spool::spool_path;
 
 /// Faults of the file that are told.
 const MAX_FAULTS: usize = 20;
@@ -110,7 +109,7 @@ impl Store {
         let mut snapshot = self.readers.begin().await?;
         let mut soundness = Soundness {
             file: unsound(&mut snapshot).await?,
-            has_spool: spool_path(self.path()).exists(),
+            has_spool: self.has_spool(),
             ..Soundness::default()
         };
         soundness.log = self.log_length();

@@ -135,7 +135,10 @@ fn a_run_that_goes_well_without_a_terminal_says_only_its_summary() {
 fn status_counts_batches_and_keys() {
     let scene = Scene::with_rows(5);
     let empty = scene.run("status --json").exits(0);
-    assert_eq!(empty.json(), json!({"batches": [], "keys": []}));
+    assert_eq!(
+        empty.json(),
+        json!({"batches": [], "keys": [], "spool": false})
+    );
     scene.run("status").exits(66).says("there is no database");
     scene.run("import jobs.csv").exits(0);
     let counts = |pending: u64, done: u64| {
@@ -143,7 +146,10 @@ fn status_counts_batches_and_keys() {
                 "running": 0, "causes": []}])
     };
     let before = scene.run("status --json").exits(0).json();
-    assert_eq!(before, json!({"batches": counts(5, 0), "keys": []}));
+    assert_eq!(
+        before,
+        json!({"batches": counts(5, 0), "keys": [], "spool": false})
+    );
     scene.run("run jobs.csv -o out.csv").exits(0);
     let after = scene.run("status --json").exits(0).json();
     assert_eq!(after["batches"], counts(0, 5));

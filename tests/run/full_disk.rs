@@ -63,6 +63,9 @@ fn a_disk_that_stays_full_keeps_the_spool_until_there_is_room() {
     let (scene, room) = imported();
     run_limited(&scene, room, RUN).exits(74);
     let (kept, asked) = (scene.read(SPOOL), scene.requests());
+    let status = scene.run("status").exits(0);
+    assert!(status.stdout.contains("wait beside the database"));
+    assert_eq!(scene.run("status --json").exits(0).json()["spool"], true);
     for _ in 0..2 {
         run_limited(&scene, 1, RUN).exits(74).says("hint: ");
         assert!(scene.read(SPOOL) == kept, "the spool has changed");
