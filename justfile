@@ -23,6 +23,10 @@ test:
 kill-loop kills="50":
     scripts/kill-loop {{kills}}
 
+# Runs it through worlds drawn by chance: `just swarm 1000`.
+swarm rounds="100":
+    scripts/swarm {{rounds}}
+
 # Measures it as docs/PERFORMANCE.md shows it.
 bench *words:
     scripts/bench {{words}}

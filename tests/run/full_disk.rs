@@ -8,7 +8,6 @@ use std::process::Command;
 use promptmill::simulator::{Config, Reaction, Script};
 
 use crate::support::{Ran, Running, Scene, jobs};
-use crate::system::under;
 
 const ROWS: usize = 400;
 const RUN: &str = "run jobs.csv -o out.csv --concurrency 24";
@@ -16,7 +15,7 @@ const SPOOL: &str = "promptmill.db.spool";
 
 /// Makes the command of a shell that cuts off every file behind so many KiB.
 fn limited(scene: &Scene, kib: u64, words: &str) -> Command {
-    under(scene, &format!("-f {kib}"), words)
+    scene.limited(&format!("-f {kib}"), words)
 }
 
 /// A scene with an imported batch, whose answers soon need more room than `room` KiB more.

@@ -1,7 +1,6 @@
 //! What the system lets a process have and do: open files, and images of its memory.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
 use std::time::Duration;
 
 use promptmill::simulator::{Config, Latency};
@@ -11,28 +10,11 @@ use crate::support::{Running, Scene, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
-/// Makes the command of a shell that sets a limit, in the words of `ulimit`, and becomes the program.
-pub(crate) fn under(scene: &Scene, limit: &str, words: &str) -> Command {
-    let plain = scene.command(words);
-    let mut command = Command::new("/bin/bash");
-    command
-        .arg("-c")
-        .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(scene.folder())
-        .env_clear();
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command
-}
-
 #[test]
 fn with_few_file_handles_fewer_requests_are_in_flight_and_all_rows_are_answered() {
     let scene = Scene::with_rows(200);
     let words = format!("{RUN} --concurrency 100");
-    let ran = Running::start(under(&scene, "-n 32", &words), "").finish();
+    let ran = Running::start(scene.limited("-n 32", &words), "").finish();
     ran.exits(0)
         .says("no more than 4 in flight: the system allows 32 open files");
     scene.sheet("out.csv").answers(200);
@@ -42,7 +24,7 @@ fn with_few_file_handles_fewer_requests_are_in_flight_and_all_rows_are_answered(
 #[test]
 fn with_too_few_file_handles_a_run_says_so_and_asks_nothing() {
     let scene = Scene::with_rows(3);
-    let ran = Running::start(under(&scene, "-n 24", RUN), "").finish();
+    let ran = Running::start(scene.limited("-n 24", RUN), "").finish();
     ran.exits(78)
         .says("the system allows 24 open files, and a run needs 29")
         .says("ulimit -n");
@@ -56,7 +38,7 @@ fn a_low_limit_of_file_handles_is_raised_as_far_as_it_may_be() {
     let scene = Scene::new(Config::default().latency(latency));
     scene.write("jobs.csv", &jobs(150));
     let words = format!("{RUN} --concurrency 150");
-    let ran = Running::start(under(&scene, "-S -n 64", &words), "").finish();
+    let ran = Running::start(scene.limited("-S -n 64", &words), "").finish();
     let ran = ran.exits(0);
     assert!(!ran.stderr.contains("in flight:"), "{}", ran.stderr);
     scene.sheet("out.csv").answers(150);
@@ -67,7 +49,7 @@ fn a_low_limit_of_file_handles_is_raised_as_far_as_it_may_be() {
 fn a_process_that_breaks_down_leaves_no_image_of_its_memory() {
     let scene = Scene::with_rows(3);
     scene.provider.hold();
-    let run = Running::start(under(&scene, "-c unlimited", RUN), "");
+    let run = Running::start(scene.limited("-c unlimited", RUN), "");
     scene.wait_for(1);
     run.signal(Signal::ABORT);
     let ran = run.finish();

@@ -125,6 +125,24 @@ impl Scene {
         command
     }
 
+    /// Makes the command of a shell that sets a limit, in the words of `ulimit`, and becomes the
+    /// program.
+    pub(crate) fn limited(&self, limit: &str, words: &str) -> Command {
+        let plain = self.command(words);
+        let mut command = Command::new("/bin/bash");
+        command
+            .arg("-c")
+            .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(self.folder())
+            .env_clear();
+        for (name, value) in plain.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command
+    }
+
     /// Runs the program to its end.
     #[track_caller]
     pub(crate) fn run(&self, words: &str) -> Ran {

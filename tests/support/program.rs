@@ -121,6 +121,17 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Sends a signal, unless it has ended.
+    #[allow(
+        dead_code,
+        reason = "only some of the tests disturb what may have ended"
+    )]
+    pub(crate) fn signal_if_running(&mut self, signal: Signal) {
+        if self.child.try_wait().unwrap().is_none() {
+            let _ = kill_process(Pid::from_child(&self.child), signal);
+        }
+    }
+
     /// Watches how much memory it takes until it ends; returns the most, in KiB.
     #[allow(dead_code, reason = "only some of the tests look at memory")]
     pub(crate) fn peak_memory(&self) -> JoinHandle<u64> {
