@@ -12,6 +12,7 @@ use super::batches::{count_at, unsigned};
 use super::choice::{Choice, list};
 use super::error::StoreError;
 use super::open::Store;
+use super::read::answer_at;
 
 /// A row with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,17 +149,8 @@ fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreErr
         let count = row.try_get(at).map(unsigned);
         count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     };
-    let answer = match row.try_get(7)? {
-        Some(body) => {
-            let answer = Answer {
-                body,
-                model: row.try_get(8)?,
-                finish_reason: row.try_get(9)?,
-                prompt_tokens: count_at(row, 10)?,
-                completion_tokens: count_at(row, 11)?,
-                latency_ms: count_at(row, 12)?.unwrap_or(0),
-                request_id: row.try_get(15)?,
-            };
+    let answer = match answer_at(row, 7, 15)? {
+        Some(answer) => {
             let ended_at = Timestamp::from_millis(row.try_get(14)?);
             Some((answer, row.try_get(13)?, ended_at))
         }

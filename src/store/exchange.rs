@@ -5,11 +5,12 @@ use serde::Deserialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Answer, Exchange, Fault, JobId};
+use crate::domain::job::{Exchange, Fault, JobId};
 
-use super::batches::{count_at, last_place};
+use super::batches::last_place;
 use super::error::StoreError;
 use super::open::Store;
+use super::read::answer_at;
 
 /// A fault as the statement writes it.
 #[derive(Deserialize)]
@@ -91,18 +92,7 @@ impl Store {
 }
 
 fn exchange(row: &SqliteRow) -> Result<Exchange, StoreError> {
-    let answer = match row.try_get(4)? {
-        Some(body) => Some(Answer {
-            body,
-            model: row.try_get(5)?,
-            finish_reason: row.try_get(6)?,
-            prompt_tokens: count_at(row, 7)?,
-            completion_tokens: count_at(row, 8)?,
-            latency_ms: count_at(row, 9)?.unwrap_or(0),
-            request_id: row.try_get(10)?,
-        }),
-        None => None,
-    };
+    let answer = answer_at(row, 4, 10)?;
     let fault: Option<&str> = row.try_get(11)?;
     let fault = fault.map(serde_json::from_str).transpose()?;
     Ok(Exchange {

@@ -90,18 +90,7 @@ impl Store {
 }
 
 fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    let answer = match row.try_get(4)? {
-        Some(body) => Some(Answer {
-            body,
-            model: row.try_get(5)?,
-            finish_reason: row.try_get(6)?,
-            prompt_tokens: count_at(row, 7)?,
-            completion_tokens: count_at(row, 8)?,
-            latency_ms: count_at(row, 9)?.unwrap_or(0),
-            request_id: row.try_get(11)?,
-        }),
-        None => None,
-    };
+    let answer = answer_at(row, 4, 11)?;
     Ok(Record {
         cells: cells(row.try_get(3)?)?,
         state: state(row.try_get(1)?),
@@ -109,6 +98,27 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         answer,
         error: row.try_get(10)?,
     })
+}
+
+/// Reads an answer whose body is at this place, with its other columns behind it in the order of the
+/// table; the provider's id of the request stands elsewhere.
+pub(super) fn answer_at(
+    row: &SqliteRow,
+    body: usize,
+    request_id: usize,
+) -> Result<Option<Answer>, StoreError> {
+    let Some(text) = row.try_get(body)? else {
+        return Ok(None);
+    };
+    Ok(Some(Answer {
+        body: text,
+        model: row.try_get(body + 1)?,
+        finish_reason: row.try_get(body + 2)?,
+        prompt_tokens: count_at(row, body + 3)?,
+        completion_tokens: count_at(row, body + 4)?,
+        latency_ms: count_at(row, body + 5)?.unwrap_or(0),
+        request_id: row.try_get(request_id)?,
+    }))
 }
 
 fn cells(stored: &str) -> Result<Cells, StoreError> {
