@@ -109,6 +109,37 @@ fn killed_around_any_commit_of_a_run_it_goes_on_from_there() {
 }
 
 #[test]
+fn killed_while_copies_are_made_each_row_has_its_own_or_gets_it_from_the_next_run() {
+    for points in [
+        "park-commit=kill",
+        "copy-commit=kill",
+        "copy-commit=kill@2",
+        "copy-commit=error@2",
+    ] {
+        let scene = Scene::with_rows(1);
+        let rows: String = (1..=ROWS)
+            .map(|row| format!("{row},prompt {}\n", row % 7))
+            .collect();
+        scene.write("jobs.csv", &format!("id,prompt\n{rows}"));
+        let run = format!("{RUN} --dedupe=always");
+        let ran = with(&scene, points, &run);
+        assert!(!ran.status.success(), "{points}");
+        scene.run(&run).exits(0);
+        assert_eq!(scene.requests(), 7, "{points}");
+        let sheet = scene.sheet("out.csv");
+        assert_eq!(sheet.count("done"), ROWS, "{points}");
+        for row in 1..=ROWS {
+            let said = format!("\"prompt {}\"", row % 7);
+            assert!(
+                sheet.cell(row, "response").contains(&said),
+                "{points}, row {row}"
+            );
+        }
+        scene.run("verify jobs.csv -o out.csv").exits(0);
+    }
+}
+
+#[test]
 fn killed_during_an_import_it_has_not_happened() {
     let scene = Scene::with_rows(ROWS);
     scene.run("import jobs.csv").exits(0);
