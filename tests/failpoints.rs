@@ -117,10 +117,20 @@ fn killed_while_copies_are_made_each_row_has_its_own_or_gets_it_from_the_next_ru
         "copy-commit=error@2",
     ] {
         let scene = Scene::with_rows(1);
-        let rows: String = (1..=ROWS)
-            .map(|row| format!("{row},prompt {}\n", row % 7))
-            .collect();
-        scene.write("jobs.csv", &format!("id,prompt\n{rows}"));
+        let rows = (1..=ROWS).map(|row| format!("{row},prompt {}", row % 7));
+        let rows: Vec<_> = rows.collect();
+        scene.write(
+            "jobs.csv",
+            &format!(
+                "id,prompt
+{}
+",
+                rows.join(
+                    "
+"
+                )
+            ),
+        );
         let run = format!("{RUN} --dedupe=always");
         let ran = with(&scene, points, &run);
         assert!(!ran.status.success(), "{points}");
