@@ -90,18 +90,12 @@ fn the_run_after_a_crash_says_how_many_requests_have_no_known_end() {
 }
 
 #[test]
-fn results_that_a_crash_left_half_written_disturb_nobody() {
+fn results_that_a_crash_left_half_written_are_removed() {
     let scene = Scene::with_rows(5);
     scene.write(".out.csv.x1y2z3.part", "id,prompt\n1,half a r");
     scene.run(RUN).exits(0);
     scene.sheet("out.csv").answers(5);
-    let names = [
-        ".out.csv.x1y2z3.part",
-        "jobs.csv",
-        "out.csv",
-        "promptmill.db",
-        "promptmill.db.lock",
-    ];
+    let names = ["jobs.csv", "out.csv", "promptmill.db", "promptmill.db.lock"];
     assert_eq!(scene.files(), names);
 }
 
