@@ -35,7 +35,7 @@ const ROUNDS: u64 = 20;
 const THREADS: u64 = 4;
 
 /// The codes with which a run may end, whatever was done to it but for SIGKILL.
-const CODES: [i32; 9] = [0, 3, 4, 69, 73, 74, 77, 130, 143];
+const CODES: [i32; 10] = [0, 3, 4, 69, 73, 74, 75, 77, 130, 143];
 
 /// The most disturbed runs of a round.
 const MOST_RUNS: usize = 6;
@@ -102,7 +102,7 @@ impl Round {
     /// A run that something happens to.
     fn disturbed_run(&mut self) {
         let words = self.world.words(&mut self.dice);
-        let what = self.dice.usize(0..8);
+        let what = self.dice.usize(0..9);
         self.story.push(format!("{words} ({what})"));
         let mut run = match what {
             0 => {
@@ -129,6 +129,11 @@ impl Round {
                 run.signal_if_running(Signal::STOP);
                 self.wait_for_a_moment();
                 run.signal_if_running(Signal::CONT);
+                run.finish()
+            }
+            7 => {
+                let beside = self.scene.run(&words);
+                self.accept(&words, &beside);
                 run.finish()
             }
             _ => run.finish(),
