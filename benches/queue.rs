@@ -10,8 +10,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use promptmill::domain::job::{Answer, Chunk, NewRow};
-use promptmill::domain::recipe::Recipe;
+use promptmill::domain::job::{Chunk, Completion, NewRow};
+use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{Claim, ClaimedJob, SettledAs, Settlement, Store, Sync, SyncReport};
 use tokio::sync::mpsc;
@@ -162,17 +162,17 @@ async fn import(store: &Store, rows: usize) -> SyncReport {
         }
         sender.blocking_send(Ok(Chunk::default())).unwrap();
     });
-    let recipe = Recipe {
+    let template = RequestTemplate {
         model: "bench-model".to_owned(),
         prompt: None,
         system: None,
         params: Vec::new(),
         id_column: None,
-        ..Recipe::default()
+        ..RequestTemplate::default()
     };
     let sync = Sync {
         name: "bench",
-        recipe: &recipe,
+        template: &template,
         columns: &["id".to_owned(), "prompt".to_owned()],
         source: "bench.csv",
         simulated: false,
@@ -210,7 +210,7 @@ fn answered(job: &ClaimedJob) -> Settlement {
         id: job.id,
         claim_no: job.claim_no,
         requests: 1,
-        settled_as: SettledAs::Done(Answer {
+        settled_as: SettledAs::Done(Completion {
             body,
             model: "bench-model-1".to_owned(),
             finish_reason: "stop".to_owned(),

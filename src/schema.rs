@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+use crate::domain::completion::{Content, StoredBody};
 use crate::domain::failure::{Failure, NoAnswer, Problem};
-use crate::domain::reply::{Kept, Response};
 
 /// Faults of an answer that are told, at most.
 const MAX_TOLD: usize = 3;
@@ -38,7 +38,7 @@ pub enum SchemaError {
 
 /// What does not fit in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct SchemaViolation {
     /// The faults, with nothing of the answer but names and places: for errors and logs.
     told: String,
     /// The faults with the values: for the model that gave them.
@@ -91,22 +91,22 @@ impl Schema {
     }
 
     /// Holds the answer in a response's body to it.
-    pub fn check_body(&self, body: &str) -> Result<(), Misfit> {
-        let kept = Kept::read(body);
-        let response = kept.response();
-        self.check(response.as_ref().map_or("", Response::as_text))
+    pub fn check_body(&self, body: &str) -> Result<(), SchemaViolation> {
+        let stored = StoredBody::read(body);
+        let content = stored.content();
+        self.check(content.as_ref().map_or("", Content::as_text))
     }
 
     /// Holds an answer to it.
-    pub fn check(&self, answer: &str) -> Result<(), Misfit> {
-        let value: Value = serde_json::from_str(answer.trim()).map_err(|error| {
+    pub fn check(&self, completion: &str) -> Result<(), SchemaViolation> {
+        let value: Value = serde_json::from_str(completion.trim()).map_err(|error| {
             let told = format!("it is no JSON from column {} on", error.column());
-            Misfit {
+            SchemaViolation {
                 whole: told.clone(),
                 told,
             }
         })?;
-        let mut misfit = Misfit {
+        let mut violation = SchemaViolation {
             told: String::new(),
             whole: String::new(),
         };
@@ -118,47 +118,52 @@ impl Schema {
                 &place
             };
             for (faults, fault) in [
-                (&mut misfit.told, error.masked().to_string()),
-                (&mut misfit.whole, error.to_string()),
+                (&mut violation.told, error.masked().to_string()),
+                (&mut violation.whole, error.to_string()),
             ] {
                 let between = if faults.is_empty() { "" } else { "; " };
                 // A string takes all that is written to it.
                 let _ = write!(*faults, "{between}{place}: {fault}");
             }
         }
-        if misfit.told.is_empty() {
+        if violation.told.is_empty() {
             return Ok(());
         }
-        Err(misfit)
+        Err(violation)
     }
 
     /// Returns the request that asks again: the conversation so far, the answer that does not fit
     /// out of a response's body, and what is wrong with it. `None` when the request has no messages
     /// to add to.
     #[must_use]
-    pub fn follow_up(&self, request: &str, body: &str, misfit: &Misfit) -> Option<String> {
-        let kept = Kept::read(body);
-        let response = kept.response();
-        let answer = response.as_ref().map_or("", Response::as_text);
+    pub fn follow_up(
+        &self,
+        request: &str,
+        body: &str,
+        violation: &SchemaViolation,
+    ) -> Option<String> {
+        let stored = StoredBody::read(body);
+        let content = stored.content();
+        let completion = content.as_ref().map_or("", Content::as_text);
         let mut request: Value = serde_json::from_str(request).ok()?;
         let messages = request.get_mut("messages")?.as_array_mut()?;
         let wrong = format!(
             "This answer does not fit the JSON Schema {}\nWhat is wrong: {}\nAnswer again, with \
              nothing but JSON that fits: no other words and no code fence.",
-            self.text, misfit.whole
+            self.text, violation.whole
         );
-        messages.push(json!({"role": "assistant", "content": answer}));
+        messages.push(json!({"role": "assistant", "content": completion}));
         messages.push(json!({"role": "user", "content": wrong}));
         Some(request.to_string())
     }
 }
 
-impl Misfit {
+impl SchemaViolation {
     /// Returns it as the failure of the request that brought the answer.
     #[must_use]
     pub fn failure(&self, request_id: &str) -> Failure {
         Failure::NoAnswer(NoAnswer {
-            problem: Problem::Misfit,
+            problem: Problem::SchemaViolation,
             excerpt: self.told.clone(),
             request_id: request_id.to_owned(),
         })
@@ -180,12 +185,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(answer: &str, expected: &[&str]) {
-        let told = person().check(answer).map_err(|misfit| misfit.told);
+    fn check(completion: &str, expected: &[&str]) {
+        let told = person()
+            .check(completion)
+            .map_err(|violation| violation.told);
         match told {
-            Ok(()) => assert!(expected.is_empty(), "{answer} fits"),
+            Ok(()) => assert!(expected.is_empty(), "{completion} fits"),
             Err(told) => {
-                assert!(!expected.is_empty(), "{answer}: {told}");
+                assert!(!expected.is_empty(), "{completion}: {told}");
                 assert!(expected.iter().all(|part| told.contains(part)), "{told}");
             }
         }
@@ -201,29 +208,34 @@ mod tests {
         check(r#"{"name":"Ada"}"#, &["\"age\" is a required property"]);
         check("```json\n{}\n```", &["no JSON"]);
         check("", &["no JSON"]);
-        let misfit = person().check(r#"{"name":"Ada","age":"secret"}"#);
-        let misfit = misfit.expect_err("it does not fit");
-        assert!(!misfit.told.contains("secret"), "{}", misfit.told);
-        assert!(misfit.whole.contains("secret"), "{}", misfit.whole);
+        let violation = person().check(r#"{"name":"Ada","age":"secret"}"#);
+        let violation = violation.expect_err("it does not fit");
+        assert!(!violation.told.contains("secret"), "{}", violation.told);
+        assert!(violation.whole.contains("secret"), "{}", violation.whole);
     }
 
     #[test]
     fn the_model_is_asked_again_with_its_answer_and_the_fault() {
-        let (schema, answer) = (person(), r#"{"name":"Ada","age":-1}"#);
-        let misfit = schema.check(answer).expect_err("it does not fit");
+        let (schema, completion) = (person(), r#"{"name":"Ada","age":-1}"#);
+        let violation = schema.check(completion).expect_err("it does not fit");
         let request = r#"{"model":"m","messages":[{"role":"user","content":"who?"}],"n":1.0}"#;
-        let body = json!({"choices": [{"message": {"content": answer}}]}).to_string();
-        let again = schema.follow_up(request, &body, &misfit).expect("messages");
+        let body = json!({"choices": [{"message": {"content": completion}}]}).to_string();
+        let again = schema
+            .follow_up(request, &body, &violation)
+            .expect("messages");
         let again: Value = serde_json::from_str(&again).expect("JSON");
         let messages = again["messages"].as_array().expect("a list");
         assert_eq!(messages.len(), 3);
-        assert_eq!(messages[1], json!({"role": "assistant", "content": answer}));
+        assert_eq!(
+            messages[1],
+            json!({"role": "assistant", "content": completion})
+        );
         let said = messages[2]["content"].as_str().expect("a text");
         assert!(
             said.contains("/age: -1 is less than the minimum of 0"),
             "{said}"
         );
-        assert_eq!(schema.follow_up("{}", &body, &misfit), None);
+        assert_eq!(schema.follow_up("{}", &body, &violation), None);
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn three_hundred_rows_whose_first_answers_break_in_fourteen_ways_are_all_answere
     let server = Server::start(move |prompt, turn| match number(prompt) {
         // The first of every six rows, and all of the last ones.
         row if turn == 1 && (row % 6 == 0 || row > rows - 14) => WAYS[row / 6 % WAYS.len()],
-        _ => Fault::Answer,
+        _ => Fault::Completion,
     });
     let scene = scene(&server, rows);
     let run = "run jobs.csv -o out.csv --concurrency 24 --timeout 2s";
@@ -111,7 +111,8 @@ fn three_hundred_rows_whose_first_answers_break_in_fourteen_ways_are_all_answere
 fn what_never_becomes_an_answer_fails_its_row_alone_in_bounded_time_and_memory() {
     let rows = FAULTS.len() * (GOOD + 1);
     let fault_of = |row: usize| (row % (GOOD + 1) == 1).then(|| FAULTS[row / (GOOD + 1)]);
-    let server = Server::start(move |prompt, _| fault_of(number(prompt)).unwrap_or(Fault::Answer));
+    let server =
+        Server::start(move |prompt, _| fault_of(number(prompt)).unwrap_or(Fault::Completion));
     let scene = scene(&server, rows);
     let run = "run jobs.csv -o out.csv --concurrency 4 --timeout 3s --max-attempts 1";
     let running = scene.start(run);

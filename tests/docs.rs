@@ -213,7 +213,7 @@ fn the_table_of_errors_is_that_of_the_judge() {
                 known.rule,
                 cell(at),
                 does(known.action),
-                cell(known.cure)
+                cell(known.hint)
             )
             .unwrap();
         }

@@ -5,31 +5,31 @@ use std::io::Write;
 use std::path::Path;
 
 use promptmill::domain::job::NewRow;
-use promptmill::domain::recipe::Recipe;
+use promptmill::domain::request_template::RequestTemplate;
 use promptmill::intake::{ExitKind, IntakeError, Options, Reader, Source};
 use tempfile::NamedTempFile;
 
 /// A recipe that takes the column `prompt` as it is.
-fn plain() -> Recipe {
-    Recipe {
+fn plain() -> RequestTemplate {
+    RequestTemplate {
         model: "test-model".to_owned(),
         prompt: None,
         system: None,
         params: Vec::new(),
         id_column: None,
-        ..Recipe::default()
+        ..RequestTemplate::default()
     }
 }
 
-fn with_ids() -> Recipe {
-    Recipe {
+fn with_ids() -> RequestTemplate {
+    RequestTemplate {
         id_column: Some("id".to_owned()),
         ..plain()
     }
 }
 
-fn open(path: &Path, recipe: &Recipe) -> Result<Reader, IntakeError> {
-    Reader::new(Source::open(path, Options::default())?, recipe)
+fn open(path: &Path, template: &RequestTemplate) -> Result<Reader, IntakeError> {
+    Reader::new(Source::open(path, Options::default())?, template)
 }
 
 fn read_all(reader: &mut Reader, max_rows: usize) -> Result<Vec<NewRow>, IntakeError> {
@@ -50,15 +50,15 @@ fn file_of(bytes: &[u8]) -> NamedTempFile {
     file
 }
 
-fn read(bytes: &[u8], recipe: &Recipe) -> Result<Vec<NewRow>, IntakeError> {
+fn read(bytes: &[u8], template: &RequestTemplate) -> Result<Vec<NewRow>, IntakeError> {
     let file = file_of(bytes);
-    read_all(&mut open(file.path(), recipe)?, 3)
+    read_all(&mut open(file.path(), template)?, 3)
 }
 
 #[track_caller]
-fn check_refused(bytes: &[u8], recipe: &Recipe, expected: &str) {
+fn check_refused(bytes: &[u8], template: &RequestTemplate, expected: &str) {
     let file = file_of(bytes);
-    let result = open(file.path(), recipe).and_then(|mut reader| read_all(&mut reader, 3));
+    let result = open(file.path(), template).and_then(|mut reader| read_all(&mut reader, 3));
     let error = result.expect_err("it must be refused");
     assert_eq!(error.exit_kind(), ExitKind::Bad);
     let name = file.path().to_str().expect("UTF-8");
@@ -69,13 +69,13 @@ const ROWS_HINT: &str = "hint: nothing was imported; mend the file and run it ag
 const HEADER_HINT: &str = "hint: the first line names the columns, `prompt` among them";
 
 #[track_caller]
-fn check_bad_rows(bytes: &[u8], recipe: &Recipe, expected: &[&str]) {
+fn check_bad_rows(bytes: &[u8], template: &RequestTemplate, expected: &[&str]) {
     let lines = expected
         .iter()
         .copied()
         .chain([ROWS_HINT])
         .collect::<Vec<_>>();
-    check_refused(bytes, recipe, &lines.join("\n"));
+    check_refused(bytes, template, &lines.join("\n"));
 }
 
 #[track_caller]
@@ -218,13 +218,13 @@ fn a_recipe_that_does_not_fit_the_file_is_refused() {
         &with_ids(),
         "jobs.csv:1: no column `id` for --id-column; did you mean `ID`? the columns are `ID`, `prompt`\nhint: --id-column ID",
     );
-    let recipe = Recipe {
+    let template = RequestTemplate {
         prompt: Some("{{ row[\"City \"] }}".to_owned()),
         ..plain()
     };
     check_refused(
         b"City,x\nRome,1\n",
-        &recipe,
+        &template,
         "jobs.csv:1: no column `City ` for --prompt; did you mean `City`? the columns are `City`, `x`\nhint: write {{ City }} in --prompt",
     );
 }

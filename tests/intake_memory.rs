@@ -3,7 +3,7 @@
 
 use std::io::{BufWriter, Write};
 
-use promptmill::domain::recipe::Recipe;
+use promptmill::domain::request_template::RequestTemplate;
 use promptmill::intake::{Options, Reader, Source};
 
 const ROWS: usize = 200_000;
@@ -13,16 +13,16 @@ fn a_large_file_streams_in_little_memory() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     write_rows(file.as_file_mut()).expect("it is written");
     let size = file.path().metadata().expect("it is there").len();
-    let recipe = Recipe {
+    let template = RequestTemplate {
         model: "test-model".to_owned(),
         prompt: Some("Sum up: {{ prompt }}".to_owned()),
         system: None,
         params: Vec::new(),
         id_column: Some("id".to_owned()),
-        ..Recipe::default()
+        ..RequestTemplate::default()
     };
     let source = Source::open(file.path(), Options::default()).expect("it opens");
-    let mut reader = Reader::new(source, &recipe).expect("the header is good");
+    let mut reader = Reader::new(source, &template).expect("the header is good");
 
     let before = peak_memory();
     let mut count = 0;

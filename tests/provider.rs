@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use promptmill::domain::failure::{Failure, NoAnswer, NoResponse, Problem, TransportFault};
-use promptmill::domain::recipe::Api;
+use promptmill::domain::request_template::Api;
 use promptmill::domain::time::Timestamp;
-use promptmill::provider::{Attempt, Client, ClientError, Endpoint, Limits, Success};
+use promptmill::provider::{
+    Attempt, Client, ClientError, ClientLimits, Endpoint, ParsedCompletion,
+};
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,7 +62,7 @@ impl Server {
         }
     }
 
-    fn client(&self, limits: Limits) -> Client {
+    fn client(&self, limits: ClientLimits) -> Client {
         client(&self.base, limits).expect("client")
     }
 
@@ -69,7 +71,7 @@ impl Server {
     }
 }
 
-fn client(base: &str, limits: Limits) -> Result<Client, ClientError> {
+fn client(base: &str, limits: ClientLimits) -> Result<Client, ClientError> {
     let (endpoint, _) = Endpoint::parse(base).expect("base URL");
     Client::new(endpoint, limits)
 }
@@ -140,36 +142,36 @@ async fn send(client: &Client) -> Attempt {
     attempt
 }
 
-async fn ask(play: Play, limits: Limits) -> Attempt {
+async fn ask(play: Play, limits: ClientLimits) -> Attempt {
     let server = Server::start(play).await;
     let attempt = send(&server.client(limits)).await;
     assert_eq!(server.requests().len(), 1, "one attempt is one request");
     attempt
 }
 
-async fn answer(body: &str) -> Success {
-    let attempt = ask(json("200 OK", body), Limits::default()).await;
+async fn completion(body: &str) -> ParsedCompletion {
+    let attempt = ask(json("200 OK", body), ClientLimits::default()).await;
     attempt.outcome.expect("an answer")
 }
 
 async fn no_answer(play: Play) -> NoAnswer {
-    match ask(play, Limits::default()).await.outcome {
+    match ask(play, ClientLimits::default()).await.outcome {
         Err(Failure::NoAnswer(no_answer)) => no_answer,
         other => panic!("{other:?}"),
     }
 }
 
-async fn no_response(play: Play, limits: Limits) -> NoResponse {
+async fn no_response(play: Play, limits: ClientLimits) -> NoResponse {
     match ask(play, limits).await.outcome {
         Err(Failure::NoResponse(no_response)) => no_response,
         other => panic!("{other:?}"),
     }
 }
 
-fn patience(total_timeout: Duration) -> Limits {
-    Limits {
+fn patience(total_timeout: Duration) -> ClientLimits {
+    ClientLimits {
         total_timeout,
-        ..Limits::default()
+        ..ClientLimits::default()
     }
 }
 
@@ -181,7 +183,11 @@ const GOOD: &str = r#"{"model":"m-1","choices":[{"finish_reason":"stop","message
 #[tokio::test]
 async fn an_answer_comes_with_its_body_and_all_that_is_told_about_it() {
     let headers = "x-request-id: req-1\r\nx-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-tokens: 1m3s\r\n";
-    let attempt = ask(Play::Say(http("200 OK", headers, GOOD)), Limits::default()).await;
+    let attempt = ask(
+        Play::Say(http("200 OK", headers, GOOD)),
+        ClientLimits::default(),
+    )
+    .await;
     assert_eq!(attempt.status, Some(200));
     assert_eq!(attempt.request_id, "req-1");
     assert_eq!(attempt.rate.remaining_requests.as_deref(), Some("59"));
@@ -190,10 +196,10 @@ async fn an_answer_comes_with_its_body_and_all_that_is_told_about_it() {
     assert!(attempt.latency > Duration::ZERO);
     let success = attempt.outcome.expect("an answer");
     assert_eq!(success.body, GOOD);
-    assert_eq!(success.reply.model, "m-1");
-    assert_eq!(success.reply.finish_reason, "stop");
-    assert_eq!(success.reply.prompt_tokens, Some(2));
-    assert_eq!(success.reply.completion_tokens, Some(1));
+    assert_eq!(success.metadata.model, "m-1");
+    assert_eq!(success.metadata.finish_reason, "stop");
+    assert_eq!(success.metadata.prompt_tokens, Some(2));
+    assert_eq!(success.metadata.completion_tokens, Some(1));
     let shown = format!("{success:?}");
     assert!(!shown.contains("content"), "{shown}");
 }
@@ -201,7 +207,7 @@ async fn an_answer_comes_with_its_body_and_all_that_is_told_about_it() {
 #[tokio::test]
 async fn the_key_is_in_the_authorization_header_and_nowhere_else() {
     let server = Server::start(json("200 OK", GOOD)).await;
-    let client = server.client(Limits::default());
+    let client = server.client(ClientLimits::default());
     send(&client).await.outcome.expect("an answer");
     let without = client
         .send(Api::Chat, Bytes::from_static(b"{}"), None, NOW)
@@ -234,7 +240,7 @@ async fn the_key_is_in_the_authorization_header_and_nowhere_else() {
 #[tokio::test]
 async fn a_key_that_no_header_can_hold_is_refused_unsent() {
     let server = Server::start(json("200 OK", GOOD)).await;
-    let client = server.client(Limits::default());
+    let client = server.client(ClientLimits::default());
     for key in ["sk-canary\r\nx-evil: 1", "sk-canary key", "sk-cänary"] {
         let attempt = client
             .send(Api::Chat, Bytes::new(), Some(&SecretString::from(key)), NOW)
@@ -259,7 +265,7 @@ async fn an_echo_of_the_key_is_taken_out() {
     let headers = format!("x-request-id: {KEY}\r\nx-ratelimit-limit-tokens: {KEY}\r\n");
     let attempt = ask(
         Play::Say(http("200 OK", &headers, &echo)),
-        Limits::default(),
+        ClientLimits::default(),
     )
     .await;
     assert_eq!(attempt.request_id, "");
@@ -270,13 +276,16 @@ async fn an_echo_of_the_key_is_taken_out() {
 #[tokio::test]
 async fn tool_calls_are_an_answer() {
     let body = r#"{"choices":[{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"1"}]}}]}"#;
-    assert_eq!(answer(body).await.reply.finish_reason, "tool_calls");
+    assert_eq!(completion(body).await.metadata.finish_reason, "tool_calls");
 }
 
 #[tokio::test]
 async fn blank_lines_and_a_byte_order_mark_before_the_json_do_no_harm() {
-    assert_eq!(answer(&format!("\n\n{GOOD}")).await.reply.model, "m-1");
-    assert_eq!(answer(&format!("\u{feff}{GOOD}")).await.body, GOOD);
+    assert_eq!(
+        completion(&format!("\n\n{GOOD}")).await.metadata.model,
+        "m-1"
+    );
+    assert_eq!(completion(&format!("\u{feff}{GOOD}")).await.body, GOOD);
 }
 
 #[tokio::test]
@@ -352,7 +361,7 @@ async fn a_body_that_is_not_utf_8_is_no_answer() {
         stream.write_all(length.as_bytes()).await?;
         stream.write_all(b"\xff\xfe").await
     });
-    let attempt = send(&client(&base, Limits::default()).expect("client")).await;
+    let attempt = send(&client(&base, ClientLimits::default()).expect("client")).await;
     let Err(Failure::NoAnswer(found)) = attempt.outcome else {
         panic!("{attempt:?}")
     };
@@ -365,7 +374,7 @@ async fn an_error_inside_a_success_is_a_refusal() {
     let beside = r#"{"error":{"code":503,"message":"no instance left"},"choices":[{"message":{"content":"half"}}]}"#;
     let choice = r#"{"choices":[{"error":{"code":503,"message":"no instance left"},"finish_reason":"error","message":{"content":"half"}}]}"#;
     for body in [whole, beside, choice] {
-        let attempt = ask(json("200 OK", body), Limits::default()).await;
+        let attempt = ask(json("200 OK", body), ClientLimits::default()).await;
         assert_eq!(attempt.status, Some(200));
         let Err(Failure::Refused(refusal)) = attempt.outcome else {
             panic!("{body}: {attempt:?}")
@@ -377,7 +386,7 @@ async fn an_error_inside_a_success_is_a_refusal() {
         );
     }
     let silent = r#"{"choices":[{"finish_reason":"error","message":{"content":"half"}}]}"#;
-    let attempt = ask(json("200 OK", silent), Limits::default()).await;
+    let attempt = ask(json("200 OK", silent), ClientLimits::default()).await;
     let Err(Failure::Refused(refusal)) = attempt.outcome else {
         panic!("{attempt:?}")
     };
@@ -393,7 +402,7 @@ async fn a_refusal_keeps_its_status_and_its_words() {
         "503 Away",
     ] {
         let body = format!(r#"{{"error":{{"message":"not with {KEY}"}}}}"#);
-        let attempt = ask(json(status, &body), Limits::default()).await;
+        let attempt = ask(json(status, &body), ClientLimits::default()).await;
         let number: u16 = status[..3].parse().expect("status");
         assert_eq!(attempt.status, Some(number));
         let Err(Failure::Refused(refusal)) = attempt.outcome else {
@@ -414,7 +423,7 @@ async fn a_refusal_with_a_broken_or_endless_body_is_still_a_refusal() {
     let endless = "HTTP/1.1 401 No\r\n\r\n".to_owned();
     let silent = patience(Duration::from_millis(200));
     for (play, limits) in [
-        (Play::SayAndClose(half.clone()), Limits::default()),
+        (Play::SayAndClose(half.clone()), ClientLimits::default()),
         (Play::SayAndHang(half), silent),
         (
             Play::Repeat(endless, "x".repeat(8192), Duration::ZERO),
@@ -436,7 +445,11 @@ async fn a_redirect_is_not_followed() {
     let other = Server::start(json("200 OK", GOOD)).await;
     for status in ["301 Moved", "302 Found", "307 Elsewhere", "308 Moved"] {
         let location = format!("location: {}/chat/completions\r\n", other.base);
-        let attempt = ask(Play::Say(http(status, &location, "")), Limits::default()).await;
+        let attempt = ask(
+            Play::Say(http(status, &location, "")),
+            ClientLimits::default(),
+        )
+        .await;
         let Err(Failure::Refused(refusal)) = attempt.outcome else {
             panic!("{attempt:?}")
         };
@@ -455,7 +468,7 @@ async fn a_refused_connection_is_a_connect_fault() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let base = format!("http://{}/v1", listener.local_addr().expect("address"));
     drop(listener);
-    let attempt = send(&client(&base, Limits::default()).expect("client")).await;
+    let attempt = send(&client(&base, ClientLimits::default()).expect("client")).await;
     let Err(Failure::NoResponse(found)) = attempt.outcome else {
         panic!("{attempt:?}")
     };
@@ -480,7 +493,7 @@ async fn a_connection_that_breaks_is_broken_wherever_it_breaks() {
         Play::SayAndClose("HTTP/1.1 200".to_owned()),
         Play::SayAndClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned()),
     ] {
-        let found = no_response(play, Limits::default()).await;
+        let found = no_response(play, ClientLimits::default()).await;
         assert_eq!(found.fault, TransportFault::Broken, "{}", found.detail);
         assert!(
             !found.detail.is_empty() && !found.detail.contains("http:"),
@@ -521,7 +534,7 @@ async fn the_total_time_holds_against_silence_and_against_a_slow_drip() {
 
 #[tokio::test]
 async fn a_body_above_the_cap_is_cut_off_told_or_untold() {
-    let limits = Limits {
+    let limits = ClientLimits {
         response_cap: 100_000,
         ..patience(ENDLESS)
     };
@@ -545,7 +558,7 @@ async fn a_body_above_the_cap_is_cut_off_told_or_untold() {
 #[tokio::test]
 async fn connections_are_used_again_until_fresh_ones_are_asked_for() {
     let server = Server::start(json("200 OK", GOOD)).await;
-    let client = server.client(Limits::default());
+    let client = server.client(ClientLimits::default());
     for _ in 0..3 {
         send(&client).await.outcome.expect("an answer");
     }
@@ -563,7 +576,7 @@ async fn the_models_are_listed_with_or_without_an_object_around_them() {
         r#"[{"id":"a"},{"id":"b"}]"#,
     ] {
         let server = Server::start(json("200 OK", body)).await;
-        let client = server.client(Limits::default());
+        let client = server.client(ClientLimits::default());
         let attempt = client.models(Some(&SecretString::from(KEY)), NOW).await;
         assert_eq!(attempt.outcome.expect("a list"), ["a", "b"]);
         let request = server.requests().remove(0);
@@ -629,7 +642,7 @@ mod bad_certificate {
 #[tokio::test]
 async fn a_bad_certificate_is_told_from_other_faults_of_connecting() {
     let base = format!("https://{}/v1", bad_certificate::start());
-    let client = match client(&base, Limits::default()) {
+    let client = match client(&base, ClientLimits::default()) {
         Ok(client) => client,
         // Without a trust store there is no client to try, and the error says just that.
         Err(error) => return assert_eq!(error, ClientError::NoTrustStore),

@@ -101,8 +101,8 @@ mod dedupe;
 #[path = "run/batch_files.rs"]
 mod batch_files;
 // A recipe that changes.
-#[path = "run/recipes.rs"]
-mod recipes;
+#[path = "run/request_settings.rs"]
+mod request_settings;
 // No byte of a key, a prompt or an answer where it does not belong.
 #[path = "run/secrets.rs"]
 mod secrets;

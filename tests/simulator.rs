@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use promptmill::simulator::{
-    Config, FaultRates, KeyRefusal, Latency, Limits, Personality, Reaction, SAMPLE_KEY, Script,
-    Simulator, start_on_own_thread,
+    Config, FaultRates, KeyRefusal, Latency, Personality, Reaction, SAMPLE_KEY, Script,
+    SimulatedLimits, Simulator, start_on_own_thread,
 };
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -22,13 +22,13 @@ const KEY: &str = "sk-0123456789abcdef";
 
 /// A response, read to its end.
 #[derive(Debug)]
-struct Reply {
+struct TestResponse {
     status: u16,
     headers: HeaderMap,
     body: String,
 }
 
-impl Reply {
+impl TestResponse {
     #[track_caller]
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
@@ -72,7 +72,7 @@ async fn post(
     path: &str,
     key: &str,
     body: String,
-) -> reqwest::Result<Reply> {
+) -> reqwest::Result<TestResponse> {
     let url = format!("http://{}{path}", simulator.addr());
     let mut request = CLIENT.post(url).body(body);
     if !key.is_empty() {
@@ -81,8 +81,8 @@ async fn post(
     read(request.send().await?).await
 }
 
-async fn read(response: reqwest::Response) -> reqwest::Result<Reply> {
-    Ok(Reply {
+async fn read(response: reqwest::Response) -> reqwest::Result<TestResponse> {
+    Ok(TestResponse {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         body: String::from_utf8_lossy(&response.bytes().await?).into_owned(),
@@ -93,12 +93,12 @@ fn chat(model: &str, prompt: &str) -> String {
     json!({"model": model, "messages": [{"role": "user", "content": prompt}]}).to_string()
 }
 
-async fn try_ask(simulator: &Simulator, key: &str, prompt: &str) -> reqwest::Result<Reply> {
+async fn try_ask(simulator: &Simulator, key: &str, prompt: &str) -> reqwest::Result<TestResponse> {
     let body = chat("gpt-4o-mini", prompt);
     post(simulator, "/v1/chat/completions", key, body).await
 }
 
-async fn ask(simulator: &Simulator, key: &str, prompt: &str) -> Reply {
+async fn ask(simulator: &Simulator, key: &str, prompt: &str) -> TestResponse {
     try_ask(simulator, key, prompt).await.unwrap()
 }
 
@@ -125,17 +125,17 @@ fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
 #[tokio::test]
 async fn an_answer_has_the_form_of_a_chat_completion() {
     let simulator = start(Config::default().created(1_750_000_000)).await;
-    let reply = ask(&simulator, KEY, "What does a promptmill mill?").await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.header("content-type"), "application/json");
-    assert_eq!(reply.header("x-request-id"), "req_000000000001");
-    let body = reply.json();
+    let response = ask(&simulator, KEY, "What does a promptmill mill?").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("x-request-id"), "req_000000000001");
+    let body = response.json();
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["created"], 1_750_000_000);
     assert_eq!(body["model"], "gpt-4o-mini");
     assert_eq!(body["choices"][0]["finish_reason"], "stop");
     assert_eq!(body["choices"][0]["message"]["role"], "assistant");
-    let content = reply.content();
+    let content = response.content();
     let expected = "Simulated answer to \"What does a promptmill mill?\" (";
     assert!(content.starts_with(expected), "{content}");
     assert_eq!(body["usage"]["prompt_tokens"], 7);
@@ -164,12 +164,12 @@ async fn max_tokens_cuts_the_answer() {
         let mut body: Value = serde_json::from_str(&chat("gpt-4o-mini", "Hello")).unwrap();
         body[name] = json!(3);
         let body = body.to_string();
-        let reply = post(&simulator, "/v1/chat/completions", KEY, body)
+        let response = post(&simulator, "/v1/chat/completions", KEY, body)
             .await
             .unwrap();
-        assert_eq!(reply.content(), "Simulated an");
-        assert_eq!(reply.json()["choices"][0]["finish_reason"], "length");
-        assert_eq!(reply.json()["usage"]["completion_tokens"], 3);
+        assert_eq!(response.content(), "Simulated an");
+        assert_eq!(response.json()["choices"][0]["finish_reason"], "length");
+        assert_eq!(response.json()["usage"]["completion_tokens"], 3);
     }
 }
 
@@ -198,8 +198,8 @@ async fn models_are_listed_and_a_configured_list_is_kept_to() {
 async fn embeddings_are_small_vectors_that_depend_on_the_text() {
     let simulator = start(Config::default()).await;
     let body = json!({"model": "text-embedding-3-small", "input": ["a", "b", "a"]}).to_string();
-    let reply = post(&simulator, "/v1/embeddings", KEY, body).await.unwrap();
-    let data = &reply.json()["data"];
+    let response = post(&simulator, "/v1/embeddings", KEY, body).await.unwrap();
+    let data = &response.json()["data"];
     assert_eq!(data[0]["embedding"].as_array().unwrap().len(), 8);
     assert_eq!(data[0]["embedding"], data[2]["embedding"]);
     assert_ne!(data[0]["embedding"], data[1]["embedding"]);
@@ -207,11 +207,15 @@ async fn embeddings_are_small_vectors_that_depend_on_the_text() {
 
 /// Posts a body with a good key and checks the status and a piece of the error.
 async fn check_refusal(simulator: &Simulator, path: &str, body: &str, status: u16, piece: &str) {
-    let reply = post(simulator, path, SAMPLE_KEY, body.to_owned())
+    let response = post(simulator, path, SAMPLE_KEY, body.to_owned())
         .await
         .unwrap();
-    assert_eq!(reply.status, status, "{path} {body}: {}", reply.body);
-    assert!(reply.body.contains(piece), "{path} {body}: {}", reply.body);
+    assert_eq!(response.status, status, "{path} {body}: {}", response.body);
+    assert!(
+        response.body.contains(piece),
+        "{path} {body}: {}",
+        response.body
+    );
 }
 
 #[tokio::test]
@@ -336,18 +340,22 @@ async fn each_refused_key_gets_its_own_refusal() {
     }
     let simulator = start(config).await;
     for (number, (refusal, status, piece)) in cases.iter().enumerate() {
-        let reply = ask(&simulator, &format!("key-{number}"), "Hello").await;
-        assert_eq!(reply.status, *status, "{refusal:?}");
-        assert!(reply.body.contains(piece), "{refusal:?}: {}", reply.body);
+        let response = ask(&simulator, &format!("key-{number}"), "Hello").await;
+        assert_eq!(response.status, *status, "{refusal:?}");
+        assert!(
+            response.body.contains(piece),
+            "{refusal:?}: {}",
+            response.body
+        );
     }
     assert_eq!(ask(&simulator, "key-99", "Hello").await.status, 200);
 }
 
 #[tokio::test]
 async fn requests_a_minute_are_limited_as_openai_does() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(3),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let simulator = start(Config::default().limits(limits)).await;
     let first = ask(&simulator, KEY, "1").await;
@@ -370,10 +378,10 @@ async fn requests_a_minute_are_limited_as_openai_does() {
 
 #[tokio::test]
 async fn a_limit_comes_back_with_time_and_not_before() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(600),
         request_burst: Some(1),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let simulator = start(Config::default().limits(limits)).await;
     let start = Instant::now();
@@ -384,10 +392,10 @@ async fn a_limit_comes_back_with_time_and_not_before() {
 
 #[tokio::test]
 async fn tokens_a_minute_are_limited_and_retry_after_can_be_left_out() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         tokens_per_minute: Some(60),
         retry_after: false,
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let simulator = start(Config::default().limits(limits)).await;
     let first = ask(&simulator, KEY, &"a".repeat(160)).await;
@@ -408,9 +416,9 @@ async fn tokens_a_minute_are_limited_and_retry_after_can_be_left_out() {
 
 #[tokio::test]
 async fn a_day_has_so_many_requests_for_each_key() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_day: Some(1),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let simulator = start(Config::default().limits(limits)).await;
     assert_eq!(ask(&simulator, KEY, "Hello").await.status, 200);
@@ -492,14 +500,18 @@ async fn whole_reactions_are_sent_as_they_are() {
     ];
     for (reaction, status, piece) in cases {
         let simulator = scripted(Script::new().always(reaction.clone())).await;
-        let reply = ask(&simulator, KEY, "Hello").await;
-        assert_eq!(reply.status, status, "{reaction:?}");
-        assert!(reply.body.contains(piece), "{reaction:?}: {}", reply.body);
+        let response = ask(&simulator, KEY, "Hello").await;
+        assert_eq!(response.status, status, "{reaction:?}");
+        assert!(
+            response.body.contains(piece),
+            "{reaction:?}: {}",
+            response.body
+        );
         match reaction {
-            Reaction::Redirect(url) => assert_eq!(reply.header("location"), url),
-            Reaction::Raw { .. } => assert_eq!(reply.header("retry-after"), "soon"),
-            Reaction::Html(_) => assert_eq!(reply.header("content-type"), "text/html"),
-            _ => assert_eq!(reply.header("x-request-id"), "req_000000000001"),
+            Reaction::Redirect(url) => assert_eq!(response.header("location"), url),
+            Reaction::Raw { .. } => assert_eq!(response.header("retry-after"), "soon"),
+            Reaction::Html(_) => assert_eq!(response.header("content-type"), "text/html"),
+            _ => assert_eq!(response.header("x-request-id"), "req_000000000001"),
         }
     }
 }
@@ -508,9 +520,12 @@ async fn whole_reactions_are_sent_as_they_are() {
 async fn a_rate_limit_can_be_scripted_with_its_wait() {
     let wait = Duration::from_millis(1_500);
     let simulator = scripted(Script::new().always(Reaction::RateLimited(wait))).await;
-    let reply = ask(&simulator, KEY, "Hello").await;
-    assert_eq!((reply.status, reply.header("retry-after")), (429, "2"));
-    assert!(reply.message().contains("Please try again in 1.5s."));
+    let response = ask(&simulator, KEY, "Hello").await;
+    assert_eq!(
+        (response.status, response.header("retry-after")),
+        (429, "2")
+    );
+    assert!(response.message().contains("Please try again in 1.5s."));
 }
 
 #[tokio::test]
@@ -575,7 +590,7 @@ fn half_a_body_is_less_than_the_head_promises_and_ends_in_two_ways() {
 async fn a_request_that_hangs_is_in_flight_until_the_client_gives_up() {
     let simulator = scripted(Script::new().always(Reaction::Hang)).await;
     tokio::select! {
-        reply = ask(&simulator, KEY, "Hello") => panic!("{reply:?}"),
+        response = ask(&simulator, KEY, "Hello") => panic!("{response:?}"),
         () = simulator.wait_for(1) => {}
     }
     let given_up = async {
@@ -605,9 +620,9 @@ async fn a_reaction_can_come_late() {
         assert!(start.elapsed() >= Duration::from_millis(millis));
     }
     let start = Instant::now();
-    let reply = ask(&simulator, KEY, "Hello").await;
-    assert!(reply.content().starts_with("Simulated answer"));
-    assert!(start.elapsed() >= Duration::from_millis(reply.body.len() as u64));
+    let response = ask(&simulator, KEY, "Hello").await;
+    assert!(response.content().starts_with("Simulated answer"));
+    assert!(start.elapsed() >= Duration::from_millis(response.body.len() as u64));
 }
 
 #[test]
@@ -626,9 +641,9 @@ fn a_connection_serves_one_request_after_another() {
 #[tokio::test]
 async fn a_flood_has_no_length_and_as_many_bytes_as_asked_for() {
     let simulator = scripted(Script::new().always(Reaction::Flood(3_000_001))).await;
-    let reply = ask(&simulator, KEY, "Hello").await;
-    assert_eq!(reply.body.len(), 3_000_001);
-    assert_eq!(reply.header("content-length"), "");
+    let response = ask(&simulator, KEY, "Hello").await;
+    assert_eq!(response.body.len(), 3_000_001);
+    assert_eq!(response.header("content-length"), "");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use promptmill::simulator::{Config, Latency, Limits, SimulatorThread, start_on_own_thread};
+use promptmill::simulator::{
+    Config, Latency, SimulatedLimits, SimulatorThread, start_on_own_thread,
+};
 
 use tokio::time::Instant;
 
@@ -121,10 +123,10 @@ fn latency(_: Size) {
 /// How much of the allowed requests is used, and how many are refused: two keys of 3,000 a minute,
 /// a bucket of 50, answers of 300 ms to 1.5 s.
 fn quota(_: Size) {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(3000),
         request_burst: Some(50),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let latency = Latency::LogNormal {
         median: Duration::from_millis(300),

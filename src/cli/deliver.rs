@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::failure::Failure;
-use crate::domain::job::Answer;
-use crate::domain::recipe::Recipe;
+use crate::domain::job::Completion;
+use crate::domain::request_template::RequestTemplate;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{self, Action, Context};
 use crate::intake::{Brought, IntakeError, Outcome, Outcomes};
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::{Excerpt, Safe};
-use crate::provider::{Success, read_kept};
+use crate::provider::{ParsedCompletion, read_imported};
 use crate::schema::Schema;
 use crate::store::{AttemptRecord, Delivered, Delivery, End, Store, StoredBatch};
 
@@ -51,8 +51,8 @@ pub(super) async fn command(
     let batch = import::find(&store, &args.batch, &database).await?;
     let now = Clock::start().now();
     let judge = Judge {
-        schema: schema::of(&batch.recipe)?,
-        recipe: batch.recipe.clone(),
+        schema: schema::of(&batch.template)?,
+        template: batch.template.clone(),
         now,
     };
     let lock = turn::take_lock(&store)?;
@@ -133,7 +133,7 @@ fn read(files: &[PathBuf], send: &mut impl FnMut(Vec<Outcome>) -> bool) -> Resul
 
 /// Says what becomes of rows for which outcomes came.
 struct Judge {
-    recipe: Recipe,
+    template: RequestTemplate,
     schema: Option<Schema>,
     now: Timestamp,
 }
@@ -149,7 +149,7 @@ impl Judge {
                 request_id,
                 body,
             } => match self.read(status, &request_id, body) {
-                Ok(success) => Ok(End::Answered(answer(success, request_id))),
+                Ok(success) => Ok(End::Answered(completion(success, request_id))),
                 Err(failure) => self.failed(&failure),
             },
         };
@@ -160,12 +160,17 @@ impl Judge {
         Delivery { key, end }
     }
 
-    fn read(&self, status: u16, request_id: &str, body: String) -> Result<Success, Failure> {
-        let success = read_kept(self.recipe.api, status, request_id, body, self.now)?;
+    fn read(
+        &self,
+        status: u16,
+        request_id: &str,
+        body: String,
+    ) -> Result<ParsedCompletion, Failure> {
+        let success = read_imported(self.template.api, status, request_id, body, self.now)?;
         match &self.schema {
             Some(schema) => schema
                 .check_body(&success.body)
-                .map_err(|misfit| misfit.failure(request_id)),
+                .map_err(|violation| violation.failure(request_id)),
             None => Ok(()),
         }
         .map(|()| success)
@@ -175,7 +180,7 @@ impl Judge {
     fn failed(&self, failure: &Failure) -> Result<End, String> {
         let context = Context {
             host: "",
-            model: &self.recipe.model,
+            model: &self.template.model,
         };
         let verdict = verdict::judge(failure, context);
         if verdict.action != Action::FailJob {
@@ -194,13 +199,13 @@ impl Judge {
     }
 }
 
-fn answer(success: Success, request_id: String) -> Answer {
-    Answer {
+fn completion(success: ParsedCompletion, request_id: String) -> Completion {
+    Completion {
         body: success.body,
-        model: success.reply.model,
-        finish_reason: success.reply.finish_reason,
-        prompt_tokens: success.reply.prompt_tokens,
-        completion_tokens: success.reply.completion_tokens,
+        model: success.metadata.model,
+        finish_reason: success.metadata.finish_reason,
+        prompt_tokens: success.metadata.prompt_tokens,
+        completion_tokens: success.metadata.completion_tokens,
         latency_ms: 0,
         request_id,
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::domain::tally::{StopReason, Tally};
+use crate::domain::run_stats::{RunStats, StopReason};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,15 +92,15 @@ impl Exit {
     }
 
     /// Says how a run ends, from its counts.
-    pub(super) fn of(tally: &Tally) -> Self {
-        match &tally.stopped_by {
+    pub(super) fn of(stats: &RunStats) -> Self {
+        match &stats.stopped_by {
             Some(StopReason::Interrupted) => Self::Interrupted,
             Some(StopReason::Terminated) => Self::Terminated,
             Some(StopReason::NoUsableKey(_)) => Self::NoKey,
             Some(StopReason::Misconfigured(_)) => Self::Config,
             Some(StopReason::Unavailable) => Self::Unavailable,
             Some(StopReason::Quota | StopReason::Limit(_)) => Self::WorkLeft,
-            None if tally.failed > 0 => Self::SomeFailed,
+            None if stats.failed > 0 => Self::SomeFailed,
             None => Self::Done,
         }
     }

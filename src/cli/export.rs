@@ -42,7 +42,7 @@ pub(super) async fn command(
     let batch = import::find(&store, &args.batch, &database).await?;
     let written = async {
         if results {
-            output.check(&batch.recipe)?;
+            output.check(&batch.template)?;
             write(&store, &batch, &output).await?;
         }
         match &args.remainder {
@@ -172,9 +172,9 @@ async fn fill<W: Write, E: Write>(
     errors: Option<E>,
 ) -> Result<(W, Option<E>), Unwritten> {
     let columns = &batch.columns;
-    let schema = schema::of(&batch.recipe)?.filter(|_| output.from_schema);
+    let schema = schema::of(&batch.template)?.filter(|_| output.from_schema);
     let fields = schema.as_ref().map_or(&[][..], Schema::fields);
-    let writer = match output.format_for(batch.recipe.form) {
+    let writer = match output.format_for(batch.template.form) {
         OutputFormat::Csv => {
             let mut sheet = CsvSheet::new(writer, columns, fields, output.style)?;
             records(store, batch, |record| sheet.write(record)).await?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::{Excerpt, Safe};
 use crate::store::{Choice, FailedRow, Store, StoredBatch};
@@ -96,7 +96,7 @@ impl List<'_> {
             let page = self.page(after, shown).await?;
             let Some(last) = page.last() else { break };
             after = last.row;
-            let has_ids = self.batch.recipe.id_column.is_some();
+            let has_ids = self.batch.template.id_column.is_some();
             screen::print(&lines(&page, has_ids, shown == 0))?;
             shown += page.len() as u64;
         }
@@ -195,8 +195,8 @@ fn by_cause(batch: &StoredBatch, causes: &[Cause]) -> String {
                 Excerpt(&cause.message, MESSAGE_LENGTHS.1)
             );
         }
-        if !cause.cure.is_empty() {
-            let _ = writeln!(text, "  cure:  {}", Safe(&cause.cure));
+        if !cause.hint.is_empty() {
+            let _ = writeln!(text, "  cure:  {}", Safe(&cause.hint));
         }
         let again = next::command(&["retry", &batch.name, "--cause", &cause.rule]);
         let _ = writeln!(text, "  again: {}", Safe(&again));

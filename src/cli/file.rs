@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::limits::{Limits, Zone};
+use crate::domain::limits::{KeyLimits, Zone};
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
@@ -130,8 +130,8 @@ pub(super) struct FileLimits {
 }
 
 impl FileLimits {
-    pub(super) fn limits(self) -> Limits {
-        Limits {
+    pub(super) fn limits(self) -> KeyLimits {
+        KeyLimits {
             rpm: self.rpm,
             tpm: self.tpm,
             rpd: self.rpd,

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::job::Chunk;
-use crate::domain::recipe::{Form, Recipe};
+use crate::domain::request_template::{Form, RequestTemplate};
 use crate::intake::{IntakeError, Reader, Source};
 use crate::progress::quantity::{Count, Things};
 use crate::progress::safe::Safe;
@@ -58,17 +58,17 @@ pub(super) async fn take_in(
     clock: Clock,
 ) -> Result<(StoredBatch, Option<SyncReport>), CliError> {
     let (reader, stamp) = begin(import)?;
-    let recipe = reader.recipe().clone();
+    let template = reader.template().clone();
     if let Some(batch) = store.find_batch(&import.batch).await? {
-        if batch.recipe != recipe {
-            check_recipe(store, &batch, &recipe, import.redo).await?;
+        if batch.template != template {
+            check_template(store, &batch, &template, import.redo).await?;
         } else if stamp.is_some() && batch.stamp == stamp {
             return Ok((batch, None));
         }
     }
     let sync = Sync {
         name: &import.batch,
-        recipe: &recipe,
+        template: &template,
         columns: &[],
         source: &import.input.display().to_string(),
         simulated: import.simulated,
@@ -86,8 +86,8 @@ pub(super) fn begin(import: &Import) -> Result<(Reader, Option<String>), CliErro
     let stamp = source
         .stamp()
         .map(|stamp| format!("{stamp} {}", import.options.delimiter));
-    let reader = Reader::new(source, &import.recipe)?;
-    check_model(reader.recipe(), import)?;
+    let reader = Reader::new(source, &import.template)?;
+    check_model(reader.template(), import)?;
     Ok((reader, stamp))
 }
 
@@ -108,32 +108,32 @@ fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Chunk, IntakeError>> 
 }
 
 /// Refuses a model on the command line for an input whose requests name another one.
-fn check_model(recipe: &Recipe, import: &Import) -> Result<(), CliError> {
-    let named = import.model_named && recipe.form == Form::Requests;
-    if !named || recipe.model == import.recipe.model {
+fn check_model(template: &RequestTemplate, import: &Import) -> Result<(), CliError> {
+    let named = import.model_named && template.form == Form::Requests;
+    if !named || template.model == import.template.model {
         return Ok(());
     }
     let what = format!(
         "--model says \"{}\", but the requests of the file ask for \"{}\"",
-        Safe(&import.recipe.model),
-        Safe(&recipe.model)
+        Safe(&import.template.model),
+        Safe(&template.model)
     );
     let hint = "leave --model out; requests are sent as they stand in the file";
     Err(CliError::new(Exit::BadInput, &what, hint))
 }
 
 /// Refuses another recipe for a batch that has answers, unless that is wanted.
-pub(super) async fn check_recipe(
+pub(super) async fn check_template(
     store: &Store,
     batch: &StoredBatch,
-    is: &Recipe,
+    is: &RequestTemplate,
     redo: bool,
 ) -> Result<(), CliError> {
     let done = store.counts(batch.id).await?.done;
     if redo || done == 0 {
         return Ok(());
     }
-    let was = &batch.recipe;
+    let was = &batch.template;
     let mut changed = Vec::new();
     if was.model != is.model {
         changed.push(format!("the model (was \"{}\")", was.model));

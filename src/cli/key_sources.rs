@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
 
-use crate::domain::limits::Limits;
+use crate::domain::limits::KeyLimits;
 
 use super::environment;
 use super::error::CliError;
@@ -43,7 +43,7 @@ pub(super) struct NamedKey {
     pub(super) group: Option<String>,
     pub(super) weight: NonZeroU32,
     /// What it may send, as far as it says itself.
-    pub(super) limits: Limits,
+    pub(super) limits: KeyLimits,
     /// The models it may be used for; empty is all.
     models: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl NamedKey {
             secret,
             group: None,
             weight: NonZeroU32::MIN,
-            limits: Limits::default(),
+            limits: KeyLimits::default(),
             models: Vec::new(),
         }
     }
@@ -203,7 +203,7 @@ fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError>
                 secret: SecretString::from(key),
                 group: listed.group.clone(),
                 weight: listed.weight.unwrap_or(NonZeroU32::MIN),
-                limits: Limits {
+                limits: KeyLimits {
                     rpm: listed.rpm,
                     tpm: listed.tpm,
                     rpd: listed.rpd,

@@ -72,7 +72,7 @@ pub(super) async fn write(
         drafts: Vec::new(),
         room: RequestFile::default(),
     };
-    let url = batch.recipe.api.batch_url();
+    let url = batch.template.api.batch_url();
     let (mut after, mut rows, mut line) = (None, 0, Vec::new());
     loop {
         let (open, last) = store.open_requests(batch.id, after, PAGE).await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
 use crate::domain::price::Prices;
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::export::{ExportError, Target};
@@ -95,7 +95,7 @@ async fn page(
     loop {
         let (facts, last) = store.answer_facts(batch.id, after, PAGE).await?;
         for fact in &facts {
-            report.answer(fact);
+            report.completion(fact);
         }
         after = last;
         if last.is_none() {
@@ -116,14 +116,14 @@ async fn page(
     let subject = Subject {
         batch: &batch.name,
         source: &batch.source,
-        model: &batch.recipe.model,
+        model: &batch.template.model,
         simulated: batch.simulated,
         total: counts.total,
         done: counts.done,
         failed: counts.failed,
         requests: store.requests_made(batch.id).await?,
         causes: &causes(store, batch).await?,
-        keys: &standings(store.keys().await?, &batch.recipe.model),
+        keys: &standings(store.keys().await?, &batch.template.model),
         prices,
         now,
     };
@@ -133,7 +133,7 @@ async fn page(
 async fn causes(store: &Store, batch: &StoredBatch) -> Result<Vec<Cause>, CliError> {
     let mut causes = store.causes(batch.id, MAX_CAUSES).await?;
     for cause in &mut causes {
-        verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+        verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
     }
     Ok(causes)
 }

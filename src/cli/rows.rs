@@ -4,8 +4,8 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::domain::job::JobId;
+use crate::domain::run_stats::Cause;
 use crate::domain::spelling::nearest;
-use crate::domain::tally::Cause;
 use crate::domain::verdict;
 use crate::progress::safe::Excerpt;
 use crate::store::{Choice, Store, StoredBatch};
@@ -70,7 +70,7 @@ pub(super) async fn one(store: &Store, batch: &StoredBatch, name: &str) -> Resul
 
 async fn no_row(store: &Store, batch: &StoredBatch, names: &str) -> Result<CliError, CliError> {
     let total = store.counts(batch.id).await?.total;
-    let by = match &batch.recipe.id_column {
+    let by = match &batch.template.id_column {
         Some(column) => format!("the ids are those of the column `{column}`; rows"),
         None => "rows".to_owned(),
     };
@@ -108,7 +108,7 @@ pub(super) async fn failed_causes(
 ) -> Result<Vec<Cause>, CliError> {
     let mut causes = store.failed_causes(batch.id, ALL_CAUSES).await?;
     for cause in &mut causes {
-        verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+        verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
     }
     Ok(causes)
 }

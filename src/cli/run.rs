@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
-use crate::domain::tally::{StopReason, Tally};
+use crate::domain::run_stats::{RunStats, StopReason};
 use crate::export::Target;
 use crate::progress::json::RunReport;
 use crate::progress::summary::SummaryContext;
@@ -42,7 +42,7 @@ pub(super) async fn run(
         return Err(CliError::new(Exit::Usage, what, "name a file with -o"));
     }
     let import = settings::import(args.input, simulate, &file, &database)?;
-    let pace = settings::pace(&args.pace, &file);
+    let limits = settings::limits(&args.limits, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
     let asked = Asked::new(&endpoint, voice).await?;
     export::check(&output)?;
@@ -57,12 +57,12 @@ pub(super) async fn run(
         }
     };
     let (batch, report) = import::take_in(&store, &import, clock).await?;
-    output.check(&batch.recipe)?;
+    output.check(&batch.template)?;
     let sample = match args.sample {
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,
     };
-    let mut worker = Worker::new(voice, &store, asked, endpoint, pace, clock).await?;
+    let mut worker = Worker::new(voice, &store, asked, endpoint, limits, clock).await?;
     worker.signals = signals;
     tell_news(voice, &batch, report);
     let done = match sample {
@@ -82,9 +82,18 @@ async fn dry_run(
     database: &Path,
 ) -> Result<Exit, CliError> {
     let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
-    let pace = settings::pace(&args.pace, &file);
+    let limits = settings::limits(&args.limits, &file);
     let keys = settings::endpoint(args.endpoint, file).keys.count();
-    estimate::tell(global, database, Plan { import, pace, keys }).await
+    estimate::tell(
+        global,
+        database,
+        Plan {
+            import,
+            limits,
+            keys,
+        },
+    )
+    .await
 }
 
 /// Asks every row, and writes the results.
@@ -93,10 +102,10 @@ async fn mill(
     batch: &StoredBatch,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let tally = worker.work(batch).await?;
+    let stats = worker.work(batch).await?;
     let written = export::write(worker.store(), batch, output).await;
-    let exit = Exit::of(&tally);
-    tell(&worker, &tally, batch, output, exit)?;
+    let exit = Exit::of(&stats);
+    tell(&worker, &stats, batch, output, exit)?;
     worker.end().await;
     written.map(|()| exit)
 }
@@ -107,16 +116,16 @@ async fn look(
     batch: &StoredBatch,
     sample: &Sample,
 ) -> Result<Exit, CliError> {
-    let tally = worker.work(batch).await?;
-    let exit = Exit::of(&tally);
+    let stats = worker.work(batch).await?;
+    let exit = Exit::of(&stats);
     sample.print(worker.voice(), worker.store(), batch).await?;
-    if tally.stopped_by.is_some() {
-        let next = next_command(&tally, batch, worker.base_url());
+    if stats.stopped_by.is_some() {
+        let next = next_command(&stats, batch, worker.base_url());
         let context = SummaryContext {
             next_command: next.as_deref(),
             ..worker.context(&batch.name, worker.own_prices(batch))
         };
-        worker.voice().tell_end(&tally, &context);
+        worker.voice().tell_end(&stats, &context);
     }
     worker.end().await;
     Ok(exit)
@@ -146,7 +155,7 @@ fn beside(input: &Path) -> PathBuf {
 
 fn tell(
     worker: &Worker<'_>,
-    tally: &Tally,
+    stats: &RunStats,
     batch: &StoredBatch,
     output: &Output,
     exit: Exit,
@@ -155,30 +164,30 @@ fn tell(
         Target::Stdout => None,
         Target::File(path) => Some(path.display().to_string()),
     };
-    let next = next_command(tally, batch, worker.base_url());
+    let next = next_command(stats, batch, worker.base_url());
     let context = SummaryContext {
         output: path.as_deref(),
         next_command: next.as_deref(),
         ..worker.context(&batch.name, worker.own_prices(batch))
     };
     if worker.voice().global.json {
-        let report = RunReport::new(tally, &context, exit.code());
+        let report = RunReport::new(stats, &context, exit.code());
         screen::print(&format!("{}\n", report.to_json()))?;
     }
-    worker.voice().tell_end(tally, &context);
+    worker.voice().tell_end(stats, &context);
     Ok(())
 }
 
 /// Says what to type next: the same again while work is left, a look at the set-up when that would
 /// end in the same way, a retry when rows have failed.
-fn next_command(tally: &Tally, batch: &StoredBatch, base_url: &str) -> Option<String> {
-    if let Some(StopReason::Misconfigured(_) | StopReason::NoUsableKey(_)) = tally.stopped_by {
-        let model = &batch.recipe.model;
+fn next_command(stats: &RunStats, batch: &StoredBatch, base_url: &str) -> Option<String> {
+    if let Some(StopReason::Misconfigured(_) | StopReason::NoUsableKey(_)) = stats.stopped_by {
+        let model = &batch.template.model;
         let doctor = ["doctor", "--base-url", base_url, "--model", model];
         return Some(next::command(&doctor));
     }
-    if tally.left > 0 {
+    if stats.left > 0 {
         return Some(next::again());
     }
-    (tally.failed > 0).then(|| next::command(&["retry", &batch.name]))
+    (stats.failed > 0).then(|| next::command(&["retry", &batch.name]))
 }

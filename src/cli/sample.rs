@@ -119,12 +119,12 @@ fn places(pending: u64, rows: u64, seed: u64) -> Vec<u64> {
 }
 
 fn to_json(row: &RowDetail) -> Value {
-    let answer = row.answer.as_ref();
+    let completion = row.completion.as_ref();
     let request: Value = serde_json::from_str(&row.request).unwrap_or_default();
     let error = row.attempts.last().filter(|_| row.state != JobState::Done);
     json!({
         "row": row.row, "id": row.key, "status": row.state, "request": request,
-        "answer": answer.and_then(|(answer, ..)| answer_text(&answer.body)),
+        "answer": completion.and_then(|(completion, ..)| answer_text(&completion.body)),
         "error": error.map(|error| json!({ "rule": error.rule, "message": error.message })),
     })
 }
@@ -144,19 +144,19 @@ fn to_text(row: &RowDetail) -> String {
         }
         Err(_) => text.push_str(&indented(&pretty(&row.request))),
     }
-    match (&row.answer, row.attempts.last()) {
-        (Some((answer, ..)), _) => {
-            let took = Span(Duration::from_millis(answer.latency_ms));
+    match (&row.completion, row.attempts.last()) {
+        (Some((completion, ..)), _) => {
+            let took = Span(Duration::from_millis(completion.latency_ms));
             let _ = writeln!(text, " answer ({took})");
-            let said = answer_text(&answer.body).unwrap_or_else(|| pretty(&answer.body));
+            let said = answer_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
             text.push_str(&indented(&said));
         }
         (None, Some(last)) => {
             let (rule, said) = (Safe(&last.rule), Excerpt(&last.message, MESSAGE_LENGTH));
             let _ = writeln!(text, " no answer ({rule})\n  {said}");
-            let cure = verdict::cure_of(&last.rule);
-            if !cure.is_empty() {
-                let _ = writeln!(text, "  {cure}");
+            let hint = verdict::hint_of(&last.rule);
+            if !hint.is_empty() {
+                let _ = writeln!(text, "  {hint}");
             }
         }
         (None, None) => text.push_str(" not asked\n"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::domain::recipe::{Api, Recipe};
+use crate::domain::request_template::{Api, RequestTemplate};
 use crate::progress::safe::Safe;
 use crate::schema::Schema;
 
@@ -17,12 +17,12 @@ const PARAMETER: &str = "response_format";
 /// Makes the schema in a file a part of the recipe, and asks for answers that fit where that is wanted
 /// and nothing else was said of their form.
 pub(super) fn add(
-    recipe: &mut Recipe,
+    template: &mut RequestTemplate,
     path: &Path,
     format: ResponseFormat,
 ) -> Result<(), CliError> {
     let schema = read(path)?;
-    if recipe.api == Api::Embeddings {
+    if template.api == Api::Embeddings {
         let what = "--schema is for answers to messages, and embeddings have none";
         return Err(CliError::new(Exit::Usage, what, "leave it out"));
     }
@@ -31,11 +31,11 @@ pub(super) fn add(
         ResponseFormat::Json => Some(r#"{"type":"json_object"}"#.to_owned()),
         ResponseFormat::None => None,
     };
-    let is_said = recipe.params.iter().any(|(name, _)| name == PARAMETER);
+    let is_said = template.params.iter().any(|(name, _)| name == PARAMETER);
     if let Some(value) = value.filter(|_| !is_said) {
-        recipe.params.push((PARAMETER.to_owned(), value));
+        template.params.push((PARAMETER.to_owned(), value));
     }
-    recipe.schema = Some(schema.text().to_owned());
+    template.schema = Some(schema.text().to_owned());
     Ok(())
 }
 
@@ -54,8 +54,8 @@ fn read(path: &Path) -> Result<Schema, CliError> {
 }
 
 /// Returns the schema of a recipe, if it has one.
-pub(super) fn of(recipe: &Recipe) -> Result<Option<Schema>, CliError> {
-    let schema = recipe.schema.as_deref().map(Schema::parse).transpose();
+pub(super) fn of(template: &RequestTemplate) -> Result<Option<Schema>, CliError> {
+    let schema = template.schema.as_deref().map(Schema::parse).transpose();
     schema.map_err(|error| {
         let what = format!("the schema that is stored with the batch cannot be used: {error}");
         CliError::new(

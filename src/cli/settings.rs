@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::limits::Limits as DomainLimits;
+use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Prices};
-use crate::domain::recipe::{Api, Form, Recipe};
+use crate::domain::request_template::{Api, Form, RequestTemplate};
 use crate::export::{Style, Target};
 use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;
-use crate::provider::Limits;
+use crate::provider::ClientLimits;
 use crate::runner;
 
-use super::args::{Dedupe, EndpointArgs, Global, InputArgs, OutputArgs, OutputFormat, PaceArgs};
+use super::args::{Dedupe, EndpointArgs, Global, InputArgs, LimitArgs, OutputArgs, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
@@ -49,7 +49,7 @@ pub(super) fn database(global: &Global, file: &FileSettings) -> PathBuf {
 pub(super) struct Import {
     pub(super) input: PathBuf,
     pub(super) batch: String,
-    pub(super) recipe: Recipe,
+    pub(super) template: RequestTemplate,
     /// Whether a flag or the environment names the model.
     pub(super) model_named: bool,
     pub(super) options: Options,
@@ -83,7 +83,7 @@ pub(super) fn import(
     }
     let model_named = args.model.is_some();
     let api = args.endpoint.or(file.endpoint).map_or(Api::Chat, Api::from);
-    let mut recipe = Recipe {
+    let mut template = RequestTemplate {
         model: args
             .model
             .or(file.model.clone())
@@ -93,11 +93,11 @@ pub(super) fn import(
         params,
         id_column: args.id_column.or(file.id_column.clone()),
         api,
-        ..Recipe::default()
+        ..RequestTemplate::default()
     };
     if let Some(path) = args.schema.or(file.schema.clone()) {
         let format = args.response_format.or(file.response_format);
-        schema::add(&mut recipe, &path, format.unwrap_or_default())?;
+        schema::add(&mut template, &path, format.unwrap_or_default())?;
     }
     let delimiter = args.delimiter.or(file.delimiter);
     let options = Options {
@@ -115,7 +115,7 @@ pub(super) fn import(
     Ok(Import {
         input: args.input,
         batch,
-        recipe,
+        template,
         model_named,
         options,
         redo: args.redo,
@@ -143,22 +143,22 @@ pub(super) fn batch_name(input: &Path, database: &Path) -> String {
 
 /// How fast and how far a run goes.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct LimitSettings {
     pub(super) settings: runner::Settings,
     pub(super) allowed: Allowed,
     pub(super) dedupe: Dedupe,
 }
 
 /// Resolves the pace of a run.
-pub(super) fn pace(args: &PaceArgs, file: &FileSettings) -> Pace {
-    Pace {
+pub(super) fn limits(args: &LimitArgs, file: &FileSettings) -> LimitSettings {
+    LimitSettings {
         settings: run_settings(args, file),
         allowed: allowed(args, file),
         dedupe: args.dedupe.or(file.dedupe).unwrap_or(Dedupe::Never),
     }
 }
 
-fn run_settings(args: &PaceArgs, file: &FileSettings) -> runner::Settings {
+fn run_settings(args: &LimitArgs, file: &FileSettings) -> runner::Settings {
     let default = runner::Settings::default();
     let concurrency = args.concurrency.or(file.concurrency);
     let attempts = args.max_attempts.or(file.max_attempts);
@@ -197,8 +197,8 @@ pub(super) fn key_sources(file: FileSettings) -> KeySources {
 #[derive(Debug)]
 pub(super) struct Allowed {
     /// For each key, or for each group of keys, that says nothing else.
-    pub(super) each: DomainLimits,
-    pub(super) groups: BTreeMap<String, DomainLimits>,
+    pub(super) each: KeyLimits,
+    pub(super) groups: BTreeMap<String, KeyLimits>,
     pub(super) prices: Prices,
     pub(super) max_runtime: Option<Duration>,
 }
@@ -220,8 +220,8 @@ impl Allowed {
 }
 
 /// Resolves what may be sent.
-fn allowed(args: &PaceArgs, file: &FileSettings) -> Allowed {
-    let each = DomainLimits {
+fn allowed(args: &LimitArgs, file: &FileSettings) -> Allowed {
+    let each = KeyLimits {
         rpm: args.rpm.or(file.rpm),
         tpm: args.tpm.or(file.tpm),
         rpd: args.rpd.or(file.rpd),
@@ -244,13 +244,13 @@ fn allowed(args: &PaceArgs, file: &FileSettings) -> Allowed {
 pub(super) struct EndpointSettings {
     pub(super) base_url: String,
     pub(super) simulate: bool,
-    pub(super) limits: Limits,
+    pub(super) limits: ClientLimits,
     pub(super) keys: KeySources,
 }
 
 /// Resolves the endpoint and the sources of keys.
 pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettings {
-    let mut limits = Limits::default();
+    let mut limits = ClientLimits::default();
     if let Some(timeout) = args.timeout.or(file.timeout) {
         limits.total_timeout = timeout;
         limits.connect_timeout = limits.connect_timeout.min(timeout);
@@ -307,9 +307,9 @@ impl Output {
     }
 
     /// Refuses what cannot be written of a batch.
-    pub(super) fn check(&self, recipe: &Recipe) -> Result<(), CliError> {
-        self.check_errors(recipe.form)?;
-        if self.from_schema && recipe.schema.is_none() {
+    pub(super) fn check(&self, template: &RequestTemplate) -> Result<(), CliError> {
+        self.check_errors(template.form)?;
+        if self.from_schema && template.schema.is_none() {
             let what = "--columns-from-schema needs a batch that was imported with --schema";
             return Err(CliError::new(
                 Exit::Usage,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::domain::completion::StoredBody;
 use crate::domain::job::JobState;
-use crate::domain::reply::Kept;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::progress::moment::{DateTime, Rfc3339};
@@ -57,19 +57,19 @@ pub(super) async fn command(
 
 fn to_json(batch: &StoredBatch, detail: &RowDetail) -> Value {
     let attempts: Vec<_> = detail.attempts.iter().map(attempt_json).collect();
-    let answer = detail.answer.as_ref().map(|(answer, key, at)| {
+    let completion = detail.completion.as_ref().map(|(completion, key, at)| {
         json!({
-            "text": answer_text(&answer.body), "body": json_or_text(&answer.body),
-            "model": answer.model, "finish_reason": answer.finish_reason,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens, "latency_ms": answer.latency_ms,
+            "text": answer_text(&completion.body), "body": json_or_text(&completion.body),
+            "model": completion.model, "finish_reason": completion.finish_reason,
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens, "latency_ms": completion.latency_ms,
             "key": key, "at": Rfc3339(*at).to_string(),
         })
     });
     json!({
         "batch": batch.name, "row": detail.row, "id": detail.key, "status": detail.state,
         "requests": detail.requests, "spent": detail.spent,
-        "request": json_or_text(&detail.request), "attempts": attempts, "answer": answer,
+        "request": json_or_text(&detail.request), "attempts": attempts, "answer": completion,
     })
 }
 
@@ -78,7 +78,7 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "at": Rfc3339(attempt.ended_at).to_string(), "key": attempt.key_label,
         "unknown": attempt.unknown, "status": attempt.status, "scope": attempt.scope,
         "rule": attempt.rule, "message": attempt.message, "request_id": attempt.request_id,
-        "latency_ms": attempt.latency_ms, "cure": verdict::cure_of(&attempt.rule),
+        "latency_ms": attempt.latency_ms, "cure": verdict::hint_of(&attempt.rule),
         "before_retry": attempt.is_past,
     })
 }
@@ -89,14 +89,14 @@ fn json_or_text(text: &str) -> Value {
 
 /// Returns what an answer says, a vector as its JSON; `None` for a body that says nothing.
 pub(super) fn answer_text(body: &str) -> Option<String> {
-    let kept = Kept::read(body);
-    let response = kept.response()?;
-    Some(response.as_text().to_owned())
+    let stored = StoredBody::read(body);
+    let content = stored.content()?;
+    Some(content.as_text().to_owned())
 }
 
 fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
     let mut text = String::new();
-    let id = match batch.recipe.id_column {
+    let id = match batch.template.id_column {
         Some(_) => format!(" ({})", Safe(&detail.key)),
         None => String::new(),
     };
@@ -105,7 +105,7 @@ fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
     let _ = writeln!(text, "\nrequest");
     text.push_str(&indented(&pretty(&detail.request)));
     text.push_str(&attempts_text(&detail.attempts));
-    if let Some((answer, key, at)) = &detail.answer {
+    if let Some((completion, key, at)) = &detail.completion {
         let tokens = |tokens: Option<u64>| tokens.map_or("?".to_owned(), |n| Count(n).to_string());
         let _ = writeln!(text, "\nanswer");
         let _ = writeln!(
@@ -113,12 +113,12 @@ fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
             "  {}  {} after {}, {} + {} tokens, {}",
             DateTime(*at),
             Safe(key),
-            Span(Duration::from_millis(answer.latency_ms)),
-            tokens(answer.prompt_tokens),
-            tokens(answer.completion_tokens),
-            Words(&[&answer.model, &answer.finish_reason]),
+            Span(Duration::from_millis(completion.latency_ms)),
+            tokens(completion.prompt_tokens),
+            tokens(completion.completion_tokens),
+            Words(&[&completion.model, &completion.finish_reason]),
         );
-        let said = answer_text(&answer.body).unwrap_or_else(|| pretty(&answer.body));
+        let said = answer_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
         text.push('\n');
         text.push_str(&indented(&said));
     }
@@ -191,9 +191,9 @@ fn attempts_text(attempts: &[Attempt]) -> String {
                 Excerpt(&attempt.request_id, 200)
             );
         }
-        let cure = verdict::cure_of(&attempt.rule);
-        if !cure.is_empty() {
-            let _ = writeln!(text, "    cure: {cure}");
+        let hint = verdict::hint_of(&attempt.rule);
+        if !hint.is_empty() {
+            let _ = writeln!(text, "    cure: {hint}");
         }
     }
     text

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 use crate::runner::Shutdown;
 
 /// Lets a write beyond the limit on the size of files (`ulimit -f`) fail as one on a full disk does,

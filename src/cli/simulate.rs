@@ -3,7 +3,9 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use crate::simulator::{Config, FaultRates, Latency, Limits, Personality, SAMPLE_KEY, Simulator};
+use crate::simulator::{
+    Config, FaultRates, Latency, Personality, SAMPLE_KEY, SimulatedLimits, Simulator,
+};
 
 use super::args::{Global, PersonalityChoice, SimulateArgs};
 use super::error::CliError;
@@ -59,13 +61,13 @@ fn config(args: SimulateArgs) -> Result<Config, CliError> {
         (Some(time), None) => Latency::Constant(time),
         (None, _) => Latency::None,
     };
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: args.rpm.map(NonZero::get),
         request_burst: args.burst.map(NonZero::get),
         tokens_per_minute: args.tpm.map(NonZero::get),
         requests_per_day: args.rpd.map(NonZero::get),
         day_shared: args.rpd_shared.then_some(true),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let faults = FaultRates {
         server_error: args.error_500,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::progress::moment::DateTime;
@@ -80,7 +80,7 @@ async fn batches(store: &Store) -> Result<Vec<BatchCauses>, CliError> {
             _ => store.causes(batch.id, MAX_CAUSES).await?,
         };
         for cause in &mut causes {
-            verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+            verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
         }
         let name = batch.name;
         let status = BatchStatus { name, counts };
@@ -115,7 +115,7 @@ fn json(batches: &[BatchCauses], keys: &[KeyRow], spool: bool) -> serde_json::Va
 /// One cause as the programs' form of it.
 pub(super) fn cause_json(cause: &Cause) -> serde_json::Value {
     serde_json::json!({
-        "scope": cause.scope, "rule": cause.rule, "message": cause.message, "cure": cause.cure,
+        "scope": cause.scope, "rule": cause.rule, "message": cause.message, "cure": cause.hint,
         "jobs": cause.jobs,
     })
 }
@@ -176,8 +176,8 @@ fn causes_text(causes: &[Cause]) -> String {
         let said = Excerpt(&cause.message, MESSAGE_LENGTH);
         let (jobs, rule) = (Count(cause.jobs), Safe(&cause.rule));
         let _ = writeln!(text, "  {jobs} × {scope}: {said} ({rule})");
-        if !cause.cure.is_empty() {
-            let _ = writeln!(text, "      {}", Safe(&cause.cure));
+        if !cause.hint.is_empty() {
+            let _ = writeln!(text, "      {}", Safe(&cause.hint));
         }
     }
     text
@@ -231,7 +231,7 @@ mod tests {
             scope: Scope::KeyModel,
             rule: "bad-request".to_owned(),
             message: "no\u{1b}[31m".to_owned(),
-            cure: verdict::cure_of("bad-request").to_owned(),
+            hint: verdict::hint_of("bad-request").to_owned(),
             jobs: 7,
         };
         let name = "q".to_owned();
@@ -258,6 +258,6 @@ mod tests {
         let cause = &json["batches"][0]["causes"][0];
         assert_eq!(cause["scope"], "key_model");
         assert_eq!(cause["jobs"], 7);
-        assert!(cause["cure"].as_str().is_some_and(|cure| !cure.is_empty()));
+        assert!(cause["cure"].as_str().is_some_and(|hint| !hint.is_empty()));
     }
 }

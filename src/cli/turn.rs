@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 use crate::progress::safe::Safe;
 use crate::store::{LockError, RunLock, Store};
 

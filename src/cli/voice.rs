@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use crate::domain::tally::Tally;
+use crate::domain::run_stats::RunStats;
 use crate::progress::Mode;
 use crate::progress::summary::{self, SummaryContext};
 
@@ -79,11 +79,11 @@ impl<'a> Voice<'a> {
     }
 
     /// Says how the work on a batch has ended, as far as that is to be said.
-    pub(super) fn tell_end(self, tally: &Tally, context: &SummaryContext<'_>) {
-        match self.at(Exit::of(tally)) {
+    pub(super) fn tell_end(self, stats: &RunStats, context: &SummaryContext<'_>) {
+        match self.at(Exit::of(stats)) {
             Said::Nothing => {}
-            Said::Reason => screen::say(&summary::reason(tally, context.batch)),
-            Said::Summary => screen::say(&summary::summary(tally, context)),
+            Said::Reason => screen::say(&summary::reason(stats, context.batch)),
+            Said::Summary => screen::say(&summary::summary(stats, context)),
         }
     }
 

@@ -125,18 +125,18 @@ fn snapshot(sight: Sight, now: Timestamp) -> Snapshot {
         keys,
         failures: failures.collect(),
         answers: answers
-            .map(|answer| (answer.ended_at, answer.latency_ms))
+            .map(|completion| (completion.ended_at, completion.latency_ms))
             .collect(),
     }
 }
 
 /// Adds the keys of which nothing is written down yet: those that have only answered.
 fn add_answering(keys: &mut Vec<Key>, answers: &[SeenAnswer], now: Timestamp) {
-    for answer in answers {
-        let late = now.since(answer.ended_at) < LATELY;
-        if late && keys.iter().all(|key| key.label != answer.key_label) {
+    for completion in answers {
+        let late = now.since(completion.ended_at) < LATELY;
+        if late && keys.iter().all(|key| key.label != completion.key_label) {
             keys.push(Key {
-                label: answer.key_label.clone(),
+                label: completion.key_label.clone(),
                 state: "answering".to_owned(),
                 until: None,
                 reason: String::new(),

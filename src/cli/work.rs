@@ -1,8 +1,8 @@
 //! Works on batches: keys, client and queue are put together here for a run.
 
 use crate::clock::Clock;
-use crate::domain::recipe::Api;
-use crate::domain::tally::Tally;
+use crate::domain::request_template::Api;
+use crate::domain::run_stats::RunStats;
 use crate::domain::verdict;
 use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
@@ -41,7 +41,7 @@ pub(super) async fn command(
     let database = settings::database(global, &file);
     let unattended = Unattended::new(&args.unattended, &file);
     let voice = Voice::new(global, &file, args.endpoint.simulate).for_cron(unattended.cron);
-    let pace = settings::pace(&args.pace, &file);
+    let limits = settings::limits(&args.limits, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
     let asked = Asked::new(&endpoint, voice).await?;
     let clock = Clock::start();
@@ -59,17 +59,17 @@ pub(super) async fn command(
         Some(name) => vec![import::find(&store, name, &database).await?],
         None => store.batches().await?,
     };
-    let mut worker = Worker::new(voice, &store, asked, endpoint, pace, clock).await?;
+    let mut worker = Worker::new(voice, &store, asked, endpoint, limits, clock).await?;
     worker.signals = signals;
     let simulates = worker.simulates();
-    let mut all = Tally::default();
+    let mut all = RunStats::default();
     for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
-        let tally = worker.work(batch).await?;
+        let stats = worker.work(batch).await?;
         if !global.json {
             let context = worker.context(&batch.name, worker.own_prices(batch));
-            voice.tell_end(&tally, &context);
+            voice.tell_end(&stats, &context);
         }
-        all.add(tally);
+        all.add(stats);
         if all.stopped_by.is_some() {
             break;
         }
@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
         store: &'a Store,
         asked: Asked,
         endpoint: EndpointSettings,
-        pace: settings::Pace,
+        limits: settings::LimitSettings,
         clock: Clock,
     ) -> Result<Self, CliError> {
         let kept = store.take_in_spool().await?;
@@ -163,8 +163,8 @@ impl<'a> Worker<'a> {
         let client = Client::new(url, endpoint.limits)?;
         let salt = Salt::new(&store.salt().await?);
         let (keys, signals) = (asked.keys, None);
-        let mut settings = pace.settings;
-        let end = pace.allowed.max_runtime;
+        let mut settings = limits.settings;
+        let end = limits.allowed.max_runtime;
         settings.bounds.until = end.map(|time| clock.started_at() + time);
         // A request takes a handle here, and one more where it is answered from within.
         let handles = if simulator.is_some() { 2 } else { 1 };
@@ -181,8 +181,8 @@ impl<'a> Worker<'a> {
             keys,
             salt,
             settings,
-            allowed: pace.allowed,
-            dedupe: pace.dedupe,
+            allowed: limits.allowed,
+            dedupe: limits.dedupe,
             simulator,
             signals,
             rescued,
@@ -210,24 +210,24 @@ impl<'a> Worker<'a> {
     }
 
     /// Works a batch as far as it goes, and counts.
-    pub(super) async fn work(&mut self, batch: &StoredBatch) -> Result<Tally, CliError> {
-        let mut tally = Tally::default();
+    pub(super) async fn work(&mut self, batch: &StoredBatch) -> Result<RunStats, CliError> {
+        let mut stats = RunStats::default();
         let mut copied = self.copy_to_twins(batch).await?;
         self.store.free_twins(batch.id).await?;
         loop {
-            let ended = tally.ended;
+            let ended = stats.ended;
             if self.dedupe != Dedupe::Never {
                 // A text has one vector.
-                let is_exact = batch.recipe.api == Api::Embeddings;
+                let is_exact = batch.template.api == Api::Embeddings;
                 let any = is_exact || self.dedupe == Dedupe::Always;
                 self.store.park_twins(batch.id, any).await?;
                 copied += self.copy_to_twins(batch).await?;
             }
-            self.work_once(batch, &mut tally).await?;
+            self.work_once(batch, &mut stats).await?;
             copied += self.copy_to_twins(batch).await?;
             // Rows are left over when the one they waited for was changed or cancelled meanwhile.
             let left = self.store.free_twins(batch.id).await?;
-            if left == 0 || tally.stopped_by.is_some() || tally.ended == ended {
+            if left == 0 || stats.stopped_by.is_some() || stats.ended == ended {
                 break;
             }
         }
@@ -237,7 +237,7 @@ impl<'a> Worker<'a> {
                 "{rows} got a copy of what another row with the same request got\n"
             ));
         }
-        self.count(batch, tally).await
+        self.count(batch, stats).await
     }
 
     async fn copy_to_twins(&self, batch: &StoredBatch) -> Result<u64, CliError> {
@@ -246,13 +246,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Asks what may be asked, and adds it to the tally.
-    async fn work_once(&mut self, batch: &StoredBatch, tally: &mut Tally) -> Result<(), CliError> {
+    async fn work_once(
+        &mut self,
+        batch: &StoredBatch,
+        stats: &mut RunStats,
+    ) -> Result<(), CliError> {
         let before = self.store.counts(batch.id).await?;
         let open = self.store.claimable(batch.id).await?;
         if open > 0 {
             let cost = self.settings.bounds.cost;
-            self.allowed.check_price(cost, &batch.recipe.model)?;
-            let keys = self.ring(&batch.recipe.model).await?;
+            self.allowed.check_price(cost, &batch.template.model)?;
+            let keys = self.ring(&batch.template.model).await?;
             let mut progress = Progress::new(self.voice.progress_mode(), self.clock);
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
@@ -265,7 +269,7 @@ impl<'a> Worker<'a> {
                 });
             }
             let shutdown = self.shutdown()?;
-            let schema = schema::of(&batch.recipe)?;
+            let schema = schema::of(&batch.template)?;
             let (store, client, clock) = (self.store, self.client.clone(), self.clock);
             let deps = Deps {
                 store,
@@ -279,28 +283,32 @@ impl<'a> Worker<'a> {
             progress.finish();
             let ran = ran?;
             self.settings.bounds.use_up(&ran);
-            tally.add(ran);
+            stats.add(ran);
         }
         Ok(())
     }
 
-    async fn count(&mut self, batch: &StoredBatch, mut tally: Tally) -> Result<Tally, CliError> {
+    async fn count(
+        &mut self,
+        batch: &StoredBatch,
+        mut stats: RunStats,
+    ) -> Result<RunStats, CliError> {
         let counts = self.store.counts(batch.id).await?;
-        tally.total = counts.total;
-        tally.done = counts.done;
-        tally.failed = counts.failed;
-        tally.left = counts.pending + counts.running;
-        if tally.left == 0 {
+        stats.total = counts.total;
+        stats.done = counts.done;
+        stats.failed = counts.failed;
+        stats.left = counts.pending + counts.running;
+        if stats.left == 0 {
             // A signal that came when all was under way has left nothing undone.
-            tally.stopped_by = None;
+            stats.stopped_by = None;
         }
-        tally.rescued = std::mem::take(&mut self.rescued);
-        tally.unknown += tally.rescued;
-        tally.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
-        for cause in &mut tally.causes {
-            verdict::cure_of(&cause.rule).clone_into(&mut cause.cure);
+        stats.rescued = std::mem::take(&mut self.rescued);
+        stats.unknown += stats.rescued;
+        stats.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
+        for cause in &mut stats.causes {
+            verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
         }
-        Ok(tally)
+        Ok(stats)
     }
 
     /// Returns what there is to say of a run besides its counts; results and the next command are
@@ -321,7 +329,7 @@ impl<'a> Worker<'a> {
 
     /// Tells whether the costs of a batch are by the user's own prices.
     pub(super) fn own_prices(&self, batch: &StoredBatch) -> bool {
-        self.allowed.prices.is_own(&batch.recipe.model)
+        self.allowed.prices.is_own(&batch.template.model)
     }
 
     /// Lets go of what the worker holds besides the queue.

@@ -132,7 +132,7 @@ pub enum Problem {
     /// The model refused (`refusal`), or a filter took the answer (`finish_reason: content_filter`).
     Declined,
     /// The answer does not fit the schema that was given for it.
-    Misfit,
+    SchemaViolation,
     /// The body is larger than the cap.
     TooLarge,
 }
@@ -147,7 +147,7 @@ impl Problem {
         Self::NoContent,
         Self::NoVector,
         Self::Declined,
-        Self::Misfit,
+        Self::SchemaViolation,
         Self::TooLarge,
     ];
 
@@ -162,7 +162,7 @@ impl Problem {
             Self::NoContent => "the response has neither text nor tool calls",
             Self::NoVector => "the response has no vector",
             Self::Declined => "the model declined to answer",
-            Self::Misfit => "the answer does not fit the schema",
+            Self::SchemaViolation => "the answer does not fit the schema",
             Self::TooLarge => "the response is larger than allowed",
         }
     }

@@ -36,7 +36,7 @@ pub struct Work {
 
 /// The limits that hold the work up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ForecastLimits {
     /// Keys, each with the limits below; 0 counts as one.
     pub keys: u64,
     /// Requests a minute for each key.
@@ -109,7 +109,11 @@ pub fn cost(work: &Work, price: Price) -> Range<Cost> {
 
 /// Returns how long the work takes, and what bounds it.
 #[must_use]
-pub fn time(work: &Work, limits: &Limits, latency: Range<Duration>) -> (Range<Duration>, Bound) {
+pub fn time(
+    work: &Work,
+    limits: &ForecastLimits,
+    latency: Range<Duration>,
+) -> (Range<Duration>, Bound) {
     const MINUTE: Duration = Duration::from_mins(1);
     let keys = limits.keys.max(1);
     let prompt = prompt_range(work.prompt_tokens);
@@ -153,7 +157,7 @@ pub fn time(work: &Work, limits: &Limits, latency: Range<Duration>) -> (Range<Du
 
 /// The days that a daily limit takes: what is left of the first one is not known, so that a batch
 /// which fits into one may take none.
-fn days(work: &Work, limits: &Limits, keys: u64) -> Option<Range<Duration>> {
+fn days(work: &Work, limits: &ForecastLimits, keys: u64) -> Option<Range<Duration>> {
     const DAY: Duration = Duration::from_hours(24);
     let limit = limits.rpd?.saturating_mul(keys).max(1);
     let days = (work.requests.saturating_sub(1)) / limit;
@@ -174,7 +178,7 @@ fn share(units: u64, at_once: u64, each: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: ForecastLimits = ForecastLimits {
         keys: 1,
         rpm: None,
         tpm: None,
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(limits: Limits, expected: (u64, u64), by: Bound) {
+    fn check(limits: ForecastLimits, expected: (u64, u64), by: Bound) {
         let (time, bound) = time(&work(600), &limits, ASSUMED_LATENCY);
         assert_eq!((time.low.as_secs(), time.high.as_secs()), expected);
         assert_eq!(bound, by);
@@ -205,12 +209,12 @@ mod tests {
         check(LIMITS, (30, 600), Bound::Concurrency);
         let rpm = Some(20);
         check(
-            Limits { rpm, ..LIMITS },
+            ForecastLimits { rpm, ..LIMITS },
             (1_800, 1_800),
             Bound::RequestsPerMinute,
         );
         check(
-            Limits {
+            ForecastLimits {
                 rpm,
                 keys: 2,
                 ..LIMITS
@@ -220,18 +224,22 @@ mod tests {
         );
         let tpm = Some(6_000);
         check(
-            Limits { tpm, ..LIMITS },
+            ForecastLimits { tpm, ..LIMITS },
             (720, 3_940),
             Bound::TokensPerMinute,
         );
         let rpd = Some(200);
         check(
-            Limits { rpd, ..LIMITS },
+            ForecastLimits { rpd, ..LIMITS },
             (172_800, 172_800),
             Bound::RequestsPerDay,
         );
         let rpd = Some(600);
-        check(Limits { rpd, ..LIMITS }, (30, 600), Bound::Concurrency);
+        check(
+            ForecastLimits { rpd, ..LIMITS },
+            (30, 600),
+            Bound::Concurrency,
+        );
     }
 
     #[test]

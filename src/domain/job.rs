@@ -72,14 +72,14 @@ pub struct Record {
     /// HTTP requests made for the job so far.
     pub attempts: u32,
     /// The answer, when the job is done.
-    pub answer: Option<Answer>,
+    pub completion: Option<Completion>,
     /// `scope: message (rule)` of the last failure, when the job is not done and has one.
     pub error: Option<String>,
 }
 
 /// The answer to a job, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Completion {
     /// The response body as it came: a chat completion in JSON.
     pub body: String,
     /// The model that answered, by its own word; empty when it told none.
@@ -106,16 +106,16 @@ pub struct Exchange {
     /// What tells the row from all others of its batch.
     pub key: String,
     /// The answer, when the job is done.
-    pub answer: Option<Answer>,
+    pub completion: Option<Completion>,
     /// The last failure, when the job is not done and has one.
-    pub fault: Option<Fault>,
+    pub failure: Option<RecordedFailure>,
     /// Whether the job has failed for good.
     pub failed: bool,
 }
 
 /// A failure as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct RecordedFailure {
     /// The rule that judged it.
     pub rule: String,
     /// What was said, redacted.

@@ -10,7 +10,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What limits a key, or a group of keys that share an account. `None` is no limit of this kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct KeyLimits {
     /// Requests a minute.
     pub rpm: Option<NonZeroU32>,
     /// Tokens a minute, those of prompts and answers together.
@@ -23,7 +23,7 @@ pub struct Limits {
     pub zone: Zone,
 }
 
-impl Limits {
+impl KeyLimits {
     /// Takes from `others` what these limits leave open.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn what_a_key_leaves_open_is_taken_from_the_others() {
-        let rpm = |n| Limits {
+        let rpm = |n| KeyLimits {
             rpm: NonZeroU32::new(n),
-            ..Limits::default()
+            ..KeyLimits::default()
         };
-        let others = Limits {
+        let others = KeyLimits {
             tpm: NonZeroU32::new(9),
             ..rpm(7)
         };

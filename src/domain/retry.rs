@@ -84,7 +84,7 @@ mod tests {
             rule: "r",
             action,
             wait,
-            cure: "",
+            hint: "",
         };
         let spent = Spent {
             attempts,

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use serde_json::json;
 
 use super::ExportError;
-use crate::domain::job::{Exchange, Fault};
+use crate::domain::job::{Exchange, RecordedFailure};
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 * 1024;
@@ -44,7 +44,7 @@ impl<W: Write, E: Write> BatchSheet<W, E> {
         self.line.clear();
         put_exchange(&mut self.line, exchange);
         match &mut self.errors {
-            Some(errors) if exchange.answer.is_none() => errors.write_all(&self.line)?,
+            Some(errors) if exchange.completion.is_none() => errors.write_all(&self.line)?,
             _ => self.answers.write_all(&self.line)?,
         }
         Ok(())
@@ -70,16 +70,16 @@ fn put_exchange(line: &mut Vec<u8>, exchange: &Exchange) {
     let id = format!("batch_req_{}", exchange.id.0);
     let start = json!({"id": id, "custom_id": exchange.key}).to_string();
     line.extend_from_slice(start.trim_end_matches('}').as_bytes());
-    if let Some(answer) = &exchange.answer {
+    if let Some(completion) = &exchange.completion {
         line.extend_from_slice(br#","response":{"status_code":200,"request_id":"#);
-        line.extend_from_slice(json!(answer.request_id).to_string().as_bytes());
+        line.extend_from_slice(json!(completion.request_id).to_string().as_bytes());
         line.extend_from_slice(br#","body":"#);
-        put_on_one_line(line, &answer.body);
+        put_on_one_line(line, &completion.body);
         line.extend_from_slice(b"},\"error\":null}\n");
         return;
     }
-    let (response, error) = match &exchange.fault {
-        Some(fault) if exchange.failed => failed(fault),
+    let (response, error) = match &exchange.failure {
+        Some(failure) if exchange.failed => failed(failure),
         _ => (
             serde_json::Value::Null,
             json!({"code": PENDING, "message": "this request has not been answered yet"}),
@@ -91,13 +91,13 @@ fn put_exchange(line: &mut Vec<u8>, exchange: &Exchange) {
 
 /// Returns response and error of a request that has failed: a refusal is a response, anything else is
 /// an error.
-fn failed(fault: &Fault) -> (serde_json::Value, serde_json::Value) {
-    let Fault {
+fn failed(failure: &RecordedFailure) -> (serde_json::Value, serde_json::Value) {
+    let RecordedFailure {
         rule,
         message,
         status,
         request_id,
-    } = fault;
+    } = failure;
     let error = json!({"code": rule, "message": message});
     match status.filter(|status| *status >= 400) {
         None => (serde_json::Value::Null, error),
@@ -156,13 +156,13 @@ pub fn put_request(line: &mut Vec<u8>, key: &str, url: &str, body: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Answer, JobId};
+    use crate::domain::job::{Completion, JobId};
 
-    fn exchange(answer: Option<&str>, fault: Option<(&str, Option<u16>)>) -> Exchange {
+    fn exchange(completion: Option<&str>, failure: Option<(&str, Option<u16>)>) -> Exchange {
         Exchange {
             id: JobId(7),
             key: "r\"7}".to_owned(),
-            answer: answer.map(|body| Answer {
+            completion: completion.map(|body| Completion {
                 body: body.to_owned(),
                 model: "m".to_owned(),
                 finish_reason: "stop".to_owned(),
@@ -171,8 +171,8 @@ mod tests {
                 latency_ms: 1,
                 request_id: "req_1".to_owned(),
             }),
-            failed: fault.is_some(),
-            fault: fault.map(|(rule, status)| Fault {
+            failed: failure.is_some(),
+            failure: failure.map(|(rule, status)| RecordedFailure {
                 rule: rule.to_owned(),
                 message: "no".to_owned(),
                 status,

@@ -7,8 +7,8 @@ use super::ExportError;
 use super::guard::guard;
 use super::object::object_cells;
 use super::own::{own_columns, status};
+use crate::domain::completion::{Content, StoredBody};
 use crate::domain::job::{Cells, Record};
-use crate::domain::reply::{Kept, Response};
 
 /// Bytes gathered before they are written: a system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -124,21 +124,21 @@ impl<W: Write> CsvSheet<W> {
     }
 
     fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
-        let answer = record.answer.as_ref();
-        let kept = answer.map(|answer| Kept::read(&answer.body));
-        let response = kept.as_ref().and_then(Kept::response);
-        self.text(response.as_ref().map_or("", Response::as_text))?;
+        let completion = record.completion.as_ref();
+        let stored = completion.map(|completion| StoredBody::read(&completion.body));
+        let content = stored.as_ref().and_then(StoredBody::content);
+        self.text(content.as_ref().map_or("", Content::as_text))?;
         self.text(status(record.state))?;
         self.text(record.error.as_deref().unwrap_or_default())?;
-        self.text(answer.map_or("", |answer| &answer.model))?;
-        self.text(answer.map_or("", |answer| &answer.finish_reason))?;
-        self.number(answer.and_then(|answer| answer.prompt_tokens))?;
-        self.number(answer.and_then(|answer| answer.completion_tokens))?;
+        self.text(completion.map_or("", |completion| &completion.model))?;
+        self.text(completion.map_or("", |completion| &completion.finish_reason))?;
+        self.number(completion.and_then(|completion| completion.prompt_tokens))?;
+        self.number(completion.and_then(|completion| completion.completion_tokens))?;
         self.number(Some(u64::from(record.attempts)))?;
-        self.number(answer.map(|answer| answer.latency_ms))?;
+        self.number(completion.map(|completion| completion.latency_ms))?;
         let fields = std::mem::take(&mut self.fields);
-        let response = response.as_ref().map_or("", Response::as_text);
-        let cells = object_cells(response, &fields);
+        let content = content.as_ref().map_or("", Content::as_text);
+        let cells = object_cells(content, &fields);
         let written = cells.iter().try_for_each(|cell| self.text(cell));
         self.fields = fields;
         written
@@ -180,21 +180,21 @@ fn from_csv(error: csv::Error) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Answer, JobState};
+    use crate::domain::job::{Completion, JobState};
 
     fn record(cells: &[&str], state: JobState) -> Record {
         Record {
             cells: Cells::Line(cells.iter().map(ToString::to_string).collect()),
             state,
             attempts: 0,
-            answer: None,
+            completion: None,
             error: None,
         }
     }
 
     fn answered(cells: &[&str], text: &str) -> Record {
         let choice = serde_json::json!({"message": {"role": "assistant", "content": text}});
-        let answer = Answer {
+        let completion = Completion {
             body: serde_json::json!({"choices": [choice]}).to_string(),
             model: "gpt-4o-mini".to_owned(),
             finish_reason: "stop".to_owned(),
@@ -205,7 +205,7 @@ mod tests {
         };
         Record {
             attempts: 2,
-            answer: Some(answer),
+            completion: Some(completion),
             ..record(cells, JobState::Done)
         }
     }
@@ -270,12 +270,12 @@ mod tests {
     #[test]
     fn an_answer_of_tool_calls_shows_them_and_a_body_without_text_an_empty_cell() {
         #[track_caller]
-        fn check_body(body: &str, response: &str) {
+        fn check_body(body: &str, content: &str) {
             let mut row = answered(&["1", ""], "");
-            if let Some(answer) = &mut row.answer {
-                body.clone_into(&mut answer.body);
+            if let Some(completion) = &mut row.completion {
+                body.clone_into(&mut completion.body);
             }
-            let expected = format!("1,,{response},done,,gpt-4o-mini,stop,12,,2,345\n");
+            let expected = format!("1,,{content},done,,gpt-4o-mini,stop,12,,2,345\n");
             check(row, Style::default(), &expected);
         }
         let calls = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":7}]}}]}"#;
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn a_vector_is_json_in_a_cell() {
         let mut row = answered(&["1", ""], "");
-        if let Some(answer) = &mut row.answer {
-            r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#.clone_into(&mut answer.body);
+        if let Some(completion) = &mut row.completion {
+            r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#.clone_into(&mut completion.body);
         }
         let expected = "1,,\"[-0.50, 1e-3]\",done,,gpt-4o-mini,stop,12,,2,345\n";
         check(row, Style::default(), expected);
@@ -333,9 +333,9 @@ mod tests {
     fn every_text_cell_is_guarded_unless_raw() {
         let mut hostile = answered(&["=1+1", "-5"], "@cmd");
         hostile.error = Some("+err".to_owned());
-        if let Some(answer) = &mut hostile.answer {
-            answer.model = "=m".to_owned();
-            answer.finish_reason = "\tstop".to_owned();
+        if let Some(completion) = &mut hostile.completion {
+            completion.model = "=m".to_owned();
+            completion.finish_reason = "\tstop".to_owned();
         }
         let guarded = "'=1+1,-5,'@cmd,done,'+err,'=m,'\tstop,12,,2,345\n";
         check(hostile.clone(), Style::default(), guarded);

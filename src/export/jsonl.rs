@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::ExportError;
 use super::object::{object_values, reopened};
 use super::own::{COLUMNS, own_columns, status};
+use crate::domain::completion::{Content, StoredBody};
 use crate::domain::job::{Cells, Record};
-use crate::domain::reply::{Kept, Response};
 
 /// Bytes gathered before they are written: a system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -90,25 +90,37 @@ impl<W: Write> JsonlSheet<W> {
     }
 
     fn own_fields(&mut self, record: &Record) {
-        let answer = record.answer.as_ref();
-        let kept = answer.map(|answer| Kept::read(&answer.body));
-        let response = kept.as_ref().and_then(Kept::response);
+        let completion = record.completion.as_ref();
+        let stored = completion.map(|completion| StoredBody::read(&completion.body));
+        let content = stored.as_ref().and_then(StoredBody::content);
         let told = |text: &String| (!text.is_empty()).then(|| text.clone());
-        match &response {
-            Some(Response::Vector(json)) => self.own_json(0, json),
-            Some(Response::Text(text)) => self.own(0, text),
+        match &content {
+            Some(Content::Vector(json)) => self.own_json(0, json),
+            Some(Content::Text(text)) => self.own(0, text),
             None => self.own(0, &None::<&str>),
         }
         self.own(1, &status(record.state));
         self.own(2, &record.error);
-        self.own(3, &answer.and_then(|answer| told(&answer.model)));
-        self.own(4, &answer.and_then(|answer| told(&answer.finish_reason)));
-        self.own(5, &answer.and_then(|answer| answer.prompt_tokens));
-        self.own(6, &answer.and_then(|answer| answer.completion_tokens));
+        self.own(
+            3,
+            &completion.and_then(|completion| told(&completion.model)),
+        );
+        self.own(
+            4,
+            &completion.and_then(|completion| told(&completion.finish_reason)),
+        );
+        self.own(
+            5,
+            &completion.and_then(|completion| completion.prompt_tokens),
+        );
+        self.own(
+            6,
+            &completion.and_then(|completion| completion.completion_tokens),
+        );
         self.own(7, &record.attempts);
-        self.own(8, &answer.map(|answer| answer.latency_ms));
+        self.own(8, &completion.map(|completion| completion.latency_ms));
         if !self.fields.is_empty() {
-            let object = response.as_ref().map_or("", Response::as_text);
+            let object = content.as_ref().map_or("", Content::as_text);
             let values = object_values(object, &self.fields);
             for (place, value) in values.iter().enumerate() {
                 self.own_json(COLUMNS.len() + place, value);
@@ -151,21 +163,21 @@ fn put(line: &mut Vec<u8>, value: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Answer, JobState};
+    use crate::domain::job::{Completion, JobState};
 
     fn record(cells: Cells) -> Record {
         Record {
             cells,
             state: JobState::Pending,
             attempts: 0,
-            answer: None,
+            completion: None,
             error: None,
         }
     }
 
     fn done(cells: Cells, text: &str) -> Record {
         let choice = serde_json::json!({"message": {"content": text}});
-        let answer = Answer {
+        let completion = Completion {
             body: serde_json::json!({"choices": [choice]}).to_string(),
             model: "m".to_owned(),
             finish_reason: "stop".to_owned(),
@@ -177,7 +189,7 @@ mod tests {
         Record {
             state: JobState::Done,
             attempts: 1,
-            answer: Some(answer),
+            completion: Some(completion),
             ..record(cells)
         }
     }

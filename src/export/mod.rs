@@ -62,7 +62,7 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// The target's directory cannot be written to, or a step on the way to the finished file failed.
-    #[error("cannot write the results to {path:?}: {source}\nhint: {}", cure(.source))]
+    #[error("cannot write the results to {path:?}: {source}\nhint: {}", hint(.source))]
     File {
         /// The results file as it was asked for.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum ExportError {
         source: io::Error,
     },
     /// Writing failed part of the way.
-    #[error("cannot write the results: {source}\nhint: {}", cure(.source))]
+    #[error("cannot write the results: {source}\nhint: {}", hint(.source))]
     Write {
         /// What the system said.
         source: io::Error,
@@ -108,7 +108,7 @@ impl From<io::Error> for ExportError {
 }
 
 /// Says what a person should do about an error of the file system.
-fn cure(error: &io::Error) -> &'static str {
+fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the answers are safe in the queue: free some space, then run `promptmill export`"

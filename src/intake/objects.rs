@@ -17,12 +17,12 @@ use super::reader::Step;
 use super::records::CELL_BYTES;
 use super::request::{Composer, Uncomposed};
 use crate::domain::job::NewRow;
-use crate::domain::recipe::Recipe;
+use crate::domain::request_template::RequestTemplate;
 
 /// An input of objects.
 pub(super) struct Objects {
     lines: Lines,
-    recipe: Recipe,
+    template: RequestTemplate,
     columns: Arc<Columns>,
     composer: Composer,
     keys: Keys,
@@ -31,12 +31,12 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Makes ready to read the lines with this recipe.
-    pub(super) fn new(lines: Lines, recipe: &Recipe) -> Result<Self, IntakeError> {
+    pub(super) fn new(lines: Lines, template: &RequestTemplate) -> Result<Self, IntakeError> {
         let columns = Arc::new(Columns::open(&lines.file));
         Ok(Self {
-            composer: Composer::new(recipe, &columns)?,
-            keys: Keys::new(recipe.id_column.is_some()),
-            recipe: recipe.clone(),
+            composer: Composer::new(template, &columns)?,
+            keys: Keys::new(template.id_column.is_some()),
+            template: template.clone(),
             columns,
             lines,
             record: StringRecord::new(),
@@ -57,7 +57,7 @@ impl Objects {
     pub(super) fn next(&mut self) -> Result<Step, IntakeError> {
         let Self {
             lines,
-            recipe,
+            template,
             columns,
             composer,
             keys,
@@ -81,13 +81,13 @@ impl Objects {
         }
         let request = match composer.compose(record) {
             Ok(request) => request,
-            Err(Uncomposed::Recipe(error)) => return Err(error),
+            Err(Uncomposed::RequestTemplate(error)) => return Err(error),
             Err(Uncomposed::Row(field, what)) => {
                 let name = field.and_then(|place| columns.names.get(place));
                 return bad(name.cloned(), what);
             }
         };
-        let id = recipe.id_column.as_deref();
+        let id = template.id_column.as_deref();
         let place = id.and_then(|name| columns.find(name));
         let id_text = place
             .and_then(|place| record.get(place))
@@ -106,10 +106,10 @@ impl Objects {
     /// Holds the recipe to the columns that there are, now that all have shown up.
     pub(super) fn check_end(&self) -> Result<(), IntakeError> {
         let columns = Arc::new(self.columns.closed());
-        if let Some(name) = &self.recipe.id_column {
+        if let Some(name) = &self.template.id_column {
             columns.require(name, "--id-column")?;
         }
-        Composer::new(&self.recipe, &columns)?;
+        Composer::new(&self.template, &columns)?;
         for (flag, name) in self.composer.missed() {
             columns.require(&name, &flag)?;
         }

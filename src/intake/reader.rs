@@ -9,7 +9,7 @@ use super::requests::{self, Requests};
 use super::source::{Format, Source};
 use super::table::Table;
 use crate::domain::job::{Chunk, NewRow};
-use crate::domain::recipe::{Form, Recipe};
+use crate::domain::request_template::{Form, RequestTemplate};
 
 /// From this many bytes on a chunk is full, however few its rows.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 /// An input that has begun to be read, and whose recipe fits it as far as that is known.
 pub struct Reader {
     rows: Rows,
-    recipe: Recipe,
+    template: RequestTemplate,
     has_rows: bool,
     /// Columns that were handed out.
     told_columns: usize,
@@ -46,12 +46,12 @@ impl Reader {
     ///
     /// Errors: the file has none of our forms, or no usable header; a column that the recipe
     /// names is not there; a template or a parameter cannot work.
-    pub fn new(source: Source, recipe: &Recipe) -> Result<Self, IntakeError> {
+    pub fn new(source: Source, template: &RequestTemplate) -> Result<Self, IntakeError> {
         let begun = source.begin()?;
-        let mut recipe = recipe.clone();
+        let mut template = template.clone();
         let rows = if begun.format == Format::Csv {
-            recipe.form = Form::Table;
-            Rows::Table(Box::new(Table::new(begun, &recipe)?))
+            template.form = Form::Table;
+            Rows::Table(Box::new(Table::new(begun, &template)?))
         } else {
             let is_told = begun.told;
             let mut is_batch = begun.format == Format::Batch;
@@ -61,17 +61,17 @@ impl Reader {
                 lines.hold();
             }
             if is_batch {
-                let (requests, given) = Requests::new(lines, &recipe)?;
-                recipe = given;
+                let (requests, given) = Requests::new(lines, &template)?;
+                template = given;
                 Rows::Requests(Box::new(requests))
             } else {
-                recipe.form = Form::Objects;
-                Rows::Objects(Box::new(Objects::new(lines, &recipe)?))
+                template.form = Form::Objects;
+                Rows::Objects(Box::new(Objects::new(lines, &template)?))
             }
         };
         Ok(Self {
             rows,
-            recipe,
+            template,
             has_rows: false,
             told_columns: 0,
             bad: Vec::new(),
@@ -82,8 +82,8 @@ impl Reader {
     /// Returns the recipe as the input completes it: with the form of its rows, and with the model
     /// that its requests name.
     #[must_use]
-    pub fn recipe(&self) -> &Recipe {
-        &self.recipe
+    pub fn template(&self) -> &RequestTemplate {
+        &self.template
     }
 
     /// Returns the names of the columns that have shown up so far, in that order. Those of a table

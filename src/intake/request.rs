@@ -9,7 +9,7 @@ use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
 use super::template::{Templates, Unrendered, is_template};
-use crate::domain::recipe::{Api, Recipe};
+use crate::domain::request_template::{Api, RequestTemplate};
 
 /// A recipe, ready to write requests.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) enum Uncomposed {
     /// It is the row's fault: the field, where it is one, and what is wrong.
     Row(Option<usize>, String),
     /// No row can have a request.
-    Recipe(IntakeError),
+    RequestTemplate(IntakeError),
 }
 
 /// A part of the request's text.
@@ -53,8 +53,11 @@ const EMPTY_PROMPT: &str = "the prompt is empty; fill it in or remove the row";
 
 impl Composer {
     /// Reads a recipe for a file with these columns.
-    pub(super) fn new(recipe: &Recipe, columns: &Arc<Columns>) -> Result<Self, IntakeError> {
-        check_all(&recipe.params)?;
+    pub(super) fn new(
+        template: &RequestTemplate,
+        columns: &Arc<Columns>,
+    ) -> Result<Self, IntakeError> {
+        check_all(&template.params)?;
         let mut composer = Self {
             parts: Vec::new(),
             templates: Templates::new(Arc::clone(columns)),
@@ -62,23 +65,23 @@ impl Composer {
         };
         composer.fix(|out| {
             out.extend_from_slice(b"{\"model\":");
-            write_string(out, &recipe.model);
+            write_string(out, &template.model);
         });
-        match recipe.api {
+        match template.api {
             Api::Chat => {
                 composer.fix(|out| out.extend_from_slice(b",\"messages\":["));
-                composer.add_system(recipe.system.as_deref())?;
+                composer.add_system(template.system.as_deref())?;
                 composer.fix(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
-                composer.add_prompt(recipe.prompt.as_deref(), columns)?;
+                composer.add_prompt(template.prompt.as_deref(), columns)?;
                 composer.fix(|out| out.extend_from_slice(b"}]"));
             }
             Api::Embeddings => {
-                refuse_system(recipe.system.as_deref())?;
+                refuse_system(template.system.as_deref())?;
                 composer.fix(|out| out.extend_from_slice(b",\"input\":"));
-                composer.add_prompt(recipe.prompt.as_deref(), columns)?;
+                composer.add_prompt(template.prompt.as_deref(), columns)?;
             }
         }
-        for (name, value) in &recipe.params {
+        for (name, value) in &template.params {
             composer.add_param(name, value)?;
         }
         composer.fix(|out| out.push(b'}'));
@@ -216,7 +219,7 @@ impl From<Unrendered> for Uncomposed {
     fn from(unrendered: Unrendered) -> Self {
         match unrendered {
             Unrendered::Row(what) => Self::Row(None, what),
-            Unrendered::Recipe(error) => Self::Recipe(error),
+            Unrendered::RequestTemplate(error) => Self::RequestTemplate(error),
         }
     }
 }
@@ -297,24 +300,28 @@ fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<(), IntakeError> 
 mod tests {
     use super::*;
 
-    fn recipe(prompt: Option<&str>, system: Option<&str>, params: &[(&str, &str)]) -> Recipe {
+    fn template(
+        prompt: Option<&str>,
+        system: Option<&str>,
+        params: &[(&str, &str)],
+    ) -> RequestTemplate {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        Recipe {
+        RequestTemplate {
             model: "m\"1".to_owned(),
             prompt: prompt.map(str::to_owned),
             system: system.map(str::to_owned),
             params: params.iter().map(owned).collect(),
             id_column: None,
-            ..Recipe::default()
+            ..RequestTemplate::default()
         }
     }
 
     /// Composes over a row with the columns `prompt` and `tone`.
-    fn compose(recipe: &Recipe, cells: [&str; 2]) -> Result<String, String> {
+    fn compose(template: &RequestTemplate, cells: [&str; 2]) -> Result<String, String> {
         let header = StringRecord::from(&["prompt", "tone"][..]);
         let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is good");
         let mut composer =
-            Composer::new(recipe, &Arc::new(columns)).map_err(|error| error.to_string())?;
+            Composer::new(template, &Arc::new(columns)).map_err(|error| error.to_string())?;
         let mut record = StringRecord::from(&cells[..]);
         let found = composer.compose(&mut record);
         assert_eq!(
@@ -324,31 +331,31 @@ mod tests {
         );
         found.map_err(|uncomposed| match uncomposed {
             Uncomposed::Row(place, what) => format!("{place:?}: {what}"),
-            Uncomposed::Recipe(error) => error.to_string(),
+            Uncomposed::RequestTemplate(error) => error.to_string(),
         })
     }
 
     #[track_caller]
-    fn check(recipe: &Recipe, cells: [&str; 2], expected: &str) {
-        let found = compose(recipe, cells).expect("it composes");
+    fn check(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
+        let found = compose(template, cells).expect("it composes");
         assert_eq!(found, expected);
         let _: serde_json::Value = serde_json::from_str(&found).expect("it is JSON");
     }
 
     #[track_caller]
-    fn check_refused(recipe: &Recipe, cells: [&str; 2], expected: &str) {
-        assert_eq!(compose(recipe, cells), Err(expected.to_owned()));
+    fn check_refused(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
+        assert_eq!(compose(template, cells), Err(expected.to_owned()));
     }
 
     #[test]
     fn a_request_has_the_model_the_messages_and_the_parameters_in_order() {
         check(
-            &recipe(None, None, &[]),
+            &template(None, None, &[]),
             ["say \"hi\"\n", ""],
             r#"{"model":"m\"1","messages":[{"role":"user","content":"say \"hi\"\n"}]}"#,
         );
         check(
-            &recipe(
+            &template(
                 None,
                 Some("Be {kind}."),
                 &[("top_p", "1.0"), ("user", "me"), ("a", "[1]")],
@@ -357,7 +364,7 @@ mod tests {
             r#"{"model":"m\"1","messages":[{"role":"system","content":"Be {kind}."},{"role":"user","content":"你好 👋"}],"top_p":1.0,"user":"me","a":[1]}"#,
         );
         check(
-            &recipe(
+            &template(
                 Some("{{ tone }}: {{ prompt }}"),
                 Some("Be {{ tone }}."),
                 &[("x", "{{ tone|length }}"), ("y", "2")],
@@ -366,7 +373,7 @@ mod tests {
             r#"{"model":"m\"1","messages":[{"role":"system","content":"Be calm."},{"role":"user","content":"calm: go"}],"x":4,"y":2}"#,
         );
         check(
-            &recipe(Some("the same"), None, &[]),
+            &template(Some("the same"), None, &[]),
             ["a", "b"],
             r#"{"model":"m\"1","messages":[{"role":"user","content":"the same"}]}"#,
         );
@@ -374,9 +381,9 @@ mod tests {
 
     #[test]
     fn a_request_for_embeddings_has_the_text_as_its_input_and_no_messages() {
-        let embeddings = |system| Recipe {
+        let embeddings = |system| RequestTemplate {
             api: Api::Embeddings,
-            ..recipe(
+            ..template(
                 Some("{{ tone }}: {{ prompt }}"),
                 system,
                 &[("dimensions", "64")],
@@ -397,20 +404,20 @@ mod tests {
     #[test]
     fn a_blank_system_message_is_left_out() {
         let bare = r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}]}"#;
-        check(&recipe(None, Some("{{ tone }} "), &[]), ["a", ""], bare);
-        check(&recipe(None, Some(" \n"), &[]), ["a", "b"], bare);
+        check(&template(None, Some("{{ tone }} "), &[]), ["a", ""], bare);
+        check(&template(None, Some(" \n"), &[]), ["a", "b"], bare);
     }
 
     #[test]
     fn a_templated_parameter_is_json_where_it_parses() {
         let format = ("response_format", r#"{"name": {{ tone|tojson }}}"#);
         check(
-            &recipe(None, None, &[format]),
+            &template(None, None, &[format]),
             ["a", "b\"c"],
             r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}],"response_format":{"name": "b\"c"}}"#,
         );
         check_refused(
-            &recipe(
+            &template(
                 None,
                 None,
                 &[("response_format", r#"{"name": "{{ tone }}"}"#)],
@@ -423,17 +430,17 @@ mod tests {
     #[test]
     fn an_empty_prompt_is_refused() {
         check_refused(
-            &recipe(None, None, &[]),
+            &template(None, None, &[]),
             [" \t\n", "b"],
             &format!("Some(0): {EMPTY_PROMPT}"),
         );
         check_refused(
-            &recipe(None, Some("{{ tone }}"), &[]),
+            &template(None, Some("{{ tone }}"), &[]),
             ["", "b"],
             &format!("Some(0): {EMPTY_PROMPT}"),
         );
         check_refused(
-            &recipe(Some("{{ tone }}"), None, &[]),
+            &template(Some("{{ tone }}"), None, &[]),
             ["a", " "],
             &format!("None: {EMPTY_PROMPT}"),
         );
@@ -443,22 +450,22 @@ mod tests {
     fn a_recipe_that_cannot_work_is_refused() {
         let cells = ["a", "b"];
         check_refused(
-            &recipe(Some(" tone"), None, &[]),
+            &template(Some(" tone"), None, &[]),
             cells,
             "--prompt: is the name of a column, not a template\nhint: put double braces around it: --prompt '{{ name }}'",
         );
         check_refused(
-            &recipe(Some(""), None, &[]),
+            &template(Some(""), None, &[]),
             cells,
             "--prompt: is empty\nhint: leave it out to take the column `prompt`",
         );
         check_refused(
-            &recipe(None, None, &[("stream", "true")]),
+            &template(None, None, &[("stream", "true")]),
             cells,
             "`stream` cannot be set: answers are always read whole\nhint: leave it out",
         );
         check_refused(
-            &recipe(None, None, &[("user", "{{ tune }}")]),
+            &template(None, None, &[("user", "{{ tune }}")]),
             cells,
             "jobs.csv:1: no column `tune` for --set user; did you mean `tone`? the columns are `prompt`, `tone`\n\
              hint: write {{ tone }} in --set user",

@@ -8,7 +8,7 @@ use super::keys::{Keys, digest_of};
 use super::lines::Lines;
 use super::reader::Step;
 use crate::domain::job::NewRow;
-use crate::domain::recipe::{Api, Form, Recipe};
+use crate::domain::request_template::{Api, Form, RequestTemplate};
 
 /// The one column of such an input.
 const CUSTOM_ID: &str = "custom_id";
@@ -38,9 +38,12 @@ impl Requests {
     /// Reads the first line, which says for all of them which model is asked.
     ///
     /// Errors: the recipe has something to say as well, or the first line is no request.
-    pub(super) fn new(mut lines: Lines, recipe: &Recipe) -> Result<(Self, Recipe), IntakeError> {
+    pub(super) fn new(
+        mut lines: Lines,
+        template: &RequestTemplate,
+    ) -> Result<(Self, RequestTemplate), IntakeError> {
         let file = lines.file.clone();
-        refuse_recipe(recipe, &file)?;
+        reject_template_flags(template, &file)?;
         let Some((line, text)) = lines.next()? else {
             return Err(IntakeError::NoLines { file });
         };
@@ -59,11 +62,11 @@ impl Requests {
             }
         };
         lines.hold();
-        let recipe = Recipe {
+        let template = RequestTemplate {
             model: model.clone(),
             form: Form::Requests,
             api,
-            ..Recipe::default()
+            ..RequestTemplate::default()
         };
         let requests = Self {
             lines,
@@ -72,7 +75,7 @@ impl Requests {
             api,
             model,
         };
-        Ok((requests, recipe))
+        Ok((requests, template))
     }
 
     /// Returns the name of the one column.
@@ -191,13 +194,13 @@ fn check_body(body: &str, api: Api) -> Result<String, String> {
     Ok(model.into_owned())
 }
 
-fn refuse_recipe(recipe: &Recipe, file: &str) -> Result<(), IntakeError> {
+fn reject_template_flags(template: &RequestTemplate, file: &str) -> Result<(), IntakeError> {
     let given = [
-        ("--prompt", recipe.prompt.is_some()),
-        ("--system", recipe.system.is_some()),
-        ("--set", !recipe.params.is_empty()),
-        ("--id-column", recipe.id_column.is_some()),
-        ("--schema", recipe.schema.is_some()),
+        ("--prompt", template.prompt.is_some()),
+        ("--system", template.system.is_some()),
+        ("--set", !template.params.is_empty()),
+        ("--id-column", template.id_column.is_some()),
+        ("--schema", template.schema.is_some()),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),

@@ -12,7 +12,7 @@ use super::records::{Fault, Next, Records};
 use super::request::{Composer, Uncomposed, write_cells};
 use super::source::Begun;
 use crate::domain::job::NewRow;
-use crate::domain::recipe::Recipe;
+use crate::domain::request_template::RequestTemplate;
 
 /// A table whose header is read.
 pub(super) struct Table {
@@ -26,7 +26,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Reads the header and fits the recipe to its columns.
-    pub(super) fn new(begun: Begun, recipe: &Recipe) -> Result<Self, IntakeError> {
+    pub(super) fn new(begun: Begun, template: &RequestTemplate) -> Result<Self, IntakeError> {
         let delimiter = begun.delimiter;
         let mut records = Records::new(begun);
         let mut record = StringRecord::new();
@@ -36,12 +36,12 @@ impl Table {
             Next::End => return Err(IntakeError::Empty { file: records.file }),
         };
         let columns = Arc::new(columns);
-        let id_column = match &recipe.id_column {
+        let id_column = match &template.id_column {
             Some(name) => Some(columns.require(name, "--id-column")?),
             None => None,
         };
         let keys = Keys::new(id_column.is_some());
-        let composer = Composer::new(recipe, &columns)?;
+        let composer = Composer::new(template, &columns)?;
         Ok(Self {
             records,
             columns,
@@ -71,7 +71,7 @@ impl Table {
         };
         match row {
             Ok(row) => Ok(Step::Row(row)),
-            Err(Uncomposed::Recipe(error)) => Err(error),
+            Err(Uncomposed::RequestTemplate(error)) => Err(error),
             Err(Uncomposed::Row(field, what)) => {
                 let name = field.and_then(|place| self.columns.names.get(place));
                 let column = name.filter(|name| !name.is_empty()).cloned();
@@ -114,10 +114,10 @@ fn bad_header(file: String, fault: &Fault) -> IntakeError {
 
 fn ragged(found: usize, expected: usize) -> String {
     let fields = if found == 1 { "field" } else { "fields" };
-    let cure = if found > expected {
+    let hint = if found > expected {
         "put quotes around a text that holds the delimiter"
     } else {
         "a text with line breaks needs quotes, and an empty cell its delimiter"
     };
-    format!("the row has {found} {fields}, the header has {expected}; {cure}")
+    format!("the row has {found} {fields}, the header has {expected}; {hint}")
 }

@@ -39,7 +39,7 @@ pub(super) enum Unrendered {
     /// It is this row's fault, as far as one can tell.
     Row(String),
     /// No row can be rendered like this.
-    Recipe(IntakeError),
+    RequestTemplate(IntakeError),
 }
 
 /// The row that is being rendered, as the map `row` of the templates.
@@ -183,7 +183,7 @@ impl Templates {
     fn unrendered(&self, name: &str, error: &Error) -> Unrendered {
         let missed = self.row.now().missed.take();
         if let (Some(missed), ErrorKind::UndefinedError) = (missed, error.kind()) {
-            return Unrendered::Recipe(self.columns.unknown(&missed, name));
+            return Unrendered::RequestTemplate(self.columns.unknown(&missed, name));
         }
         let template = self.environment.get_template(name);
         let wording = wording(
@@ -191,7 +191,7 @@ impl Templates {
             template.as_ref().map_or("", |template| template.source()),
         );
         if is_the_templates_fault(error.kind()) {
-            return Unrendered::Recipe(IntakeError::Template {
+            return Unrendered::RequestTemplate(IntakeError::Template {
                 name: name.to_owned(),
                 what: format!("cannot be rendered: {wording}"),
                 hint: "see the filters and functions of minijinja: https://docs.rs/minijinja/latest/minijinja/filters/",
@@ -342,7 +342,7 @@ mod tests {
             .render("--prompt", &mut cells)
             .map_err(|unrendered| match unrendered {
                 Unrendered::Row(what) => format!("row: {what}"),
-                Unrendered::Recipe(error) => error.to_string(),
+                Unrendered::RequestTemplate(error) => error.to_string(),
             })
     }
 

@@ -7,7 +7,7 @@ use super::quantity::{Count, Things};
 use super::safe::{Excerpt, Safe};
 use super::wording::{MESSAGE_LENGTH, whose};
 use super::wrap::wrap;
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 
 /// Causes that are shown one by one; the rest is counted.
 const SHOWN: usize = 5;
@@ -52,7 +52,7 @@ impl Causes<'_> {
             scope,
             rule,
             message,
-            cure,
+            hint,
             jobs,
         } = cause;
         let (jobs, rule) = (Count(*jobs), Safe(rule));
@@ -69,9 +69,9 @@ impl Causes<'_> {
             let message = told(Excerpt(message, MESSAGE_LENGTH).to_string());
             writeln!(f, "{:set_in$}said: {message}", "")?;
         }
-        if !cure.is_empty() {
-            let cure = told(Safe(cure).to_string());
-            writeln!(f, "{:set_in$}cure: {cure}", "")?;
+        if !hint.is_empty() {
+            let hint = told(Safe(hint).to_string());
+            writeln!(f, "{:set_in$}cure: {hint}", "")?;
         }
         Ok(())
     }
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
     use crate::domain::verdict::Scope;
 
-    fn cause(jobs: u64, message: &str, cure: &str) -> Cause {
+    fn cause(jobs: u64, message: &str, hint: &str) -> Cause {
         Cause {
             scope: Scope::Request,
             rule: "content-filter".to_owned(),
             message: message.to_owned(),
-            cure: cure.to_owned(),
+            hint: hint.to_owned(),
             jobs,
         }
     }

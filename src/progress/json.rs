@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::moment::Rfc3339;
 use super::summary::SummaryContext;
 use crate::domain::price::LIST_DATE;
-use crate::domain::tally::{Cause, StopReason, Tally};
+use crate::domain::run_stats::{Cause, RunStats, StopReason};
 use crate::domain::verdict::Scope;
 
 /// What a run did and what it leaves. Fields are only ever added.
@@ -72,7 +72,8 @@ pub struct CauseReport<'a> {
     /// What the provider said, the last time.
     pub message: &'a str,
     /// What to do about it; empty where there is nothing to do.
-    pub cure: &'a str,
+    #[serde(rename = "cure")]
+    pub hint: &'a str,
     /// Rows it hit.
     pub jobs: u64,
 }
@@ -80,32 +81,32 @@ pub struct CauseReport<'a> {
 impl<'a> RunReport<'a> {
     /// Makes the report of a run on a batch, with the same facts as the summary.
     #[must_use]
-    pub fn new(tally: &'a Tally, context: &SummaryContext<'a>, exit_code: u8) -> Self {
-        let priced = tally.answers > tally.unpriced;
+    pub fn new(stats: &'a RunStats, context: &SummaryContext<'a>, exit_code: u8) -> Self {
+        let priced = stats.answers > stats.unpriced;
         Self {
             batch: context.batch,
-            total: tally.total,
-            done: tally.done,
-            failed: tally.failed,
-            left: tally.left,
-            requests: tally.requests,
-            throttled: tally.throttled,
-            unknown: tally.unknown,
-            stopped_by: tally.stopped_by.as_ref().map(stop_word),
-            resume_at: tally.resume_at.map(|at| Rfc3339(at).to_string()),
+            total: stats.total,
+            done: stats.done,
+            failed: stats.failed,
+            left: stats.left,
+            requests: stats.requests,
+            throttled: stats.throttled,
+            unknown: stats.unknown,
+            stopped_by: stats.stopped_by.as_ref().map(stop_word),
+            resume_at: stats.resume_at.map(|at| Rfc3339(at).to_string()),
             exit_code,
             elapsed_seconds: seconds(context.elapsed),
-            answers: tally.answers,
-            prompt_tokens: tally.prompt_tokens,
-            completion_tokens: tally.completion_tokens,
-            cost_usd: priced.then(|| tally.cost.dollars()),
-            unpriced: tally.unpriced,
+            answers: stats.answers,
+            prompt_tokens: stats.prompt_tokens,
+            completion_tokens: stats.completion_tokens,
+            cost_usd: priced.then(|| stats.cost.dollars()),
+            unpriced: stats.unpriced,
             prices_as_of: (priced && !context.own_prices).then_some(LIST_DATE),
-            repeated_after_crash: tally.rescued,
+            repeated_after_crash: stats.rescued,
             simulated: context.simulated,
             results: context.output,
             next_command: context.next_command,
-            causes: tally.causes.iter().map(CauseReport::from).collect(),
+            causes: stats.causes.iter().map(CauseReport::from).collect(),
         }
     }
 
@@ -126,7 +127,7 @@ impl<'a> From<&'a Cause> for CauseReport<'a> {
             scope: cause.scope,
             rule: &cause.rule,
             message: &cause.message,
-            cure: &cause.cure,
+            hint: &cause.hint,
             jobs: cause.jobs,
         }
     }
@@ -173,18 +174,18 @@ mod tests {
 
     #[test]
     fn a_cost_that_is_not_known_is_null() {
-        let tally = Tally {
+        let stats = RunStats {
             answers: 3,
             unpriced: 3,
-            ..Tally::default()
+            ..RunStats::default()
         };
-        let report = RunReport::new(&tally, &context("jobs"), 0);
+        let report = RunReport::new(&stats, &context("jobs"), 0);
         assert_eq!((report.cost_usd, report.prices_as_of), (None, None));
     }
 
     #[test]
     fn the_object_is_pinned() {
-        let tally = Tally {
+        let stats = RunStats {
             total: 10,
             done: 6,
             failed: 1,
@@ -204,13 +205,13 @@ mod tests {
                 scope: Scope::Quota,
                 rule: "daily-quota".to_owned(),
                 message: "no more".to_owned(),
-                cure: "wait".to_owned(),
+                hint: "wait".to_owned(),
                 jobs: 3,
             }],
-            ..Tally::default()
+            ..RunStats::default()
         };
         assert_eq!(
-            RunReport::new(&tally, &context("jobs"), 4).to_json(),
+            RunReport::new(&stats, &context("jobs"), 4).to_json(),
             "{\"batch\":\"jobs\",\"total\":10,\"done\":6,\"failed\":1,\"left\":3,\"requests\":9,\
              \"throttled\":2,\"unknown\":1,\"stopped_by\":\"quota\",\
              \"resume_at\":\"2026-11-23T20:41:00Z\",\"exit_code\":4,\
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_null() {
-        let json = RunReport::new(&Tally::default(), &context("a\"b\u{1b}"), 0).to_json();
+        let json = RunReport::new(&RunStats::default(), &context("a\"b\u{1b}"), 0).to_json();
         assert!(
             json.contains("\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0"),
             "{json}"

@@ -11,7 +11,7 @@ use super::safe::{Excerpt, Safe};
 use super::wording::{MESSAGE_LENGTH, unknown_ends};
 use super::wrap::wrap;
 use crate::domain::price::LIST_DATE;
-use crate::domain::tally::{StopReason, Tally};
+use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
 
 /// What the summary says besides the counts.
@@ -41,12 +41,12 @@ pub struct SummaryContext<'a> {
 ///
 /// A run that found nothing to do gets one line.
 #[must_use]
-pub fn summary(tally: &Tally, context: &SummaryContext<'_>) -> String {
+pub fn summary(stats: &RunStats, context: &SummaryContext<'_>) -> String {
     let ink = Ink {
         color: context.color,
     };
     Summary {
-        tally,
+        stats,
         context,
         ink,
     }
@@ -55,9 +55,9 @@ pub fn summary(tally: &Tally, context: &SummaryContext<'_>) -> String {
 
 /// Says in one line why a run ended before the work did; the line is ended too.
 #[must_use]
-pub fn reason(tally: &Tally, batch: &str) -> String {
+pub fn reason(stats: &RunStats, batch: &str) -> String {
     let mut line = format!("{}: ", Safe(batch));
-    match &tally.stopped_by {
+    match &stats.stopped_by {
         Some(reason) => {
             line.push_str("stopped: ");
             // A string takes all that is written to it.
@@ -69,24 +69,24 @@ pub fn reason(tally: &Tally, batch: &str) -> String {
         }
         None => line.push_str("finished"),
     }
-    let (left, rows) = (Count(tally.left), Things(tally.total, "row"));
+    let (left, rows) = (Count(stats.left), Things(stats.total, "row"));
     let _ = writeln!(line, "; {left} of {rows} left");
     line
 }
 
-fn had_nothing_to_do(tally: &Tally) -> bool {
-    tally.requests + tally.ended == 0 && tally.left == 0 && tally.stopped_by.is_none()
+fn had_nothing_to_do(stats: &RunStats) -> bool {
+    stats.requests + stats.ended == 0 && stats.left == 0 && stats.stopped_by.is_none()
 }
 
 struct Summary<'a> {
-    tally: &'a Tally,
+    stats: &'a RunStats,
     context: &'a SummaryContext<'a>,
     ink: Ink,
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if had_nothing_to_do(self.tally) {
+        if had_nothing_to_do(self.stats) {
             self.one_line(f)
         } else {
             self.all(f)
@@ -96,12 +96,12 @@ impl fmt::Display for Summary<'_> {
 
 impl Summary<'_> {
     fn one_line(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             total,
             done,
             failed,
             ..
-        } = *self.tally;
+        } = *self.stats;
         let batch = Safe(self.context.batch);
         write!(out, "{}: ", self.ink.good("nothing to do"))?;
         match (total, failed) {
@@ -143,7 +143,7 @@ impl Summary<'_> {
             out,
             "{}",
             Causes {
-                list: &self.tally.causes,
+                list: &self.stats.causes,
                 ink: self.ink,
                 width: self.context.width,
             }
@@ -163,13 +163,13 @@ impl Summary<'_> {
     }
 
     fn headline(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             total,
             failed,
             left,
             stopped_by,
             ..
-        } = self.tally;
+        } = self.stats;
         let (batch, elapsed) = (Safe(self.context.batch), Span(self.context.elapsed));
         let rows = Things(*total, "row");
         match stopped_by {
@@ -212,7 +212,7 @@ impl Summary<'_> {
     /// Says in the provider's words, and in ours, why the run could not go on.
     fn why(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(StopReason::NoUsableKey(why) | StopReason::Misconfigured(why)) =
-            &self.tally.stopped_by
+            &self.stats.stopped_by
         else {
             return Ok(());
         };
@@ -224,9 +224,9 @@ impl Summary<'_> {
     }
 
     fn rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             done, failed, left, ..
-        } = *self.tally;
+        } = *self.stats;
         self.label("rows", out)?;
         write!(out, "{} done, ", Count(done))?;
         match failed {
@@ -241,11 +241,11 @@ impl Summary<'_> {
     }
 
     fn requests(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             requests,
             throttled,
             ..
-        } = *self.tally;
+        } = *self.stats;
         self.label("requests", out)?;
         write!(out, "{}", Count(requests))?;
         if let Some(rate) = Rate::over(requests, self.context.elapsed).filter(|_| requests > 0) {
@@ -258,11 +258,11 @@ impl Summary<'_> {
     }
 
     fn tokens(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             prompt_tokens,
             completion_tokens,
             ..
-        } = *self.tally;
+        } = *self.stats;
         if prompt_tokens == 0 && completion_tokens == 0 {
             return Ok(());
         }
@@ -276,11 +276,11 @@ impl Summary<'_> {
     }
 
     fn unknown(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             unknown,
             stopped_by,
             ..
-        } = self.tally;
+        } = self.stats;
         if *unknown == 0 {
             return Ok(());
         }
@@ -298,12 +298,12 @@ impl Summary<'_> {
 
     /// Says what this run's answers cost, by which prices, and how much of it nobody knows.
     fn cost(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
+        let RunStats {
             cost,
             unpriced,
             answers,
             ..
-        } = *self.tally;
+        } = *self.stats;
         if answers == 0 {
             return Ok(());
         }
@@ -338,14 +338,14 @@ impl Summary<'_> {
             next_command,
             ..
         } = *self.context;
-        if output.is_some() || next_command.is_some() || self.tally.resume_at.is_some() {
+        if output.is_some() || next_command.is_some() || self.stats.resume_at.is_some() {
             out.write_char('\n')?;
         }
         if let Some(output) = output {
             self.label("results", out)?;
             writeln!(out, "{}", Safe(output))?;
         }
-        if let Some(at) = self.tally.resume_at {
+        if let Some(at) = self.stats.resume_at {
             self.label("not before", out)?;
             writeln!(out, "{} (in {})", DateTime(at), Span(at.since(now)))?;
         }
@@ -381,7 +381,7 @@ fn stop_words(reason: &StopReason, out: &mut impl fmt::Write) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::domain::price::Cost;
-    use crate::domain::tally::Cause;
+    use crate::domain::run_stats::Cause;
     use crate::domain::verdict::Scope;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_466_460_000);
@@ -400,29 +400,29 @@ mod tests {
         }
     }
 
-    fn tally(done: u64, failed: u64, left: u64) -> Tally {
+    fn stats(done: u64, failed: u64, left: u64) -> RunStats {
         let total = done + failed + left;
-        Tally {
+        RunStats {
             total,
             done,
             failed,
             left,
             requests: done + failed,
-            ..Tally::default()
+            ..RunStats::default()
         }
     }
 
     #[track_caller]
-    fn check(tally: &Tally, context: &SummaryContext<'_>, expected: &str) {
-        assert_eq!(summary(tally, context), expected);
+    fn check(stats: &RunStats, context: &SummaryContext<'_>, expected: &str) {
+        assert_eq!(summary(stats, context), expected);
     }
 
     #[test]
     fn a_run_that_did_all_is_told_in_a_few_lines() {
-        let mut tally = tally(12_345, 0, 0);
-        (tally.prompt_tokens, tally.completion_tokens) = (1_234_567, 7_654);
+        let mut stats = stats(12_345, 0, 0);
+        (stats.prompt_tokens, stats.completion_tokens) = (1_234_567, 7_654);
         check(
-            &tally,
+            &stats,
             &context(),
             "done: all 12,345 rows of jobs answered, in 1m 23s\n\
              \n\
@@ -436,18 +436,18 @@ mod tests {
 
     #[test]
     fn a_run_with_failures_says_why_and_ends_with_the_next_command() {
-        let mut tally = tally(20, 4, 0);
-        (tally.throttled, tally.unknown) = (7, 3);
-        tally.causes.push(Cause {
+        let mut stats = stats(20, 4, 0);
+        (stats.throttled, stats.unknown) = (7, 3);
+        stats.causes.push(Cause {
             scope: Scope::Request,
             rule: "context-length".to_owned(),
             message: "maximum context length is 4096 tokens".to_owned(),
-            cure: "shorten the prompt".to_owned(),
+            hint: "shorten the prompt".to_owned(),
             jobs: 4,
         });
         let next_command = Some("promptmill retry jobs");
         check(
-            &tally,
+            &stats,
             &SummaryContext {
                 next_command,
                 ..context()
@@ -475,10 +475,10 @@ mod tests {
         fn check(unpriced: u64, change: fn(&mut SummaryContext<'_>), expected: &str) {
             let mut context = context();
             change(&mut context);
-            let mut tally = tally(9, 0, 0);
-            (tally.answers, tally.unpriced) = (9, unpriced);
-            tally.cost = Cost::from_dollars(0.25).unwrap();
-            let shown = summary(&tally, &context);
+            let mut stats = stats(9, 0, 0);
+            (stats.answers, stats.unpriced) = (9, unpriced);
+            stats.cost = Cost::from_dollars(0.25).unwrap();
+            let shown = summary(&stats, &context);
             let line = shown.lines().find(|line| line.contains("  cost "));
             assert_eq!(line.map(str::trim), Some(expected), "{shown}");
         }
@@ -498,17 +498,17 @@ mod tests {
             |context| context.width = Some(60),
             "cost       unknown: the model has no price; give it one",
         );
-        let none = summary(&tally(0, 9, 0), &context());
+        let none = summary(&stats(0, 9, 0), &context());
         assert!(!none.contains("cost"), "{none}");
     }
 
     #[test]
     fn a_run_that_was_stopped_says_by_what_and_when_to_come_back() {
-        let mut tally = tally(200, 0, 300);
-        tally.stopped_by = Some(StopReason::Quota);
-        tally.resume_at = Some(NOW + Duration::from_mins(200));
+        let mut stats = stats(200, 0, 300);
+        stats.stopped_by = Some(StopReason::Quota);
+        stats.resume_at = Some(NOW + Duration::from_mins(200));
         check(
-            &tally,
+            &stats,
             &SummaryContext {
                 output: None,
                 next_command: Some("again"),
@@ -526,9 +526,9 @@ mod tests {
 
     #[test]
     fn nothing_to_do_is_one_line() {
-        let idle = |done, failed| Tally {
+        let idle = |done, failed| RunStats {
             requests: 0,
-            ..tally(done, failed, 0)
+            ..stats(done, failed, 0)
         };
         check(
             &idle(24, 0),
@@ -564,9 +564,9 @@ mod tests {
 
     #[test]
     fn a_stop_before_the_first_request_is_not_nothing_to_do() {
-        let mut stopped = Tally {
+        let mut stopped = RunStats {
             requests: 0,
-            ..tally(0, 0, 5)
+            ..stats(0, 0, 5)
         };
         stopped.stopped_by = Some(StopReason::NoUsableKey(
             "free-1 (a1b2) is dead: no such key".to_owned(),
@@ -578,7 +578,7 @@ mod tests {
     #[test]
     fn a_simulated_run_says_so_first() {
         let shown = summary(
-            &tally(1, 0, 0),
+            &stats(1, 0, 0),
             &SummaryContext {
                 simulated: true,
                 ..context()
@@ -597,7 +597,7 @@ mod tests {
 
     #[test]
     fn requests_of_this_run_without_a_known_end_are_still_to_ask_again() {
-        let mut stopped = tally(5, 0, 5);
+        let mut stopped = stats(5, 0, 5);
         (stopped.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
         let shown = summary(&stopped, &context());
         assert!(
@@ -608,7 +608,7 @@ mod tests {
 
     #[test]
     fn no_foreign_text_acts_on_the_terminal() {
-        let mut stopped = tally(1, 1, 1);
+        let mut stopped = stats(1, 1, 1);
         stopped.stopped_by = Some(StopReason::Misconfigured("no\u{1b}[2J model".to_owned()));
         let context = SummaryContext {
             batch: "a\u{202e}b",
@@ -616,14 +616,14 @@ mod tests {
             next_command: Some("promptmill run 'x\u{1b}c'"),
             ..context()
         };
-        for tally in [
+        for stats in [
             stopped,
-            Tally {
+            RunStats {
                 requests: 0,
-                ..tally(1, 1, 0)
+                ..stats(1, 1, 0)
             },
         ] {
-            let shown = summary(&tally, &context);
+            let shown = summary(&stats, &context);
             assert!(
                 !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
                 "{shown:?}"
@@ -634,13 +634,13 @@ mod tests {
 
     #[test]
     fn color_changes_nothing_but_color() {
-        let mut stopped = tally(20, 4, 10);
+        let mut stopped = stats(20, 4, 10);
         stopped.stopped_by = Some(StopReason::Interrupted);
         stopped.causes.push(Cause {
             scope: Scope::Quota,
             rule: "r".to_owned(),
             message: String::new(),
-            cure: String::new(),
+            hint: String::new(),
             jobs: 1,
         });
         let simulated = SummaryContext {

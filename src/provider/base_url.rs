@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
-use crate::domain::recipe::Api;
+use crate::domain::request_template::Api;
 
 /// The base paths of hosts where it is not `/v1`. A leading dot stands for any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [

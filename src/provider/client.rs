@@ -14,13 +14,13 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::answer::{self, Success};
 use super::base_url::Endpoint;
+use super::completion::{self, ParsedCompletion};
 use super::headers::{self, RateHeaders};
 use super::response::{self, Reading, Received};
 use super::transport;
 use crate::domain::failure::{Failure, Refusal};
-use crate::domain::recipe::Api;
+use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
 /// How long a connection that nobody uses is kept.
@@ -33,7 +33,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ClientLimits {
     /// The longest that a connection may take to come about, name and encryption included.
     pub connect_timeout: Duration,
     /// The longest that a request may take, from connecting to the last byte of the response.
@@ -44,7 +44,7 @@ pub struct Limits {
     pub error_cap: usize,
 }
 
-impl Default for Limits {
+impl Default for ClientLimits {
     /// 10 s and 300 s; 8 MiB and 64 KiB.
     fn default() -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Default for Limits {
 
 /// What became of one request.
 #[derive(Clone, Debug)]
-pub struct Attempt<T = Success> {
+pub struct Attempt<T = ParsedCompletion> {
     /// The answer, or how it went wrong.
     pub outcome: Result<T, Failure>,
     /// The provider's word on its limits, sent with answers and refusals alike.
@@ -113,13 +113,13 @@ pub enum ClientError {
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
-    limits: Limits,
+    limits: ClientLimits,
     http: reqwest::Client,
 }
 
 impl Client {
     /// Makes a client without connecting. A proxy of the system is used, except to this machine.
-    pub fn new(endpoint: Endpoint, limits: Limits) -> Result<Self, ClientError> {
+    pub fn new(endpoint: Endpoint, limits: ClientLimits) -> Result<Self, ClientError> {
         let http = build(&endpoint, limits)?;
         Ok(Self {
             endpoint,
@@ -154,13 +154,14 @@ impl Client {
             .post(self.endpoint.of(api).clone())
             .header(CONTENT_TYPE, JSON)
             .body(body);
-        self.exchange(request, key, now, answer::reader(api)).await
+        self.exchange(request, key, now, completion::reader(api))
+            .await
     }
 
     /// Lists the ids of the models that the endpoint offers. `now` is the time at the call.
     pub async fn models(&self, key: Option<&SecretString>, now: Timestamp) -> Attempt<Vec<String>> {
         let request = self.http.get(self.endpoint.models().clone());
-        self.exchange(request, key, now, answer::models).await
+        self.exchange(request, key, now, completion::models).await
     }
 
     /// Posts a request to an endpoint beside chat completions, once, and tells whether it serves it.
@@ -174,7 +175,7 @@ impl Client {
     ) -> Attempt<()> {
         let url = format!("{}{}", self.endpoint.display(), other.path());
         let request = self.http.post(url).header(CONTENT_TYPE, JSON).body(body);
-        self.exchange(request, key, now, answer::any).await
+        self.exchange(request, key, now, completion::any).await
     }
 
     async fn exchange<T>(
@@ -233,7 +234,7 @@ impl<T> Attempt<T> {
     }
 }
 
-fn build(endpoint: &Endpoint, limits: Limits) -> Result<reqwest::Client, ClientError> {
+fn build(endpoint: &Endpoint, limits: ClientLimits) -> Result<reqwest::Client, ClientError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Losing this race to another thread is as good as winning it.
         let _ = rustls::crypto::ring::default_provider().install_default();

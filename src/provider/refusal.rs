@@ -12,8 +12,8 @@ use reqwest::header::HeaderMap;
 
 use self::body::ErrorBody;
 use crate::domain::failure::{BodyForm, Refusal};
-use crate::domain::hint::{self, Said};
 use crate::domain::redact;
+use crate::domain::retry_after::{self, Said};
 use crate::domain::time::Timestamp;
 
 /// The headers that carry the provider's id of a request, the first that is there counts.
@@ -125,7 +125,7 @@ fn hint(status: u16, headers: &HeaderMap, body: &ErrorBody, now: Timestamp) -> O
         delay: body.delay.as_deref(),
         message,
     };
-    hint::parse(&said, now)
+    retry_after::parse(&said, now)
 }
 
 /// Adds what headers tell in the way a body would.

@@ -1,10 +1,10 @@
 //! Reads a response off the network: once, under a size cap, into a body without keys in it, or into
-//! a failure. What the body of a success says is read in `answer`.
+//! a failure. What the body of a success says is read in `completion`.
 
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::client::Limits;
+use super::client::ClientLimits;
 use super::headers::request_id;
 use super::refusal;
 use super::transport;
@@ -28,7 +28,7 @@ pub(super) struct Received {
 /// Reads a whole response. A status that is no success is a refusal, whatever becomes of its body.
 pub(super) async fn receive(
     mut response: Response,
-    limits: &Limits,
+    limits: &ClientLimits,
     reading: Reading<'_>,
 ) -> Result<Received, Failure> {
     let headers = std::mem::take(response.headers_mut());

@@ -15,9 +15,9 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
-use crate::domain::chronicle::{AnswerFact, AttemptFact};
+use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::price::Prices;
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
 
 use self::spread::Spread;
@@ -105,7 +105,7 @@ struct KeySum {
 
 impl Report {
     /// Adds an answer.
-    pub fn answer(&mut self, fact: &AnswerFact) {
+    pub fn completion(&mut self, fact: &CompletedRequest) {
         let slot = Slot {
             answered: 1,
             latency_ms: fact.latency_ms,
@@ -133,7 +133,7 @@ impl Report {
     }
 
     /// Adds an attempt that got no answer.
-    pub fn attempt(&mut self, fact: &AttemptFact) {
+    pub fn attempt(&mut self, fact: &FailedRequest) {
         let throttled = fact.is_throttled();
         let refused = !throttled && !fact.unknown;
         let slot = Slot {
@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use crate::domain::verdict::Scope;
 
-    pub(super) fn answer(at: i64, model: &str) -> AnswerFact {
-        AnswerFact {
+    pub(super) fn completion(at: i64, model: &str) -> CompletedRequest {
+        CompletedRequest {
             model: model.to_owned(),
             finish_reason: "stop".to_owned(),
             prompt_tokens: Some(100),
@@ -193,8 +193,8 @@ mod tests {
         }
     }
 
-    pub(super) fn throttled(at: i64) -> AttemptFact {
-        AttemptFact {
+    pub(super) fn throttled(at: i64) -> FailedRequest {
+        FailedRequest {
             scope: Scope::Quota,
             unknown: false,
             status: Some(429),
@@ -209,10 +209,10 @@ mod tests {
     fn facts_are_added_up_by_model_and_key() {
         let mut report = Report::default();
         for at in 0..3 {
-            report.answer(&answer(at, "gpt-4o-mini"));
+            report.completion(&completion(at, "gpt-4o-mini"));
         }
         report.attempt(&throttled(7));
-        let refused = AttemptFact {
+        let refused = FailedRequest {
             scope: Scope::Transient,
             status: Some(500),
             wait_ms: None,
@@ -220,7 +220,7 @@ mod tests {
             ..throttled(9)
         };
         report.attempt(&refused);
-        let unknown = AttemptFact {
+        let unknown = FailedRequest {
             unknown: true,
             ..refused
         };
@@ -244,7 +244,7 @@ mod tests {
     fn a_provider_that_tells_a_new_model_every_time_does_not_fill_the_memory() {
         let mut report = Report::default();
         for number in 0..1_000 {
-            report.answer(&answer(number, &format!("model-{number}")));
+            report.completion(&completion(number, &format!("model-{number}")));
         }
         assert_eq!(report.models.len(), MOST_NAMES + 1);
         assert_eq!(report.models[OTHERS].answers, 960);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::price::{Cost, LIST_DATE};
-use crate::domain::tally::Cause;
+use crate::domain::run_stats::Cause;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 use crate::progress::whose;
@@ -101,7 +101,7 @@ pub(super) fn causes(causes: &[Cause]) -> String {
             Html(whose(cause.scope)),
             Html(&cause.rule),
             Html(&cause.message),
-            Html(&cause.cure),
+            Html(&cause.hint),
         );
     }
     format!(

@@ -9,12 +9,12 @@ use crate::domain::doubt::Ruling;
 use crate::domain::job::JobId;
 use crate::domain::key::KeyState;
 use crate::domain::keyring::{KeyIndex, Ready};
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, SettledAs};
 
 use super::dispatcher::{Dispatcher, Ending};
-use super::pace::Place;
+use super::rate_limit::Permit;
 
 /// When a job that no key may take now is looked at again.
 const SOON: Duration = Duration::from_millis(200);
@@ -24,16 +24,16 @@ const MOST_HELD: usize = 3;
 
 impl Dispatcher<'_> {
     /// Finds the places for requests that may go out now.
-    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<Place> {
+    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<Permit> {
         let hands = self.free_hands(now);
-        let mut places = Vec::with_capacity(hands);
-        while places.len() < hands {
-            let Some(place) = self.find_place(now, |_| true) else {
+        let mut permits = Vec::with_capacity(hands);
+        while permits.len() < hands {
+            let Some(permit) = self.find_permit(now, |_| true) else {
                 break;
             };
-            places.push(place);
+            permits.push(permit);
         }
-        places
+        permits
     }
 
     fn free_hands(&self, now: Timestamp) -> usize {
@@ -54,32 +54,37 @@ impl Dispatcher<'_> {
     }
 
     /// Takes a permit of the least busy key that may be used and that `wanted` accepts.
-    fn find_place(&mut self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<Place> {
+    fn find_permit(&mut self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<Permit> {
         let mut without_permit = Vec::new();
         loop {
             let free = |key: KeyIndex| wanted(key) && !without_permit.contains(&key);
             let key = self.ring.pick(now, free)?;
-            if let Some(place) = self.take(key, now) {
-                return Some(place);
+            if let Some(permit) = self.take(key, now) {
+                return Some(permit);
             }
             without_permit.push(key);
         }
     }
 
     /// Takes a permit of a key, if it has one now.
-    fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Place> {
-        let place = self.pace.take(key, now)?;
+    fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
+        let permit = self.rate_limiter.take(key, now)?;
         self.ring.sent(key);
-        Some(place)
+        Some(permit)
     }
 
-    pub(super) fn leave_place(&mut self, place: Place) {
-        self.ring.came_back(place.key);
-        self.pace.give_back(place);
+    pub(super) fn return_permit(&mut self, permit: Permit) {
+        self.ring.came_back(permit.key);
+        self.rate_limiter.give_back(permit);
     }
 
     /// Sends the claimed jobs, each with a key that has not refused it.
-    pub(super) fn place(&mut self, jobs: Vec<ClaimedJob>, mut places: Vec<Place>, now: Timestamp) {
+    pub(super) fn assign(
+        &mut self,
+        jobs: Vec<ClaimedJob>,
+        mut permits: Vec<Permit>,
+        now: Timestamp,
+    ) {
         for job in jobs {
             match self.doubts.rule(job.id, &self.ring, now) {
                 Ruling::Job => {
@@ -92,31 +97,36 @@ impl Dispatcher<'_> {
                 }
                 Ruling::Open | Ruling::Everybody => {}
             }
-            match self.place_for(job.id, &mut places, now) {
-                Some(place) => self.send_within(job, place, now),
+            match self.permit_for(job.id, &mut permits, now) {
+                Some(permit) => self.send_within(job, permit, now),
                 None => self.put_off(&job, now),
             }
         }
-        for unused in places {
-            self.leave_place(unused);
+        for unused in permits {
+            self.return_permit(unused);
         }
     }
 
     /// Takes the first of the places that will do for a job; when none does, one is given up for
     /// another key that will.
-    fn place_for(&mut self, job: JobId, places: &mut Vec<Place>, now: Timestamp) -> Option<Place> {
-        if let Some(fits) = places
+    fn permit_for(
+        &mut self,
+        job: JobId,
+        permits: &mut Vec<Permit>,
+        now: Timestamp,
+    ) -> Option<Permit> {
+        if let Some(fits) = permits
             .iter()
-            .position(|place| !self.doubts.has_refused(job, place.key))
+            .position(|permit| !self.doubts.has_refused(job, permit.key))
         {
-            return Some(places.remove(fits));
+            return Some(permits.remove(fits));
         }
-        if let Some(unfit) = places.pop() {
-            self.leave_place(unfit);
+        if let Some(unfit) = permits.pop() {
+            self.return_permit(unfit);
         }
         let refused = self.doubts.refused_by(job);
         let wanted = |key: KeyIndex| !refused.contains(&key);
-        self.find_place(now, wanted).or_else(|| {
+        self.find_permit(now, wanted).or_else(|| {
             let key = self.ring.pick_doubted(now, wanted)?;
             self.take(key, now)
         })
@@ -180,7 +190,7 @@ impl Dispatcher<'_> {
             Ready::At(until) => until.max(due),
             Ready::AfterFlight | Ready::Never => return None,
         };
-        match self.pace.blocked(key) {
+        match self.rate_limiter.blocked(key) {
             None => Some(ready),
             Some(blocked) => blocked.until.map(|until| ready.max(until)),
         }
@@ -214,16 +224,16 @@ impl Dispatcher<'_> {
             Ready::Never => Some(StopReason::NoUsableKey(self.why_no_key())),
             Ready::At(until) if until > far => Some(self.no_key_or_quota(now)),
             _ if due > far => {
-                self.tally.resume_at = Some(due);
+                self.stats.resume_at = Some(due);
                 Some(StopReason::Quota)
             }
             _ => {
-                let places = self.ring.indices();
-                let first = places
+                let permits = self.ring.indices();
+                let first = permits
                     .filter_map(|key| self.place_at(key, due.max(now)))
                     .min();
-                self.tally.resume_at = first.filter(|at| *at > far);
-                self.tally.resume_at.map(|_| StopReason::Quota)
+                self.stats.resume_at = first.filter(|at| *at > far);
+                self.stats.resume_at.map(|_| StopReason::Quota)
             }
         }
     }
@@ -234,7 +244,7 @@ impl Dispatcher<'_> {
         let far = now + self.settings.max_wait;
         let keys = self.ring.keys().iter();
         let resting = keys.filter(|key| key.state.until().is_some_and(|until| until > far));
-        self.tally.resume_at = resting.clone().filter_map(|key| key.state.until()).min();
+        self.stats.resume_at = resting.clone().filter_map(|key| key.state.until()).min();
         if resting
             .clone()
             .any(|key| matches!(key.state, KeyState::Cooling { .. }))
@@ -253,7 +263,7 @@ impl Dispatcher<'_> {
             "keys that brought answers before were refused for {} rows in a row: {said}\n\
              asked for model \"{}\" at {}\n{}",
             self.stuck.len(),
-            self.batch.recipe.model,
+            self.batch.template.model,
             self.client.endpoint().display(),
             self.why_no_key(),
         )

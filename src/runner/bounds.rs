@@ -5,7 +5,7 @@
 use crate::domain::key::titled;
 use crate::domain::keyring::KeyIndex;
 use crate::domain::price::{Cost, Price, Prices};
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
 use crate::domain::tokens;
 use crate::domain::verdict::{LARGER_THAN_LIMIT, Scope};
@@ -13,7 +13,7 @@ use crate::progress::event::RunEvent;
 use crate::store::{AttemptRecord, ClaimedJob, StoreError};
 
 use super::dispatcher::{Dispatcher, Ending};
-use super::pace::{Place, Why};
+use super::rate_limit::{Permit, Why};
 
 /// Tokens of an answer that nothing bounds, before any was seen.
 const FIRST_ANSWER: u64 = 500;
@@ -59,10 +59,10 @@ impl Dispatcher<'_> {
         let in_flight = self.in_flight() as u64;
         let rows = bounds
             .rows
-            .map(|most| most.saturating_sub(self.tally.ended + in_flight));
+            .map(|most| most.saturating_sub(self.stats.ended + in_flight));
         let requests = bounds
             .requests
-            .map(|most| most.saturating_sub(self.tally.requests));
+            .map(|most| most.saturating_sub(self.stats.requests));
         let time = self.no_answer_in_time(self.clock.now()).then_some(0);
         let least = [rows, requests, self.affordable(in_flight), time];
         let least = least.into_iter().flatten().min().unwrap_or(u64::MAX);
@@ -72,13 +72,13 @@ impl Dispatcher<'_> {
     /// How many requests the money that is left may pay for, each as dear as those before.
     fn affordable(&self, in_flight: u64) -> Option<u64> {
         let most = self.settings.bounds.cost?;
-        let priced = self.tally.answers.saturating_sub(self.tally.unpriced);
-        if priced == 0 || self.tally.cost.is_nothing() {
+        let priced = self.stats.answers.saturating_sub(self.stats.unpriced);
+        if priced == 0 || self.stats.cost.is_nothing() {
             // The first answer tells.
             return Some(u64::from(in_flight == 0 && !most.is_nothing()));
         }
         Some(
-            most.pays_for(self.tally.cost, priced)
+            most.pays_for(self.stats.cost, priced)
                 .saturating_sub(in_flight),
         )
     }
@@ -88,11 +88,11 @@ impl Dispatcher<'_> {
         let bounds = &self.settings.bounds;
         let what = if self.no_answer_in_time(now) {
             "--max-runtime"
-        } else if bounds.rows.is_some_and(|most| self.tally.ended >= most) {
+        } else if bounds.rows.is_some_and(|most| self.stats.ended >= most) {
             "--limit"
         } else if bounds
             .requests
-            .is_some_and(|most| self.tally.requests >= most)
+            .is_some_and(|most| self.stats.requests >= most)
         {
             "--max-requests"
         } else if self.affordable(0) == Some(0) {
@@ -130,33 +130,36 @@ impl Dispatcher<'_> {
 
     /// Sends a claimed job if the limit of tokens lets it out; else it waits in the queue, or fails
     /// when no key could ever send it.
-    pub(super) fn send_within(&mut self, job: ClaimedJob, mut place: Place, now: Timestamp) {
-        if !self.pace.counts_tokens() {
-            self.launch(job, place, now);
+    pub(super) fn send_within(&mut self, job: ClaimedJob, mut permit: Permit, now: Timestamp) {
+        if !self.rate_limiter.counts_tokens() {
+            self.launch(job, permit, now);
             return;
         }
         let wanted = self.tokens_of(&job.request);
-        let largest = self.pace.largest().map_or(u32::MAX, std::num::NonZero::get);
+        let largest = self
+            .rate_limiter
+            .largest()
+            .map_or(u32::MAX, std::num::NonZero::get);
         if wanted > largest {
-            self.leave_place(place);
+            self.return_permit(permit);
             self.fail(&job, None, too_large(wanted, largest));
-        } else if self.pace.fit(&mut place, wanted, now) {
-            self.launch(job, place, now);
+        } else if self.rate_limiter.fit(&mut permit, wanted, now) {
+            self.launch(job, permit, now);
         } else {
-            self.leave_place(place);
+            self.return_permit(permit);
             self.put_back(&job, now);
         }
     }
 
     /// Estimates the tokens of a request and its answer.
     fn tokens_of(&self, request: &str) -> u32 {
-        let answer = tokens::most_completion(request).unwrap_or_else(|| {
-            self.tally
+        let completion = tokens::most_completion(request).unwrap_or_else(|| {
+            self.stats
                 .completion_tokens
-                .checked_div(self.tally.answers)
+                .checked_div(self.stats.answers)
                 .unwrap_or(FIRST_ANSWER)
         });
-        let tokens = tokens::estimate_request(request).saturating_add(answer);
+        let tokens = tokens::estimate_request(request).saturating_add(completion);
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
@@ -164,21 +167,21 @@ impl Dispatcher<'_> {
     pub(super) fn pay(
         &mut self,
         answered_by: &str,
-        told: bool,
+        has_usage: bool,
         [prompt, completion]: [u64; 2],
     ) -> Option<Cost> {
-        let price = self.bill.price(answered_by).filter(|_| told);
+        let price = self.bill.price(answered_by).filter(|_| has_usage);
         let cost = price.map(|price| price.of(prompt, completion));
         match cost {
-            Some(cost) => self.tally.cost += cost,
-            None => self.tally.unpriced += 1,
+            Some(cost) => self.stats.cost += cost,
+            None => self.stats.unpriced += 1,
         }
         cost
     }
 
     /// Writes the requests down that count against a limit a day.
     pub(super) async fn count_requests(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if !self.pace.counts_days() {
+        if !self.rate_limiter.counts_days() {
             return Ok(());
         }
         let base_url = self.client.endpoint().display();
@@ -187,7 +190,7 @@ impl Dispatcher<'_> {
                 continue;
             }
             let key = KeyIndex(index);
-            let day = self.pace.day_start(key, now);
+            let day = self.rate_limiter.day_start(key, now);
             let print = &self.ring.key(key).fingerprint;
             let requests = std::mem::take(count);
             self.store
@@ -207,7 +210,7 @@ impl Dispatcher<'_> {
         let long = until.since(now).as_secs() >= 1;
         let mut keys = self.ring.indices();
         let cause = keys.find_map(|key| {
-            let blocked = self.pace.blocked(key)?;
+            let blocked = self.rate_limiter.blocked(key)?;
             (self.place_at(key, now) == Some(until)).then_some((key, blocked.why))
         });
         let Some((key, why)) = cause.filter(|_| long && self.wait_told != Some(until)) else {

@@ -18,7 +18,7 @@ use crate::domain::doubt::Doubts;
 use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
 use crate::domain::latency::Latencies;
-use crate::domain::tally::{StopReason, Tally};
+use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
 use crate::domain::window::Window;
 use crate::failpoint;
@@ -28,7 +28,7 @@ use crate::schema::Schema;
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
 use super::bounds::Bill;
-use super::pace::{Pace, Place};
+use super::rate_limit::{Permit, RateLimiter};
 use super::recorder::{MAX_GROUP, Recorder};
 use super::salvage::{RunError, room};
 use super::shutdown::{Shutdown, StopLevel};
@@ -78,7 +78,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) batch: &'a StoredBatch,
     pub(super) secrets: Vec<Option<Arc<SecretString>>>,
     pub(super) ring: KeyRing,
-    pub(super) pace: Pace,
+    pub(super) rate_limiter: RateLimiter,
     pub(super) bill: Bill<'a>,
     pub(super) schema: Option<&'a Schema>,
     /// What is sent instead for jobs whose last answer did not fit the schema.
@@ -93,7 +93,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) window: Window,
     pub(super) latencies: Latencies,
     pub(super) recorder: Recorder,
-    pub(super) tally: Tally,
+    pub(super) stats: RunStats,
     pub(super) ending: Ending,
     pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
     /// When the next pending job may be claimed, as of the last round; `None` when none is left.
@@ -123,7 +123,7 @@ impl<'a> Dispatcher<'a> {
         settings: Settings,
         on_event: &'a mut dyn FnMut(&RunEvent),
     ) -> Self {
-        let pace = Pace::new(&keys, deps.clock.now());
+        let rate_limiter = RateLimiter::new(&keys, deps.clock.now());
         let uncounted = vec![0; keys.len()];
         let (keys, secrets): (Vec<_>, Vec<_>) =
             keys.into_iter().map(|key| (key.key, key.secret)).unzip();
@@ -131,8 +131,8 @@ impl<'a> Dispatcher<'a> {
             store: deps.store,
             client: deps.client,
             clock: deps.clock,
-            pace,
-            bill: Bill::new(deps.prices, &batch.recipe.model),
+            rate_limiter,
+            bill: Bill::new(deps.prices, &batch.template.model),
             schema: deps.schema,
             follow_ups: HashMap::new(),
             uncounted,
@@ -147,7 +147,7 @@ impl<'a> Dispatcher<'a> {
             window: Window::new(settings.concurrency),
             latencies: Latencies::default(),
             recorder: Recorder::default(),
-            tally: Tally::default(),
+            stats: RunStats::default(),
             ending: Ending::Open,
             on_event,
             next_due: Some(Timestamp::default()),
@@ -163,7 +163,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Runs to the end, and counts.
-    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<Tally, RunError> {
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<RunStats, RunError> {
         self.suspects = self.store.has_suspects(self.batch.id).await?;
         let spool = self
             .store
@@ -174,9 +174,9 @@ impl<'a> Dispatcher<'a> {
         }
         spool.remove()?;
         if let Ending::Tentative(reason) | Ending::Firm(reason) = self.ending {
-            self.tally.stopped_by = Some(reason);
+            self.stats.stopped_by = Some(reason);
         }
-        Ok(self.tally)
+        Ok(self.stats)
     }
 
     /// Goes round until nothing is left to do and all that has come back is on disk.
@@ -228,19 +228,19 @@ impl<'a> Dispatcher<'a> {
             self.save_keys().await?;
         }
         let now = self.clock.now();
-        let places = self.admit(now);
-        if places.is_empty() && self.recorder.is_empty() {
+        let permits = self.admit(now);
+        if permits.is_empty() && self.recorder.is_empty() {
             return Ok(());
         }
         if self.suspects && self.in_flight() == 0 && self.recorder.is_empty() {
             if let Some(suspect) = self.store.claim_suspect(self.batch.id).await? {
-                self.place(vec![suspect], places, now);
+                self.assign(vec![suspect], permits, now);
                 return self.count_requests(now).await;
             }
             self.suspects = false;
         }
         // A suspect is alone until what became of it is on disk.
-        let limit = if self.suspects { 0 } else { places.len() };
+        let limit = if self.suspects { 0 } else { permits.len() };
         let claim = Claim {
             batch: self.batch.id,
             limit,
@@ -251,7 +251,7 @@ impl<'a> Dispatcher<'a> {
             .await?;
         self.watch_log();
         self.next_due = turn.next_due;
-        self.place(turn.claimed, places, now);
+        self.assign(turn.claimed, permits, now);
         self.count_requests(now).await
     }
 
@@ -270,13 +270,13 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Sends a job's request with a key. The claim is on disk.
-    pub(super) fn launch(&mut self, mut job: ClaimedJob, place: Place, now: Timestamp) {
-        let Place { key, tokens } = place;
+    pub(super) fn launch(&mut self, mut job: ClaimedJob, permit: Permit, now: Timestamp) {
+        let Permit { key, tokens } = permit;
         self.uncounted[key.0] += 1;
         self.stuck.remove(&job.id);
-        self.tally.requests += 1;
+        self.stats.requests += 1;
         let body = Bytes::from(self.request_of(&mut job));
-        let api = self.batch.recipe.api;
+        let api = self.batch.template.api;
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
         failpoint::pass("send");
         let worker = self.workers.spawn(async move {
@@ -379,7 +379,7 @@ impl<'a> Dispatcher<'a> {
         };
         failpoint::pass("answer");
         self.ring.came_back(flight.key);
-        self.pace.came_back(flight.key);
+        self.rate_limiter.came_back(flight.key);
         self.conclude(flight, attempt);
     }
 
@@ -392,7 +392,7 @@ impl<'a> Dispatcher<'a> {
         self.workers.detach_all();
         for (_, flight) in std::mem::take(&mut self.flights) {
             self.ring.came_back(flight.key);
-            self.pace.came_back(flight.key);
+            self.rate_limiter.came_back(flight.key);
             self.abandon(&flight);
         }
     }

@@ -10,7 +10,7 @@ use crate::domain::job::JobId;
 use crate::domain::key::{Cause, titled};
 use crate::domain::keyring::KeyIndex;
 use crate::domain::retry::{self, Spent, Transition};
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{
     self, Action, Context, REFUSED_BY_EVERY_KEY, Scope, SetAside, Verdict,
@@ -68,7 +68,7 @@ impl Dispatcher<'_> {
         } = flight;
         let context = Context {
             host: self.client.endpoint().host(),
-            model: &self.batch.recipe.model,
+            model: &self.batch.template.model,
         };
         let mut verdict = verdict::judge(failure, context);
         if verdict.action == Action::StopRun && self.ring.any_served() {
@@ -110,7 +110,7 @@ impl Dispatcher<'_> {
         }
         let unreached = case.verdict.scope == Scope::Network && !self.ring.any_served();
         let opened = self.breaker.failed(case.now);
-        if opened || (unreached && self.tally.requests == 1) {
+        if opened || (unreached && self.stats.requests == 1) {
             let what = case.message.clone();
             (self.on_event)(&RunEvent::Trouble { what });
         }
@@ -155,11 +155,11 @@ impl Dispatcher<'_> {
         match verdict.action {
             Action::Retry { .. } | Action::FailJob | Action::StopRun => Ruling::Open,
             Action::Wait => {
-                self.tally.throttled += 1;
+                self.stats.throttled += 1;
                 let throttles = self.ring.key(key).throttles;
                 let wait = verdict.wait;
                 let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::after_hint);
-                let paced = self.pace.throttled(key, wait, now);
+                let paced = self.rate_limiter.throttled(key, wait, now);
                 self.ring.throttled(key, now + wait, paced, why);
                 self.keys_changed |= wait >= LONG_REST;
                 let why = if wait >= QUOTA_REST {
@@ -230,13 +230,13 @@ impl Dispatcher<'_> {
         let mut text = format!(
             "{}\nasked for model \"{}\" at {} with {} (rule {})",
             case.message,
-            self.batch.recipe.model,
+            self.batch.template.model,
             self.client.endpoint().display(),
             self.ring.key(case.key).label,
             verdict.rule,
         );
-        if !verdict.cure.is_empty() {
-            text = format!("{text}\n{}", verdict.cure);
+        if !verdict.hint.is_empty() {
+            text = format!("{text}\n{}", verdict.hint);
         }
         self.ending = Ending::Tentative(match (verdict.action, verdict.scope) {
             // A place or a firewall that lets nobody in is no mistake in the set-up.
@@ -324,7 +324,7 @@ impl Dispatcher<'_> {
             self.ring.trust(doubted);
         }
         self.follow_ups.remove(&job.id);
-        self.tally.ended += 1;
+        self.stats.ended += 1;
         let (scope, rule) = (record.scope, record.rule.clone());
         let event = RunEvent::JobFailed {
             job: job.id,

@@ -9,7 +9,7 @@ mod bounds;
 mod dispatcher;
 mod failed;
 mod outcome;
-mod pace;
+mod rate_limit;
 mod recorder;
 mod salvage;
 mod shutdown;
@@ -21,9 +21,9 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::domain::key::Key;
-use crate::domain::limits::Limits;
+use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Prices};
-use crate::domain::tally::Tally;
+use crate::domain::run_stats::RunStats;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Concurrency;
 use crate::progress::event::RunEvent;
@@ -43,9 +43,9 @@ pub struct RunKey {
     /// The secret; `None` sends no `Authorization` header.
     pub secret: Option<Arc<SecretString>>,
     /// What it may send.
-    pub limits: Limits,
+    pub limits: KeyLimits,
     /// What its group may send; without a group it counts for nothing.
-    pub group_limits: Limits,
+    pub group_limits: KeyLimits,
     /// Requests of its present day that earlier runs made.
     pub today: u32,
 }
@@ -65,12 +65,12 @@ pub struct Bounds {
 
 impl Bounds {
     /// Takes off what a run has used up, for the next one.
-    pub fn use_up(&mut self, tally: &Tally) {
-        self.rows = self.rows.map(|most| most.saturating_sub(tally.ended));
+    pub fn use_up(&mut self, stats: &RunStats) {
+        self.rows = self.rows.map(|most| most.saturating_sub(stats.ended));
         self.requests = self
             .requests
-            .map(|most| most.saturating_sub(tally.requests));
-        self.cost = self.cost.map(|most| most.minus(tally.cost));
+            .map(|most| most.saturating_sub(stats.requests));
+        self.cost = self.cost.map(|most| most.minus(stats.cost));
     }
 }
 
@@ -131,7 +131,7 @@ pub async fn run(
     settings: Settings,
     shutdown: Shutdown,
     on_event: &mut dyn FnMut(&RunEvent),
-) -> Result<Tally, RunError> {
+) -> Result<RunStats, RunError> {
     dispatcher::Dispatcher::new(deps, batch, keys, settings, on_event)
         .run(shutdown)
         .await

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
+use crate::domain::completion::CompletionMetadata;
 use crate::domain::failure::{Failure, NoResponse, TransportFault};
-use crate::domain::job::Answer;
+use crate::domain::job::Completion;
 use crate::domain::key::Key;
 use crate::domain::keyring::KeyIndex;
 use crate::domain::price::Cost;
-use crate::domain::reply::Reply;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 use crate::progress::event::RunEvent;
-use crate::provider::{Attempt, Success};
+use crate::provider::{Attempt, ParsedCompletion};
 use crate::store::{AttemptRecord, ClaimedJob, KeyRow, SettledAs, Settlement, StoreError};
 
 use super::dispatcher::{Dispatcher, Ending, Flight};
-use super::pace::Place;
+use super::rate_limit::Permit;
 
 impl Dispatcher<'_> {
     /// Draws the conclusions from a request that has come back; `None` when its worker panicked.
@@ -25,8 +25,8 @@ impl Dispatcher<'_> {
         if let Some(attempt) = &attempt {
             // A `date` has no parts of a second: less than two of them say nothing.
             let ahead = attempt.clock_ahead.filter(|ahead| ahead.abs() > 2000);
-            self.pace
-                .told(flight.key, &attempt.rate, ahead.unwrap_or(0), now);
+            self.rate_limiter
+                .apply_headers(flight.key, &attempt.rate, ahead.unwrap_or(0), now);
         }
         let (latency, request_id, outcome) = match attempt {
             Some(attempt) => (attempt.latency, attempt.request_id, attempt.outcome),
@@ -34,8 +34,8 @@ impl Dispatcher<'_> {
         };
         match outcome {
             Ok(success) => {
-                let cost = self.served(&flight, &success.reply, latency, now);
-                match self.misfit(&flight.job, &success, &request_id) {
+                let cost = self.served(&flight, &success.metadata, latency, now);
+                match self.check_schema(&flight.job, &success, &request_id) {
                     None => self.answered(flight, success, request_id, latency, cost),
                     Some(failure) => self.failed(flight, &failure, latency, now),
                 }
@@ -48,7 +48,7 @@ impl Dispatcher<'_> {
     fn served(
         &mut self,
         flight: &Flight,
-        reply: &Reply,
+        metadata: &CompletionMetadata,
         latency: Duration,
         now: Timestamp,
     ) -> Option<Cost> {
@@ -75,51 +75,58 @@ impl Dispatcher<'_> {
             self.ending = Ending::Open;
         }
         self.strike_doubted(job.id, now);
-        let tokens = [reply.prompt_tokens, reply.completion_tokens].map(Option::unwrap_or_default);
-        self.tally.prompt_tokens += tokens[0];
-        self.tally.completion_tokens += tokens[1];
-        let told = reply.prompt_tokens.is_some();
-        if told {
-            let place = Place {
+        let tokens =
+            [metadata.prompt_tokens, metadata.completion_tokens].map(Option::unwrap_or_default);
+        self.stats.prompt_tokens += tokens[0];
+        self.stats.completion_tokens += tokens[1];
+        let has_usage = metadata.prompt_tokens.is_some();
+        if has_usage {
+            let permit = Permit {
                 key,
                 tokens: let_out,
             };
-            self.pace.settle(place, tokens.iter().sum());
+            self.rate_limiter.settle(permit, tokens.iter().sum());
         }
-        self.pay(&reply.model, told, tokens)
+        self.pay(&metadata.model, has_usage, tokens)
     }
 
     /// Holds an answer to the schema, if there is one. Where it does not fit, its row is asked again
     /// with the reason in the conversation.
-    fn misfit(&mut self, job: &ClaimedJob, success: &Success, request_id: &str) -> Option<Failure> {
+    fn check_schema(
+        &mut self,
+        job: &ClaimedJob,
+        success: &ParsedCompletion,
+        request_id: &str,
+    ) -> Option<Failure> {
         let schema = self.schema?;
-        let misfit = schema.check_body(&success.body).err()?;
-        if let Some(again) = schema.follow_up(&job.request, &success.body, &misfit) {
+        let violation = schema.check_body(&success.body).err()?;
+        if let Some(again) = schema.follow_up(&job.request, &success.body, &violation) {
             self.follow_ups.insert(job.id, again);
         }
-        Some(misfit.failure(request_id))
+        Some(violation.failure(request_id))
     }
 
     fn answered(
         &mut self,
         flight: Flight,
-        success: Success,
+        success: ParsedCompletion,
         request_id: String,
         latency: Duration,
         cost: Option<Cost>,
     ) {
         let Flight { job, key, .. } = flight;
         self.follow_ups.remove(&job.id);
-        let reply = success.reply;
-        let tokens = [reply.prompt_tokens, reply.completion_tokens].map(Option::unwrap_or_default);
-        self.tally.ended += 1;
-        self.tally.answers += 1;
-        let answer = Answer {
+        let metadata = success.metadata;
+        let tokens =
+            [metadata.prompt_tokens, metadata.completion_tokens].map(Option::unwrap_or_default);
+        self.stats.ended += 1;
+        self.stats.answers += 1;
+        let completion = Completion {
             body: success.body,
-            model: reply.model,
-            finish_reason: reply.finish_reason,
-            prompt_tokens: reply.prompt_tokens,
-            completion_tokens: reply.completion_tokens,
+            model: metadata.model,
+            finish_reason: metadata.finish_reason,
+            prompt_tokens: metadata.prompt_tokens,
+            completion_tokens: metadata.completion_tokens,
             latency_ms: millis(latency),
             request_id,
         };
@@ -130,12 +137,18 @@ impl Dispatcher<'_> {
             completion_tokens: tokens[1],
             cost,
         };
-        self.settle(&job, Some(key), SettledAs::Done(answer), None, Some(event));
+        self.settle(
+            &job,
+            Some(key),
+            SettledAs::Done(completion),
+            None,
+            Some(event),
+        );
     }
 
     /// Notes that a request in flight was given up.
     pub(super) fn abandon(&mut self, flight: &Flight) {
-        self.tally.unknown += 1;
+        self.stats.unknown += 1;
         let record = AttemptRecord {
             unknown: true,
             scope: Scope::Transient,
@@ -186,7 +199,7 @@ impl Dispatcher<'_> {
     pub(super) async fn save_keys(&mut self) -> Result<(), StoreError> {
         self.keys_changed = false;
         let base_url = self.client.endpoint().display();
-        let model = &self.batch.recipe.model;
+        let model = &self.batch.template.model;
         let named = self
             .ring
             .keys()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
-use crate::store::{Kept, Spool, StoreError};
+use crate::store::{Spool, SpoolOutcome, StoreError};
 
 use super::dispatcher::Dispatcher;
 use super::shutdown::{Shutdown, StopLevel};
@@ -23,12 +23,12 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The queue can no longer be written.
-    #[error("{}", told(cause, *kept, path))]
+    #[error("{}", message(cause, *kept, path))]
     Unwritten {
         /// What the database said.
         cause: StoreError,
         /// What became of the requests that had come back, or did so after.
-        kept: Kept,
+        kept: SpoolOutcome,
         /// The spool.
         path: PathBuf,
     },
@@ -63,7 +63,7 @@ impl Dispatcher<'_> {
         let in_flight = self.in_flight();
         (self.on_event)(&RunEvent::Draining { in_flight });
         let deadline = self.clock.now() + self.settings.grace;
-        let mut kept = Kept::default();
+        let mut kept = SpoolOutcome::default();
         loop {
             let now = self.clock.now();
             if shutdown.level().0 == StopLevel::Abort || now >= deadline {
@@ -83,7 +83,7 @@ impl Dispatcher<'_> {
         RunError::Unwritten { cause, kept, path }
     }
 
-    fn spill(&mut self, spool: &mut Spool, kept: &mut Kept, now: Timestamp) {
+    fn spill(&mut self, spool: &mut Spool, kept: &mut SpoolOutcome, now: Timestamp) {
         let group = spool.keep(&self.recorder.spill(), now);
         kept.kept += group.kept;
         kept.lost += group.lost;
@@ -91,7 +91,7 @@ impl Dispatcher<'_> {
 }
 
 /// Says what happened, what became of the answers, and then what to do.
-fn told(cause: &StoreError, kept: Kept, path: &std::path::Path) -> String {
+fn message(cause: &StoreError, kept: SpoolOutcome, path: &std::path::Path) -> String {
     let cause = cause.to_string();
     let (what, hint) = cause.split_once('\n').unwrap_or((&cause, ""));
     let results = |count: u64| match count {

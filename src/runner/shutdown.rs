@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::domain::tally::StopReason;
+use crate::domain::run_stats::StopReason;
 
 /// How urgently the run is to stop; it only rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

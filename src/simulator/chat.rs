@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::question::{Question, tokens_of};
-use super::reply::{Reply, json};
+use super::reply::{SimulatedResponse, json};
 use super::seed::{combine, digest};
 use super::structured;
 
@@ -28,7 +28,7 @@ pub(super) struct Stamp {
 }
 
 #[derive(Serialize)]
-struct Completion<'a> {
+struct ChatBody<'a> {
     id: String,
     object: &'static str,
     created: i64,
@@ -77,7 +77,7 @@ struct Model<'a> {
 }
 
 /// Makes up the answer to a question; the same question gets the same answer.
-pub(super) fn answer(question: &Question<'_>, stamp: Stamp) -> Reply {
+pub(super) fn answer(question: &Question<'_>, stamp: Stamp) -> SimulatedResponse {
     let prompt = question.prompt().unwrap_or_default();
     let model = digest(question.model().as_bytes());
     let mark = combine(combine(stamp.seed, stamp.prompt), model) & 0xff_ffff;
@@ -92,7 +92,7 @@ pub(super) fn answer(question: &Question<'_>, stamp: Stamp) -> Reply {
 }
 
 /// Makes a completion with this text, cut off at the tokens that the question allows.
-pub(super) fn say(question: &Question<'_>, stamp: Stamp, text: &str) -> Reply {
+pub(super) fn say(question: &Question<'_>, stamp: Stamp, text: &str) -> SimulatedResponse {
     let (content, finish_reason) = match cut(text, question.max_tokens()) {
         Some(start) => (start, "length"),
         None => (text, "stop"),
@@ -112,12 +112,12 @@ pub(super) fn say(question: &Question<'_>, stamp: Stamp, text: &str) -> Reply {
 }
 
 /// Makes a completion that has no choice in it.
-pub(super) fn no_choices(question: &Question<'_>, stamp: Stamp) -> Reply {
+pub(super) fn no_choices(question: &Question<'_>, stamp: Stamp) -> SimulatedResponse {
     completion(question, stamp, &[], 0)
 }
 
 /// Makes the list of models.
-pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> Reply {
+pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> SimulatedResponse {
     let data = names.map(|id| Model {
         id,
         object: "model",
@@ -136,10 +136,10 @@ fn completion(
     stamp: Stamp,
     choices: &[Choice<'_>],
     completion_tokens: u64,
-) -> Reply {
+) -> SimulatedResponse {
     let id = combine(combine(stamp.seed, stamp.prompt), stamp.turn);
     let prompt_tokens = question.tokens();
-    let completion = Completion {
+    let completion = ChatBody {
         id: format!("chatcmpl-{id:016x}"),
         object: "chat.completion",
         created: stamp.created,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::faults::FaultRates;
 use super::keys::KeyRefusal;
-use super::limits::Limits;
+use super::limits::SimulatedLimits;
 use super::personality::Personality;
 use super::script::Script;
 use super::seed::Dice;
@@ -41,7 +41,7 @@ pub struct Config {
     /// How long an answer takes. Refusals and faults come at once.
     pub latency: Latency,
     /// The limits of each key.
-    pub limits: Limits,
+    pub limits: SimulatedLimits,
     /// How often which fault happens.
     pub faults: FaultRates,
     /// What happens to which request; it goes before everything else.
@@ -80,7 +80,7 @@ impl Default for Config {
             keys: Vec::new(),
             refused: HashMap::new(),
             latency: Latency::default(),
-            limits: Limits::default(),
+            limits: SimulatedLimits::default(),
             faults: FaultRates::default(),
             script: Script::default(),
             record: false,
@@ -141,7 +141,7 @@ impl Config {
 
     /// Sets the limits of each key.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: SimulatedLimits) -> Self {
         self.limits = limits;
         self
     }

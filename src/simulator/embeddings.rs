@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::question::{Question, tokens_of};
-use super::reply::{Reply, json};
+use super::reply::{SimulatedResponse, json};
 use super::seed::{Dice, digest};
 
 /// The dimensions of a vector: enough to see that two differ.
@@ -32,7 +32,7 @@ struct Usage {
 }
 
 /// Makes the vectors of all texts of a question; the same text gets the same vector.
-pub(super) fn embed(question: &Question<'_>, seed: u64) -> Reply {
+pub(super) fn embed(question: &Question<'_>, seed: u64) -> SimulatedResponse {
     let embedding = |(index, text): (usize, &str)| Embedding {
         object: "embedding",
         index,

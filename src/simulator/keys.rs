@@ -4,7 +4,7 @@ use hyper::body::Bytes;
 
 use super::personality::Personality;
 use super::refusal::Refusal;
-use super::reply::{Reply, with_type};
+use super::reply::{SimulatedResponse, with_type};
 
 /// How a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum KeyRefusal {
 
 impl KeyRefusal {
     /// Makes the response that refuses `key`.
-    pub(super) fn reply(&self, personality: Personality, key: &str) -> Reply {
+    pub(super) fn reply(&self, personality: Personality, key: &str) -> SimulatedResponse {
         let refusal = match self {
             Self::Forbidden => return text(403, "Forbidden"),
             Self::Other { status, body } => return text(*status, body),
@@ -66,7 +66,7 @@ impl KeyRefusal {
     }
 }
 
-fn text(status: u16, body: &str) -> Reply {
+fn text(status: u16, body: &str) -> SimulatedResponse {
     let content_type = if body.starts_with(['{', '[']) {
         "application/json"
     } else {

@@ -9,7 +9,7 @@ use super::bucket::{Bucket, Level};
 /// The limits of a simulated provider. The default has none of its own; a personality may bring
 /// a daily quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SimulatedLimits {
     /// Requests a minute and key.
     pub requests_per_minute: Option<u32>,
     /// Requests that a rested key may send at once, at least 1; the limit itself when not given.
@@ -29,7 +29,7 @@ pub struct Limits {
     pub retry_after: bool,
 }
 
-impl Default for Limits {
+impl Default for SimulatedLimits {
     fn default() -> Self {
         Self {
             requests_per_minute: None,
@@ -76,7 +76,7 @@ pub(super) struct Levels {
 /// The meters of all keys.
 #[derive(Debug)]
 pub(super) struct Meters {
-    limits: Limits,
+    limits: SimulatedLimits,
     day_shared: bool,
     keys: HashMap<String, KeyMeter>,
     shared_day: DayMeter,
@@ -99,7 +99,7 @@ struct DayMeter {
 
 impl Meters {
     /// Makes the meters for `limits`, in which the personality's own are filled in.
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: SimulatedLimits) -> Self {
         Self {
             day_shared: limits.day_shared.unwrap_or(false),
             limits,
@@ -136,7 +136,7 @@ impl Meters {
 }
 
 impl KeyMeter {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &SimulatedLimits) -> Self {
         let bucket = |allowed: Option<u32>, burst: Option<u32>| {
             allowed.map(|allowed| Bucket::new(allowed, burst.unwrap_or(allowed)))
         };
@@ -151,7 +151,7 @@ impl KeyMeter {
     fn take(
         &mut self,
         tokens: u32,
-        limits: &Limits,
+        limits: &SimulatedLimits,
         shared: Option<&mut DayMeter>,
         now: Duration,
     ) -> Result<(), Reached> {
@@ -199,7 +199,7 @@ fn check(bucket: Option<&Bucket>, limit: Limit, count: u32, now: u64) -> Result<
 
 impl DayMeter {
     /// Starts a new day when one has come, and says whether it has a request left.
-    fn check(&mut self, limits: &Limits, now: Duration) -> Result<(), Reached> {
+    fn check(&mut self, limits: &SimulatedLimits, now: Duration) -> Result<(), Reached> {
         let Some(allowed) = limits.requests_per_day else {
             return Ok(());
         };
@@ -232,10 +232,10 @@ mod tests {
     use super::*;
 
     fn rpm(limit: u32, burst: Option<u32>) -> Meters {
-        Meters::new(Limits {
+        Meters::new(SimulatedLimits {
             requests_per_minute: Some(limit),
             request_burst: burst,
-            ..Limits::default()
+            ..SimulatedLimits::default()
         })
     }
 
@@ -278,9 +278,9 @@ mod tests {
 
     #[test]
     fn tokens_are_limited_and_a_request_above_the_burst_never_passes() {
-        let mut meters = Meters::new(Limits {
+        let mut meters = Meters::new(SimulatedLimits {
             tokens_per_minute: Some(600),
-            ..Limits::default()
+            ..SimulatedLimits::default()
         });
         assert_eq!(take(&mut meters, "a", 601, ms(0)).unwrap_err().wait, None);
         take(&mut meters, "a", 590, ms(0)).unwrap();
@@ -301,10 +301,10 @@ mod tests {
 
     #[test]
     fn a_day_ends_for_all_keys_or_for_each() {
-        let mut limits = Limits {
+        let mut limits = SimulatedLimits {
             requests_per_day: Some(2),
             day_shared: Some(true),
-            ..Limits::default()
+            ..SimulatedLimits::default()
         };
         let mut shared = Meters::new(limits.clone());
         take(&mut shared, "a", 1, ms(0)).unwrap();

@@ -40,7 +40,7 @@ pub use config::{Config, Latency};
 pub use faults::{FaultRates, Reaction};
 pub use keys::KeyRefusal;
 pub use ledger::{Entry, Ledger};
-pub use limits::Limits;
+pub use limits::SimulatedLimits;
 pub use personality::{Personality, SAMPLE_KEY};
 pub use script::{Arrival, Script};
 pub use thread::{SimulatorThread, start_on_own_thread};

@@ -1,7 +1,7 @@
 //! Whose manners the simulated provider has: which models and keys it takes, and how it refuses.
 
 use super::keys::mask;
-use super::limits::{Limit, Limits, Reached};
+use super::limits::{Limit, Reached, SimulatedLimits};
 use super::refusal::Refusal;
 use super::throttle;
 
@@ -75,7 +75,7 @@ impl Personality {
     }
 
     /// Fills in the limits that it has of its own.
-    pub(super) fn fill_in(self, limits: &mut Limits) {
+    pub(super) fn fill_in(self, limits: &mut SimulatedLimits) {
         if self == Self::GptApiFree {
             limits.requests_per_day.get_or_insert(FREE_REQUESTS_PER_DAY);
             limits.day_shared.get_or_insert(true);

@@ -12,7 +12,7 @@ use super::faults::Reaction;
 use super::limits::{Limit, Reached};
 use super::question::Question;
 use super::refusal::{self, Refusal};
-use super::reply::{Broken, Flow, Reply, final_status, with_type};
+use super::reply::{Broken, Flow, SimulatedResponse, final_status, with_type};
 use super::route::{Provider, Request};
 use super::throttle;
 
@@ -52,12 +52,12 @@ pub(super) enum Outcome {
 
 impl Plan {
     /// Plans to send a whole response at once.
-    pub(super) fn reply(reply: Reply) -> Self {
+    pub(super) fn reply(reply: SimulatedResponse) -> Self {
         Self::flow(reply, |body| Flow::Whole(Some(body)))
     }
 
     /// Plans to send a response in a way of its own.
-    fn flow(reply: Reply, flow: impl FnOnce(Bytes) -> Flow) -> Self {
+    fn flow(reply: SimulatedResponse, flow: impl FnOnce(Bytes) -> Flow) -> Self {
         Self::ending(Outcome::Respond(reply.map(flow)))
     }
 
@@ -169,11 +169,11 @@ fn rate_limited(model: &str, wait: Duration) -> Refusal {
     throttle::rate_limited(model, &reached, true)
 }
 
-fn json_text(status: u16, body: Bytes) -> Reply {
+fn json_text(status: u16, body: Bytes) -> SimulatedResponse {
     with_type(status, "application/json", body)
 }
 
-fn raw(status: u16, headers: Vec<(String, String)>, body: String) -> Reply {
+fn raw(status: u16, headers: Vec<(String, String)>, body: String) -> SimulatedResponse {
     let mut reply = Response::new(Bytes::from(body));
     *reply.status_mut() = final_status(status);
     for (name, value) in headers {

@@ -7,7 +7,7 @@ use hyper::header::RETRY_AFTER;
 use serde::Serialize;
 
 use super::personality::Personality;
-use super::reply::{Reply, json};
+use super::reply::{SimulatedResponse, json};
 
 /// An error as OpenAI words it; a personality may dress it in its own form.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Refusal {
     }
 
     /// Makes the response: OpenAI's form, or that of the personality.
-    pub(super) fn reply(&self, personality: Personality) -> Reply {
+    pub(super) fn reply(&self, personality: Personality) -> SimulatedResponse {
         let own_code;
         let error = match personality {
             Personality::OpenAi => ErrorObject {

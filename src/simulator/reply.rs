@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A complete response before it is sent.
-pub(super) type Reply = Response<Bytes>;
+pub(super) type SimulatedResponse = Response<Bytes>;
 
 /// The piece that a flood is made of: blanks, which JSON allows before a value.
 static BLANKS: [u8; 65_536] = [b' '; 65_536];
@@ -172,13 +172,13 @@ fn flood(left: &mut u64) -> Option<Result<Frame<Bytes>, Broken>> {
 }
 
 /// Makes a JSON response.
-pub(super) fn json(status: u16, value: &impl Serialize) -> Reply {
+pub(super) fn json(status: u16, value: &impl Serialize) -> SimulatedResponse {
     let body = serde_json::to_vec(value).expect("the wire types have string keys only");
     with_type(status, "application/json", body.into())
 }
 
 /// Makes a response with a content type.
-pub(super) fn with_type(status: u16, content_type: &'static str, body: Bytes) -> Reply {
+pub(super) fn with_type(status: u16, content_type: &'static str, body: Bytes) -> SimulatedResponse {
     let mut reply = Response::new(body);
     *reply.status_mut() = final_status(status);
     reply

@@ -20,7 +20,7 @@ use super::limits::{Levels, Meters};
 use super::question::Question;
 use super::react::Plan;
 use super::refusal::{self, Refusal};
-use super::reply::Reply;
+use super::reply::SimulatedResponse;
 use super::script::{Arrival, Script};
 use super::seed::{Dice, digest};
 use super::throttle;
@@ -143,7 +143,7 @@ impl Provider {
     }
 
     /// Makes the answer that a request gets when no limit and no chance is against it.
-    pub(super) fn answer(&self, request: &Request<'_>) -> Reply {
+    pub(super) fn answer(&self, request: &Request<'_>) -> SimulatedResponse {
         match self.admit(request) {
             Ok(endpoint) => self.fulfil(endpoint, request),
             Err(reply) => *reply,
@@ -151,7 +151,7 @@ impl Provider {
     }
 
     /// Says which endpoint a request is for, when there is nothing against it but limits.
-    fn admit(&self, request: &Request<'_>) -> Result<Endpoint, Box<Reply>> {
+    fn admit(&self, request: &Request<'_>) -> Result<Endpoint, Box<SimulatedResponse>> {
         let personality = self.config.personality;
         let dress = |refusal: Refusal| Box::new(refusal.reply(personality));
         let endpoint = endpoint(request.method, request.arrival.path).map_err(dress)?;
@@ -162,7 +162,7 @@ impl Provider {
         Ok(endpoint)
     }
 
-    fn check_key(&self, key: &str) -> Result<(), Box<Reply>> {
+    fn check_key(&self, key: &str) -> Result<(), Box<SimulatedResponse>> {
         let Config {
             personality,
             keys,
@@ -217,7 +217,7 @@ impl Provider {
     }
 
     /// Takes a request off the limits of its key.
-    fn meter(&self, request: &Request<'_>) -> Result<Levels, Box<Reply>> {
+    fn meter(&self, request: &Request<'_>) -> Result<Levels, Box<SimulatedResponse>> {
         let (Some(meters), Ok(question)) = (&self.meters, request.question) else {
             return Ok(Levels::default());
         };
@@ -239,7 +239,7 @@ impl Provider {
     }
 
     /// Makes the answer of an endpoint to a request that it admits.
-    fn fulfil(&self, endpoint: Endpoint, request: &Request<'_>) -> Reply {
+    fn fulfil(&self, endpoint: Endpoint, request: &Request<'_>) -> SimulatedResponse {
         match (endpoint, request.question) {
             (Endpoint::Models, _) => self.models(),
             (Endpoint::Embeddings, Ok(question)) => embeddings::embed(question, self.config.seed),
@@ -248,7 +248,7 @@ impl Provider {
         }
     }
 
-    fn models(&self) -> Reply {
+    fn models(&self) -> SimulatedResponse {
         let Config {
             personality,
             models,

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
-use crate::domain::recipe::Recipe;
+use crate::domain::request_template::RequestTemplate;
 
 use super::error::StoreError;
 use super::open::Store;
@@ -16,7 +16,7 @@ pub struct StoredBatch {
     /// Its name.
     pub name: String,
     /// How its rows become requests.
-    pub recipe: Recipe,
+    pub template: RequestTemplate,
     /// The header of its input.
     pub columns: Vec<String>,
     /// The path of its input, as it was given.
@@ -145,7 +145,7 @@ fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
     Ok(StoredBatch {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
-        recipe: serde_json::from_str(row.try_get(2)?)?,
+        template: serde_json::from_str(row.try_get(2)?)?,
         columns: serde_json::from_str(row.try_get(3)?)?,
         source: row.try_get(4)?,
         stamp: row.try_get(5)?,

@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::mpsc;
 
-use crate::domain::job::{Answer, JobId};
+use crate::domain::job::{Completion, JobId};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 
@@ -36,7 +36,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// It has its answer, unless it had one before.
-    Answered(Answer),
+    Answered(Completion),
     /// It has failed for good, unless it had ended before.
     Failed(AttemptRecord),
     /// It is left as it is.
@@ -125,9 +125,9 @@ async fn take(
         };
         match (&delivery.end, state) {
             (End::Open, _) => {}
-            (End::Answered(answer), 0 | 3) => {
+            (End::Answered(completion), 0 | 3) => {
                 done.answered += 1;
-                settled.push((job, SettledAs::Done(answer.clone()), None));
+                settled.push((job, SettledAs::Done(completion.clone()), None));
             }
             (End::Failed(attempt), 0) => {
                 done.failed += 1;

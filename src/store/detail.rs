@@ -4,7 +4,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Answer, JobId, JobState};
+use crate::domain::job::{Completion, JobId, JobState};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
@@ -34,7 +34,7 @@ pub struct RowDetail {
     /// The attempts that got no answer, the oldest first.
     pub attempts: Vec<Attempt>,
     /// The answer, with the key that got it and the moment.
-    pub answer: Option<(Answer, String, Timestamp)>,
+    pub completion: Option<(Completion, String, Timestamp)>,
 }
 
 /// An attempt that got no answer, as it is stored.
@@ -149,10 +149,10 @@ fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreErr
         let count = row.try_get(at).map(unsigned);
         count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     };
-    let answer = match answer_at(row, 7, 15)? {
-        Some(answer) => {
+    let completion = match answer_at(row, 7, 15)? {
+        Some(completion) => {
             let ended_at = Timestamp::from_millis(row.try_get(14)?);
-            Some((answer, row.try_get(13)?, ended_at))
+            Some((completion, row.try_get(13)?, ended_at))
         }
         None => None,
     };
@@ -165,7 +165,7 @@ fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreErr
         not_before: Timestamp::from_millis(row.try_get(5)?),
         request: row.try_get(6)?,
         attempts,
-        answer,
+        completion,
     })
 }
 

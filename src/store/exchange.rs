@@ -5,7 +5,7 @@ use serde::Deserialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Exchange, Fault, JobId};
+use crate::domain::job::{Exchange, JobId, RecordedFailure};
 
 use super::batches::last_place;
 use super::error::StoreError;
@@ -92,19 +92,21 @@ impl Store {
 }
 
 fn exchange(row: &SqliteRow) -> Result<Exchange, StoreError> {
-    let answer = answer_at(row, 4, 10)?;
-    let fault: Option<&str> = row.try_get(11)?;
-    let fault = fault.map(serde_json::from_str).transpose()?;
+    let completion = answer_at(row, 4, 10)?;
+    let failure: Option<&str> = row.try_get(11)?;
+    let failure = failure.map(serde_json::from_str).transpose()?;
     Ok(Exchange {
         id: JobId(row.try_get(1)?),
         key: row.try_get(2)?,
-        answer,
+        completion,
         failed: row.try_get(3)?,
-        fault: fault.map(|FaultLine(rule, message, status, request_id)| Fault {
-            rule,
-            message,
-            status,
-            request_id,
-        }),
+        failure: failure.map(
+            |FaultLine(rule, message, status, request_id)| RecordedFailure {
+                rule,
+                message,
+                status,
+                request_id,
+            },
+        ),
     })
 }

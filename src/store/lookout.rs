@@ -166,14 +166,14 @@ async fn answers(connection: &mut SqliteConnection) -> Result<Vec<SeenAnswer>, S
     )
     .fetch_all(connection)
     .await?;
-    let answer = |row: &SqliteRow| {
+    let completion = |row: &SqliteRow| {
         Ok(SeenAnswer {
             ended_at: Timestamp::from_millis(row.try_get(0)?),
             latency_ms: unsigned(row.try_get(1)?),
             key_label: row.try_get(2)?,
         })
     };
-    rows.iter().map(answer).collect()
+    rows.iter().map(completion).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Answer, Cells, Record};
-use crate::domain::tally::Cause;
+use crate::domain::job::{Cells, Completion, Record};
+use crate::domain::run_stats::Cause;
 
 use super::batches::{count_at, last_place, unsigned};
 use super::detail::state;
@@ -90,12 +90,12 @@ impl Store {
 }
 
 fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    let answer = answer_at(row, 4, 11)?;
+    let completion = answer_at(row, 4, 11)?;
     Ok(Record {
         cells: cells(row.try_get(3)?)?,
         state: state(row.try_get(1)?),
         attempts: u32::try_from(unsigned(row.try_get(2)?)).unwrap_or(u32::MAX),
-        answer,
+        completion,
         error: row.try_get(10)?,
     })
 }
@@ -106,11 +106,11 @@ pub(super) fn answer_at(
     row: &SqliteRow,
     body: usize,
     request_id: usize,
-) -> Result<Option<Answer>, StoreError> {
+) -> Result<Option<Completion>, StoreError> {
     let Some(text) = row.try_get(body)? else {
         return Ok(None);
     };
-    Ok(Some(Answer {
+    Ok(Some(Completion {
         body: text,
         model: row.try_get(body + 1)?,
         finish_reason: row.try_get(body + 2)?,
@@ -135,7 +135,7 @@ fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
         scope: serde_json::from_value(serde_json::Value::String(scope))?,
         rule: row.try_get(1)?,
         message: row.try_get(2)?,
-        cure: String::new(),
+        hint: String::new(),
         jobs: unsigned(row.try_get(3)?),
     })
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::domain::job::{Answer, JobId};
+use crate::domain::job::{Completion, JobId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
@@ -36,7 +36,7 @@ pub struct Settlement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SettledAs {
     /// It has its answer.
-    Done(Answer),
+    Done(Completion),
     /// It goes back to the queue.
     Requeued {
         /// Not to be claimed before.
@@ -134,22 +134,22 @@ impl Settlement {
     }
 
     fn answer_line(&self, bodies: &mut Pack) -> Option<AnswerLine<'_>> {
-        let SettledAs::Done(answer) = &self.settled_as else {
+        let SettledAs::Done(completion) = &self.settled_as else {
             return None;
         };
-        let (place, bytes) = bodies.add(&answer.body);
+        let (place, bytes) = bodies.add(&completion.body);
         Some(AnswerLine(
             self.id,
             self.claim_no,
             place,
             bytes,
-            &answer.model,
-            &answer.finish_reason,
-            answer.prompt_tokens,
-            answer.completion_tokens,
-            answer.latency_ms,
+            &completion.model,
+            &completion.finish_reason,
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            completion.latency_ms,
             &self.key_label,
-            &answer.request_id,
+            &completion.request_id,
         ))
     }
 
@@ -173,7 +173,7 @@ impl Settlement {
     /// Returns how many bytes of it are written, nearly.
     pub(crate) fn size(&self) -> usize {
         match &self.settled_as {
-            SettledAs::Done(answer) => answer.body.len(),
+            SettledAs::Done(completion) => completion.body.len(),
             SettledAs::Requeued { .. } | SettledAs::Failed => 0,
         }
     }

@@ -44,7 +44,7 @@ pub struct Spool {
 
 /// What became of settlements that the database did not take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct SpoolOutcome {
     /// Those that are in the spool, on disk.
     pub kept: u64,
     /// Those that had no room there either.
@@ -125,8 +125,8 @@ impl Spool {
     }
 
     /// Adds settlements. When it returns, those it counts as kept are on disk.
-    pub fn keep(&mut self, settlements: &[Settlement], now: Timestamp) -> Kept {
-        let mut kept = Kept::default();
+    pub fn keep(&mut self, settlements: &[Settlement], now: Timestamp) -> SpoolOutcome {
+        let mut kept = SpoolOutcome::default();
         if settlements.is_empty() {
             return kept;
         }

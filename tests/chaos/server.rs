@@ -17,7 +17,7 @@ static BLOCK: [u8; 64 * 1024] = [b' '; 64 * 1024];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing: it is answered.
-    Answer,
+    Completion,
     /// The connection is closed without a byte.
     Close,
     /// The connection is reset without a byte.
@@ -130,8 +130,8 @@ fn serve(
             return Ok(());
         }
         stream.read_exact(&mut vec![0; length])?;
-        react(&mut stream, fault, &answer(&prompt))?;
-        if fault != Fault::Answer && fault != Fault::Interim {
+        react(&mut stream, fault, &completion(&prompt))?;
+        if fault != Fault::Completion && fault != Fault::Interim {
             return Ok(());
         }
     }
@@ -169,7 +169,7 @@ fn request(bytes: &[u8]) -> Option<(usize, String)> {
     Some((whole, prompt.to_owned()))
 }
 
-fn answer(prompt: &str) -> String {
+fn completion(prompt: &str) -> String {
     let content = format!("Simulated answer to \"{prompt}\" (raw)");
     serde_json::json!({
         "id": "raw-1", "object": "chat.completion", "model": "gpt-4o-mini",
@@ -195,7 +195,7 @@ fn react(stream: &mut TcpStream, fault: Fault, body: &str) -> io::Result<()> {
     let length = body.len();
     let promise = |length: usize| format!("content-length: {length}\r\n");
     let text = match fault {
-        Fault::Answer => whole(body),
+        Fault::Completion => whole(body),
         Fault::Close | Fault::Reset => return Ok(()),
         Fault::HalfBody => with_head(&promise(length), half),
         Fault::ShortLength => with_head(&promise(length / 2), body),

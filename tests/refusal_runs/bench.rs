@@ -8,12 +8,12 @@ use promptmill::domain::job::{Chunk, JobState, NewRow, Record};
 use promptmill::domain::key::{Key, KeyState};
 use promptmill::domain::limits;
 use promptmill::domain::price::Prices;
-use promptmill::domain::recipe::Recipe;
-use promptmill::domain::tally::{StopReason, Tally};
+use promptmill::domain::request_template::RequestTemplate;
+use promptmill::domain::run_stats::{RunStats, StopReason};
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::window::Concurrency;
 use promptmill::progress::event::RunEvent;
-use promptmill::provider::{Client, Endpoint, Limits};
+use promptmill::provider::{Client, ClientLimits, Endpoint};
 use promptmill::runner::{self, Deps, RunKey, Settings, Shutdown};
 use promptmill::simulator::{Config, Ledger, Reaction, Script, Simulator};
 use promptmill::store::{KeyRow, Store, StoredBatch, Sync};
@@ -41,7 +41,7 @@ pub(crate) struct Bench {
 
 /// What one run has done.
 pub(crate) struct Ran {
-    pub(crate) tally: Tally,
+    pub(crate) stats: RunStats,
     /// Requests that the endpoint has seen in this run.
     pub(crate) requests: u64,
     /// What the endpoint has seen since the start of the simulator.
@@ -118,12 +118,12 @@ impl Bench {
 
     /// Asks for another model from now on, as another batch would.
     pub(crate) fn ask(&mut self, model: &str) {
-        model.clone_into(&mut self.batch.recipe.model);
+        model.clone_into(&mut self.batch.template.model);
     }
 
     pub(crate) fn client(&self) -> Client {
         let (endpoint, _) = Endpoint::parse(&self.base_url).unwrap();
-        Client::new(endpoint, Limits::default()).unwrap()
+        Client::new(endpoint, ClientLimits::default()).unwrap()
     }
 
     /// Runs until the run ends by itself, with the keys as they are remembered.
@@ -152,13 +152,13 @@ impl Bench {
             shutdown,
             &mut on_event,
         );
-        let tally = tokio::time::timeout(PATIENCE, run)
+        let stats = tokio::time::timeout(PATIENCE, run)
             .await
             .expect("a run that ends")
             .unwrap();
         let ledger = self.simulator.ledger();
         Ran {
-            tally,
+            stats,
             requests: ledger.requests - before,
             ledger,
             keys: self.remembered().await,
@@ -171,7 +171,7 @@ impl Bench {
 
     async fn remembered(&self) -> Vec<KeyRow> {
         let mut keys = self.store.keys().await.unwrap();
-        keys.retain(|key| key.model.is_empty() || key.model == self.batch.recipe.model);
+        keys.retain(|key| key.model.is_empty() || key.model == self.batch.template.model);
         keys
     }
 
@@ -194,8 +194,8 @@ impl Bench {
             RunKey {
                 key,
                 secret,
-                limits: limits::Limits::default(),
-                group_limits: limits::Limits::default(),
+                limits: limits::KeyLimits::default(),
+                group_limits: limits::KeyLimits::default(),
                 today: 0,
             }
         };
@@ -245,7 +245,7 @@ impl Ran {
 
     /// What the run says about its end; empty when there was nothing left to do.
     pub(crate) fn said(&self) -> &str {
-        match &self.tally.stopped_by {
+        match &self.stats.stopped_by {
             Some(StopReason::NoUsableKey(text) | StopReason::Misconfigured(text)) => text,
             _ => "",
         }
@@ -253,7 +253,7 @@ impl Ran {
 
     /// How the run ended, in a word.
     pub(crate) fn end(&self) -> &'static str {
-        match self.tally.stopped_by {
+        match self.stats.stopped_by {
             None => "done",
             Some(StopReason::NoUsableKey(_)) => "no key",
             Some(StopReason::Misconfigured(_)) => "misconfigured",
@@ -283,18 +283,18 @@ impl Ran {
 
 /// Fills the queue with a batch of so many rows.
 async fn fill(store: &Store, jobs: usize) -> StoredBatch {
-    let recipe = Recipe {
+    let template = RequestTemplate {
         model: MODEL.to_owned(),
         prompt: None,
         system: None,
         params: Vec::new(),
         id_column: None,
-        ..Recipe::default()
+        ..RequestTemplate::default()
     };
     let columns = ["prompt".to_owned()];
     let sync = Sync {
         name: "questions",
-        recipe: &recipe,
+        template: &template,
         columns: &columns,
         source: "questions.csv",
         simulated: false,

@@ -61,10 +61,10 @@ async fn a_refused_connection_is_waited_for() {
     assert_eq!(ran.end(), "unavailable");
     assert_eq!(ran.rows(JobState::Pending).len(), 100);
     assert_eq!(ran.out(), []);
-    assert!(ran.tally.requests <= 24, "{} tried", ran.tally.requests);
+    assert!(ran.stats.requests <= 24, "{} tried", ran.stats.requests);
     println!(
         "| connection refused | 0 ({} tried) | 0 | 0 | 100 | unavailable | {} |",
-        ran.tally.requests,
+        ran.stats.requests,
         ran.took.as_millis()
     );
 

@@ -327,7 +327,7 @@ async fn a_daily_quota_for_all_ends_the_run_and_the_next_one_sends_nothing() {
             assert!(ran.requests <= 50 + 8 + keys as u64, "{}", ran.requests);
             assert_eq!(ran.rows(JobState::Done).len(), 50);
             assert!(ran.rows(JobState::Failed).is_empty());
-            assert!(ran.tally.resume_at.is_some());
+            assert!(ran.stats.resume_at.is_some());
             let again = bench.run().await;
             again.account(&format!("the same day again, {keys} keys"));
             assert!(again.requests <= 1, "{} on the same day", again.requests);
@@ -345,7 +345,7 @@ async fn a_limit_of_all_keys_costs_no_attempt_and_does_not_spin() {
             ..NOTHING
         };
         let ran = check("429 on all keys", (keys, 20), script, &cost).await;
-        assert_eq!(ran.tally.throttled, 20 * 8);
+        assert_eq!(ran.stats.throttled, 20 * 8);
     }
 }
 

@@ -318,8 +318,11 @@ fn cells_of_every_kind_come_back_as_they_were() {
     let ledger = scene.provider.ledger();
     for (row, cell) in cells.iter().enumerate() {
         assert_eq!(ledger.of_prompt(&format!("{cell}?")), 1, "{cell}");
-        let answer = sheet.cell(row + 1, "promptmill_response");
-        assert!(answer.starts_with("Simulated answer to "), "{answer}");
+        let completion = sheet.cell(row + 1, "promptmill_response");
+        assert!(
+            completion.starts_with("Simulated answer to "),
+            "{completion}"
+        );
     }
 }
 
@@ -332,8 +335,11 @@ fn results_may_be_the_input_of_a_further_batch() {
         .exits(0);
     let sheet = scene.sheet("second.csv");
     assert_eq!(sheet.count("done"), 4);
-    for answer in sheet.column("promptmill_response") {
-        assert!(answer.contains("Shorten:Simulated answer"), "{answer}");
+    for completion in sheet.column("promptmill_response") {
+        assert!(
+            completion.contains("Shorten:Simulated answer"),
+            "{completion}"
+        );
     }
 }
 

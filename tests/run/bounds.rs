@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promptmill::simulator::{Arrival, Config, Latency, Limits, Reaction, Script};
+use promptmill::simulator::{Arrival, Config, Latency, Reaction, Script, SimulatedLimits};
 use rustix::process::Signal;
 
 use crate::support::{Scene, jobs};
@@ -124,10 +124,10 @@ fn a_request_that_no_key_may_send_fails_without_being_sent() {
 
 #[test]
 fn a_limit_that_is_told_in_headers_is_kept_from_the_first_answer_on() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(1200),
         request_burst: Some(22),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let scene = Scene::new(Config {
         limits,

@@ -19,10 +19,13 @@ fn scene(config: Config) -> Scene {
 fn check(sheet: &Sheet, asked: &[&str]) {
     assert_eq!(sheet.count("done"), sheet.len());
     let (prompts, answers) = (sheet.column("prompt"), sheet.column("response"));
-    for (prompt, answer) in prompts.iter().zip(&answers) {
+    for (prompt, completion) in prompts.iter().zip(&answers) {
         let first = prompts.iter().position(|other| other == prompt).unwrap();
-        assert_eq!(*answer, answers[first]);
-        assert!(answer.contains(&format!("\"{prompt}\"")), "{answer}");
+        assert_eq!(*completion, answers[first]);
+        assert!(
+            completion.contains(&format!("\"{prompt}\"")),
+            "{completion}"
+        );
     }
     assert_eq!(sheet.column("attempts"), asked);
     let tokens = sheet.column("prompt_tokens");

@@ -61,8 +61,11 @@ fn an_object_a_line_comes_back_with_its_answer() {
     assert_eq!(found.len(), 3);
     for row in &found {
         assert_eq!(row["status"], "done");
-        let answer = row["response"].as_str().unwrap();
-        assert!(answer.starts_with("Simulated answer to"), "{answer}");
+        let completion = row["response"].as_str().unwrap();
+        assert!(
+            completion.starts_with("Simulated answer to"),
+            "{completion}"
+        );
     }
     assert_eq!(found[1]["prompt"], "two \"quoted\" =1+1\0");
     scene.run("run in.jsonl").exits(0).says("nothing to do");

@@ -31,10 +31,10 @@ fn costs(scene: &Scene, words: &str, requests: u64) {
     for (row, line) in file.lines().skip(1).enumerate() {
         let prompt = sheet.cell(row + 1, "prompt");
         assert!(line.contains(prompt), "{line} became {prompt}");
-        let answer = sheet.cell(row + 1, "response");
+        let completion = sheet.cell(row + 1, "response");
         assert!(
-            answer.contains(&format!("\"{prompt}\"")),
-            "{prompt} got {answer}"
+            completion.contains(&format!("\"{prompt}\"")),
+            "{prompt} got {completion}"
         );
     }
 }
@@ -177,8 +177,8 @@ fn an_answer_to_a_prompt_that_was_changed_meanwhile_is_not_taken() {
     scene.run("import jobs.csv --id-column id").exits(0);
     scene.provider.release();
     run.finish().exits(0);
-    let answer = scene.sheet("out.csv").cell(1, "response").to_owned();
-    assert!(answer.contains("\"new\""), "{answer}");
+    let completion = scene.sheet("out.csv").cell(1, "response").to_owned();
+    assert!(completion.contains("\"new\""), "{completion}");
     assert_eq!(scene.requests(), 2);
 }
 

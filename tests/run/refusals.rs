@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promptmill::simulator::{Arrival, Config, Limits, Reaction, Script};
+use promptmill::simulator::{Arrival, Config, Reaction, Script, SimulatedLimits};
 
 use crate::deaf::Deaf;
 use crate::support::{Scene, Sheet, jobs, question};
@@ -169,10 +169,10 @@ fn waiting_for_a_rate_limit_is_no_attempt_that_counts() {
 
 #[test]
 fn a_key_at_its_limit_waits_and_the_rows_are_all_answered() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(600),
         request_burst: Some(1),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let scene = Scene::new(Config::default().limits(limits));
     scene.write("jobs.csv", &jobs(ROWS));
@@ -229,9 +229,9 @@ fn after_ten(arrival: &Arrival<'_>) -> Option<Reaction> {
 
 #[test]
 fn a_second_key_goes_on_when_the_first_has_used_up_its_day() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_day: Some(20),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let keys = ["sk-first-0123456789abcdef", "sk-second-0123456789abcde"];
     let scene = Scene::new(Config::default().limits(limits)).keys(&keys);

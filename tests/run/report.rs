@@ -92,9 +92,9 @@ fn a_report_tells_what_happened_and_nothing_in_it_acts() {
         assert!(!page.contains(banned), "{banned:?} in:\n{page}");
     }
     let sheet = scene.sheet("out.csv");
-    let answer = sheet.cell(1, "response");
+    let completion = sheet.cell(1, "response");
     assert!(
-        !answer.is_empty() && !page.contains(answer),
+        !completion.is_empty() && !page.contains(completion),
         "no answer is in the page"
     );
 }

@@ -5,7 +5,7 @@ use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{Cancelled, Choice};
 
-use super::stage::{NOW, Open, Stage, answer, asked, done, failed, requeued, rows};
+use super::stage::{NOW, Open, Stage, asked, completion, done, failed, requeued, rows};
 
 /// Ten rows: every other one failed by `too-long`, the others by `filtered`.
 async fn failures<O: Open>(open: O) -> Stage<O> {
@@ -122,8 +122,8 @@ pub(crate) async fn a_row_is_shown_with_its_attempts_and_its_answer(open: impl O
         .collect();
     assert_eq!(attempts, ["overloaded"]);
     assert!(!detail.attempts[0].is_past);
-    let (found, _, at) = detail.answer.unwrap();
-    assert_eq!((found, at.as_millis()), (answer("an answer"), NOW));
+    let (found, _, at) = detail.completion.unwrap();
+    assert_eq!((found, at.as_millis()), (completion("an answer"), NOW));
     assert_eq!(stage.store.row_detail(JobId(99)).await.unwrap(), None);
 }
 

@@ -3,7 +3,7 @@
 use promptmill::domain::job::JobState;
 use promptmill::domain::verdict::Scope;
 
-use super::stage::{NOW, Open, Stage, answer, cells, done, failed, records, requeued, rows};
+use super::stage::{NOW, Open, Stage, cells, completion, done, failed, records, requeued, rows};
 
 pub(crate) async fn pages_bring_every_row_once_in_order(open: impl Open) {
     let stage = Stage::with_rows(open, 2_500).await;
@@ -60,7 +60,7 @@ pub(crate) async fn counts_and_pages_agree(open: impl Open) {
     assert_eq!((counts.done, counts.failed, counts.pending), (10, 10, 20));
     for record in exported {
         let is_done = record.state == JobState::Done;
-        assert_eq!(record.answer, is_done.then(|| answer("an answer")));
+        assert_eq!(record.completion, is_done.then(|| completion("an answer")));
         let failed = record.attempts > 0 && !is_done;
         assert_eq!(record.error.is_some(), failed);
     }

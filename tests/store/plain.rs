@@ -1,6 +1,6 @@
 //! A plain model of the queue: lists in memory and no thought for speed.
 
-use promptmill::domain::job::{Answer, Cells, JobId, JobState, NewRow, Record};
+use promptmill::domain::job::{Cells, Completion, JobId, JobState, NewRow, Record};
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{ClaimedJob, Counts, SettledAs, Settlement, SyncReport, Turn};
 
@@ -45,7 +45,7 @@ struct Job {
     crashes: u32,
     /// Rule and text of what went wrong since the job was last made pending anew.
     history: Vec<(String, String)>,
-    answer: Option<Answer>,
+    completion: Option<Completion>,
 }
 
 impl Job {
@@ -69,9 +69,9 @@ impl Job {
             self.crashes = 0;
         }
         let counted = match &settlement.settled_as {
-            SettledAs::Done(answer) => {
+            SettledAs::Done(completion) => {
                 self.state = JobState::Done;
-                self.answer = Some(answer.clone());
+                self.completion = Some(completion.clone());
                 true
             }
             SettledAs::Requeued {
@@ -102,7 +102,7 @@ impl Job {
             cells: Cells::Line(self.row.cells()),
             state: self.state,
             attempts: self.requests,
-            answer: self.answer.clone(),
+            completion: self.completion.clone(),
             error: error.filter(|_| !is_done),
         }
     }
@@ -194,7 +194,7 @@ impl Plain {
                 job.make_pending_anew();
                 job.claim_no += 1;
                 job.requests = 0;
-                job.answer = None;
+                job.completion = None;
                 report.changed += 1;
             }
             job.row = row;
@@ -213,7 +213,7 @@ impl Plain {
                     spent: 0,
                     crashes: 0,
                     history: Vec::new(),
-                    answer: None,
+                    completion: None,
                 });
                 report.added += 1;
             }

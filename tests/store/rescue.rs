@@ -3,7 +3,7 @@
 use promptmill::domain::job::JobState;
 use promptmill::domain::time::Timestamp;
 
-use super::stage::{NOW, Open, Stage, answer, asked, done, requeued};
+use super::stage::{NOW, Open, Stage, asked, completion, done, requeued};
 
 const UNKNOWN: &str = "transient: the program ended while this request was in flight";
 
@@ -47,7 +47,10 @@ pub(crate) async fn the_settlement_of_a_dead_run_is_stale(open: impl Open) {
         1
     );
     let record = stage.records().await.remove(0);
-    assert_eq!((record.answer, record.attempts), (Some(answer("good")), 2));
+    assert_eq!(
+        (record.completion, record.attempts),
+        (Some(completion("good")), 2)
+    );
 }
 
 pub(crate) async fn what_was_settled_stays_settled(open: impl Open) {

@@ -1,18 +1,18 @@
 //! Settling: what a settlement writes, and that a stale one writes nothing.
 
-use promptmill::domain::job::{Answer, JobId, JobState, Record};
+use promptmill::domain::job::{Completion, JobId, JobState, Record};
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{ClaimedJob, SettledAs, Settlement};
 
 use super::stage::{
-    BATCH, NOW, Open, Stage, answer, asked, attempt, cells, done, failed, import, released,
+    BATCH, NOW, Open, Stage, asked, attempt, cells, completion, done, failed, import, released,
     requeued, row,
 };
 
 pub(crate) async fn an_answer_is_kept_as_it_came(open: impl Open) {
     let stage = Stage::with_rows(open, 2).await;
     let held = stage.claim(2).await;
-    let told_nothing = Answer {
+    let told_nothing = Completion {
         body: "{}".to_owned(),
         model: String::new(),
         finish_reason: String::new(),
@@ -28,8 +28,8 @@ pub(crate) async fn an_answer_is_kept_as_it_came(open: impl Open) {
     assert_eq!(stage.settle(&[done(&held[0], "forty-two"), bare]).await, 0);
     let stage = stage.reopen().await;
     let records = stage.records().await;
-    assert_eq!(records[0].answer, Some(answer("forty-two")));
-    assert_eq!(records[1].answer, Some(told_nothing));
+    assert_eq!(records[0].completion, Some(completion("forty-two")));
+    assert_eq!(records[1].completion, Some(told_nothing));
     for Record {
         state,
         attempts,
@@ -83,9 +83,9 @@ pub(crate) async fn odd_texts_come_back_byte_for_byte(open: impl Open) {
     for (((text, job), row), record) in texts.iter().zip(&held).zip(&input).zip(&records) {
         assert_eq!(job.request, row.request);
         assert_eq!(cells(record), [*text]);
-        let answer = record.answer.as_ref().unwrap();
-        assert_eq!((&*answer.body, &*answer.model), (*text, *text));
-        assert_eq!(&*answer.finish_reason, *text);
+        let completion = record.completion.as_ref().unwrap();
+        assert_eq!((&*completion.body, &*completion.model), (*text, *text));
+        assert_eq!(&*completion.finish_reason, *text);
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn a_failed_job_says_why(open: impl Open) {
     assert_eq!((record.state, record.attempts), (JobState::Failed, 2));
     let error = "key_model: said by no-such-model (no-such-model)";
     assert_eq!(record.error.as_deref(), Some(error));
-    assert_eq!(record.answer, None);
+    assert_eq!(record.completion, None);
     let counts = stage.counts().await;
     assert_eq!((counts.failed, counts.pending), (1, 0));
     assert_eq!(stage.turn(&[], 9, i64::MAX).await.claimed, []);
@@ -198,7 +198,10 @@ pub(crate) async fn a_settlement_under_another_claim_changes_nothing(open: impl 
         []
     );
     assert_eq!(stage.settle(&[done(&second, "good")]).await, 0);
-    assert_eq!(stage.records().await[0].answer, Some(answer("good")));
+    assert_eq!(
+        stage.records().await[0].completion,
+        Some(completion("good"))
+    );
 }
 
 pub(crate) async fn a_job_is_settled_once(open: impl Open) {
@@ -228,9 +231,9 @@ pub(crate) async fn a_job_settled_twice_in_one_turn_takes_the_first(open: impl O
     ];
     assert_eq!(stage.settle(&twice).await, 3);
     let records = stage.records().await;
-    assert_eq!(records[0].answer, Some(answer("first")));
+    assert_eq!(records[0].completion, Some(completion("first")));
     assert_eq!(
-        (records[1].state, &records[1].answer),
+        (records[1].state, &records[1].completion),
         (JobState::Failed, &None)
     );
     assert_eq!(
@@ -254,8 +257,8 @@ pub(crate) async fn stale_and_good_settlements_may_come_together(open: impl Open
     assert_eq!(turn.stale, 2);
     assert_eq!(asked(&turn.claimed), ["k2", "k3"]);
     let records = stage.records().await;
-    assert_eq!(records[0].answer, Some(answer("before")));
-    assert_eq!(records[1].answer, Some(answer("good")));
+    assert_eq!(records[0].completion, Some(completion("before")));
+    assert_eq!(records[1].completion, Some(completion("good")));
 }
 
 pub(crate) async fn a_withdrawn_job_in_flight_keeps_its_answer(open: impl Open) {
@@ -270,7 +273,7 @@ pub(crate) async fn a_withdrawn_job_in_flight_keeps_its_answer(open: impl Open) 
     assert_eq!((turn.stale, turn.claimed, turn.next_due), (0, vec![], None));
     stage.import(&[row("k1", 0), row("k0", 0)]).await;
     let records = stage.records().await;
-    assert_eq!(records[1].answer, Some(answer("paid for")));
+    assert_eq!(records[1].completion, Some(completion("paid for")));
     assert_eq!(asked(&stage.claim(9).await), ["k1"]);
 }
 
@@ -296,21 +299,21 @@ pub(crate) async fn the_causes_of_failures_are_counted(open: impl Open) {
     assert_eq!(told, [("frequent", 2), ("passes", 1), ("rare", 1)]);
     assert_eq!(causes[0].scope, Scope::Request);
     assert_eq!(
-        (&*causes[0].message, &*causes[0].cure),
+        (&*causes[0].message, &*causes[0].hint),
         ("said by frequent", "")
     );
     assert_eq!(stage.store.causes(batch, 1).await.unwrap().len(), 1);
 }
 
 fn odd(job: &ClaimedJob, text: &str) -> Settlement {
-    let answer = Answer {
+    let completion = Completion {
         body: text.to_owned(),
         model: text.to_owned(),
         finish_reason: text.to_owned(),
-        ..answer("")
+        ..completion("")
     };
     Settlement {
-        settled_as: SettledAs::Done(answer),
+        settled_as: SettledAs::Done(completion),
         key_label: text.to_owned(),
         ..done(job, "")
     }

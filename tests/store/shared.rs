@@ -79,7 +79,7 @@ pub(crate) async fn two_stores_settle_and_import_at_once_and_lose_nothing(open: 
     let store = open(&path).await;
     for record in records(&store, batch, 50).await {
         let body = &record
-            .answer
+            .completion
             .as_ref()
             .expect("each row has its answer")
             .body;
@@ -100,7 +100,7 @@ pub(crate) async fn a_reader_sees_what_the_other_store_settled(open: impl Open) 
     stage.settle(&[done(&held[0], "seen")]).await;
     assert_eq!(other.counts(batch).await.unwrap().done, 1);
     let (page, _) = other.page(batch, None, 1).await.unwrap();
-    assert!(page[0].answer.is_some());
+    assert!(page[0].completion.is_some());
     // The other one closes; this one goes on.
     other.close().await.unwrap();
     assert_eq!(asked(&stage.claim(1).await), ["k1"]);

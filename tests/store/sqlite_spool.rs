@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use promptmill::domain::job::JobState;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
-use promptmill::store::{Kept, Settlement, StoreError};
+use promptmill::store::{Settlement, SpoolOutcome, StoreError};
 
-use super::stage::{NOW, Stage, answer, done, failed, requeued, row};
+use super::stage::{NOW, Stage, completion, done, failed, requeued, row};
 
 const LATER: Timestamp = Timestamp::from_millis(NOW + 500);
 
@@ -23,7 +23,7 @@ async fn keep(stage: &Stage<impl super::stage::Open>, settlements: &[Settlement]
     let mut spool = stage.store.reserve_spool(1 << 20).await.unwrap();
     let kept = spool.keep(settlements, LATER);
     let all = settlements.len() as u64;
-    assert_eq!(kept, Kept { kept: all, lost: 0 });
+    assert_eq!(kept, SpoolOutcome { kept: all, lost: 0 });
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn what_is_kept_is_settled_once_as_it_would_have_been() {
     assert_eq!(stage.store.take_in_spool().await.unwrap(), 0);
     assert_eq!(stage.store.rescue(LATER).await.unwrap(), 1);
     let records = stage.records().await;
-    assert_eq!(records[0].answer, Some(answer(odd)));
+    assert_eq!(records[0].completion, Some(completion(odd)));
     let error = |at: usize| records[at].error.as_deref().unwrap();
     assert_eq!(error(1), "request: said by too-long (too-long)");
     assert_eq!(error(2), "transient: said by overloaded (overloaded)");
@@ -64,13 +64,13 @@ async fn what_was_settled_or_changed_meanwhile_stays_as_it_is() {
         .await;
     assert_eq!(stage.store.take_in_spool().await.unwrap(), 1);
     let records = stage.records().await;
-    assert_eq!(records[0].answer, Some(answer("first")));
+    assert_eq!(records[0].completion, Some(completion("first")));
     assert_eq!(
         records[1].state,
         JobState::Pending,
         "it asks another question"
     );
-    assert_eq!(records[2].answer, Some(answer("from the spool")));
+    assert_eq!(records[2].completion, Some(completion("from the spool")));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn more_is_kept_behind_what_is_kept_already() {
         let kept = spool.keep(&group, LATER);
         assert_eq!((kept.kept, kept.lost), (group.len() as u64, 0));
     }
-    assert_eq!(spool.keep(&[], LATER), Kept::default());
+    assert_eq!(spool.keep(&[], LATER), SpoolOutcome::default());
     assert_eq!(stage.store.take_in_spool().await.unwrap(), 200);
     assert_eq!(stage.counts().await.done, 200);
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use promptmill::domain::job::{Answer, Cells, Chunk, NewRow, Record};
-use promptmill::domain::recipe::Recipe;
+use promptmill::domain::job::{Cells, Chunk, Completion, NewRow, Record};
+use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{
@@ -138,10 +138,10 @@ pub(crate) async fn sync(
     batch: &str,
     chunks: Vec<Result<Vec<NewRow>, &'static str>>,
 ) -> Result<Result<SyncReport, &'static str>, StoreError> {
-    let (recipe, columns) = (recipe("m"), columns(&["id", "prompt"]));
+    let (template, columns) = (template("m"), columns(&["id", "prompt"]));
     let sync = Sync {
         name: batch,
-        recipe: &recipe,
+        template: &template,
         columns: &columns,
         source: "in.csv",
         simulated: false,
@@ -169,14 +169,14 @@ pub(crate) fn feed<T>(chunks: Vec<T>) -> mpsc::Receiver<T> {
     receiver
 }
 
-pub(crate) fn recipe(model: &str) -> Recipe {
-    Recipe {
+pub(crate) fn template(model: &str) -> RequestTemplate {
+    RequestTemplate {
         model: model.to_owned(),
         prompt: Some("Answer: {{ prompt }}".to_owned()),
         system: None,
         params: vec![("temperature".to_owned(), "0".to_owned())],
         id_column: Some("id".to_owned()),
-        ..Recipe::default()
+        ..RequestTemplate::default()
     }
 }
 
@@ -219,9 +219,9 @@ pub(crate) fn asked(claimed: &[ClaimedJob]) -> Vec<String> {
     claimed.iter().map(key).collect()
 }
 
-pub(crate) fn answer(text: &str) -> Answer {
+pub(crate) fn completion(text: &str) -> Completion {
     let content = serde_json::to_string(text).unwrap();
-    Answer {
+    Completion {
         body: format!(r#"{{"choices":[{{"message":{{"content":{content}}}}}]}}"#),
         model: "m-1".to_owned(),
         finish_reason: "stop".to_owned(),
@@ -244,7 +244,7 @@ fn settlement(job: &ClaimedJob, settled_as: SettledAs) -> Settlement {
 }
 
 pub(crate) fn done(job: &ClaimedJob, text: &str) -> Settlement {
-    settlement(job, SettledAs::Done(answer(text)))
+    settlement(job, SettledAs::Done(completion(text)))
 }
 
 /// Back to the queue after a failure that counts.

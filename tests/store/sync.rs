@@ -5,8 +5,8 @@ use promptmill::domain::time::Timestamp;
 use promptmill::store::{Claim, Counts, StoreError, Sync, SyncReport};
 
 use super::stage::{
-    BATCH, NOW, Open, Stage, asked, cells, columns, done, feed, import, recipe, records, released,
-    row, rows, sync, turn,
+    BATCH, NOW, Open, Stage, asked, cells, columns, done, feed, import, records, released, row,
+    rows, sync, template, turn,
 };
 
 pub(crate) async fn a_first_import_adds_every_row(open: impl Open) {
@@ -17,7 +17,7 @@ pub(crate) async fn a_first_import_adds_every_row(open: impl Open) {
     let first = &stage.records().await[0];
     assert_eq!(cells(first), ["k0", "what is k0, 0?"]);
     assert_eq!((first.state, first.attempts), (JobState::Pending, 0));
-    assert_eq!((&first.answer, &first.error), (&None, &None));
+    assert_eq!((&first.completion, &first.error), (&None, &None));
 }
 
 pub(crate) async fn a_large_first_input_is_known_again_and_all_or_nothing(open: impl Open) {
@@ -73,7 +73,7 @@ pub(crate) async fn a_changed_request_is_asked_again(open: impl Open) {
     assert_eq!((record.state, record.attempts), (JobState::Pending, 0));
     assert_eq!(cells(record), ["k1", "what is k1, 1?"]);
     assert_eq!(
-        record.answer, None,
+        record.completion, None,
         "the answer to the old question is gone"
     );
     let again = stage.claim(9).await;
@@ -91,8 +91,8 @@ pub(crate) async fn an_answer_to_the_old_question_is_shut_out(open: impl Open) {
     let new = stage.claim(1).await;
     assert_eq!(stage.settle(&[done(&old[0], "old")]).await, 1);
     assert_eq!(stage.settle(&[done(&new[0], "new")]).await, 0);
-    let answer = stage.records().await[0].answer.clone().unwrap();
-    assert!(answer.body.contains("new"));
+    let completion = stage.records().await[0].completion.clone().unwrap();
+    assert!(completion.body.contains("new"));
 }
 
 pub(crate) async fn other_changed_cells_keep_the_answer(open: impl Open) {
@@ -104,7 +104,7 @@ pub(crate) async fn other_changed_cells_keep_the_answer(open: impl Open) {
     let record = &stage.records().await[0];
     assert_eq!(cells(record), ["k0", "a note for people"]);
     assert_eq!(record.state, JobState::Done);
-    assert!(record.answer.is_some());
+    assert!(record.completion.is_some());
 }
 
 pub(crate) async fn a_withdrawn_row_is_kept_but_neither_claimed_nor_exported(open: impl Open) {
@@ -211,17 +211,17 @@ pub(crate) async fn what_a_batch_is_follows_the_last_import(open: impl Open) {
     let before = stage.store.batch(BATCH).await.unwrap();
     assert_eq!(before.columns, ["id", "prompt"]);
     assert_eq!(
-        (before.recipe, before.source.as_str()),
-        (recipe("m"), "in.csv")
+        (before.template, before.source.as_str()),
+        (template("m"), "in.csv")
     );
     assert_eq!(
         (before.stamp.as_deref(), before.simulated),
         (Some("1 2 3"), false)
     );
-    let (recipe, columns) = (recipe("m2"), columns(&["id", "prompt", "a \"note\""]));
+    let (template, columns) = (template("m2"), columns(&["id", "prompt", "a \"note\""]));
     let sync = Sync {
         name: BATCH,
-        recipe: &recipe,
+        template: &template,
         columns: &columns,
         source: "elsewhere/in.csv",
         simulated: true,
@@ -239,7 +239,7 @@ pub(crate) async fn what_a_batch_is_follows_the_last_import(open: impl Open) {
         .unwrap();
     let after = stage.store.batch(BATCH).await.unwrap();
     assert_eq!(after.id, before.id);
-    assert_eq!((after.recipe, after.columns), (recipe, columns));
+    assert_eq!((after.template, after.columns), (template, columns));
     assert_eq!(after.source, "elsewhere/in.csv");
     assert_eq!((after.stamp, after.simulated), (None, true));
     assert_eq!(cells(&stage.records().await[0]), ["k0", "p", "n"]);

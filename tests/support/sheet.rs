@@ -66,9 +66,12 @@ impl Sheet {
             }
             assert_eq!(self.cell(row, "prompt"), prompt);
             assert_eq!(self.cell(row, "status"), "done", "{prompt}");
-            let answer = self.cell(row, "response");
+            let completion = self.cell(row, "response");
             let expected = format!("Simulated answer to \"{prompt}\" (");
-            assert!(answer.starts_with(&expected), "{prompt} got {answer:?}");
+            assert!(
+                completion.starts_with(&expected),
+                "{prompt} got {completion:?}"
+            );
         }
     }
 }

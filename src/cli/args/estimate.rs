@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::input::InputArgs;
-use super::pace::PaceArgs;
+use super::limits::LimitArgs;
 
 #[derive(Args, Debug)]
 #[command(before_help = "\
@@ -15,7 +15,7 @@ pub(in crate::cli) struct EstimateArgs {
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,
     #[command(flatten)]
-    pub(in crate::cli) pace: PaceArgs,
+    pub(in crate::cli) limits: LimitArgs,
     /// Compare with the batch that the simulated provider answers.
     #[arg(long)]
     pub(in crate::cli) simulate: bool,

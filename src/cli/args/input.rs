@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::cli::values::delimiter;
-use crate::domain::recipe::Api;
+use crate::domain::request_template::Api;
 use crate::intake::Format;
 
 #[derive(Args, Debug)]

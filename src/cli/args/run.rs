@@ -8,8 +8,8 @@ use crate::cli::values::count;
 
 use super::endpoint::EndpointArgs;
 use super::input::InputArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
-use super::pace::PaceArgs;
 use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
@@ -38,7 +38,7 @@ pub(in crate::cli) struct RunArgs {
     #[command(flatten)]
     pub(in crate::cli) endpoint: EndpointArgs,
     #[command(flatten)]
-    pub(in crate::cli) pace: PaceArgs,
+    pub(in crate::cli) limits: LimitArgs,
     #[command(flatten)]
     pub(in crate::cli) unattended: UnattendedArgs,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::endpoint::EndpointArgs;
-use super::pace::PaceArgs;
+use super::limits::LimitArgs;
 use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
@@ -18,7 +18,7 @@ pub(in crate::cli) struct WorkArgs {
     #[command(flatten)]
     pub(in crate::cli) endpoint: EndpointArgs,
     #[command(flatten)]
-    pub(in crate::cli) pace: PaceArgs,
+    pub(in crate::cli) limits: LimitArgs,
     #[command(flatten)]
     pub(in crate::cli) unattended: UnattendedArgs,
 }

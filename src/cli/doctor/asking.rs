@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Problem};
-use crate::domain::recipe::Api;
+use crate::domain::request_template::Api;
 use crate::domain::verdict::{self, Context, Verdict};
-use crate::provider::{Attempt, Client, Limits, Other, Success};
+use crate::provider::{Attempt, Client, ClientLimits, Other, ParsedCompletion};
 
 /// An endpoint to ask, and a model to ask for.
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     pub(super) client: Client,
-    pub(super) limits: Limits,
+    pub(super) limits: ClientLimits,
     pub(super) model: &'a str,
     pub(super) clock: Clock,
     /// Whether chat calls may be made.
@@ -28,7 +28,7 @@ impl Asking<'_> {
     }
 
     /// Makes the cheapest chat call: one word, and one token for the answer.
-    pub(super) async fn chat(&self, key: Option<&SecretString>) -> Attempt<Success> {
+    pub(super) async fn chat(&self, key: Option<&SecretString>) -> Attempt<ParsedCompletion> {
         let message = json!({ "role": "user", "content": "ping" });
         let body = json!({ "model": self.model, "messages": [message], "max_tokens": 1 });
         let body = Bytes::from(body.to_string());
@@ -65,8 +65,8 @@ impl Asking<'_> {
 /// limit, and some think before their first word. Address, key and model were accepted.
 pub(super) fn is_accepted(failure: &Failure) -> bool {
     match failure {
-        Failure::NoAnswer(answer) => {
-            matches!(answer.problem, Problem::NoContent | Problem::Declined)
+        Failure::NoAnswer(completion) => {
+            matches!(completion.problem, Problem::NoContent | Problem::Declined)
         }
         Failure::Refused(refusal) => {
             let names_limit = ["max_tokens", "max_completion_tokens", "output limit"];

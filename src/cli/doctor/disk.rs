@@ -14,10 +14,10 @@ pub(super) fn examine(path: &Path, report: &mut Report) {
     let (folder, place) = (file_system::folder(path), file_system::place(path));
     let Ok(room) = rustix::fs::statvfs(place) else {
         let text = format!("the folder {} cannot be looked at", folder.display());
-        let cure = "Make the folder first, or name another file with --db.";
+        let hint = "Make the folder first, or name another file with --db.";
         report.add(
             Group::Queue,
-            Finding::wrong("disk", Exit::Storage, text, cure),
+            Finding::wrong("disk", Exit::Storage, text, hint),
         );
         return;
     };
@@ -28,11 +28,11 @@ pub(super) fn examine(path: &Path, report: &mut Report) {
 fn judge(kind: Option<u64>, free: u64) -> Finding {
     let (name, keeps) = file_system::keeps(kind);
     let room = format!("{} free", Room(free));
-    let (text, cure) = match keeps {
+    let (text, hint) = match keeps {
         Keeps::Network => {
             let text = format!("{name}, a network file system: it can damage a database");
-            let cure = "Put the queue on a disk of this machine, with --db.";
-            return Finding::wrong("disk", Exit::Storage, text, cure);
+            let hint = "Put the queue on a disk of this machine, with --db.";
+            return Finding::wrong("disk", Exit::Storage, text, hint);
         }
         _ if free < LITTLE_ROOM => (
             format!("{name}, only {room}"),
@@ -52,7 +52,7 @@ fn judge(kind: Option<u64>, free: u64) -> Finding {
             "Put the queue on a disk with --db, to keep it when the machine restarts.",
         ),
     };
-    Finding::warning("disk", text, cure)
+    Finding::warning("disk", text, hint)
 }
 
 /// A number of bytes in the unit of people.

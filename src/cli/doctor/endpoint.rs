@@ -141,13 +141,13 @@ fn unreachable(asking: &Asking<'_>, attempt: &Attempt<Vec<String>>, report: &mut
         Excerpt(&failure.message(), MESSAGE),
         verdict.rule
     );
-    let cure = or(
-        verdict.cure,
+    let hint = or(
+        verdict.hint,
         "Try again; if it stays so, look at the network.",
     );
     report.add(
         Group::Endpoint,
-        Finding::wrong("connection", exit, text, cure),
+        Finding::wrong("connection", exit, text, hint),
     );
 }
 
@@ -205,7 +205,7 @@ fn redirected(failure: &Failure, verdict: &Verdict) -> Finding {
         _ => "somewhere else",
     };
     let text = format!("it redirects to {to}, and no key is sent after a redirect");
-    Finding::wrong("redirect", Exit::Config, text, verdict.cure)
+    Finding::wrong("redirect", Exit::Config, text, verdict.hint)
 }
 
 /// Says what was refused, how, and by which rule.
@@ -257,6 +257,6 @@ impl fmt::Display for Took {
 }
 
 /// The cure of a rule, or one for when it has none.
-pub(super) fn or<'a>(cure: &'a str, otherwise: &'a str) -> &'a str {
-    if cure.is_empty() { otherwise } else { cure }
+pub(super) fn or<'a>(hint: &'a str, otherwise: &'a str) -> &'a str {
+    if hint.is_empty() { otherwise } else { hint }
 }

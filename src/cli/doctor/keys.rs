@@ -169,11 +169,11 @@ async fn call(
 
 fn foreign(patient: &Patient<'_>, maker: &Maker) -> Finding {
     let text = format!("has the form of a key of {}: it was not sent", maker.name);
-    let cure = format!(
+    let hint = format!(
         "Use it with --base-url {}, or give a key of this endpoint.",
         maker.base_url
     );
-    Finding::wrong(&patient.label, Exit::NoKey, text, &cure)
+    Finding::wrong(&patient.label, Exit::NoKey, text, &hint)
 }
 
 /// The keys that would hear the same.
@@ -230,17 +230,17 @@ fn refused(
     let said = said(failure, verdict);
     match verdict.scope {
         _ if verdict.rule == "key-missing" => {
-            let cure = verdict.cure;
+            let hint = verdict.hint;
             Finding::wrong(
                 label,
                 Exit::NoKey,
                 said,
-                if patient.key.is_none() { NO_KEY } else { cure },
+                if patient.key.is_none() { NO_KEY } else { hint },
             )
         }
         Scope::Key if patient.key.is_none() => Finding::wrong(label, Exit::NoKey, said, NO_KEY),
         Scope::Key => Finding::wrong(label, Exit::NoKey, said, &key_cure(patient, verdict)),
-        Scope::Account => Finding::wrong(label, Exit::NoKey, said, verdict.cure),
+        Scope::Account => Finding::wrong(label, Exit::NoKey, said, verdict.hint),
         Scope::Quota => {
             let wait = verdict.wait.map_or_else(String::new, |wait| {
                 format!(
@@ -250,11 +250,11 @@ fn refused(
             });
             let otherwise = or(&wait, "Wait a minute; a run waits by itself.");
             let text = format!("good, but a limit is reached: {said}");
-            Finding::warning(label, text, or(verdict.cure, otherwise))
+            Finding::warning(label, text, or(verdict.hint, otherwise))
         }
         Scope::KeyModel => {
             let text = format!("may not use {}: {said}", asking.model);
-            Finding::wrong(label, Exit::NoKey, text, verdict.cure)
+            Finding::wrong(label, Exit::NoKey, text, verdict.hint)
         }
         Scope::Model | Scope::Request => Finding::ok(label, "not refused; the request was"),
         Scope::Endpoint if lists => Finding::ok(label, "not refused; the request was"),
@@ -280,7 +280,7 @@ fn key_cure(patient: &Patient<'_>, verdict: &Verdict) -> String {
             maker.name,
             maker.beginnings()
         ),
-        Fit::Own | Fit::Unknown => verdict.cure.to_owned(),
+        Fit::Own | Fit::Unknown => verdict.hint.to_owned(),
     }
 }
 
@@ -309,9 +309,9 @@ fn recall(
         row.state,
         Excerpt(&row.reason, REASON)
     );
-    let cure = format!(
+    let hint = format!(
         "`promptmill keys reset {}` lets it be tried again.",
         row.label
     );
-    report.add(Group::Keys, Finding::warning(&patient.label, text, &cure));
+    report.add(Group::Keys, Finding::warning(&patient.label, text, &hint));
 }

@@ -85,7 +85,7 @@ fn unlisted(asking: &Asking<'_>, models: &[String], answers: bool, told: &Told) 
     });
     let text = format!("\"{name}\" is not listed{refused_words}{meant}");
     let is_wrong = refused.is_some() || near.is_some();
-    let cure = near.map_or_else(
+    let hint = near.map_or_else(
         || format!("Choose a listed one: {}.", some_of(models)),
         |near| {
             format!(
@@ -96,9 +96,9 @@ fn unlisted(asking: &Asking<'_>, models: &[String], answers: bool, told: &Told) 
         },
     );
     if is_wrong {
-        Finding::wrong(NAME, Exit::Config, text, &cure)
+        Finding::wrong(NAME, Exit::Config, text, &hint)
     } else {
-        Finding::warning(NAME, text, &cure)
+        Finding::warning(NAME, text, &hint)
     }
 }
 
@@ -179,21 +179,21 @@ impl Blame<'_> {
             Scope::Model => {
                 report.add(
                     Group::Model,
-                    Finding::wrong(NAME, Exit::Config, said, self.verdict.cure),
+                    Finding::wrong(NAME, Exit::Config, said, self.verdict.hint),
                 );
             }
             Scope::Endpoint => {
                 let other = other_base(self.asking, listed, key).await;
                 let finding = other.unwrap_or_else(|| {
                     let text = format!("wrong endpoint: {said}");
-                    Finding::wrong(CHAT, Exit::Config, text, self.verdict.cure)
+                    Finding::wrong(CHAT, Exit::Config, text, self.verdict.hint)
                 });
                 report.add(Group::Endpoint, finding);
             }
             Scope::Request => {
                 report.add(
                     Group::Model,
-                    Finding::warning("request", said, self.verdict.cure),
+                    Finding::warning("request", said, self.verdict.hint),
                 );
             }
             Scope::Network | Scope::Transient => report.add(Group::Endpoint, self.down(&said)),
@@ -210,18 +210,18 @@ impl Blame<'_> {
                     "wrong endpoint for {model}: it answers at {} only",
                     other.path()
                 );
-                let cure = match other {
+                let hint = match other {
                     Other::Embeddings => "Choose a chat model, or run with --endpoint embeddings.",
                     Other::Completions => "Choose a chat model: promptmill asks /chat/completions.",
                 };
-                return Finding::wrong("chat", Exit::Config, text, cure);
+                return Finding::wrong("chat", Exit::Config, text, hint);
             }
         }
         Finding::wrong(
             "chat",
             Exit::Config,
             format!("refused: {said}"),
-            self.verdict.cure,
+            self.verdict.hint,
         )
     }
 
@@ -230,11 +230,11 @@ impl Blame<'_> {
             (Failure::Refused(_), Scope::Network) => Exit::Config,
             _ => Exit::Unavailable,
         };
-        let cure = or(
-            self.verdict.cure,
+        let hint = or(
+            self.verdict.hint,
             "Try again in a while; a run does so by itself.",
         );
-        Finding::wrong(CHAT, exit, said, cure)
+        Finding::wrong(CHAT, exit, said, hint)
     }
 }
 
@@ -250,6 +250,6 @@ async fn other_base(
     let found = endpoint::find_base(asking, key).await?;
     let base = asking.client.endpoint().display();
     let text = format!("wrong endpoint: no API is at {base}, but one is at {found}");
-    let cure = format!("Write --base-url {found}");
-    Some(Finding::wrong("base URL", Exit::Config, text, &cure))
+    let hint = format!("Write --base-url {found}");
+    Some(Finding::wrong("base URL", Exit::Config, text, &hint))
 }

@@ -87,7 +87,7 @@ async fn look_into(
     let newest = batches.iter().rev().find(|batch| !batch.simulated);
     let salt = store.salt().await?;
     let remembered = Remembered {
-        model: newest.map(|batch| (batch.name.clone(), batch.recipe.model.clone())),
+        model: newest.map(|batch| (batch.name.clone(), batch.template.model.clone())),
         keys: store.keys().await?,
         salt: Some(Salt::new(&salt)),
     };
@@ -121,13 +121,13 @@ async fn failures(
             Excerpt(&cause.message, MESSAGE),
             cause.rule
         );
-        let cure = verdict::cure_of(&cause.rule);
-        let cure = if cure.is_empty() {
+        let hint = verdict::hint_of(&cause.rule);
+        let hint = if hint.is_empty() {
             format!("`promptmill retry {}` asks these rows again.", batch.name)
         } else {
-            format!("{cure} Then `promptmill retry {}`.", batch.name)
+            format!("{hint} Then `promptmill retry {}`.", batch.name)
         };
-        report.add(Group::Queue, Finding::warning("failed rows", text, &cure));
+        report.add(Group::Queue, Finding::warning("failed rows", text, &hint));
     }
     Ok(())
 }
@@ -144,8 +144,8 @@ fn modes(path: &Path) -> Finding {
         return Finding::ok("file mode", "only you may read it");
     }
     let text = format!("others may use {}", open.join(", "));
-    let cure = format!("chmod 600 {}", open.join(" "));
-    Finding::warning("file mode", text, &cure)
+    let hint = format!("chmod 600 {}", open.join(" "));
+    Finding::warning("file mode", text, &hint)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

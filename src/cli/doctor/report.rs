@@ -38,7 +38,7 @@ pub(super) struct Finding {
     state: State,
     text: String,
     /// What to do, as a sentence; empty when there is nothing to do.
-    cure: String,
+    hint: String,
 }
 
 /// All lines of the report.
@@ -60,12 +60,12 @@ impl Finding {
         Self::new(check, State::Ok, &text.into(), "")
     }
 
-    pub(super) fn warning(check: &str, text: impl Into<String>, cure: &str) -> Self {
-        Self::new(check, State::Warning, &text.into(), cure)
+    pub(super) fn warning(check: &str, text: impl Into<String>, hint: &str) -> Self {
+        Self::new(check, State::Warning, &text.into(), hint)
     }
 
-    pub(super) fn wrong(check: &str, exit: Exit, text: impl Into<String>, cure: &str) -> Self {
-        Self::new(check, State::Wrong(exit), &text.into(), cure)
+    pub(super) fn wrong(check: &str, exit: Exit, text: impl Into<String>, hint: &str) -> Self {
+        Self::new(check, State::Wrong(exit), &text.into(), hint)
     }
 
     /// Makes a line of an error that would end a run.
@@ -77,12 +77,12 @@ impl Finding {
         Self::wrong(check, error.exit, what, &sentence(hint))
     }
 
-    fn new(check: &str, state: State, text: &str, cure: &str) -> Self {
+    fn new(check: &str, state: State, text: &str, hint: &str) -> Self {
         Self {
             check: check.to_owned(),
             state,
             text: redact(text, &[]).into_owned(),
-            cure: redact(cure, &[]).into_owned(),
+            hint: redact(hint, &[]).into_owned(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Report {
                 serde_json::json!({
                     "group": group.to_string(), "check": finding.check, "state": finding.word(),
                     "text": finding.text,
-                    "cure": (!finding.cure.is_empty()).then_some(&finding.cure),
+                    "cure": (!finding.hint.is_empty()).then_some(&finding.hint),
                 })
             })
             .collect();
@@ -171,12 +171,12 @@ impl Report {
     fn verdict(&self, look: Look) -> String {
         let (wrong, warnings) = (self.wrong().count(), self.warnings().count());
         let first = |mut of: Box<dyn Iterator<Item = &Finding> + '_>| {
-            let finding = of.find(|finding| !finding.cure.is_empty());
+            let finding = of.find(|finding| !finding.hint.is_empty());
             finding.map_or_else(String::new, |finding| {
                 format!(
                     " {}. {}",
                     Safe(&finding.check),
-                    Excerpt(&finding.cure, NEXT)
+                    Excerpt(&finding.hint, NEXT)
                 )
             })
         };
@@ -215,8 +215,8 @@ impl Finding {
         let word = paint(look, code, format!("{:7}", self.word()));
         let check = Safe(&self.check).to_string();
         let _ = writeln!(text, "  {word}  {check:width$}  {}", Safe(&self.text));
-        if !self.cure.is_empty() {
-            let _ = writeln!(text, "  {:7}  {:width$}  -> {}", "", "", Safe(&self.cure));
+        if !self.hint.is_empty() {
+            let _ = writeln!(text, "  {:7}  {:width$}  -> {}", "", "", Safe(&self.hint));
         }
     }
 }

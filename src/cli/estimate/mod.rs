@@ -7,7 +7,7 @@ mod text;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use crate::domain::forecast::{self, Limits};
+use crate::domain::forecast::{self, ForecastLimits};
 use crate::domain::window::{Concurrency, Window};
 use crate::store::Store;
 
@@ -22,7 +22,7 @@ use survey::Survey;
 /// What is known before the file is read.
 pub(super) struct Plan {
     pub(super) import: Import,
-    pub(super) pace: settings::Pace,
+    pub(super) limits: settings::LimitSettings,
     /// How many keys there are; 0 when that is not known without reading them.
     pub(super) keys: usize,
 }
@@ -31,7 +31,7 @@ pub(super) struct Plan {
 struct Estimate<'a> {
     plan: &'a Plan,
     survey: Survey,
-    limits: Limits,
+    limits: ForecastLimits,
     /// Why a run would refuse the batch as it is.
     refusal: Option<String>,
 }
@@ -44,9 +44,18 @@ pub(super) async fn command(
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
-    let pace = settings::pace(&args.pace, &file);
+    let limits = settings::limits(&args.limits, &file);
     let keys = settings::key_sources(file).count();
-    tell(global, &database, Plan { import, pace, keys }).await
+    tell(
+        global,
+        &database,
+        Plan {
+            import,
+            limits,
+            keys,
+        },
+    )
+    .await
 }
 
 /// Reads the file and prints what it will take.
@@ -56,7 +65,7 @@ pub(super) async fn tell(
     mut plan: Plan,
 ) -> Result<Exit, CliError> {
     let (reader, _) = import::begin(&plan.import)?;
-    plan.import.recipe = reader.recipe().clone();
+    plan.import.template = reader.template().clone();
     let store = Store::open_existing(database).await?;
     let batch = match &store {
         Some(store) => store.find_batch(&plan.import.batch).await?,
@@ -64,10 +73,10 @@ pub(super) async fn tell(
     };
     let mut refusal = None;
     if let (Some(store), Some(batch)) = (&store, &batch)
-        && batch.recipe != plan.import.recipe
+        && batch.template != plan.import.template
     {
         let checked =
-            import::check_recipe(store, batch, &plan.import.recipe, plan.import.redo).await;
+            import::check_template(store, batch, &plan.import.template, plan.import.redo).await;
         refusal = checked.err().map(|error| error.message);
     }
     let known = store.as_ref().zip(batch.as_ref());
@@ -76,12 +85,12 @@ pub(super) async fn tell(
         store.close().await?;
     }
     let number = |limit: Option<NonZeroU32>| limit.map(|limit| u64::from(limit.get()));
-    let limits = Limits {
+    let limits = ForecastLimits {
         keys: plan.keys as u64,
-        rpm: number(plan.pace.allowed.each.rpm),
-        tpm: number(plan.pace.allowed.each.tpm),
-        rpd: number(plan.pace.allowed.each.rpd),
-        concurrency: in_flight(plan.pace.settings.concurrency),
+        rpm: number(plan.limits.allowed.each.rpm),
+        tpm: number(plan.limits.allowed.each.tpm),
+        rpd: number(plan.limits.allowed.each.rpd),
+        concurrency: in_flight(plan.limits.settings.concurrency),
     };
     let estimate = Estimate {
         plan: &plan,
@@ -109,8 +118,8 @@ fn in_flight(concurrency: Concurrency) -> forecast::Range<u64> {
 
 impl Estimate<'_> {
     fn cost(&self) -> Option<forecast::Range<crate::domain::price::Cost>> {
-        let prices = &self.plan.pace.allowed.prices;
-        let price = prices.of(&self.plan.import.recipe.model)?;
+        let prices = &self.plan.limits.allowed.prices;
+        let price = prices.of(&self.plan.import.template.model)?;
         Some(forecast::cost(&self.survey.work, price))
     }
 }

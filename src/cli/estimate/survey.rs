@@ -99,12 +99,12 @@ impl Survey {
         let bounds: Option<Bounds> = serde_json::from_str(&row.request).ok();
         let at_most = bounds.and_then(|bounds| bounds.max_completion_tokens.or(bounds.max_tokens));
         let seen = self.seen.and_then(|seen| seen.completion_tokens);
-        let answer = answer_range(at_most, seen);
+        let completion = answer_range(at_most, seen);
         let work = &mut self.work;
         work.requests += 1;
         work.prompt_tokens += estimate_request(&row.request);
-        work.answer_tokens.low += answer.low;
-        work.answer_tokens.high += answer.high;
+        work.answer_tokens.low += completion.low;
+        work.answer_tokens.high += completion.high;
         self.is_bounded &= at_most.is_some();
         self.keep(row.request);
     }

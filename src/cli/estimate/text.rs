@@ -106,7 +106,11 @@ impl Estimate<'_> {
     fn work_text(&self, text: &mut String) {
         let survey = &self.survey;
         let work = &survey.work;
-        let _ = writeln!(text, "  model    {}", Safe(&self.plan.import.recipe.model));
+        let _ = writeln!(
+            text,
+            "  model    {}",
+            Safe(&self.plan.import.template.model)
+        );
         let prompt = forecast::prompt_range(work.prompt_tokens);
         let prompt = Between(Count(round(prompt.low)), Count(round(prompt.high)));
         let _ = writeln!(text, "  prompts  {prompt} tokens ({METHOD})");
@@ -201,7 +205,7 @@ impl Estimate<'_> {
             "batch": self.plan.import.batch, "rows": survey.rows, "to_ask": work.requests,
             "new": survey.rows - known, "changed": standing.changed, "waiting": standing.waiting,
             "answered": standing.answered, "failed": standing.failed,
-            "model": self.plan.import.recipe.model,
+            "model": self.plan.import.template.model,
             "prompt_tokens": { "estimate": work.prompt_tokens, "low": prompt.low, "high": prompt.high },
             "answer_tokens": { "low": work.answer_tokens.low, "high": work.answer_tokens.high },
             "cost": cost,

@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::key_sources::NamedKey;
 use crate::domain::key::{Key, KeyState};
-use crate::domain::limits::Limits;
+use crate::domain::limits::KeyLimits;
 use crate::progress::safe::Safe;
 use crate::runner::RunKey;
 use crate::simulator::SAMPLE_KEY;
@@ -97,7 +97,7 @@ impl Worker<'_> {
             key: Key::new(label.to_owned(), String::new()),
             secret,
             limits: self.allowed.each,
-            group_limits: Limits::default(),
+            group_limits: KeyLimits::default(),
             today: 0,
         };
         if self.simulates() {

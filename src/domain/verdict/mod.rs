@@ -91,7 +91,7 @@ pub struct Verdict {
     /// The least time to wait, where the provider or the rule names one.
     pub wait: Option<Duration>,
     /// What a person should do about it, as a sentence; empty where there is nothing to do.
-    pub cure: &'static str,
+    pub hint: &'static str,
 }
 
 /// The rule and the cure of a job that keys have refused which answer others.
@@ -129,14 +129,14 @@ pub const CRASH_LOOP: (&str, &str) = (
 pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
     match failure {
         Failure::Refused(refusal) => refused(refusal, context),
-        Failure::NoAnswer(answer) => unanswered(answer.problem),
+        Failure::NoAnswer(completion) => unanswered(completion.problem),
         Failure::NoResponse(response) => unreached(response.fault),
     }
 }
 
 /// Returns every rule with what it says, in the order in which they are asked.
 pub fn every() -> impl Iterator<Item = Verdict> {
-    let judged = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.cure));
+    let judged = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.hint));
     let unanswered = Problem::ALL.into_iter().map(unanswered);
     let unreached = TransportFault::ALL.into_iter().map(unreached);
     let by_us = [
@@ -148,17 +148,17 @@ pub fn every() -> impl Iterator<Item = Verdict> {
     ];
     let by_us = by_us
         .into_iter()
-        .map(|(rule, cure)| verdict(Scope::Request, rule, Action::FailJob, cure));
+        .map(|(rule, hint)| verdict(Scope::Request, rule, Action::FailJob, hint));
     judged.chain(unanswered).chain(unreached).chain(by_us)
 }
 
 /// Returns what a person should do about failures by a rule, for summaries of what is stored; empty
 /// where there is nothing to do.
 #[must_use]
-pub fn cure_of(rule: &str) -> &'static str {
+pub fn hint_of(rule: &str) -> &'static str {
     every()
         .find(|known| known.rule == rule)
-        .map_or(NO_CURE, |known| known.cure)
+        .map_or(NO_HINT, |known| known.hint)
 }
 
 fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
@@ -170,12 +170,12 @@ fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
     };
     let told_not_to = refusal.should_retry == Some(false);
     if told_not_to && matches!(rule.action, Action::Retry { .. }) {
-        let (rule_id, cure) = TOLD_NOT_TO_RETRY;
-        return verdict(rule.scope, rule_id, Action::FailJob, cure);
+        let (rule_id, hint) = TOLD_NOT_TO_RETRY;
+        return verdict(rule.scope, rule_id, Action::FailJob, hint);
     }
     Verdict {
         wait,
-        ..verdict(rule.scope, rule.id, rule.action, rule.cure)
+        ..verdict(rule.scope, rule.id, rule.action, rule.hint)
     }
 }
 
@@ -183,7 +183,7 @@ fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
 fn unanswered(problem: Problem) -> Verdict {
     use Scope::{Endpoint, Network, Request, Transient};
     match problem {
-        Problem::Empty => verdict(Transient, "answer-empty", TWICE, NO_CURE),
+        Problem::Empty => verdict(Transient, "answer-empty", TWICE, NO_HINT),
         Problem::Html => verdict(
             Network,
             "answer-web-page",
@@ -196,7 +196,7 @@ fn unanswered(problem: Problem) -> Verdict {
             TWICE,
             "Check that the base URL is that of an OpenAI-compatible API.",
         ),
-        Problem::NoChoices => verdict(Transient, "answer-no-choices", TWICE, NO_CURE),
+        Problem::NoChoices => verdict(Transient, "answer-no-choices", TWICE, NO_HINT),
         Problem::NoContent => verdict(
             Transient,
             "answer-no-content",
@@ -215,7 +215,7 @@ fn unanswered(problem: Problem) -> Verdict {
             Action::FailJob,
             "The model refused or a filter took the answer; change the prompt of this row.",
         ),
-        Problem::Misfit => verdict(
+        Problem::SchemaViolation => verdict(
             Request,
             "schema",
             Action::Retry { at_most: Some(3) },
@@ -258,7 +258,7 @@ fn unreached(fault: TransportFault) -> Verdict {
             RETRY,
             "Check the proxy named in HTTPS_PROXY, or add the host to NO_PROXY.",
         ),
-        TransportFault::Broken => verdict(Transient, "connection-broken", RETRY, NO_CURE),
+        TransportFault::Broken => verdict(Transient, "connection-broken", RETRY, NO_HINT),
         TransportFault::Timeout => verdict(
             Transient,
             "timeout",
@@ -276,15 +276,15 @@ fn unreached(fault: TransportFault) -> Verdict {
 
 const RETRY: Action = Action::Retry { at_most: None };
 const TWICE: Action = Action::Retry { at_most: Some(2) };
-const NO_CURE: &str = "";
+const NO_HINT: &str = "";
 
-const fn verdict(scope: Scope, rule: &'static str, action: Action, cure: &'static str) -> Verdict {
+const fn verdict(scope: Scope, rule: &'static str, action: Action, hint: &'static str) -> Verdict {
     Verdict {
         scope,
         rule,
         action,
         wait: None,
-        cure,
+        hint,
     }
 }
 
@@ -379,7 +379,7 @@ mod tests {
                 Action::FailJob,
             ),
             (
-                Problem::Misfit,
+                Problem::SchemaViolation,
                 Scope::Request,
                 "schema",
                 Action::Retry { at_most: Some(3) },
@@ -392,12 +392,12 @@ mod tests {
             ),
         ] {
             let (excerpt, request_id) = (String::new(), String::new());
-            let answer = NoAnswer {
+            let completion = NoAnswer {
                 problem,
                 excerpt,
                 request_id,
             };
-            check(&Failure::NoAnswer(answer), scope, rule, action);
+            check(&Failure::NoAnswer(completion), scope, rule, action);
         }
     }
 

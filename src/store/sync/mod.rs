@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use crate::domain::job::{Chunk, NewRow};
-use crate::domain::recipe::Recipe;
+use crate::domain::request_template::RequestTemplate;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 
@@ -30,7 +30,7 @@ pub struct Sync<'a> {
     /// The batch's name; it is made when there is none.
     pub name: &'a str,
     /// How its rows become requests.
-    pub recipe: &'a Recipe,
+    pub template: &'a RequestTemplate,
     /// The columns of the input that are known before its rows are read.
     pub columns: &'a [String],
     /// The input's path as it was given.
@@ -291,7 +291,7 @@ async fn upsert_batch(
          RETURNING id",
     )
     .bind(sync.name)
-    .bind(serde_json::to_string(sync.recipe)?)
+    .bind(serde_json::to_string(sync.template)?)
     .bind(serde_json::to_string(sync.columns)?)
     .bind(sync.source)
     .bind(sync.stamp)

@@ -5,7 +5,7 @@
 
 use super::{
     ASK_ACCESS, Action, CALL_PROVIDER, CHANGE_PROMPT, DAILY, DEAD, EXHAUSTED, FIX_MODEL, NEW_KEY,
-    NO_CURE, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
+    NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
 };
 use crate::domain::verdict::Condition::{Code, Direct, Lacks, Says, Status, Type};
 use crate::domain::verdict::Scope;
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "account-closed-code",
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Code(&["account_deactivated", "account_closed", "account_deleted"])],
         scope: Scope::Account,
         action: DEAD,
-        cure: CALL_PROVIDER,
+        hint: CALL_PROVIDER,
     },
     Rule {
         id: "account-suspended-code",
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure: CALL_PROVIDER,
+        hint: CALL_PROVIDER,
     },
     Rule {
         id: "balance-code",
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
     Rule {
         id: "region-code",
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "moderation-code",
@@ -101,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: CHANGE_PROMPT,
+        hint: CHANGE_PROMPT,
     },
     Rule {
         id: "length-code",
@@ -116,7 +116,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: SHORTEN,
+        hint: SHORTEN,
     },
     Rule {
         id: "model-access-code",
@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "model-forbidden",
@@ -140,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[401, 403]), Code(&["model_not_found"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "model-missing-code",
@@ -156,7 +156,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: FIX_MODEL,
+        hint: FIX_MODEL,
     },
     Rule {
         id: "key-restricted-code",
@@ -170,7 +170,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Allow this API for the key in the provider's console.",
+        hint: "Allow this API for the key in the provider's console.",
     },
     Rule {
         id: "parameter-code",
@@ -181,7 +181,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Take out or change the parameter that the message names (--set).",
+        hint: "Take out or change the parameter that the message names (--set).",
     },
     Rule {
         id: "operation-code",
@@ -189,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Code(&["operationnotsupported", "unsupported_operation"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings.",
+        hint: "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings.",
     },
     Rule {
         id: "slow-down",
@@ -197,7 +197,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429, 503]), Code(&["slow_down", "queue_exceeded"])],
         scope: Scope::Transient,
         action: Action::Wait,
-        cure: "Lower --concurrency or --rpm.",
+        hint: "Lower --concurrency or --rpm.",
     },
     Rule {
         id: "overloaded-code",
@@ -211,7 +211,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "rate-code",
@@ -229,7 +229,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "key-invalid-type",
@@ -243,7 +243,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "balance-type",
@@ -258,7 +258,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
     Rule {
         id: "moderation-type",
@@ -266,7 +266,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Type(&["content_filter", "content_policy_violation", "moderation_error"])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: CHANGE_PROMPT,
+        hint: CHANGE_PROMPT,
     },
     Rule {
         id: "length-type",
@@ -277,7 +277,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: SHORTEN,
+        hint: SHORTEN,
     },
     Rule {
         id: "model-missing-type",
@@ -291,7 +291,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: FIX_MODEL,
+        hint: FIX_MODEL,
     },
     Rule {
         id: "overload-throttle-type",
@@ -299,7 +299,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429]), Type(&["engine_overloaded_error", "overloaded_error"])],
         scope: Scope::Transient,
         action: Action::Wait,
-        cure: "Lower --concurrency or --rpm.",
+        hint: "Lower --concurrency or --rpm.",
     },
     Rule {
         id: "permission-type",
@@ -307,6 +307,6 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[403]), Type(&["permission_error", "permissions_error"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
 ];

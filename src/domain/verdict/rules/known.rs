@@ -2,7 +2,7 @@
 //! than the same words elsewhere.
 
 use super::{
-    ASK_ACCESS, Action, CALL_PROVIDER, DEAD, EXHAUSTED, FIX_ENDPOINT, FIX_MODEL, NO_CURE,
+    ASK_ACCESS, Action, CALL_PROVIDER, DEAD, EXHAUSTED, FIX_ENDPOINT, FIX_MODEL, NO_HINT,
     OTHER_NETWORK, QUARANTINE, RETRY, Rule, TOP_UP, TWICE,
 };
 use crate::domain::verdict::Condition::{Code, Hinted, Host, Lacks, Says, Status};
@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: "Shorten this row's prompt to the tokens that the provider names, or use a paid key.",
+        hint: "Shorten this row's prompt to the tokens that the provider names, or use a paid key.",
     },
     Rule {
         id: "chatanywhere-daily-quota",
@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["免费api限制每日", "模型免费api限制每日"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure:
+        hint:
             "Run again after 00:00 in China (UTC+8); the limit counts the address, so another key does not help.",
     },
     Rule {
@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure:
+        hint:
             "Check that the base URL ends in /v1 and not in /completions, and that the model is on the free list, in lower case exactly as listed.",
     },
     Rule {
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure:
+        hint:
             "Top up the account, or lower max_tokens: the price of the longest answer must be covered.",
     },
     Rule {
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["openai response error"])],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "relay-saturated",
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "relay-no-channel",
@@ -92,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure:
+        hint:
             "The relay has no channel for this model in this key's group: choose another model or group.",
     },
     Rule {
@@ -106,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Add this machine's address to the list of the key, in the relay's console.",
+        hint: "Add this machine's address to the list of the key, in the relay's console.",
     },
     Rule {
         id: "azure-resource-blocked",
@@ -114,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["resource has been temporarily blocked", "aoaicodeofconduct"])],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure:
+        hint:
             "Microsoft has blocked the whole resource, not this prompt: ask its support, or use another resource.",
     },
     Rule {
@@ -123,7 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["a virtual network is configured for this resource"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Use the resource's own endpoint as the base URL, not the regional one.",
+        hint: "Use the resource's own endpoint as the base URL, not the regional one.",
     },
     Rule {
         id: "azure-firewall",
@@ -136,7 +136,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: "Allow this machine's address in the resource's network settings.",
+        hint: "Allow this machine's address in the resource's network settings.",
     },
     Rule {
         id: "azure-deployment",
@@ -144,7 +144,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["api deployment for this resource does not exist"])],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: "Check the deployment's name; one made within the last five minutes needs a moment.",
+        hint: "Check the deployment's name; one made within the last five minutes needs a moment.",
     },
     Rule {
         id: "azure-key-or-endpoint",
@@ -152,7 +152,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["invalid subscription key or wrong api endpoint", "audience is incorrect"])],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Check that key and base URL belong to the same Azure resource.",
+        hint: "Check that key and base URL belong to the same Azure resource.",
     },
     Rule {
         id: "azure-enqueued-tokens",
@@ -160,7 +160,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["enqueued tokens"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Wait until earlier batches are done, or ask for a higher quota.",
+        hint: "Wait until earlier batches are done, or ask for a higher quota.",
     },
     Rule {
         id: "not-a-chat-model",
@@ -174,7 +174,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure:
+        hint:
             "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings; the base URL ends before either.",
     },
     Rule {
@@ -183,7 +183,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["not allowed to generate embeddings"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: FIX_ENDPOINT,
+        hint: FIX_ENDPOINT,
     },
     Rule {
         id: "organization-unverified",
@@ -191,7 +191,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["organization must be verified"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure:
+        hint:
             "Verify the organization in the provider's settings (it takes up to 15 minutes), or choose another model.",
     },
     Rule {
@@ -200,7 +200,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["must be a member of an organization"])],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure: "Let the account join an organization, or use another key.",
+        hint: "Let the account join an organization, or use another key.",
     },
     Rule {
         id: "access-terminated",
@@ -208,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["your access was terminated", "access has been terminated"])],
         scope: Scope::Account,
         action: DEAD,
-        cure: CALL_PROVIDER,
+        hint: CALL_PROVIDER,
     },
     Rule {
         id: "request-over-limit",
@@ -216,7 +216,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["request too large"]), Status(&[429, 413, 400])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure:
+        hint:
             "Shorten the prompt or lower max_tokens: this request alone is above the limit per minute.",
     },
     Rule {
@@ -225,7 +225,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["does not have access to model"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "openai-foreign-key",
@@ -233,7 +233,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Host(&["api.openai.com"]), Says(&["incorrect api key provided"])],
         scope: Scope::Key,
         action: DEAD,
-        cure:
+        hint:
             "This key is none of OpenAI's: if another provider gave it, set that provider's base URL; else replace it.",
     },
     Rule {
@@ -242,7 +242,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[403]), Says(&["request not allowed"]), Lacks(&["flagged", "policy"])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "anthropic-usage-limit",
@@ -250,7 +250,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["specified api usage limits", "specified workspace api usage limits"])],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: "Raise the spend limit in the provider's console, or wait until it is reset.",
+        hint: "Raise the spend limit in the provider's console, or wait until it is reset.",
     },
     Rule {
         id: "anthropic-other-product",
@@ -258,7 +258,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["only authorized for use with claude code"])],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Use an API key of the provider's console.",
+        hint: "Use an API key of the provider's console.",
     },
     Rule {
         id: "openrouter-in-flight",
@@ -266,7 +266,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Code(&["in_flight_budget_exhausted"])],
         scope: Scope::Transient,
         action: RETRY,
-        cure: "Lower --concurrency: the requests in flight together exceed the budget.",
+        hint: "Lower --concurrency: the requests in flight together exceed the budget.",
     },
     Rule {
         id: "openrouter-key-limit",
@@ -274,7 +274,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["key limit exceeded"])],
         scope: Scope::Key,
         action: EXHAUSTED,
-        cure: "Raise the limit of this key in the provider's settings.",
+        hint: "Raise the limit of this key in the provider's settings.",
     },
     Rule {
         id: "openrouter-data-policy",
@@ -282,7 +282,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["matching your data policy", "guardrail restrictions and data policy"])],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure: "Allow the model's providers at openrouter.ai/settings/privacy.",
+        hint: "Allow the model's providers at openrouter.ai/settings/privacy.",
     },
     Rule {
         id: "openrouter-no-such-feature",
@@ -290,7 +290,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["no endpoints found that support", "no endpoints found that can handle"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Take out the parameter that is named, or choose a model that knows it.",
+        hint: "Take out the parameter that is named, or choose a model that knows it.",
     },
     Rule {
         id: "openrouter-no-endpoints",
@@ -298,7 +298,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["no endpoints found", "no allowed providers are available"])],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: FIX_MODEL,
+        hint: FIX_MODEL,
     },
     Rule {
         id: "openrouter-upstream-limit",
@@ -306,7 +306,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429]), Says(&["rate-limited upstream", "upstream_provider_shared_pool"])],
         scope: Scope::Model,
         action: Action::Wait,
-        cure: "The model is busy for everybody: wait, or choose another provider of it.",
+        hint: "The model is busy for everybody: wait, or choose another provider of it.",
     },
     Rule {
         id: "zero-quota",
@@ -314,7 +314,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429]), Says(&["limit: 0,", "limit: 0\n", "limit 0, used 0"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: "This account has no quota for this model: choose another model or a paid account.",
+        hint: "This account has no quota for this model: choose another model or a paid account.",
     },
     Rule {
         id: "gemini-daily-quota",
@@ -322,7 +322,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429]), Says(&["perday"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Run again tomorrow, or use a key of another project.",
+        hint: "Run again tomorrow, or use a key of another project.",
     },
     Rule {
         id: "groq-model-blocked",
@@ -330,7 +330,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["blocked at the organization level", "blocked at the project level"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "groq-network",
@@ -338,7 +338,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["please check your network settings"])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "generation-failed",
@@ -346,7 +346,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Code(&["json_validate_failed", "tool_use_failed"])],
         scope: Scope::Request,
         action: TWICE,
-        cure: "The model did not keep to the format asked for: loosen it, or choose another model.",
+        hint: "The model did not keep to the format asked for: loosen it, or choose another model.",
     },
     Rule {
         id: "dashscope-token-rate",
@@ -358,7 +358,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Lower --tpm.",
+        hint: "Lower --tpm.",
     },
     Rule {
         id: "dashscope-free-tier",
@@ -366,7 +366,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Code(&["allocationquota.freetieronly"])],
         scope: Scope::KeyModel,
         action: EXHAUSTED,
-        cure: "Switch off `use free tier only` in the provider's console, or choose another model.",
+        hint: "Switch off `use free tier only` in the provider's console, or choose another model.",
     },
     Rule {
         id: "siliconflow-paid-model",
@@ -374,7 +374,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["requires paid balance"])],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: "Drop `Pro/` from the model's name, or add money to the account.",
+        hint: "Drop `Pro/` from the model's name, or add money to the account.",
     },
     Rule {
         id: "out-of-memory",
@@ -382,7 +382,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Says(&["requires more system memory", "more system memory than"])],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: "Choose a smaller model, or free memory on the server.",
+        hint: "Choose a smaller model, or free memory on the server.",
     },
     Rule {
         id: "payment-due-later",
@@ -390,6 +390,6 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[402]), Hinted],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
 ];

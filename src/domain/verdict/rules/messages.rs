@@ -6,7 +6,7 @@
 
 use super::{
     ASK_ACCESS, Action, CALL_PROVIDER, CHANGE_PROMPT, DAILY, DEAD, EXHAUSTED, FIX_ENDPOINT,
-    FIX_MODEL, NEW_KEY, NO_CURE, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
+    FIX_MODEL, NEW_KEY, NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
 };
 use crate::domain::verdict::Condition::{Direct, Hinted, NamesModel, Near, Says, Status};
 use crate::domain::verdict::Scope;
@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: SHORTEN,
+        hint: SHORTEN,
     },
     Rule {
         id: "monthly-quota",
@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: "Use another account's key, or a paid plan: the month's quota is used up.",
+        hint: "Use another account's key, or a paid plan: the month's quota is used up.",
     },
     Rule {
         id: "daily-quota-until",
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429, 403, 502]), Says(DAILY), Hinted],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Run again when the daily quota is back.",
+        hint: "Run again when the daily quota is back.",
     },
     Rule {
         id: "daily-quota",
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Run again tomorrow, when the daily quota is back.",
+        hint: "Run again tomorrow, when the daily quota is back.",
     },
     Rule {
         id: "rate-limit-text",
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "rate-limit-relabelled",
@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "quota-until",
@@ -99,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429]), Hinted, Says(&["quota"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "balance",
@@ -122,7 +122,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
     Rule {
         id: "quota-used-up",
@@ -139,7 +139,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
     Rule {
         id: "key-missing",
@@ -157,7 +157,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "No key reached the endpoint: name one, and check that the base URL belongs to it.",
+        hint: "No key reached the endpoint: name one, and check that the base URL belongs to it.",
     },
     Rule {
         id: "account-suspended",
@@ -179,7 +179,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure: CALL_PROVIDER,
+        hint: CALL_PROVIDER,
     },
     Rule {
         id: "identity-unproven",
@@ -187,7 +187,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Says(&["实名", "identity verification", "verify your identity"])],
         scope: Scope::Account,
         action: QUARANTINE,
-        cure: "Prove the account's identity in the provider's console.",
+        hint: "Prove the account's identity in the provider's console.",
     },
     Rule {
         id: "key-banned",
@@ -204,7 +204,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "key-disabled",
@@ -221,7 +221,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Enable this key in the provider's console, or replace it.",
+        hint: "Enable this key in the provider's console, or replace it.",
     },
     Rule {
         id: "region",
@@ -240,7 +240,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "address",
@@ -257,7 +257,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: "Allow this machine's address in the provider's console, or run from an allowed one.",
+        hint: "Allow this machine's address in the provider's console, or run from an allowed one.",
     },
     Rule {
         id: "parameter",
@@ -273,7 +273,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Take out or change the parameter that the message names (--set).",
+        hint: "Take out or change the parameter that the message names (--set).",
     },
     Rule {
         id: "model-missing",
@@ -292,7 +292,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: FIX_MODEL,
+        hint: FIX_MODEL,
     },
     Rule {
         id: "model-unknown",
@@ -311,7 +311,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        cure: FIX_MODEL,
+        hint: FIX_MODEL,
     },
     Rule {
         id: "model-access",
@@ -329,7 +329,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "model-not-open",
@@ -348,7 +348,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "model-named",
@@ -363,7 +363,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::KeyModel,
         action: QUARANTINE,
-        cure: ASK_ACCESS,
+        hint: ASK_ACCESS,
     },
     Rule {
         id: "key-is-invalid",
@@ -383,7 +383,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "key-invalid",
@@ -400,7 +400,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "token-invalid",
@@ -417,7 +417,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        cure: NEW_KEY,
+        hint: NEW_KEY,
     },
     Rule {
         id: "moderation",
@@ -435,7 +435,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: CHANGE_PROMPT,
+        hint: CHANGE_PROMPT,
     },
     Rule {
         id: "key-restricted",
@@ -451,7 +451,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Give this key the permission to use the API, in the provider's console.",
+        hint: "Give this key the permission to use the API, in the provider's console.",
     },
     Rule {
         id: "wrong-path",
@@ -466,7 +466,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: FIX_ENDPOINT,
+        hint: FIX_ENDPOINT,
     },
     Rule {
         id: "busy-throttle",
@@ -480,7 +480,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Transient,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "busy",
@@ -495,6 +495,6 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
 ];

@@ -30,7 +30,7 @@ pub struct Rule {
     /// What to do.
     pub action: Action,
     /// What a person should do about it; empty where there is nothing to do.
-    pub cure: &'static str,
+    pub hint: &'static str,
 }
 
 const CHAPTERS: [&[Rule]; 5] = [
@@ -61,7 +61,7 @@ const QUARANTINE: Action = Action::NextKey(SetAside::Quarantined);
 const EXHAUSTED: Action = Action::NextKey(SetAside::Exhausted);
 const DEAD: Action = Action::NextKey(SetAside::Dead);
 
-const NO_CURE: &str = "";
+const NO_HINT: &str = "";
 const TOP_UP: &str = "Add money or credits to this account, or use a key of another account.";
 const FIX_MODEL: &str =
     "Check the model's name, letter by letter and in lower case, against the provider's list.";
@@ -131,13 +131,13 @@ mod tests {
                 assert!(!text.is_empty(), "{}", rule.id);
             }
             assert!(
-                rule.cure.is_empty() || rule.cure.ends_with('.'),
+                rule.hint.is_empty() || rule.hint.ends_with('.'),
                 "{}",
                 rule.id
             );
             let needs_a_person = matches!(rule.action, Action::StopRun | Action::FailJob);
             assert!(
-                !needs_a_person || !rule.cure.is_empty(),
+                !needs_a_person || !rule.hint.is_empty(),
                 "{} has no cure",
                 rule.id
             );

@@ -1,7 +1,7 @@
 //! First chapter: web pages and firewalls. What they say is not the endpoint's own word, so no
 //! code or message of theirs is looked at any further.
 
-use super::{Action, NO_CURE, OTHER_NETWORK, RETRY, Rule};
+use super::{Action, NO_HINT, OTHER_NETWORK, RETRY, Rule};
 use crate::domain::verdict::Condition::{Between, Page, Says, Status};
 use crate::domain::verdict::Scope;
 
@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] = &[
         ])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: "Lower --rpm or --concurrency: a firewall before the endpoint counts your requests.",
+        hint: "Lower --rpm or --concurrency: a firewall before the endpoint counts your requests.",
     },
     Rule {
         id: "firewall-page",
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: "A firewall blocks you: try another address, or if one row sets it off, remove the row.",
+        hint: "A firewall blocks you: try another address, or if one row sets it off, remove the row.",
     },
     Rule {
         id: "firewall-code",
@@ -74,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "edge-block",
@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[566, 567])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "gateway-page",
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "plain-http-page",
@@ -103,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Page, Says(&["plain http request was sent to https port"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Begin the base URL with https://.",
+        hint: "Begin the base URL with https://.",
     },
     Rule {
         id: "forbidden-page",
@@ -111,7 +111,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Page, Status(&[403, 451])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "no-api-page",
@@ -119,6 +119,6 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Page, Status(&[404, 405, 406, 410])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Check the base URL: a web server answers there, not the API.",
+        hint: "Check the base URL: a web server answers there, not the API.",
     },
 ];

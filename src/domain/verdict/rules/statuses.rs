@@ -1,7 +1,7 @@
 //! Last chapter: the bare status, when nothing else says whose fault it is.
 
 use super::{
-    Action, DOUBT, EXHAUSTED, FIX_ENDPOINT, NO_CURE, OTHER_NETWORK, QUARANTINE, RETRY, Rule,
+    Action, DOUBT, EXHAUSTED, FIX_ENDPOINT, NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule,
     SHORTEN, TOP_UP, TWICE,
 };
 use crate::domain::verdict::Condition::{Between, Host, Status, ToldToRetry};
@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[ToldToRetry, Between(400, 428)],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "together-length",
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[403]), Host(&["together.xyz", "together.ai"])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: SHORTEN,
+        hint: SHORTEN,
     },
     Rule {
         id: "redirect",
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Between(300, 399)],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: "Set the base URL to the address that the endpoint redirects to.",
+        hint: "Set the base URL to the address that the endpoint redirects to.",
     },
     Rule {
         id: "bad-request",
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[400])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message: it names what is wrong with this row's request.",
     },
     Rule {
         id: "unauthorized",
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[401])],
         scope: Scope::Key,
         action: QUARANTINE,
-        cure: "Check this key and the base URL it belongs to.",
+        hint: "Check this key and the base URL it belongs to.",
     },
     Rule {
         id: "payment-required",
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[402])],
         scope: Scope::Account,
         action: EXHAUSTED,
-        cure: TOP_UP,
+        hint: TOP_UP,
     },
     Rule {
         id: "forbidden",
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[403])],
         scope: Scope::Key,
         action: DOUBT,
-        cure:
+        hint:
             "Read the provider's message; `promptmill doctor` tries endpoint, model and keys one by one.",
     },
     Rule {
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[404])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: FIX_ENDPOINT,
+        hint: FIX_ENDPOINT,
     },
     Rule {
         id: "proxy-sign-in",
@@ -81,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[407])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: "Put the proxy's user and password into HTTPS_PROXY.",
+        hint: "Put the proxy's user and password into HTTPS_PROXY.",
     },
     Rule {
         id: "wrong-request-form",
@@ -89,7 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[405, 406, 410, 411, 414, 415, 421, 426, 431])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: FIX_ENDPOINT,
+        hint: FIX_ENDPOINT,
     },
     Rule {
         id: "request-timeout",
@@ -97,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[408])],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "conflict",
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[409])],
         scope: Scope::Transient,
         action: TWICE,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "too-large",
@@ -113,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[413])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: SHORTEN,
+        hint: SHORTEN,
     },
     Rule {
         id: "unprocessable",
@@ -121,7 +121,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[422, 424])],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message: it names what is wrong with this row's request.",
     },
     Rule {
         id: "too-early",
@@ -129,7 +129,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[425])],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "rate-limit",
@@ -137,7 +137,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[429])],
         scope: Scope::Quota,
         action: Action::Wait,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "legal-reasons",
@@ -145,7 +145,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[451])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: OTHER_NETWORK,
+        hint: OTHER_NETWORK,
     },
     Rule {
         id: "capacity",
@@ -153,7 +153,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[498, 499])],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     Rule {
         id: "refused",
@@ -161,7 +161,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Between(400, 499)],
         scope: Scope::Request,
         action: Action::FailJob,
-        cure: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message: it names what is wrong with this row's request.",
     },
     Rule {
         id: "not-implemented",
@@ -169,7 +169,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[501, 505])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        cure: FIX_ENDPOINT,
+        hint: FIX_ENDPOINT,
     },
     Rule {
         id: "sign-in-page",
@@ -177,7 +177,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[511])],
         scope: Scope::Network,
         action: Action::StopRun,
-        cure: "Sign in to this network first.",
+        hint: "Sign in to this network first.",
     },
     Rule {
         id: "server-error",
@@ -185,7 +185,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Between(500, 599)],
         scope: Scope::Transient,
         action: RETRY,
-        cure: NO_CURE,
+        hint: NO_HINT,
     },
     LAST,
 ];
@@ -197,5 +197,5 @@ pub(super) const LAST: Rule = Rule {
     when: &[],
     scope: Scope::Endpoint,
     action: TWICE,
-    cure: FIX_ENDPOINT,
+    hint: FIX_ENDPOINT,
 };

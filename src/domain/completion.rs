@@ -4,8 +4,8 @@
 //! find the same answer. Beyond the standard library it needs serde's traits (one value has three
 //! spellings) and `serde_json`'s `RawValue`, which keeps tool calls as the text they came in.
 
+mod content;
 mod embeddings;
-mod kept;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,12 +14,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub use content::{Content, StoredBody};
 pub use embeddings::EmbeddingList;
-pub use kept::{Kept, Response};
 
 /// What is kept of an answer beside its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub struct CompletionMetadata {
     /// The model that answered, by its own word; empty when it told none.
     pub model: String,
     /// Why the model stopped; empty when it told none.
@@ -95,12 +95,12 @@ impl ChatCompletion<'_> {
 
     /// Returns what is kept of the answer beside its body.
     #[must_use]
-    pub fn reply(&self) -> Reply {
+    pub fn metadata(&self) -> CompletionMetadata {
         let usage: Usage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
             .unwrap_or_default();
-        Reply {
+        CompletionMetadata {
             model: self.model.as_str().unwrap_or_default().to_owned(),
             finish_reason: self.finish_reason().to_owned(),
             prompt_tokens: usage.prompt_tokens,
@@ -309,17 +309,17 @@ mod tests {
         let body = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{}},{"finish_reason":"no"}],
             "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"details":{"a":[1]}}}"#;
         let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
-        let expected = Reply {
+        let expected = CompletionMetadata {
             model: "m".to_owned(),
             finish_reason: "stop".to_owned(),
             prompt_tokens: Some(3),
             completion_tokens: Some(4),
         };
-        assert_eq!(chat.reply(), expected);
+        assert_eq!(chat.metadata(), expected);
 
         let odd = r#"{"model":7,"usage":"none","choices":[{"finish_reason":false,"message":{"content":"x"}}]}"#;
         let chat: ChatCompletion<'_> = serde_json::from_str(odd).expect("lenient");
-        assert_eq!(chat.reply(), Reply::default());
+        assert_eq!(chat.metadata(), CompletionMetadata::default());
         assert_eq!(chat.text(), Some("x"));
     }
 

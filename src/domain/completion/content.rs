@@ -5,21 +5,21 @@ use std::borrow::Cow;
 use super::{ChatCompletion, EmbeddingList};
 
 /// A kept body, read again. It was an answer when it was kept; what is none now says nothing.
-pub struct Kept<'a> {
+pub struct StoredBody<'a> {
     chat: ChatCompletion<'a>,
     list: EmbeddingList<'a>,
 }
 
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response<'a> {
+pub enum Content<'a> {
     /// The text of a chat completion.
     Text(&'a str),
     /// The vector of an embedding, as JSON.
     Vector(Cow<'a, str>),
 }
 
-impl<'a> Kept<'a> {
+impl<'a> StoredBody<'a> {
     /// Reads a body.
     #[must_use]
     pub fn read(body: &'a str) -> Self {
@@ -34,13 +34,13 @@ impl<'a> Kept<'a> {
 
     /// Returns what it says.
     #[must_use]
-    pub fn response(&self) -> Option<Response<'_>> {
-        let text = self.chat.text().map(Response::Text);
-        text.or_else(|| self.list.json().map(Response::Vector))
+    pub fn content(&self) -> Option<Content<'_>> {
+        let text = self.chat.text().map(Content::Text);
+        text.or_else(|| self.list.json().map(Content::Vector))
     }
 }
 
-impl Response<'_> {
+impl Content<'_> {
     /// Returns it as text: a vector is its JSON.
     #[must_use]
     pub fn as_text(&self) -> &str {
@@ -60,16 +60,16 @@ mod tests {
         for (body, expected) in [
             (
                 r#"{"choices":[{"message":{"content":"x"}}],"data":[{"embedding":[1]}]}"#,
-                Some(Response::Text("x")),
+                Some(Content::Text("x")),
             ),
             (
                 r#"{"data":[{"embedding":[1, 2]}]}"#,
-                Some(Response::Vector("[1, 2]".into())),
+                Some(Content::Vector("[1, 2]".into())),
             ),
             (r#"{"choices":[]}"#, None),
             ("cut off", None),
         ] {
-            assert_eq!(Kept::read(body).response(), expected, "{body}");
+            assert_eq!(StoredBody::read(body).content(), expected, "{body}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::verdict::Scope;
 
 /// A request that was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnswerFact {
+pub struct CompletedRequest {
     /// The model, as the provider told it.
     pub model: String,
     /// Why the answer ended; empty when the provider told nothing.
@@ -25,7 +25,7 @@ pub struct AnswerFact {
 
 /// A request that was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptFact {
+pub struct FailedRequest {
     /// Whose fault it was.
     pub scope: Scope,
     /// Whether its end is unknown: the program died, or gave it up.
@@ -42,7 +42,7 @@ pub struct AttemptFact {
     pub is_last: bool,
 }
 
-impl AttemptFact {
+impl FailedRequest {
     /// Tells whether it met a rate limit or a quota.
     #[must_use]
     pub fn is_throttled(&self) -> bool {

@@ -6,7 +6,7 @@ use super::verdict::Scope;
 
 /// What a run did and what it leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct RunStats {
     /// Rows of the batch.
     pub total: u64,
     /// Rows with an answer, those of earlier runs among them.
@@ -43,7 +43,7 @@ pub struct Tally {
     pub resume_at: Option<Timestamp>,
 }
 
-impl Tally {
+impl RunStats {
     /// Adds the counts of a further batch; how that one ended is how the whole ended.
     pub fn add(&mut self, other: Self) {
         self.total += other.total;
@@ -76,7 +76,7 @@ pub struct Cause {
     /// What the provider said, the last time, redacted.
     pub message: String,
     /// What a person should do about it; empty where there is nothing to do.
-    pub cure: String,
+    pub hint: String,
     /// Jobs it hit.
     pub jobs: u64,
 }

@@ -3,9 +3,9 @@
 //! A permit is taken before a job is claimed, so that no claimed job waits for a limit; one that
 //! found no job is given back. Nobody sleeps in here.
 
+mod adaptive;
 mod meter;
-mod rate;
-mod told;
+mod rate_headers;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -23,7 +23,7 @@ use super::RunKey;
 
 /// A permit to send one request with a key now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Permit {
     pub(super) key: KeyIndex,
     /// The tokens that it was taken for.
     pub(super) tokens: u32,
@@ -31,7 +31,7 @@ pub(super) struct Place {
 
 /// The pace of all keys.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// The meters of the keys, then those of the groups.
     meters: Vec<Meter>,
     /// The meter of each key's group.
@@ -42,7 +42,7 @@ pub(super) struct Pace {
     expected: u32,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Makes the pace of the keys of a run.
     pub(super) fn new(keys: &[RunKey], now: Timestamp) -> Self {
         let meter = |key: &RunKey| Meter::new(key.limits, key.today, now);
@@ -70,7 +70,7 @@ impl Pace {
     }
 
     /// Takes a permit to send with a key now. When there is none, `blocked` tells why.
-    pub(super) fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Place> {
+    pub(super) fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
         let tokens = self.expected;
         let taken = self.meters[key.0].take(tokens, now).and_then(|()| {
             let Some(group) = self.groups[key.0] else {
@@ -83,14 +83,14 @@ impl Pace {
             taken
         });
         self.blocked[key.0] = taken.err();
-        taken.is_ok().then_some(Place { key, tokens })
+        taken.is_ok().then_some(Permit { key, tokens })
     }
 
     /// Makes a permit one for a request of `tokens`. When there are not as many, the permit stays
     /// as it was, and the next ones are taken for so many.
-    pub(super) fn fit(&mut self, place: &mut Place, tokens: u32, now: Timestamp) -> bool {
-        let more = tokens.saturating_sub(place.tokens);
-        let meters = self.meters_of(place.key);
+    pub(super) fn fit(&mut self, permit: &mut Permit, tokens: u32, now: Timestamp) -> bool {
+        let more = tokens.saturating_sub(permit.tokens);
+        let meters = self.meters_of(permit.key);
         for (at, meter) in meters.iter().enumerate() {
             if more > 0 && self.meters[*meter].take_more(more, now).is_err() {
                 for taken in &meters[..at] {
@@ -100,9 +100,9 @@ impl Pace {
                 return false;
             }
         }
-        let fewer = place.tokens.saturating_sub(tokens);
-        self.correct(place.key, -f64::from(fewer));
-        place.tokens = tokens;
+        let fewer = permit.tokens.saturating_sub(tokens);
+        self.correct(permit.key, -f64::from(fewer));
+        permit.tokens = tokens;
         // What comes next is like what came before, the last weighing a fifth.
         let expected = (u64::from(self.expected) * 4 + u64::from(tokens)) / 5;
         self.expected = u32::try_from(expected).unwrap_or(u32::MAX).max(1);
@@ -110,9 +110,9 @@ impl Pace {
     }
 
     /// Gives a permit back with which nothing was sent.
-    pub(super) fn give_back(&mut self, place: Place) {
-        for meter in self.meters_of(place.key) {
-            self.meters[meter].give_back(place.tokens);
+    pub(super) fn give_back(&mut self, permit: Permit) {
+        for meter in self.meters_of(permit.key) {
+            self.meters[meter].give_back(permit.tokens);
         }
     }
 
@@ -160,14 +160,14 @@ impl Pace {
     }
 
     /// Settles the tokens of a request that was answered and used `used` of them.
-    pub(super) fn settle(&mut self, place: Place, used: u64) {
+    pub(super) fn settle(&mut self, permit: Permit, used: u64) {
         let used = u32::try_from(used).unwrap_or(u32::MAX);
-        self.correct(place.key, f64::from(used) - f64::from(place.tokens));
+        self.correct(permit.key, f64::from(used) - f64::from(permit.tokens));
     }
 
     /// Notes what a provider tells of its limits; `ahead` is how far its clock is ahead of ours, in
     /// milliseconds.
-    pub(super) fn told(
+    pub(super) fn apply_headers(
         &mut self,
         key: KeyIndex,
         headers: &RateHeaders,
@@ -178,9 +178,9 @@ impl Pace {
             return;
         }
         let there = Timestamp::from_millis(now.as_millis().saturating_add(ahead));
-        let told = told::read(headers, there, now);
+        let reported = rate_headers::read(headers, there, now);
         let holder = self.holder(key);
-        self.meters[holder].told(told);
+        self.meters[holder].apply_headers(reported);
     }
 
     /// Notes that a request was throttled, with the wait that was asked for. Tells whether it was
@@ -212,13 +212,13 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::domain::key::Key;
-    use crate::domain::limits::Limits;
+    use crate::domain::limits::KeyLimits;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
     const KEY: KeyIndex = KeyIndex(0);
     const OTHER: KeyIndex = KeyIndex(1);
 
-    fn key(group: Option<&str>, limits: Limits, group_limits: Limits) -> RunKey {
+    fn key(group: Option<&str>, limits: KeyLimits, group_limits: KeyLimits) -> RunKey {
         let mut key = Key::new(String::new(), String::new());
         key.group = group.map(str::to_owned);
         RunKey {
@@ -230,17 +230,17 @@ mod tests {
         }
     }
 
-    fn rpm(n: u32) -> Limits {
-        Limits {
+    fn rpm(n: u32) -> KeyLimits {
+        KeyLimits {
             rpm: NonZeroU32::new(n),
-            ..Limits::default()
+            ..KeyLimits::default()
         }
     }
 
-    fn tpm(n: u32) -> Limits {
-        Limits {
+    fn tpm(n: u32) -> KeyLimits {
+        KeyLimits {
             tpm: NonZeroU32::new(n),
-            ..Limits::default()
+            ..KeyLimits::default()
         }
     }
 
@@ -250,63 +250,63 @@ mod tests {
             key(Some("a"), rpm(60), rpm(90)),
             key(Some("a"), rpm(60), rpm(90)),
         ];
-        let mut pace = Pace::new(&keys, NOW);
-        assert!(pace.take(KEY, NOW).is_some());
-        assert!(pace.take(OTHER, NOW).is_none());
+        let mut rate_limiter = RateLimiter::new(&keys, NOW);
+        assert!(rate_limiter.take(KEY, NOW).is_some());
+        assert!(rate_limiter.take(OTHER, NOW).is_none());
         assert_eq!(
-            pace.blocked(OTHER).map(|blocked| blocked.why),
+            rate_limiter.blocked(OTHER).map(|blocked| blocked.why),
             Some(Why::Requests)
         );
         tokio::time::advance(Duration::from_millis(500)).await;
         // The group has one again, and this key has not used its own.
-        assert!(pace.take(KEY, NOW).is_none());
-        assert!(pace.take(OTHER, NOW).is_some());
+        assert!(rate_limiter.take(KEY, NOW).is_none());
+        assert!(rate_limiter.take(OTHER, NOW).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_given_back_is_not_lost() {
-        let mut pace = Pace::new(&[key(None, rpm(60), Limits::default())], NOW);
-        let permit = pace.take(KEY, NOW).unwrap();
-        pace.give_back(permit);
-        assert!(pace.take(KEY, NOW).is_some());
-        assert!(pace.take(KEY, NOW).is_none());
+        let mut rate_limiter = RateLimiter::new(&[key(None, rpm(60), KeyLimits::default())], NOW);
+        let permit = rate_limiter.take(KEY, NOW).unwrap();
+        rate_limiter.give_back(permit);
+        assert!(rate_limiter.take(KEY, NOW).is_some());
+        assert!(rate_limiter.take(KEY, NOW).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_larger_than_expected_waits_for_its_tokens() {
-        let mut pace = Pace::new(&[key(None, tpm(6000), Limits::default())], NOW);
-        let mut permit = pace.take(KEY, NOW).unwrap();
-        assert!(pace.fit(&mut permit, 80, NOW));
-        let next = pace.take(KEY, NOW);
+        let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
+        let mut permit = rate_limiter.take(KEY, NOW).unwrap();
+        assert!(rate_limiter.fit(&mut permit, 80, NOW));
+        let next = rate_limiter.take(KEY, NOW);
         assert!(next.is_none(), "the tokens of this second are used up");
         tokio::time::advance(Duration::from_millis(300)).await;
-        let mut next = pace.take(KEY, NOW).unwrap();
-        assert!(!pace.fit(&mut next, 3000, NOW) || next.tokens == 3000);
+        let mut next = rate_limiter.take(KEY, NOW).unwrap();
+        assert!(!rate_limiter.fit(&mut next, 3000, NOW) || next.tokens == 3000);
     }
 
     #[tokio::test(start_paused = true)]
     async fn tokens_are_settled_after_the_answer() {
-        let mut pace = Pace::new(&[key(None, tpm(6000), Limits::default())], NOW);
-        let mut permit = pace.take(KEY, NOW).unwrap();
-        assert!(pace.fit(&mut permit, 80, NOW));
-        pace.came_back(KEY);
-        pace.settle(permit, 10);
-        let again = pace.take(KEY, NOW).unwrap();
-        pace.came_back(KEY);
-        pace.settle(again, 6000);
+        let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
+        let mut permit = rate_limiter.take(KEY, NOW).unwrap();
+        assert!(rate_limiter.fit(&mut permit, 80, NOW));
+        rate_limiter.came_back(KEY);
+        rate_limiter.settle(permit, 10);
+        let again = rate_limiter.take(KEY, NOW).unwrap();
+        rate_limiter.came_back(KEY);
+        rate_limiter.settle(again, 6000);
         tokio::time::advance(Duration::from_secs(50)).await;
         assert!(
-            pace.take(KEY, NOW).is_none(),
+            rate_limiter.take(KEY, NOW).is_none(),
             "what was used beyond the estimate is paid first"
         );
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(pace.take(KEY, NOW).is_some());
+        assert!(rate_limiter.take(KEY, NOW).is_some());
     }
 
     #[test]
     fn the_largest_request_is_that_of_the_most_generous_key() {
-        let limited = |n| key(None, tpm(n), Limits::default());
-        let largest = |keys: &[RunKey]| Pace::new(keys, NOW).largest().map(NonZeroU32::get);
+        let limited = |n| key(None, tpm(n), KeyLimits::default());
+        let largest = |keys: &[RunKey]| RateLimiter::new(keys, NOW).largest().map(NonZeroU32::get);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -314,7 +314,7 @@ mod tests {
         let _entered = runtime.enter();
         assert_eq!(largest(&[limited(100), limited(700)]), Some(700));
         assert_eq!(
-            largest(&[limited(100), key(None, rpm(1), Limits::default())]),
+            largest(&[limited(100), key(None, rpm(1), KeyLimits::default())]),
             None
         );
         assert_eq!(largest(&[key(Some("a"), tpm(900), tpm(50))]), Some(50));

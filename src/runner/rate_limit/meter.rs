@@ -5,11 +5,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::domain::limits::Limits;
+use crate::domain::limits::KeyLimits;
 use crate::domain::time::Timestamp;
 
-use super::rate::Rate;
-use super::told::Told;
+use super::adaptive::AdaptiveRate;
+use super::rate_headers::ReportedLimit;
 
 /// A throttled answer that asks for a longer wait than this is about a quota and not about a rate.
 const LONGEST_RATE_WAIT: Duration = Duration::from_mins(2);
@@ -41,9 +41,9 @@ pub(in crate::runner) struct Blocked {
 /// What a key or a group may send.
 #[derive(Debug)]
 pub(super) struct Meter {
-    limits: Limits,
-    requests: Option<Rate>,
-    tokens: Option<Rate>,
+    limits: KeyLimits,
+    requests: Option<AdaptiveRate>,
+    tokens: Option<AdaptiveRate>,
     throttled_at: Option<Timestamp>,
     in_flight: u32,
     /// Requests of the day, and when it ends.
@@ -55,11 +55,11 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Makes a meter of which `today` requests of this day are used.
-    pub(super) fn new(limits: Limits, today: u32, now: Timestamp) -> Self {
+    pub(super) fn new(limits: KeyLimits, today: u32, now: Timestamp) -> Self {
         Self {
             limits,
-            requests: limits.rpm.map(Rate::rested),
-            tokens: limits.tpm.map(Rate::rested),
+            requests: limits.rpm.map(AdaptiveRate::rested),
+            tokens: limits.tpm.map(AdaptiveRate::rested),
             throttled_at: None,
             in_flight: 0,
             today,
@@ -180,14 +180,14 @@ impl Meter {
     }
 
     /// Notes what the provider tells of its limits. What the user set stands.
-    pub(super) fn told(&mut self, [requests, tokens]: [Option<Told>; 2]) {
-        if let Some(Told::Longer { left, until }) = requests {
+    pub(super) fn apply_headers(&mut self, [requests, tokens]: [Option<ReportedLimit>; 2]) {
+        if let Some(ReportedLimit::Longer { left, until }) = requests {
             self.left = Some((left.saturating_sub(self.in_flight), until));
         }
-        if let (None, Some(Told::Minute { limit, left })) = (self.limits.rpm, requests) {
+        if let (None, Some(ReportedLimit::Minute { limit, left })) = (self.limits.rpm, requests) {
             learn(&mut self.requests, (limit, left));
         }
-        if let (None, Some(Told::Minute { limit, left })) = (self.limits.tpm, tokens) {
+        if let (None, Some(ReportedLimit::Minute { limit, left })) = (self.limits.tpm, tokens) {
             learn(&mut self.tokens, (limit, left));
         }
     }
@@ -216,12 +216,12 @@ impl Meter {
     }
 }
 
-fn learn(rate: &mut Option<Rate>, (per_minute, left): (NonZeroU32, Option<u32>)) {
+fn learn(rate: &mut Option<AdaptiveRate>, (per_minute, left): (NonZeroU32, Option<u32>)) {
     match rate {
         Some(known) if known.per_minute() == per_minute => {}
-        Some(known) => *known = Rate::used_up(per_minute),
-        None if left == Some(0) => *rate = Some(Rate::used_up(per_minute)),
-        None => *rate = Some(Rate::rested(per_minute)),
+        Some(known) => *known = AdaptiveRate::used_up(per_minute),
+        None if left == Some(0) => *rate = Some(AdaptiveRate::used_up(per_minute)),
+        None => *rate = Some(AdaptiveRate::rested(per_minute)),
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
 
-    fn meter(limits: Limits) -> Meter {
+    fn meter(limits: KeyLimits) -> Meter {
         Meter::new(limits, 0, NOW)
     }
 
@@ -258,9 +258,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_in_flight_are_limited() {
-        let mut meter = meter(Limits {
+        let mut meter = meter(KeyLimits {
             in_flight: some(2),
-            ..Limits::default()
+            ..KeyLimits::default()
         });
         let full = Blocked {
             until: None,
@@ -273,9 +273,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_day_is_shared_with_earlier_runs_and_ends_at_its_midnight() {
-        let limits = Limits {
+        let limits = KeyLimits {
             rpd: some(5),
-            ..Limits::default()
+            ..KeyLimits::default()
         };
         let mut meter = Meter::new(limits, 3, NOW);
         let midnight = limits.zone.next_day(NOW);
@@ -291,10 +291,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_request_is_used_up_for_want_of_tokens() {
-        let limits = Limits {
+        let limits = KeyLimits {
             rpm: some(60),
             tpm: some(600),
-            ..Limits::default()
+            ..KeyLimits::default()
         };
         let mut meter = meter(limits);
         assert_eq!(meter.take(600, NOW), Ok(()));
@@ -309,33 +309,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_that_is_told_is_kept_unless_the_user_knows_better() {
-        let told = |left| {
+        let reported = |left| {
             let limit = NonZeroU32::new(600).unwrap();
-            [Some(Told::Minute { limit, left }), None]
+            [Some(ReportedLimit::Minute { limit, left }), None]
         };
-        let mut used_up = meter(Limits::default());
-        used_up.told(told(Some(0)));
+        let mut used_up = meter(KeyLimits::default());
+        used_up.apply_headers(reported(Some(0)));
         assert_eq!(drain(&mut used_up, NOW).0, 0);
-        let told = told(Some(599));
-        let mut free = meter(Limits::default());
-        free.told(told);
+        let reported = reported(Some(599));
+        let mut free = meter(KeyLimits::default());
+        free.apply_headers(reported);
         assert_eq!(drain(&mut free, NOW).0, 9);
-        free.told(told);
+        free.apply_headers(reported);
         assert_eq!(drain(&mut free, NOW).0, 0);
-        let mut set = meter(Limits {
+        let mut set = meter(KeyLimits {
             rpm: some(180),
-            ..Limits::default()
+            ..KeyLimits::default()
         });
-        set.told(told);
+        set.apply_headers(reported);
         assert_eq!(drain(&mut set, NOW).0, 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_a_long_window_no_more_is_sent_than_is_left() {
-        let mut meter = meter(Limits::default());
+        let mut meter = meter(KeyLimits::default());
         let until = NOW + Duration::from_hours(4);
         assert_eq!(meter.take(1, NOW), Ok(()));
-        meter.told([Some(Told::Longer { left: 3, until }), None]);
+        meter.apply_headers([Some(ReportedLimit::Longer { left: 3, until }), None]);
         assert_eq!(
             drain(&mut meter, NOW),
             (
@@ -349,7 +349,7 @@ mod tests {
         for _ in 0..3 {
             meter.came_back();
         }
-        meter.told([Some(Told::Longer { left: 0, until }), None]);
+        meter.apply_headers([Some(ReportedLimit::Longer { left: 0, until }), None]);
         assert_eq!(
             drain(&mut meter, NOW),
             (
@@ -365,9 +365,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_that_are_throttled_together_slow_the_rate_once() {
-        let mut meter = meter(Limits {
+        let mut meter = meter(KeyLimits {
             rpm: some(60_000),
-            ..Limits::default()
+            ..KeyLimits::default()
         });
         assert_eq!(drain(&mut meter, NOW).0, 900);
         for moment in 0..8 {
@@ -382,9 +382,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quota_says_nothing_of_the_rate() {
-        let mut meter = meter(Limits {
+        let mut meter = meter(KeyLimits {
             rpm: some(600),
-            ..Limits::default()
+            ..KeyLimits::default()
         });
         assert_eq!(drain(&mut meter, NOW).0, 9);
         assert!(!meter.throttled(Duration::from_hours(3), NOW));

@@ -19,32 +19,32 @@ use serde_json::value::RawValue;
 use super::headers::request_id;
 use super::refusal;
 use super::response::{Reading, Received, no_answer};
+use crate::domain::completion::{ChatCompletion, CompletionMetadata, EmbeddingList};
 use crate::domain::failure::{Failure, Problem, Refusal};
-use crate::domain::recipe::Api;
-use crate::domain::reply::{ChatCompletion, EmbeddingList, Reply};
+use crate::domain::request_template::Api;
 
 /// An answer: the body as it came and what was read from it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Success {
+pub struct ParsedCompletion {
     /// What is kept beside the body.
-    pub reply: Reply,
+    pub metadata: CompletionMetadata,
     /// The response body as it came, in JSON.
     pub body: String,
 }
 
-impl fmt::Debug for Success {
+impl fmt::Debug for ParsedCompletion {
     /// Shows the body's length only: an answer is never in a log.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Success")
-            .field("reply", &self.reply)
+            .field("reply", &self.metadata)
             .field("body_bytes", &self.body.len())
             .finish()
     }
 }
 
 /// Reads the body of a success.
-pub(super) type Read = fn(Received, Reading<'_>) -> Result<Success, Failure>;
+pub(super) type Read = fn(Received, Reading<'_>) -> Result<ParsedCompletion, Failure>;
 
 /// Returns what reads the answers of a part of the API.
 pub(super) fn reader(api: Api) -> Read {
@@ -55,7 +55,7 @@ pub(super) fn reader(api: Api) -> Read {
 }
 
 /// Reads embeddings.
-fn embeddings(received: Received, reading: Reading<'_>) -> Result<Success, Failure> {
+fn embeddings(received: Received, reading: Reading<'_>) -> Result<ParsedCompletion, Failure> {
     let Received { headers, body } = received;
     let list: EmbeddingList<'_> =
         serde_json::from_str(&body).map_err(|error| not_chat(&error, &headers, &body, reading))?;
@@ -67,18 +67,18 @@ fn embeddings(received: Received, reading: Reading<'_>) -> Result<Success, Failu
         let said = shape(&body);
         return Err(no_answer(Problem::NoVector, &said, &headers, reading));
     }
-    let reply = list.reply();
-    Ok(Success { reply, body })
+    let metadata = list.metadata();
+    Ok(ParsedCompletion { metadata, body })
 }
 
 /// Reads a chat completion.
-fn chat(received: Received, reading: Reading<'_>) -> Result<Success, Failure> {
+fn chat(received: Received, reading: Reading<'_>) -> Result<ParsedCompletion, Failure> {
     let Received { headers, body } = received;
-    let reply = match serde_json::from_str::<ChatCompletion<'_>>(&body) {
+    let metadata = match serde_json::from_str::<ChatCompletion<'_>>(&body) {
         Ok(chat) => judge_chat(&chat, &headers, &body, reading)?,
         Err(error) => return Err(not_chat(&error, &headers, &body, reading)),
     };
-    Ok(Success { reply, body })
+    Ok(ParsedCompletion { metadata, body })
 }
 
 fn judge_chat(
@@ -86,7 +86,7 @@ fn judge_chat(
     headers: &HeaderMap,
     body: &str,
     reading: Reading<'_>,
-) -> Result<Reply, Failure> {
+) -> Result<CompletionMetadata, Failure> {
     if chat.has_error() || !chat.has_choice() {
         told_error(headers, body, reading)?;
     }
@@ -103,7 +103,7 @@ fn judge_chat(
     match chat.finish_reason() {
         "content_filter" => fail(Problem::Declined, "finish_reason: content_filter"),
         "error" => Err(broken_choice(headers, reading)),
-        _ if chat.text().is_some() => Ok(chat.reply()),
+        _ if chat.text().is_some() => Ok(chat.metadata()),
         "" => fail(Problem::NoContent, "no finish_reason"),
         reason => fail(Problem::NoContent, &format!("finish_reason: {reason}")),
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How a row becomes a request. A batch has one recipe; another recipe is another question, so
 /// the answers of the two are never mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipe {
+pub struct RequestTemplate {
     /// The model's name, sent as it is.
     pub model: String,
     /// The template of the user message; `None` takes the column `prompt` as it is.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Reply;
+use super::CompletionMetadata;
 
 /// The body of a response with embeddings, as far as it matters here. Unknown fields are skipped. Read
 /// it with `serde_json::from_str`, since it borrows from the text.
@@ -59,12 +59,12 @@ impl EmbeddingList<'_> {
 
     /// Returns what is kept of the answer beside its body.
     #[must_use]
-    pub fn reply(&self) -> Reply {
+    pub fn metadata(&self) -> CompletionMetadata {
         let usage: Usage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
             .unwrap_or_default();
-        Reply {
+        CompletionMetadata {
             model: self.model.as_deref().unwrap_or_default().to_owned(),
             finish_reason: String::new(),
             prompt_tokens: usage.prompt_tokens,
@@ -124,11 +124,14 @@ mod tests {
         let body = r#"{"model":"m","usage":{"prompt_tokens":5,"total_tokens":5},"data":[]}"#;
         let list: EmbeddingList<'_> = serde_json::from_str(body).expect("lenient");
         assert_eq!(
-            (list.reply().model.as_str(), list.reply().prompt_tokens),
+            (
+                list.metadata().model.as_str(),
+                list.metadata().prompt_tokens
+            ),
             ("m", Some(5))
         );
         let odd = r#"{"usage":"none","data":[{"embedding":[1]}]}"#;
         let list: EmbeddingList<'_> = serde_json::from_str(odd).expect("lenient");
-        assert_eq!(list.reply(), Reply::default());
+        assert_eq!(list.metadata(), CompletionMetadata::default());
     }
 }

@@ -4,7 +4,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::chronicle::{AnswerFact, AttemptFact};
+use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::time::Timestamp;
 
 use super::batches::{count_at, last_place, unsigned};
@@ -19,7 +19,7 @@ impl Store {
         batch: i64,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<(Vec<AnswerFact>, Option<i64>), StoreError> {
+    ) -> Result<(Vec<CompletedRequest>, Option<i64>), StoreError> {
         let rows = sqlx::query(
             "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
                     x.latency_ms, x.key_label, x.ended_at
@@ -33,7 +33,7 @@ impl Store {
         .fetch_all(&self.readers)
         .await?;
         let last = last_place(&rows)?;
-        let facts = rows.iter().map(answer).collect::<Result<_, _>>()?;
+        let facts = rows.iter().map(completion).collect::<Result<_, _>>()?;
         Ok((facts, last))
     }
 
@@ -44,7 +44,7 @@ impl Store {
         batch: i64,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<(Vec<AttemptFact>, Option<i64>), StoreError> {
+    ) -> Result<(Vec<FailedRequest>, Option<i64>), StoreError> {
         let rows = sqlx::query(
             "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
                     a.ended_at,
@@ -82,8 +82,8 @@ impl Store {
     }
 }
 
-fn answer(row: &SqliteRow) -> Result<AnswerFact, StoreError> {
-    Ok(AnswerFact {
+fn completion(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
+    Ok(CompletedRequest {
         model: row.try_get(1)?,
         finish_reason: row.try_get(2)?,
         prompt_tokens: count_at(row, 3)?,
@@ -94,10 +94,10 @@ fn answer(row: &SqliteRow) -> Result<AnswerFact, StoreError> {
     })
 }
 
-fn attempt(row: &SqliteRow) -> Result<AttemptFact, StoreError> {
+fn attempt(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
     let scope: String = row.try_get(1)?;
     let status: Option<i64> = row.try_get(3)?;
-    Ok(AttemptFact {
+    Ok(FailedRequest {
         scope: serde_json::from_value(serde_json::Value::String(scope))?,
         unknown: row.try_get(2)?,
         status: status.and_then(|status| u16::try_from(status).ok()),

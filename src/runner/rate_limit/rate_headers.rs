@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::civil;
-use crate::domain::hint::duration;
+use crate::domain::retry_after::duration;
 use crate::domain::time::Timestamp;
 use crate::provider::RateHeaders;
 
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(65);
 
 /// What was told of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ReportedLimit {
     /// So many a minute, of which so many are left.
     Minute {
         limit: NonZeroU32,
@@ -29,9 +29,13 @@ pub(super) enum Told {
 
 /// Reads what was told of requests and of tokens, at `there` by the provider's clock and `now` by
 /// ours.
-pub(super) fn read(headers: &RateHeaders, there: Timestamp, now: Timestamp) -> [Option<Told>; 2] {
+pub(super) fn read(
+    headers: &RateHeaders,
+    there: Timestamp,
+    now: Timestamp,
+) -> [Option<ReportedLimit>; 2] {
     [
-        told(
+        parse(
             [
                 &headers.limit_requests,
                 &headers.remaining_requests,
@@ -40,7 +44,7 @@ pub(super) fn read(headers: &RateHeaders, there: Timestamp, now: Timestamp) -> [
             there,
             now,
         ),
-        told(
+        parse(
             [
                 &headers.limit_tokens,
                 &headers.remaining_tokens,
@@ -52,18 +56,18 @@ pub(super) fn read(headers: &RateHeaders, there: Timestamp, now: Timestamp) -> [
     ]
 }
 
-fn told(
+fn parse(
     [limit, remaining, reset]: [&Option<String>; 3],
     there: Timestamp,
     now: Timestamp,
-) -> Option<Told> {
+) -> Option<ReportedLimit> {
     let reset = reset.as_deref().and_then(|text| time_until(text, there));
     match reset {
-        Some(reset) if reset > MINUTE => Some(Told::Longer {
+        Some(reset) if reset > MINUTE => Some(ReportedLimit::Longer {
             left: number(remaining.as_deref()?)?,
             until: now + reset,
         }),
-        _ => Some(Told::Minute {
+        _ => Some(ReportedLimit::Minute {
             limit: NonZeroU32::new(number(limit.as_deref()?)?)?,
             left: remaining.as_deref().and_then(number),
         }),
@@ -91,7 +95,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
 
     #[track_caller]
-    fn check(limit: &str, remaining: &str, reset: &str, expected: Option<Told>) {
+    fn check(limit: &str, remaining: &str, reset: &str, expected: Option<ReportedLimit>) {
         let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let headers = RateHeaders {
             limit_requests: value(limit),
@@ -102,8 +106,8 @@ mod tests {
         assert_eq!(read(&headers, NOW, NOW), [expected, None]);
     }
 
-    fn minute(limit: u32, left: impl Into<Option<u32>>) -> Option<Told> {
-        Some(Told::Minute {
+    fn minute(limit: u32, left: impl Into<Option<u32>>) -> Option<ReportedLimit> {
+        Some(ReportedLimit::Minute {
             limit: NonZeroU32::new(limit)?,
             left: left.into(),
         })
@@ -123,7 +127,7 @@ mod tests {
     fn of_a_longer_window_it_counts_what_is_left() {
         let until = |seconds| NOW + Duration::from_secs(seconds);
         let longer = |left, seconds| {
-            Some(Told::Longer {
+            Some(ReportedLimit::Longer {
                 left,
                 until: until(seconds),
             })

@@ -7,21 +7,21 @@
 
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::answer::{self, Success};
+use super::completion::{self, ParsedCompletion};
 use super::refusal;
 use super::response::{Reading, Received};
 use crate::domain::failure::Failure;
-use crate::domain::recipe::Api;
+use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
 /// Reads an answer out of a status and a body, or how it went wrong. An empty `request_id` is none.
-pub fn read_kept(
+pub fn read_imported(
     api: Api,
     status: u16,
     request_id: &str,
     body: String,
     now: Timestamp,
-) -> Result<Success, Failure> {
+) -> Result<ParsedCompletion, Failure> {
     let mut headers = HeaderMap::new();
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", id);
@@ -31,5 +31,5 @@ pub fn read_kept(
         return Err(Failure::Refused(refusal));
     }
     let reading = Reading { known: &[], now };
-    answer::reader(api)(Received { headers, body }, reading)
+    completion::reader(api)(Received { headers, body }, reading)
 }

@@ -11,7 +11,7 @@ use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use governor::{Quota, RateLimiter as GovernorLimiter};
 use tokio::time::Instant;
 
 /// The most that a rate is slowed: to a quarter.
@@ -45,11 +45,11 @@ impl GovernorClock for TokioClock {
     }
 }
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>;
+type Limiter = GovernorLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>;
 
 /// So many units a minute.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct AdaptiveRate {
     limiter: Limiter,
     per_minute: NonZeroU32,
     /// Cells for a unit.
@@ -66,7 +66,7 @@ pub(super) struct Rate {
     step: f64,
 }
 
-impl Rate {
+impl AdaptiveRate {
     /// A rate that has not been used: most of a second's worth may be taken at once, but at least
     /// one.
     pub(super) fn rested(per_minute: NonZeroU32) -> Self {
@@ -83,7 +83,7 @@ impl Rate {
         let started = Instant::now();
         let quota = Quota::per_minute(cells).allow_burst(burst);
         Self {
-            limiter: RateLimiter::direct_with_clock(quota, TokioClock { started }),
+            limiter: GovernorLimiter::direct_with_clock(quota, TokioClock { started }),
             per_minute,
             scale: f64::from(scale),
             burst,
@@ -199,12 +199,12 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn rate(per_minute: u32) -> Rate {
-        Rate::rested(NonZeroU32::new(per_minute).unwrap())
+    fn rate(per_minute: u32) -> AdaptiveRate {
+        AdaptiveRate::rested(NonZeroU32::new(per_minute).unwrap())
     }
 
     /// Takes all it can for a while, `units` at a time; returns how many it got.
-    async fn taken(rate: &mut Rate, units: u32, time: Duration) -> u32 {
+    async fn taken(rate: &mut AdaptiveRate, units: u32, time: Duration) -> u32 {
         let (until, mut count) = (Instant::now() + time, 0);
         while Instant::now() < until {
             match rate.take(units) {
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_used_up_rate_gives_nothing_at_once() {
-        let mut rate = Rate::used_up(NonZeroU32::new(600).unwrap());
+        let mut rate = AdaptiveRate::used_up(NonZeroU32::new(600).unwrap());
         assert!(rate.take(1).is_err());
         tokio::time::advance(Duration::from_millis(101)).await;
         assert!(rate.take(1).is_ok());

@@ -12,8 +12,8 @@ use crate::domain::price::Cost;
 use crate::domain::window::Concurrency;
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Pace")]
-pub(in crate::cli) struct PaceArgs {
+#[command(next_help_heading = "Limits")]
+pub(in crate::cli) struct LimitArgs {
     /// The most requests in flight, or auto to find out how many the endpoint takes well
     /// [default: 16].
     #[arg(long, value_name = "N|auto", value_parser = concurrency, env = "PROMPTMILL_CONCURRENCY", hide_env_values = true)]
