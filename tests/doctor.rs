@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use promptmill::simulator::{
-    Config, KeyRefusal, Limits, Personality, Reaction, SAMPLE_KEY, Script, SimulatorThread,
-    start_on_own_thread,
+    Config, KeyRefusal, Personality, Reaction, SAMPLE_KEY, Script, SimulatedLimits,
+    SimulatorThread, start_on_own_thread,
 };
 use promptmill::store::RunLock;
 use tempfile::TempDir;
@@ -298,9 +298,9 @@ fn each_key_is_tried_once_and_told_by_its_label() {
 
 #[test]
 fn a_days_quota_is_told_from_a_bad_key() {
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_day: Some(1),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let config = Config::default().personality(Personality::GptApiFree);
     let case = Case::new(config.limits(limits));
@@ -380,9 +380,9 @@ fn a_clock_that_is_off_and_the_limits_are_read_from_the_headers() {
         body: r#"{"data":[{"id":"gpt-4o-mini"}]}"#.to_owned(),
     };
     let script = Script::new().on(|arrival| arrival.path == "/v1/models", list);
-    let limits = Limits {
+    let limits = SimulatedLimits {
         requests_per_minute: Some(60),
-        ..Limits::default()
+        ..SimulatedLimits::default()
     };
     let said = Case::new(Config::default().script(script).limits(limits)).doctor(&[]);
     said.ends_with(0)
