@@ -1,11 +1,12 @@
-//! Measures the queue at growing sizes: import, the claim and settlement of groups, counts and
-//! export pages, with the time for a row and the memory at the peak.
+//! Benchmark of the queue at different sizes: the time per row of imports, settling and claiming,
+//! counts and export pages, and the peak memory usage.
 //!
-//! `cargo bench --bench queue` measures 10,000, 100,000 and 1,000,000 rows; other sizes may be
-//! named after `--`. The database lies in the temporary folder: its disk is what is measured.
+//! `cargo bench --bench queue` measures 10,000, 100,000 and 1,000,000 rows; other sizes can be
+//! passed after `--`. The database is in the temporary directory, so the results depend on its
+//! disk.
 
-#![expect(clippy::print_stdout, reason = "what a measurement says is for people")]
-#![expect(clippy::unwrap_used, reason = "a measurement that fails shall stop")]
+#![expect(clippy::print_stdout, reason = "prints the results")]
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first error")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,17 +14,17 @@ use std::time::Duration;
 use promptmill::domain::job::{Chunk, Completion, NewRow};
 use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
-use promptmill::store::{Claim, ClaimedJob, SettledAs, Settlement, Store, Sync, SyncReport};
+use promptmill::store::{Claim, ClaimedJob, JobOutcome, Settlement, Store, SyncParams, SyncReport};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Rows in one chunk of an import, as the program sends them.
+/// Number of rows per chunk of an import, as in the program.
 const CHUNK_ROWS: usize = 2_000;
-/// Groups that are settled and claimed for one measurement.
-const GROUPS: u32 = 100;
-/// Records in one page of an export, as the program reads them.
-const PAGE: u32 = 1_000;
-/// The present of all measurements.
+/// Number of transactions per measurement.
+const TRANSACTIONS: u32 = 100;
+/// Number of rows per page of an export, as in the program.
+const PAGE_ROWS: u32 = 1_000;
+/// The current time in all measurements.
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn main() {
@@ -36,21 +37,21 @@ fn main() {
     }
 }
 
-/// The sizes that were asked for. Without `--bench`, as when all targets are tested, one small size
-/// shows that the measurement works.
+/// Returns the requested sizes. Without `--bench`, as when all targets are tested, a single small
+/// size checks that the benchmark works.
 fn sizes() -> Vec<usize> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if !arguments.iter().any(|argument| argument == "--bench") {
         return vec![1_000];
     }
-    let asked: Vec<usize> = arguments
+    let requested: Vec<usize> = arguments
         .iter()
         .filter_map(|argument| argument.parse().ok())
         .collect();
-    if asked.is_empty() {
+    if requested.is_empty() {
         vec![10_000, 100_000, 1_000_000]
     } else {
-        asked
+        requested
     }
 }
 
@@ -62,76 +63,89 @@ async fn measure(rows: usize) {
 
     let start = Instant::now();
     assert_eq!(import(&store, rows).await.added, rows as u64);
-    tell("import", start.elapsed(), rows);
+    report("import", start.elapsed(), rows);
     let start = Instant::now();
     assert_eq!(import(&store, rows).await.added, 0);
-    tell("import again, nothing new", start.elapsed(), rows);
+    report("import again, nothing new", start.elapsed(), rows);
     let batch = store.batch("bench").await.unwrap().id;
 
     for group in [32, 256] {
-        groups(&store, batch, group, rows).await;
+        measure_groups(&store, batch, group, rows).await;
     }
-    single(&store, batch).await;
-    reads(&store, batch, rows).await;
+    measure_single_claims(&store, batch).await;
+    measure_reads(&store, batch, rows).await;
     println!(
-        "  memory at the peak       {:>9} KiB, database {} MiB",
+        "  peak memory              {:>9} KiB, database {} MiB",
         peak_memory(),
         size(&path) >> 20
     );
     store.close().await.unwrap();
 }
 
-/// Settles a group and claims the next, again and again: the way of a busy run.
-async fn groups(store: &Store, batch: i64, group: usize, rows: usize) {
+/// Repeatedly settles a group of jobs and claims the next one, like a busy run.
+async fn measure_groups(store: &Store, batch: i64, group: usize, rows: usize) {
     let claim = Claim {
         batch,
         limit: group,
     };
-    let mut held = store.turn(&[], claim, NOW).await.unwrap().claimed;
-    let mut worst = Duration::ZERO;
+    let mut claimed = store
+        .settle_and_claim(&[], claim, NOW)
+        .await
+        .unwrap()
+        .claimed;
+    let mut slowest = Duration::ZERO;
     let (mut done, start) = (0, Instant::now());
-    for _ in 0..GROUPS.min(u32::try_from(rows / group / 3).unwrap()) {
-        let settlements: Vec<_> = held.iter().map(answered).collect();
-        let turn = Instant::now();
-        let next = store.turn(&settlements, claim, NOW).await.unwrap();
-        worst = worst.max(turn.elapsed());
+    for _ in 0..TRANSACTIONS.min(u32::try_from(rows / group / 3).unwrap()) {
+        let settlements: Vec<_> = claimed.iter().map(completed).collect();
+        let update = Instant::now();
+        let next = store
+            .settle_and_claim(&settlements, claim, NOW)
+            .await
+            .unwrap();
+        slowest = slowest.max(update.elapsed());
         assert_eq!(next.stale, 0);
-        done += held.len();
-        held = next.claimed;
+        done += claimed.len();
+        claimed = next.claimed;
     }
-    tell(
-        &format!("settle and claim by {group}"),
+    report(
+        &format!("settle and claim {group} jobs"),
         start.elapsed(),
         done,
     );
     println!(
-        "    the slowest turn       {:>9.2} ms",
-        worst.as_secs_f64() * 1e3
+        "    slowest transaction    {:>9.2} ms",
+        slowest.as_secs_f64() * 1e3
     );
-    let settlements: Vec<_> = held.iter().map(answered).collect();
+    let settlements: Vec<_> = claimed.iter().map(completed).collect();
     let none = Claim { batch, limit: 0 };
-    store.turn(&settlements, none, NOW).await.unwrap();
+    store
+        .settle_and_claim(&settlements, none, NOW)
+        .await
+        .unwrap();
 }
 
-/// Turns that claim nothing and turns that claim one job: what a turn costs whatever its size.
-async fn single(store: &Store, batch: i64) {
-    for (name, limit) in [("turn that claims none", 0), ("turn that claims one", 1)] {
+/// Measures transactions that claim no job or one job: the fixed cost of a transaction.
+async fn measure_single_claims(store: &Store, batch: i64) {
+    for (name, limit) in [("claim no job", 0), ("claim one job", 1)] {
         let start = Instant::now();
-        for _ in 0..GROUPS {
-            store.turn(&[], Claim { batch, limit }, NOW).await.unwrap();
+        for _ in 0..TRANSACTIONS {
+            store
+                .settle_and_claim(&[], Claim { batch, limit }, NOW)
+                .await
+                .unwrap();
         }
-        tell(name, start.elapsed(), GROUPS as usize);
+        report(name, start.elapsed(), TRANSACTIONS as usize);
     }
 }
 
-async fn reads(store: &Store, batch: i64, rows: usize) {
+async fn measure_reads(store: &Store, batch: i64, rows: usize) {
     let start = Instant::now();
     let counts = store.counts(batch).await.unwrap();
     assert_eq!(counts.total, rows as u64);
-    tell("counts (a call)", start.elapsed(), 1);
+    report("counts (per call)", start.elapsed(), 1);
     let (start, mut after, mut seen) = (Instant::now(), None, 0);
     loop {
-        let (records, last) = store.page(batch, after, PAGE).await.unwrap();
+        let (records, last) = store.page(batch, after, PAGE_ROWS).await.unwrap();
         if records.is_empty() {
             break;
         }
@@ -139,23 +153,23 @@ async fn reads(store: &Store, batch: i64, rows: usize) {
         after = last;
     }
     assert_eq!(seen, rows);
-    tell("export pages", start.elapsed(), rows);
+    report("export pages", start.elapsed(), rows);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn tell(what: &str, took: Duration, rows: usize) {
-    let micros = took.as_secs_f64() * 1e6 / rows as f64;
+#[expect(clippy::cast_precision_loss, reason = "printed with a few digits only")]
+fn report(name: &str, elapsed: Duration, rows: usize) {
+    let micros = elapsed.as_secs_f64() * 1e6 / rows as f64;
     println!(
-        "  {what:<26} {micros:>8.2} µs each, {:>9.0} a second, {:>8.3} s",
+        "  {name:<26} {micros:>8.2} µs each, {:>9.0} per second, {:>8.3} s",
         1e6 / micros,
-        took.as_secs_f64()
+        elapsed.as_secs_f64()
     );
 }
 
 async fn import(store: &Store, rows: usize) -> SyncReport {
     let (sender, chunks) = mpsc::channel::<Result<_, ()>>(2);
-    // The rows are made on another thread, as they are in the program.
-    let maker = std::thread::spawn(move || {
+    // The rows are produced on another thread, as in the program.
+    let producer = std::thread::spawn(move || {
         for start in (0..rows).step_by(CHUNK_ROWS) {
             let chunk: Vec<_> = (start..rows.min(start + CHUNK_ROWS)).map(row).collect();
             sender.blocking_send(Ok(chunk.into())).unwrap();
@@ -170,7 +184,7 @@ async fn import(store: &Store, rows: usize) -> SyncReport {
         id_column: None,
         ..RequestTemplate::default()
     };
-    let sync = Sync {
+    let sync = SyncParams {
         name: "bench",
         template: &template,
         columns: &["id".to_owned(), "prompt".to_owned()],
@@ -180,13 +194,14 @@ async fn import(store: &Store, rows: usize) -> SyncReport {
         now: NOW,
     };
     let report = store.sync_batch(&sync, chunks).await.unwrap().unwrap();
-    maker.join().unwrap();
+    producer.join().unwrap();
     report
 }
 
-/// A row with a request of 300 bytes and the key that intake makes from a row's content.
+/// Creates a row with a request of 300 bytes, and a key like those that are derived from the
+/// content of a row.
 fn row(number: usize) -> NewRow {
-    // Scattered as hashes are: the index over the keys is filled in no order.
+    // Pseudorandom like a hash, so that the index on the keys is filled in random order.
     let hash = (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let text = "a question of some words, ".repeat(8);
     let head =
@@ -200,7 +215,7 @@ fn row(number: usize) -> NewRow {
     }
 }
 
-fn answered(job: &ClaimedJob) -> Settlement {
+fn completed(job: &ClaimedJob) -> Settlement {
     let body = format!(
         r#"{{"id":"{}","object":"chat.completion","choices":[{{"message":{{"content":"{}"}}}}]}}"#,
         job.id.0,
@@ -210,7 +225,7 @@ fn answered(job: &ClaimedJob) -> Settlement {
         id: job.id,
         claim_no: job.claim_no,
         requests: 1,
-        settled_as: SettledAs::Done(Completion {
+        outcome: JobOutcome::Done(Completion {
             body,
             model: "bench-model-1".to_owned(),
             finish_reason: "stop".to_owned(),
@@ -224,7 +239,7 @@ fn answered(job: &ClaimedJob) -> Settlement {
     }
 }
 
-/// The most memory the process has held, in KiB; 0 where that is not told.
+/// Returns the peak memory usage of the process in KiB; 0 if it is not available.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,7 +1,7 @@
-//! The one place that reads the clock.
+//! The only module that reads the clock.
 //!
-//! The wall clock is read once; from there on time advances with the monotonic clock, so that a
-//! clock that is set while a run lasts moves no deadline, and tests can hold time still.
+//! The wall clock is read once at the start. After that, time advances with the monotonic clock, so
+//! that adjustments of the system clock do not move deadlines, and tests can pause time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::domain::time::Timestamp;
 
-/// A clock that never goes back.
+/// A clock that never goes backwards.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started_at: Timestamp,
@@ -17,21 +17,30 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts a clock at the system's time.
+    /// Starts a clock at the system time.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only place that reads the system time"
+    )]
     pub fn start() -> Self {
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+        Self::starting_at(Timestamp::from_millis(millis))
+    }
+
+    /// Starts a clock at a given time.
+    #[must_use]
+    pub fn starting_at(started_at: Timestamp) -> Self {
         Self {
-            started_at: Timestamp::from_millis(millis),
+            started_at,
             started: Instant::now(),
         }
     }
 
-    /// Returns the present.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let elapsed = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -50,11 +59,11 @@ impl Clock {
         self.started.elapsed()
     }
 
-    /// Returns the instant of a moment, for tokio's timers; a moment that is past is now.
+    /// Converts a timestamp to an instant for tokio timers; a past one becomes the present.
     #[must_use]
     pub fn instant(&self, at: Timestamp) -> Instant {
         let ahead = at.since(self.now());
-        // Thirty years ahead is never, and does not overflow.
+        // Limited to 30 years, which cannot overflow.
         Instant::now() + ahead.min(Duration::from_hours(24 * 365 * 30))
     }
 }
@@ -64,13 +73,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn after_its_start_the_systems_clock_has_no_say() {
+    async fn the_system_clock_is_ignored_after_the_start() {
         let clock = Clock::start();
-        let begun = clock.now();
-        // Here time passes as tokio is told, while the system's clock goes its own way.
+        let start = clock.now();
+        // This advances the clock of tokio but not that of the system.
         tokio::time::advance(Duration::from_hours(2)).await;
-        assert_eq!(clock.now().since(begun), Duration::from_hours(2));
-        let past = Timestamp::from_millis(begun.as_millis() - 7_200_000);
-        assert_eq!(clock.instant(past), Instant::now(), "no wait is negative");
+        assert_eq!(clock.now().since(start), Duration::from_hours(2));
+        let past = Timestamp::from_millis(start.as_millis() - 7_200_000);
+        assert_eq!(
+            clock.instant(past),
+            Instant::now(),
+            "a past time is due now"
+        );
     }
 }

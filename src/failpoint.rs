@@ -1,39 +1,39 @@
-//! Failpoints: named places at which a test lets the program die, fail or panic, to see what is left.
+//! Failpoints: named places where a test makes the program crash, fail or panic.
 //!
-//! They are there with the feature `failpoints` alone. Without it a point is an empty function whose
-//! error cannot exist, so nothing of it is left in the program.
+//! They require the feature `failpoints`. Without it, a failpoint is an empty function with an
+//! uninhabited error type, which compiles to nothing.
 
 #[cfg(not(feature = "failpoints"))]
-pub(crate) use absent::{Hit, hit, pass};
+pub(crate) use absent::{FailpointError, hit, hit_or_panic};
 #[cfg(feature = "failpoints")]
-pub(crate) use present::{Hit, hit, pass, set};
+pub(crate) use present::{FailpointError, hit, hit_or_panic, set};
 
 #[cfg(not(feature = "failpoints"))]
 mod absent {
     use std::{fmt, io};
 
-    /// An error that cannot happen.
+    /// An error that cannot occur.
     #[derive(Debug)]
-    pub(crate) enum Hit {}
+    pub(crate) enum FailpointError {}
 
     /// Does nothing.
-    #[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
-    pub(crate) const fn hit(_name: &str) -> Result<(), Hit> {
+    #[expect(clippy::unnecessary_wraps, reason = "can fail with the feature")]
+    pub(crate) const fn hit(_name: &str) -> Result<(), FailpointError> {
         Ok(())
     }
 
     /// Does nothing.
-    pub(crate) const fn pass(_name: &str) {}
+    pub(crate) const fn hit_or_panic(_name: &str) {}
 
-    impl fmt::Display for Hit {
+    impl fmt::Display for FailpointError {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
             match *self {}
         }
     }
 
-    impl From<Hit> for io::Error {
-        fn from(hit: Hit) -> Self {
-            match hit {}
+    impl From<FailpointError> for io::Error {
+        fn from(error: FailpointError) -> Self {
+            match error {}
         }
     }
 }
@@ -46,96 +46,96 @@ mod present {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    static POINTS: OnceLock<Vec<Point>> = OnceLock::new();
+    static FAILPOINTS: OnceLock<Vec<Failpoint>> = OnceLock::new();
 
-    /// What happens at a point.
+    /// What happens at a failpoint.
     #[derive(Clone, Copy, Debug)]
-    enum Action {
-        /// The process dies as by `kill -9`.
+    enum FailpointAction {
+        /// Kills the process with SIGKILL.
         Kill,
-        /// What was to be done fails.
+        /// Returns an error.
         Error,
-        /// The thread panics.
+        /// Panics.
         Panic,
     }
 
     #[derive(Debug)]
-    struct Point {
+    struct Failpoint {
         name: String,
-        action: Action,
-        /// The passage at which it happens, from 1.
+        action: FailpointAction,
+        /// The hit at which the action happens, counted from 1.
         nth: u64,
-        /// Whether it happens at every later one too.
-        lasts: bool,
-        passed: AtomicU64,
+        /// Whether the action also happens at every later hit.
+        repeats: bool,
+        hits: AtomicU64,
     }
 
-    /// The error of a point.
+    /// The error of a failpoint.
     #[derive(Debug)]
-    pub(crate) struct Hit(String);
+    pub(crate) struct FailpointError(String);
 
-    impl fmt::Display for Hit {
+    impl fmt::Display for FailpointError {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "failpoint {}", self.0)
         }
     }
 
-    impl From<Hit> for io::Error {
-        fn from(hit: Hit) -> Self {
-            Self::other(hit.to_string())
+    impl From<FailpointError> for io::Error {
+        fn from(error: FailpointError) -> Self {
+            Self::other(error.to_string())
         }
     }
 
-    /// Sets the points of this process, written like `turn-commit=kill@3,worker=panic@1+`: a name,
-    /// what happens, at which passage (the first when none is named), and `+` for all later ones.
+    /// Activates failpoints, for example `turn-commit=kill@3,worker=panic@1+`: the name, the
+    /// action, the number of the hit (1 by default), and `+` to include all later hits.
     pub(crate) fn set(text: &str) -> Result<(), String> {
-        let points: Result<Vec<_>, _> = text.split(',').map(point).collect();
-        let _ = POINTS.set(points?);
+        let failpoints: Result<Vec<_>, _> = text.split(',').map(parse).collect();
+        let _ = FAILPOINTS.set(failpoints?);
         Ok(())
     }
 
-    /// Passes a point.
-    pub(crate) fn hit(name: &str) -> Result<(), Hit> {
-        let points = POINTS.get().map_or(&[][..], Vec::as_slice);
+    /// Records a hit of a failpoint, and performs its action if it is due.
+    pub(crate) fn hit(name: &str) -> Result<(), FailpointError> {
+        let points = FAILPOINTS.get().map_or(&[][..], Vec::as_slice);
         for point in points.iter().filter(|point| point.name == name) {
-            let passed = point.passed.fetch_add(1, Ordering::Relaxed) + 1;
-            if passed == point.nth || (point.lasts && passed > point.nth) {
+            let hits = point.hits.fetch_add(1, Ordering::Relaxed) + 1;
+            if hits == point.nth || (point.repeats && hits > point.nth) {
                 match point.action {
-                    Action::Kill => {
+                    FailpointAction::Kill => {
                         let _ = kill_process(getpid(), Signal::KILL);
-                        // The signal may take a moment; nothing more is to happen here.
+                        // The signal may be delivered late; do nothing else until then.
                         std::thread::park();
                     }
-                    Action::Error => return Err(Hit(name.to_owned())),
-                    Action::Panic => panic!("failpoint {name}"),
+                    FailpointAction::Error => return Err(FailpointError(name.to_owned())),
+                    FailpointAction::Panic => panic!("failpoint {name}"),
                 }
             }
         }
         Ok(())
     }
 
-    /// Passes a point where nothing can fail: an error there is a panic too.
-    pub(crate) fn pass(name: &str) {
-        hit(name).unwrap_or_else(|hit| panic!("{hit}"));
+    /// Like [`hit`], for code that cannot return an error: an error becomes a panic.
+    pub(crate) fn hit_or_panic(name: &str) {
+        hit(name).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn point(text: &str) -> Result<Point, String> {
-        let unread = || format!("`{text}` is no failpoint: write NAME=kill|error|panic[@N[+]]");
-        let (name, what) = text.split_once('=').ok_or_else(unread)?;
-        let (action, at) = what.split_once('@').unwrap_or((what, "1"));
+    fn parse(text: &str) -> Result<Failpoint, String> {
+        let invalid =
+            || format!("invalid failpoint `{text}`: expected NAME=kill|error|panic[@N[+]]");
+        let (name, action) = text.split_once('=').ok_or_else(invalid)?;
+        let (action, nth) = action.split_once('@').unwrap_or((action, "1"));
         let action = match action {
-            "kill" => Action::Kill,
-            "error" => Action::Error,
-            "panic" => Action::Panic,
-            _ => return Err(unread()),
+            "kill" => FailpointAction::Kill,
+            "error" => FailpointAction::Error,
+            "panic" => FailpointAction::Panic,
+            _ => return Err(invalid()),
         };
-        let nth = at.trim_end_matches('+');
-        Ok(Point {
+        Ok(Failpoint {
             name: name.to_owned(),
             action,
-            nth: nth.parse().map_err(|_| unread())?,
-            lasts: at.ends_with('+'),
-            passed: AtomicU64::new(0),
+            nth: nth.trim_end_matches('+').parse().map_err(|_| invalid())?,
+            repeats: nth.ends_with('+'),
+            hits: AtomicU64::new(0),
         })
     }
 }

@@ -1,7 +1,7 @@
-//! promptmill sends every prompt of a file to an OpenAI-compatible chat endpoint and gets every
-//! answer back, whatever happens on the way.
+//! A resumable batch processor: sends the prompts of a file to an OpenAI-compatible API and stores
+//! the responses.
 //!
-//! The rooms, in reading order; `ARCHITECTURE.md` walks one row through them.
+//! `ARCHITECTURE.md` describes the modules and follows a row through them.
 
 pub mod domain;
 

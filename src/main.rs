@@ -1,4 +1,4 @@
-//! Starts the program; everything else is in the library.
+//! The binary, a thin wrapper around [`promptmill::cli::main`].
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The JSON Schema that the answers of a batch are to fit: what it says, whether an answer fits, and how
-//! a model is asked again where one does not. No schema is ever fetched from the network.
+//! JSON Schema of the responses of a batch: parsing, validation, and the follow-up request after a
+//! schema violation. Schemas are never fetched from the network.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::domain::completion::{Content, StoredBody};
-use crate::domain::failure::{Failure, NoAnswer, Problem};
+use crate::domain::failure::{Failure, InvalidResponse, ResponseProblem};
 
-/// Faults of an answer that are told, at most.
-const MAX_TOLD: usize = 3;
+/// Maximum number of validation errors reported per response.
+const MAX_ERRORS: usize = 3;
 
-/// A schema that answers can be held to.
+/// A schema to validate responses with.
 #[derive(Debug)]
 pub struct Schema {
     text: String,
@@ -20,46 +20,40 @@ pub struct Schema {
     fields: Vec<String>,
 }
 
-/// Why a text is no schema.
+/// Why a text is not a valid schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
-    /// It is no JSON.
-    #[error("line {line}, column {column}: it is no JSON")]
+    /// The text is not JSON.
+    #[error("invalid JSON at line {line}, column {column}")]
     NotJson {
-        /// The line, from 1.
+        /// Line, from 1.
         line: usize,
-        /// The column, from 1.
+        /// Column, from 1.
         column: usize,
     },
-    /// It is JSON, and no schema; or it refers to one that is not in it.
+    /// The JSON is not a schema, or refers to an external schema.
     #[error("{0}")]
     NotSchema(String),
 }
 
-/// What does not fit in an answer.
+/// The validation errors of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaViolation {
-    /// The faults, with nothing of the answer but names and places: for errors and logs.
-    told: String,
-    /// The faults with the values: for the model that gave them.
-    whole: String,
+    /// The errors without values from the response, for messages and logs.
+    masked: String,
+    /// The errors with values, for the follow-up request to the model.
+    detailed: String,
 }
 
 impl Schema {
-    /// Reads a schema.
+    /// Parses a schema.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::NotJson {
             line: error.line(),
             column: error.column(),
         })?;
         let not_schema = |error: jsonschema::ValidationError<'_>| {
-            let place = error.instance_path().to_string();
-            let place = if place.is_empty() {
-                "the schema"
-            } else {
-                &place
-            };
-            SchemaError::NotSchema(format!("{place}: {error}"))
+            SchemaError::NotSchema(format!("{}{error}", location(&error)))
         };
         jsonschema::meta::validate(&schema).map_err(not_schema)?;
         let validator = jsonschema::validator_for(&schema).map_err(not_schema)?;
@@ -71,70 +65,68 @@ impl Schema {
         })
     }
 
-    /// Returns it on one line.
+    /// Returns the schema on one line.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the names of the fields that an answer has at its top, in the schema's order.
+    /// Returns the names of the top-level fields, in the order of the schema.
     #[must_use]
     pub fn fields(&self) -> &[String] {
         &self.fields
     }
 
-    /// Returns the `response_format` that asks an endpoint for answers that fit.
+    /// Returns the `response_format` that requests structured output with this schema.
     #[must_use]
     pub fn response_format(&self) -> String {
         let schema = &self.text;
         format!(r#"{{"type":"json_schema","json_schema":{{"name":"answer","schema":{schema}}}}}"#)
     }
 
-    /// Holds the answer in a response's body to it.
+    /// Validates the content of a response body.
     pub fn check_body(&self, body: &str) -> Result<(), SchemaViolation> {
-        let stored = StoredBody::read(body);
+        let stored = StoredBody::parse(body);
         let content = stored.content();
         self.check(content.as_ref().map_or("", Content::as_text))
     }
 
-    /// Holds an answer to it.
+    /// Validates the content of a response.
     pub fn check(&self, completion: &str) -> Result<(), SchemaViolation> {
         let value: Value = serde_json::from_str(completion.trim()).map_err(|error| {
-            let told = format!("it is no JSON from column {} on", error.column());
+            let message = format!(
+                "invalid JSON at line {}, column {}",
+                error.line(),
+                error.column()
+            );
             SchemaViolation {
-                whole: told.clone(),
-                told,
+                detailed: message.clone(),
+                masked: message,
             }
         })?;
         let mut violation = SchemaViolation {
-            told: String::new(),
-            whole: String::new(),
+            masked: String::new(),
+            detailed: String::new(),
         };
-        for error in self.validator.iter_errors(&value).take(MAX_TOLD) {
-            let place = error.instance_path().to_string();
-            let place = if place.is_empty() {
-                "the whole"
-            } else {
-                &place
-            };
-            for (faults, fault) in [
-                (&mut violation.told, error.masked().to_string()),
-                (&mut violation.whole, error.to_string()),
+        for error in self.validator.iter_errors(&value).take(MAX_ERRORS) {
+            let location = location(&error);
+            for (errors, message) in [
+                (&mut violation.masked, error.masked().to_string()),
+                (&mut violation.detailed, error.to_string()),
             ] {
-                let between = if faults.is_empty() { "" } else { "; " };
-                // A string takes all that is written to it.
-                let _ = write!(*faults, "{between}{place}: {fault}");
+                let separator = if errors.is_empty() { "" } else { "; " };
+                // Writing to a string cannot fail.
+                let _ = write!(*errors, "{separator}{location}{message}");
             }
         }
-        if violation.told.is_empty() {
+        if violation.masked.is_empty() {
             return Ok(());
         }
         Err(violation)
     }
 
-    /// Returns the request that asks again: the conversation so far, the answer that does not fit
-    /// out of a response's body, and what is wrong with it. `None` when the request has no messages
-    /// to add to.
+    /// Returns a request that asks the model to correct its response: the conversation so far, the
+    /// invalid response and the validation errors. `None` if the request has no messages.
     #[must_use]
     pub fn follow_up(
         &self,
@@ -142,31 +134,41 @@ impl Schema {
         body: &str,
         violation: &SchemaViolation,
     ) -> Option<String> {
-        let stored = StoredBody::read(body);
+        let stored = StoredBody::parse(body);
         let content = stored.content();
         let completion = content.as_ref().map_or("", Content::as_text);
         let mut request: Value = serde_json::from_str(request).ok()?;
         let messages = request.get_mut("messages")?.as_array_mut()?;
-        let wrong = format!(
-            "This answer does not fit the JSON Schema {}\nWhat is wrong: {}\nAnswer again, with \
-             nothing but JSON that fits: no other words and no code fence.",
-            self.text, violation.whole
+        let correction = format!(
+            "This response does not match the JSON Schema {}\nErrors: {}\nRespond with corrected \
+             JSON only, without any other text or code fences.",
+            self.text, violation.detailed
         );
         messages.push(json!({"role": "assistant", "content": completion}));
-        messages.push(json!({"role": "user", "content": wrong}));
+        messages.push(json!({"role": "user", "content": correction}));
         Some(request.to_string())
     }
 }
 
 impl SchemaViolation {
-    /// Returns it as the failure of the request that brought the answer.
+    /// Converts the violation to a failure of its request.
     #[must_use]
     pub fn failure(&self, request_id: &str) -> Failure {
-        Failure::NoAnswer(NoAnswer {
-            problem: Problem::SchemaViolation,
-            excerpt: self.told.clone(),
+        Failure::InvalidResponse(InvalidResponse {
+            problem: ResponseProblem::SchemaViolation,
+            excerpt: self.masked.clone(),
             request_id: request_id.to_owned(),
         })
+    }
+}
+
+/// Returns the location of a validation error as a prefix; empty at the top level.
+fn location(error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    if path.is_empty() {
+        path
+    } else {
+        format!("{path}: ")
     }
 }
 
@@ -186,73 +188,80 @@ mod tests {
 
     #[track_caller]
     fn check(completion: &str, expected: &[&str]) {
-        let told = person()
+        let result = person()
             .check(completion)
-            .map_err(|violation| violation.told);
-        match told {
-            Ok(()) => assert!(expected.is_empty(), "{completion} fits"),
-            Err(told) => {
-                assert!(!expected.is_empty(), "{completion}: {told}");
-                assert!(expected.iter().all(|part| told.contains(part)), "{told}");
+            .map_err(|violation| violation.masked);
+        match result {
+            Ok(()) => assert!(expected.is_empty(), "{completion} was accepted"),
+            Err(errors) => {
+                assert!(!expected.is_empty(), "{completion}: {errors}");
+                assert!(
+                    expected.iter().all(|part| errors.contains(part)),
+                    "{errors}"
+                );
             }
         }
     }
 
     #[test]
-    fn an_answer_fits_or_its_faults_are_told_without_its_values() {
+    fn validation_errors_are_reported_without_values() {
         check(r#" {"name":"Ada","age":36} "#, &[]);
         check(
             r#"{"name":"Ada","age":"secret"}"#,
             &["/age: ", "is not of type \"integer\""],
         );
         check(r#"{"name":"Ada"}"#, &["\"age\" is a required property"]);
-        check("```json\n{}\n```", &["no JSON"]);
-        check("", &["no JSON"]);
+        check("```json\n{}\n```", &["invalid JSON"]);
+        check("", &["invalid JSON"]);
         let violation = person().check(r#"{"name":"Ada","age":"secret"}"#);
-        let violation = violation.expect_err("it does not fit");
-        assert!(!violation.told.contains("secret"), "{}", violation.told);
-        assert!(violation.whole.contains("secret"), "{}", violation.whole);
+        let violation = violation.expect_err("a violation");
+        assert!(!violation.masked.contains("secret"), "{}", violation.masked);
+        assert!(
+            violation.detailed.contains("secret"),
+            "{}",
+            violation.detailed
+        );
     }
 
     #[test]
-    fn the_model_is_asked_again_with_its_answer_and_the_fault() {
+    fn a_follow_up_contains_the_response_and_the_errors() {
         let (schema, completion) = (person(), r#"{"name":"Ada","age":-1}"#);
-        let violation = schema.check(completion).expect_err("it does not fit");
+        let violation = schema.check(completion).expect_err("a violation");
         let request = r#"{"model":"m","messages":[{"role":"user","content":"who?"}],"n":1.0}"#;
         let body = json!({"choices": [{"message": {"content": completion}}]}).to_string();
-        let again = schema
+        let follow_up = schema
             .follow_up(request, &body, &violation)
             .expect("messages");
-        let again: Value = serde_json::from_str(&again).expect("JSON");
-        let messages = again["messages"].as_array().expect("a list");
+        let follow_up: Value = serde_json::from_str(&follow_up).expect("JSON");
+        let messages = follow_up["messages"].as_array().expect("an array");
         assert_eq!(messages.len(), 3);
         assert_eq!(
             messages[1],
             json!({"role": "assistant", "content": completion})
         );
-        let said = messages[2]["content"].as_str().expect("a text");
+        let correction = messages[2]["content"].as_str().expect("a string");
         assert!(
-            said.contains("/age: -1 is less than the minimum of 0"),
-            "{said}"
+            correction.contains("/age: -1 is less than the minimum of 0"),
+            "{correction}"
         );
         assert_eq!(schema.follow_up("{}", &body, &violation), None);
     }
 
     #[test]
-    fn fields_are_those_at_the_top_in_their_order() {
+    fn fields_are_the_top_level_ones_in_order() {
         assert_eq!(person().fields(), ["name", "age"]);
         assert!(Schema::parse("true").expect("a schema").fields().is_empty());
     }
 
     #[test]
-    fn what_is_no_schema_is_refused_with_its_place() {
-        let refused = |text| Schema::parse(text).expect_err(text);
+    fn an_invalid_schema_is_rejected_with_its_location() {
+        let rejected = |text| Schema::parse(text).expect_err(text);
         let not_json = SchemaError::NotJson { line: 2, column: 1 };
-        assert_eq!(refused("{\n"), SchemaError::NotJson { line: 2, column: 0 });
-        assert_eq!(refused("{\n]"), not_json);
-        let wrong = refused(r#"{"properties":{"a":{"type":"text"}}}"#).to_string();
+        assert_eq!(rejected("{\n"), SchemaError::NotJson { line: 2, column: 0 });
+        assert_eq!(rejected("{\n]"), not_json);
+        let wrong = rejected(r#"{"properties":{"a":{"type":"text"}}}"#).to_string();
         assert!(wrong.starts_with("/properties/a/type: "), "{wrong}");
-        let remote = refused(r#"{"$ref":"https://example.com/schema.json"}"#).to_string();
+        let remote = rejected(r#"{"$ref":"https://example.com/schema.json"}"#).to_string();
         assert!(remote.contains("example.com"), "{remote}");
     }
 }

@@ -1,61 +1,62 @@
-//! The walls between the rooms: who may know whom, kept by reading the source.
+//! Checks the module boundaries in the source: which modules and crates each module can use.
 //!
-//! A failing test says where the wall was crossed and why it stands. Whoever moves a wall changes
-//! the tables in this file and `ARCHITECTURE.md` together.
+//! A failing test reports the location and the reason for the boundary. If you change a boundary,
+//! change the tables in this file and `ARCHITECTURE.md` together.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot read the source has failed"
+    reason = "an unreadable source file fails the test"
 )]
 
+#[path = "architecture/boundaries.rs"]
+mod boundaries;
 #[path = "architecture/source.rs"]
 mod source;
-#[path = "architecture/walls.rs"]
-mod walls;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use source::{Named, Token, named, tokens};
+use source::{SourcePath, Token, paths, tokens};
 
-/// Code lines that a file may have, its tests not counted.
-const LONGEST_FILE: usize = 400;
+/// Maximum number of lines in a file, without its tests.
+const MAX_FILE_LINES: usize = 400;
 
-/// Tables that are read as one: a line for a case, in the order that they are asked.
-const TABLES: &str = "domain/verdict/rules/";
+/// Directory of the rule tables, which can be longer.
+const RULE_TABLES: &str = "domain/verdict/rules/";
 
-/// Whom a room may know besides itself, and why no other. `room::part` is that part alone.
-const ROOMS: [(&str, &[&str], &str); 15] = [
+/// The other modules that each module can use, and the reason. `module::part` allows only that
+/// part.
+const MODULES: [(&str, &[&str], &str); 15] = [
     (
         "domain",
         &[],
-        "domain is pure: whoever needs it must not bring a database along",
+        "domain is pure, so that it can be used without the other modules",
     ),
-    ("intake", &["domain"], EDGE),
-    ("export", &["domain", "failpoint"], EDGE),
-    ("store", &["domain", "failpoint"], EDGE),
-    ("provider", &["domain"], EDGE),
+    ("intake", &["domain"], ADAPTER),
+    ("export", &["domain", "failpoint"], ADAPTER),
+    ("store", &["domain", "failpoint"], ADAPTER),
+    ("provider", &["domain"], ADAPTER),
     (
         "schema",
         &["domain"],
-        "a schema judges texts: who asked for them and where they go is not its matter",
+        "schema validates text and knows neither requests nor storage",
     ),
-    ("simulator", &["domain"], EDGE),
+    ("simulator", &["domain"], ADAPTER),
     (
         "progress",
         &["domain", "clock"],
-        "progress knows words and the present: what it shows comes as events",
+        "progress receives everything that it shows as events",
     ),
     (
         "report",
         &["domain", "progress"],
-        "a report is made of facts, in the words of progress; who reads the queue is cli",
+        "report receives its data as values; cli reads the database",
     ),
     (
         "watch",
         &["domain", "progress"],
-        "what is watched comes as values; who looks at the queue is cli",
+        "watch receives its data as values; cli reads the database",
     ),
     (
         "runner",
@@ -68,17 +69,13 @@ const ROOMS: [(&str, &[&str], &str); 15] = [
             "clock",
             "failpoint",
         ],
-        "the runner moves jobs between queue and provider; files, words and flags are for cli",
+        "runner moves jobs between the store and the provider; cli handles files, output and flags",
     ),
-    (
-        "clock",
-        &["domain"],
-        "the clock tells the time and nothing else",
-    ),
+    ("clock", &["domain"], "clock only returns the time"),
     (
         "failpoint",
         &[],
-        "a failpoint does what its name was told and knows nobody",
+        "failpoint is independent of the code that it interrupts",
     ),
     (
         "cli",
@@ -97,63 +94,67 @@ const ROOMS: [(&str, &[&str], &str); 15] = [
             "clock",
             "failpoint",
         ],
-        "cli puts all rooms together",
+        "cli connects all modules",
     ),
-    (
-        "main",
-        &["cli"],
-        "main parses, runs, prints the error and exits; all else is in cli",
-    ),
+    ("main", &["cli"], "main only calls cli"),
 ];
 
-const EDGE: &str =
-    "an edge knows the domain only, so that it can be replaced alone; cli joins two edges";
+const ADAPTER: &str =
+    "an adapter only uses domain, so that it can be replaced independently; cli connects adapters";
 
-/// Crates that belong to a room, and why.
+/// Crates that only some modules can use, and the reason.
 const CRATES: [(&str, &[&str], &str); 15] = [
     ("sqlx", &["store"], "all SQL is in the store"),
     ("libsqlite3_sys", &["store"], "all SQL is in the store"),
     (
         "reqwest",
         &["provider"],
-        "all requests leave through the provider's client",
+        "all requests are sent by the provider's client",
     ),
     (
         "rustls",
         &["provider"],
-        "all requests leave through the provider's client",
+        "all requests are sent by the provider's client",
     ),
     (
         "jsonschema",
         &["schema"],
-        "what a schema says is known in one place",
+        "schemas are only interpreted in schema",
     ),
-    ("hyper", &["simulator"], "only the simulator serves"),
-    ("hyper_util", &["simulator"], "only the simulator serves"),
+    (
+        "hyper",
+        &["simulator"],
+        "only the simulator runs an HTTP server",
+    ),
+    (
+        "hyper_util",
+        &["simulator"],
+        "only the simulator runs an HTTP server",
+    ),
     (
         "http_body_util",
         &["simulator"],
-        "only the simulator serves",
+        "only the simulator runs an HTTP server",
     ),
     (
         "clap",
         &["cli"],
-        "flags are resolved in cli; the rooms take settings",
+        "flags are resolved in cli; other modules receive values",
     ),
     (
         "anyhow",
         &["cli", "main"],
-        "an edge has an error enum of its own",
+        "other modules have their own error enums",
     ),
     (
         "indicatif",
         &["progress"],
-        "whether there is a bar is known in progress alone",
+        "only progress draws a progress bar",
     ),
     (
         "ratatui",
         &["watch"],
-        "whoever draws on the whole screen gives it back",
+        "only watch draws on the whole screen",
     ),
     (
         "csv",
@@ -168,16 +169,17 @@ const CRATES: [(&str, &[&str], &str); 15] = [
     (
         "toml",
         &["cli"],
-        "settings are resolved in cli; the rooms take them",
+        "settings are resolved in cli; other modules receive values",
     ),
 ];
 
-/// Crates that the domain may name, and the one part of it that may name one more.
+/// Crates that all of domain can use.
 const DOMAIN_CRATES: [&str; 1] = ["serde"];
-const DOMAIN_EXCEPTION: (&str, &str) = ("domain/reply", "serde_json");
+/// A part of domain that can use another crate, and that crate.
+const DOMAIN_EXCEPTION: (&str, &str) = ("domain/completion", "serde_json");
 
-/// Names that say nothing about what a thing is for.
-const EMPTY_WORDS: [&str; 4] = ["manager", "helper", "util", "common"];
+/// Words that do not describe the purpose of a type or module.
+const VAGUE_WORDS: [&str; 4] = ["manager", "helper", "util", "common"];
 
 /// A source file with its path below `src/`.
 struct File {
@@ -193,117 +195,116 @@ impl File {
         }
     }
 
-    fn room(&self) -> &str {
+    fn module(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
-    /// How many modules lie between the crate's root and the file's own module, that one counted.
+    /// Returns the nesting depth of the file's module below the crate root.
     fn depth(&self) -> usize {
         let names = self.path.split('/').count();
         let is_root = matches!(self.path.as_str(), "lib.rs" | "main.rs");
         names - usize::from(self.path.ends_with("/mod.rs") || is_root)
     }
 
-    fn crossing(&self, token: &Token, what: &str, why: &str) -> String {
+    fn violation(&self, token: &Token, what: &str, why: &str) -> String {
         format!("src/{}:{}: {what}: {why}", self.path, token.line)
     }
 
-    /// Returns the path below the crate's root; `None` for one that stays in its room or leaves
-    /// the crate.
-    fn below_root<'a>(&self, named: &'a Named) -> Option<&'a [String]> {
-        let segments = &named.segments[..];
+    /// Returns the path relative to the crate root; `None` if it stays in its module or is in
+    /// another crate.
+    fn below_root<'a>(&self, path: &'a SourcePath) -> Option<&'a [String]> {
+        let segments = &path.segments[..];
         match segments.first()?.as_str() {
             "crate" => Some(&segments[1..]),
-            "promptmill" if self.room() == "main" => Some(&segments[1..]),
+            "promptmill" if self.module() == "main" => Some(&segments[1..]),
             "super" => {
-                let climbed = segments
+                let levels = segments
                     .iter()
                     .take_while(|segment| *segment == "super")
                     .count();
-                (climbed >= self.depth() + named.token.inline).then(|| &segments[climbed..])
+                (levels >= self.depth() + path.token.inline).then(|| &segments[levels..])
             }
             _ => None,
         }
     }
 }
 
-fn room_crossings(file: &File) -> Vec<String> {
-    let room = file.room();
-    if room == "lib" {
+fn module_violations(file: &File) -> Vec<String> {
+    let module = file.module();
+    if module == "lib" {
         return Vec::new();
     }
-    let Some((_, allowed, why)) = ROOMS.iter().find(|(name, ..)| *name == room) else {
-        let why = "every room has a wall; add it to ROOMS in tests/architecture.rs";
-        return vec![format!("src/{}:1: unknown room `{room}`: {why}", file.path)];
+    let Some((_, allowed, why)) = MODULES.iter().find(|(name, ..)| *name == module) else {
+        let why = "add it to MODULES in tests/architecture.rs";
+        return vec![format!(
+            "src/{}:1: unknown module `{module}`: {why}",
+            file.path
+        )];
     };
-    let is_allowed = |named: &Named, path: &[String]| {
+    let is_allowed = |token: &Token, path: &[String]| {
         let other = path.first().map_or("", String::as_str);
         let part = path.get(1).map_or("", String::as_str);
-        other == room
-            || (named.token.in_test && other == "simulator")
+        other == module
+            || (token.in_test && other == "simulator")
             || allowed
                 .iter()
                 .any(|allowed| *allowed == other || *allowed == format!("{other}::{part}"))
     };
-    named(&tokens(&file.text))
+    paths(&tokens(&file.text))
         .iter()
-        .filter_map(|named| Some((named, file.below_root(named)?)))
-        .filter(|(named, path)| !is_allowed(named, path))
-        .map(|(named, path)| {
-            file.crossing(
-                &named.token,
-                &format!("{room} names `{}`", path.join("::")),
-                why,
-            )
+        .filter_map(|path| Some((&path.token, file.below_root(path)?)))
+        .filter(|(token, path)| !is_allowed(token, path))
+        .map(|(token, path)| {
+            file.violation(token, &format!("{module} uses `{}`", path.join("::")), why)
         })
         .collect()
 }
 
-fn crate_crossings(file: &File, dependencies: &BTreeSet<String>) -> Vec<String> {
-    let room = file.room();
-    let why_not = |name: &str| -> Option<&str> {
-        if room == "domain" && dependencies.contains(name) {
-            let (part, one_more) = DOMAIN_EXCEPTION;
+fn crate_violations(file: &File, dependencies: &BTreeSet<String>) -> Vec<String> {
+    let module = file.module();
+    let reason_against = |name: &str| -> Option<&str> {
+        if module == "domain" && dependencies.contains(name) {
+            let (part, exception) = DOMAIN_EXCEPTION;
             let is_allowed =
-                DOMAIN_CRATES.contains(&name) || (file.path.starts_with(part) && name == one_more);
-            return (!is_allowed).then_some("domain uses the standard library and serde only");
+                DOMAIN_CRATES.contains(&name) || (file.path.starts_with(part) && name == exception);
+            return (!is_allowed).then_some("domain only uses the standard library and serde");
         }
-        let (_, rooms, why) = CRATES.iter().find(|(owned, ..)| *owned == name)?;
-        (!rooms.contains(&room)).then_some(*why)
+        let (_, modules, why) = CRATES.iter().find(|(owned, ..)| *owned == name)?;
+        (!modules.contains(&module)).then_some(*why)
     };
-    named(&tokens(&file.text))
+    paths(&tokens(&file.text))
         .iter()
-        .filter(|named| !named.token.in_test)
-        .filter_map(|named| {
-            let name = named.segments.first()?;
-            let why = why_not(name)?;
-            Some(file.crossing(
-                &named.token,
-                &format!("{room} names the crate `{name}`"),
+        .filter(|path| !path.token.in_test)
+        .filter_map(|path| {
+            let name = path.segments.first()?;
+            let why = reason_against(name)?;
+            Some(file.violation(
+                &path.token,
+                &format!("{module} uses the crate `{name}`"),
                 why,
             ))
         })
         .collect()
 }
 
-fn clock_crossings(file: &File) -> Vec<String> {
-    let why = "only src/clock.rs reads the clock; take `now` as an argument";
+fn clock_violations(file: &File) -> Vec<String> {
+    let why = "only src/clock.rs reads the clock; pass `now` as an argument";
     tokens(&file.text)
         .iter()
         .filter(|token| token.text == "SystemTime" && !token.in_test && file.path != "clock.rs")
-        .map(|token| file.crossing(token, "names `SystemTime`", why))
+        .map(|token| file.violation(token, "uses `SystemTime`", why))
         .collect()
 }
 
-fn form_faults(file: &File) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut fault =
-        |line: usize, what: &str| faults.push(format!("src/{}:{line}: {what}", file.path));
+fn style_violations(file: &File) -> Vec<String> {
+    let mut violations = Vec::new();
+    let mut report =
+        |line: usize, what: &str| violations.push(format!("src/{}:{line}: {what}", file.path));
     if !file.text.starts_with("//!") {
-        fault(
+        report(
             1,
-            "does not begin with `//!`: say what the room is for and where its border runs",
+            "does not start with `//!`: describe the purpose of the module",
         );
     }
     let code = file
@@ -311,42 +312,42 @@ fn form_faults(file: &File) -> Vec<String> {
         .find("#[cfg(test)]\nmod ")
         .unwrap_or(file.text.len());
     let lines = file.text[..code].lines().count();
-    if lines > LONGEST_FILE && !file.path.contains(TABLES) {
-        fault(
+    if lines > MAX_FILE_LINES && !file.path.contains(RULE_TABLES) {
+        report(
             lines,
-            &format!("has {lines} lines of code, over {LONGEST_FILE}: split it by what it does"),
+            &format!("has {lines} lines, more than {MAX_FILE_LINES}: split it by responsibility"),
         );
     }
     let tokens = tokens(&file.text);
     for pair in tokens.windows(2) {
         let declares = ["struct", "enum", "trait", "mod"].contains(&pair[0].text.as_str());
         let name = pair[1].text.to_lowercase();
-        if let Some(word) = EMPTY_WORDS
+        if let Some(word) = VAGUE_WORDS
             .iter()
             .find(|word| declares && name.contains(**word))
         {
-            fault(
+            report(
                 pair[1].line,
                 &format!(
-                    "`{}` has `{word}` in its name: say what it does",
+                    "`{}` contains `{word}`: choose a name that describes its purpose",
                     pair[1].text
                 ),
             );
         }
     }
-    let is_map = |token: &Token| is_name(&token.text) || token.text == ";";
+    let is_declaration = |token: &Token| is_name(&token.text) || token.text == ";";
     if file.path == "lib.rs"
-        && let Some(token) = tokens.iter().find(|token| !is_map(token))
+        && let Some(token) = tokens.iter().find(|token| !is_declaration(token))
     {
-        fault(
+        report(
             token.line,
             &format!(
-                "`{}`: lib.rs is the map of the modules and has no code",
+                "`{}`: lib.rs only declares modules and contains no code",
                 token.text
             ),
         );
     }
-    faults
+    violations
 }
 
 fn is_name(text: &str) -> bool {
@@ -374,13 +375,13 @@ fn sources() -> Vec<File> {
     }
     assert!(
         files.len() > 10,
-        "the source was not found below {}",
+        "source files not found in {}",
         source.display()
     );
     files
 }
 
-/// Names the crates of `[dependencies]` as code does.
+/// Returns the crates of `[dependencies]`, spelled as in code.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let section = manifest.split("[dependencies]").nth(1).unwrap();
@@ -395,40 +396,40 @@ fn dependencies() -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn check(faults: impl Iterator<Item = String>) {
-    let faults: BTreeSet<String> = faults.collect();
+fn check(violations: impl Iterator<Item = String>) {
+    let violations: BTreeSet<String> = violations.collect();
     assert!(
-        faults.is_empty(),
+        violations.is_empty(),
         "\n\n{}\n",
-        Vec::from_iter(faults).join("\n")
+        Vec::from_iter(violations).join("\n")
     );
 }
 
 #[test]
-fn rooms_know_only_whom_they_may() {
-    check(sources().iter().flat_map(room_crossings));
+fn modules_only_use_allowed_modules() {
+    check(sources().iter().flat_map(module_violations));
 }
 
 #[test]
-fn crates_stay_in_their_rooms() {
+fn crates_are_only_used_in_their_modules() {
     let dependencies = dependencies();
     assert!(
         dependencies.contains("serde_json"),
-        "Cargo.toml was not read: {dependencies:?}"
+        "serde_json is missing: {dependencies:?}"
     );
     check(
         sources()
             .iter()
-            .flat_map(|file| crate_crossings(file, &dependencies)),
+            .flat_map(|file| crate_violations(file, &dependencies)),
     );
 }
 
 #[test]
-fn the_clock_is_read_in_one_place() {
-    check(sources().iter().flat_map(clock_crossings));
+fn only_the_clock_module_reads_the_clock() {
+    check(sources().iter().flat_map(clock_violations));
 }
 
 #[test]
-fn files_have_their_form() {
-    check(sources().iter().flat_map(form_faults));
+fn files_follow_the_style() {
+    check(sources().iter().flat_map(style_violations));
 }

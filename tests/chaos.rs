@@ -1,27 +1,22 @@
-//! The built binary against a server that breaks the protocol in every way: each row ends well or
-//! fails by itself, no half answer is kept, and neither time nor memory run away.
+//! Tests the built binary against a server that violates the protocol in many ways. A fault affects
+//! only its own row, no partial response is stored, and time and memory are bounded.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot set its scene has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
-// A provider of raw sockets.
+#[path = "chaos/retries.rs"]
+mod retries;
 #[path = "chaos/server.rs"]
 mod server;
-#[expect(dead_code, reason = "other tests need more of it")]
+#[expect(dead_code, reason = "other test targets use the rest")]
 mod support;
-// What a stranger who looks at the requests alone would say of the retries.
-#[path = "chaos/verdict.rs"]
-mod verdict;
 
 use std::fmt::Write as _;
 
 use server::{Fault, Server};
-use support::{Scene, jobs};
+use support::{TestEnv, jobs};
 
-/// Ways to break an answer, each of which passes.
-const WAYS: [Fault; 14] = [
+/// Faults of the first request for a row. A retry succeeds.
+const TEMPORARY_FAULTS: [Fault; 14] = [
     Fault::Close,
     Fault::Reset,
     Fault::HalfBody,
@@ -30,16 +25,16 @@ const WAYS: [Fault; 14] = [
     Fault::HalfChunk,
     Fault::BadChunk,
     Fault::Garbage,
-    Fault::Headless,
-    Fault::ZeroByte,
-    Fault::Never,
+    Fault::NoHeaders,
+    Fault::NulByte,
+    Fault::NoResponse,
     Fault::Late,
-    Fault::Portal,
+    Fault::CaptivePortal,
     Fault::ErrorInOk,
 ];
 
-/// All that is no answer, and never becomes one.
-const FAULTS: [Fault; 23] = [
+/// Faults of every request for a row.
+const PERSISTENT_FAULTS: [Fault; 23] = [
     Fault::Close,
     Fault::Reset,
     Fault::HalfBody,
@@ -48,105 +43,110 @@ const FAULTS: [Fault; 23] = [
     Fault::HalfChunk,
     Fault::BadChunk,
     Fault::Garbage,
-    Fault::Headless,
-    Fault::ZeroByte,
-    Fault::EndlessHead,
+    Fault::NoHeaders,
+    Fault::NulByte,
+    Fault::EndlessHeaders,
     Fault::Drip,
-    Fault::Never,
+    Fault::NoResponse,
     Fault::Late,
     Fault::EndlessInterim,
     Fault::Compressed,
     Fault::TwoGigabytes,
     Fault::Large,
     Fault::Deep,
-    Fault::Portal,
+    Fault::CaptivePortal,
     Fault::ErrorInOk,
     Fault::NotUtf8,
-    Fault::TwoHints,
+    Fault::TwoRetryAfters,
 ];
 
-/// Rows that are answered well for each that is not.
-const GOOD: usize = 4;
+/// Number of rows without a fault for each row with one.
+const VALID_ROWS_PER_FAULT: usize = 4;
 
-/// KiB; with a debug build, and several large answers at once.
-const MEMORY: u64 = 256 * 1024;
+/// Memory limit in KiB for a debug build that receives several large responses at once.
+const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
-fn number(prompt: &str) -> usize {
+fn row_number(prompt: &str) -> usize {
     prompt["question ".len()..].parse().unwrap()
 }
 
-fn scene(server: &Server, rows: usize) -> Scene {
-    let scene = Scene::with_rows(0).set("PROMPTMILL_BASE_URL", &server.base_url());
-    scene.write("jobs.csv", &jobs(rows));
-    scene
+fn test_env(server: &Server, rows: usize) -> TestEnv {
+    let env = TestEnv::with_rows(0).set_var("PROMPTMILL_BASE_URL", &server.base_url());
+    env.write("jobs.csv", &jobs(rows));
+    env
 }
 
 #[test]
-fn three_hundred_rows_whose_first_answers_break_in_fourteen_ways_are_all_answered() {
+fn rows_with_temporary_faults_are_completed() {
     let rows = 300;
-    let server = Server::start(move |prompt, turn| match number(prompt) {
-        // The first of every six rows, and all of the last ones.
-        row if turn == 1 && (row % 6 == 0 || row > rows - 14) => WAYS[row / 6 % WAYS.len()],
+    let server = Server::start(move |prompt, count| match row_number(prompt) {
+        // Every sixth row, and the last 14.
+        row if count == 1 && (row % 6 == 0 || row > rows - 14) => {
+            TEMPORARY_FAULTS[row / 6 % TEMPORARY_FAULTS.len()]
+        }
         _ => Fault::Completion,
     });
-    let scene = scene(&server, rows);
+    let env = test_env(&server, rows);
     let run = "run jobs.csv -o out.csv --concurrency 24 --timeout 2s";
-    scene.run(run).exits(0);
-    scene.sheet("out.csv").answers(rows);
+    env.run(run).exits(0);
+    env.results("out.csv").assert_completed(rows);
     for row in 1..=rows {
-        let asked = server.asked(&support::question(row));
-        let broken = usize::from(row % 6 == 0 || row > rows - 14);
+        let requests = server.requests_for(&support::question(row));
+        let faults = usize::from(row % 6 == 0 || row > rows - 14);
         assert!(
-            (1 + broken..=4 + broken).contains(&asked),
-            "row {row} was asked {asked} times"
+            (1 + faults..=4 + faults).contains(&requests),
+            "{requests} requests for row {row}"
         );
     }
-    let asked = server.requests();
-    scene.run(run).exits(0).says("nothing to do");
-    assert_eq!(server.requests(), asked);
-    scene.run("verify jobs.csv -o out.csv").exits(0);
+    let requests = server.requests();
+    env.run(run).exits(0).stderr_contains("nothing to do");
+    assert_eq!(server.requests(), requests);
+    env.run("verify jobs.csv -o out.csv").exits(0);
 }
 
 #[test]
-fn what_never_becomes_an_answer_fails_its_row_alone_in_bounded_time_and_memory() {
-    let rows = FAULTS.len() * (GOOD + 1);
-    let fault_of = |row: usize| (row % (GOOD + 1) == 1).then(|| FAULTS[row / (GOOD + 1)]);
+fn a_persistent_fault_fails_only_its_row_in_bounded_time_and_memory() {
+    let rows = PERSISTENT_FAULTS.len() * (VALID_ROWS_PER_FAULT + 1);
+    let fault_of = |row: usize| {
+        (row % (VALID_ROWS_PER_FAULT + 1) == 1)
+            .then(|| PERSISTENT_FAULTS[row / (VALID_ROWS_PER_FAULT + 1)])
+    };
     let server =
-        Server::start(move |prompt, _| fault_of(number(prompt)).unwrap_or(Fault::Completion));
-    let scene = scene(&server, rows);
+        Server::start(move |prompt, _| fault_of(row_number(prompt)).unwrap_or(Fault::Completion));
+    let env = test_env(&server, rows);
     let run = "run jobs.csv -o out.csv --concurrency 4 --timeout 3s --max-attempts 1";
-    let running = scene.start(run);
+    let running = env.start(run);
     let peak = running.peak_memory();
     running.finish().exits(3);
     let peak = peak.join().unwrap();
-    assert!(peak < MEMORY, "{peak} KiB of memory at the peak");
-    let sheet = scene.sheet("out.csv");
-    let mut wrong = String::new();
+    assert!(peak < MAX_MEMORY_KIB, "peak memory of {peak} KiB");
+    let results = env.results("out.csv");
+    let mut errors = String::new();
     for row in 1..=rows {
         let expected = if fault_of(row).is_some() {
             "failed"
         } else {
             "done"
         };
-        let (status, response) = (sheet.cell(row, "status"), sheet.cell(row, "response"));
+        let (status, response) = (results.cell(row, "status"), results.cell(row, "response"));
         if status != expected || (expected == "failed") != response.is_empty() {
-            let error = sheet.cell(row, "error");
+            let error = results.cell(row, "error");
             writeln!(
-                wrong,
+                errors,
                 "{:?}: {status}, {response:?}, {error}",
                 fault_of(row)
             )
             .unwrap();
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(errors.is_empty(), "{errors}");
 }
 
 #[test]
-fn interim_responses_before_an_answer_do_no_harm() {
+fn interim_responses_are_ignored() {
     let server = Server::start(|_, _| Fault::Interim);
-    let scene = scene(&server, 5);
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    scene.sheet("out.csv").answers(5);
+    let env = test_env(&server, 5);
+    env.run("run jobs.csv -o out.csv").exits(0);
+    env.results("out.csv").assert_completed(5);
     assert_eq!(server.requests(), 5);
 }

@@ -1,10 +1,9 @@
-//! What may come in as a dependency: `deny.toml` is held to the tree of this platform, with nothing
-//! but cargo, so that a licence, a source or a crate that is not wanted fails the tests at once.
-//! `cargo deny` looks at all platforms, and for advisories too.
+//! Checks the dependency tree of this platform against `deny.toml`: licenses, sources and banned
+//! crates. It only needs cargo. `cargo deny` also checks advisories and the other platforms.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot read the tree has failed"
+    reason = "an unreadable dependency tree fails the test"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +12,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-/// Crates in the tree of a release build, none more: a new one is a decision. Lower it when one goes.
-const BUDGET: usize = 255;
+/// Maximum number of crates in a release build. Lower it when a dependency is removed.
+const MAX_CRATES: usize = 255;
 
 #[derive(Deserialize)]
 struct Rules {
@@ -65,34 +64,34 @@ fn rules() -> Rules {
     toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Runs cargo, and returns what it prints.
+/// Runs cargo and returns its output.
 #[track_caller]
-fn cargo(words: &[&str]) -> String {
+fn cargo(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(words)
+        .args(args)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All crates that are compiled on this platform, those of tests too.
+/// Returns all crates that are compiled on this platform, including those of tests.
 fn packages() -> Vec<Package> {
     let version = cargo(&["-vV"]);
     let mut lines = version.lines();
     let host = lines.find_map(|line| line.strip_prefix("host: ")).unwrap();
-    let mut words = vec!["metadata", "--locked", "--offline", "--format-version=1"];
-    words.extend(["--filter-platform", host]);
-    let metadata: Metadata = serde_json::from_str(&cargo(&words)).unwrap();
+    let mut args = vec!["metadata", "--locked", "--offline", "--format-version=1"];
+    args.extend(["--filter-platform", host]);
+    let metadata: Metadata = serde_json::from_str(&cargo(&args)).unwrap();
     metadata.packages
 }
 
-/// The crates that the program itself is made of, as name and version.
-fn own_tree() -> BTreeSet<(String, String)> {
-    let words = ["tree", "--locked", "--offline", "--edges=normal"];
-    let listed = cargo(&[words.as_slice(), &["--prefix=none", "--format={p}"]].concat());
+/// Returns the names and versions of the crates in a release build.
+fn release_crates() -> BTreeSet<(String, String)> {
+    let args = ["tree", "--locked", "--offline", "--edges=normal"];
+    let listed = cargo(&[args.as_slice(), &["--prefix=none", "--format={p}"]].concat());
     let mut tree = BTreeSet::new();
     for line in listed.lines() {
         let mut words = line.split(' ');
@@ -103,38 +102,38 @@ fn own_tree() -> BTreeSet<(String, String)> {
     tree
 }
 
-/// Tells whether a licence expression can be kept with the licences that are allowed. `/` is the old
-/// way to write `OR`.
-fn is_kept(expression: &str, allowed: &BTreeSet<String>) -> bool {
+/// Returns whether a license expression can be satisfied with the allowed licenses. `/` is the old
+/// notation for `OR`.
+fn is_satisfied(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let expression = expression.replace('/', " OR ");
     let spaced = expression.replace('(', " ( ").replace(')', " ) ");
     let words: Vec<_> = spaced.split_whitespace().collect();
-    let (kept, rest) = either(&words, allowed);
-    kept && rest.is_empty()
+    let (satisfied, rest) = parse_or(&words, allowed);
+    satisfied && rest.is_empty()
 }
 
-fn either<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
-    let (mut kept, mut rest) = both(words, allowed);
+fn parse_or<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+    let (mut satisfied, mut rest) = parse_and(words, allowed);
     while let ["OR", after @ ..] = rest {
-        let (other, left) = both(after, allowed);
-        (kept, rest) = (kept | other, left);
+        let (operand, remaining) = parse_and(after, allowed);
+        (satisfied, rest) = (satisfied | operand, remaining);
     }
-    (kept, rest)
+    (satisfied, rest)
 }
 
-fn both<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
-    let (mut kept, mut rest) = one(words, allowed);
+fn parse_and<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+    let (mut satisfied, mut rest) = parse_operand(words, allowed);
     while let ["AND", after @ ..] = rest {
-        let (other, left) = one(after, allowed);
-        (kept, rest) = (kept & other, left);
+        let (operand, remaining) = parse_operand(after, allowed);
+        (satisfied, rest) = (satisfied & operand, remaining);
     }
-    (kept, rest)
+    (satisfied, rest)
 }
 
-fn one<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+fn parse_operand<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
     match words {
-        ["(", inner @ ..] => match either(inner, allowed) {
-            (kept, [")", rest @ ..]) => (kept, rest),
+        ["(", inner @ ..] => match parse_or(inner, allowed) {
+            (satisfied, [")", rest @ ..]) => (satisfied, rest),
             _ => (false, &[]),
         },
         [name, "WITH", exception, rest @ ..] => {
@@ -146,21 +145,25 @@ fn one<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a 
 }
 
 #[test]
-fn every_licence_asks_for_no_more_than_its_notice() {
+fn every_license_is_allowed() {
     let allowed = rules().licenses.allow;
     let packages = packages();
-    assert!(packages.len() > 100, "the tree was not read");
+    assert!(packages.len() > 100, "the dependency tree is incomplete");
     for package in packages {
         let license = package.license.unwrap_or_default();
-        let what = format!("{} {} is under `{license}`", package.name, package.version);
-        assert!(is_kept(&license, &allowed), "{what}: see deny.toml");
+        assert!(
+            is_satisfied(&license, &allowed),
+            "the license `{license}` of {} {} is not allowed by deny.toml",
+            package.name,
+            package.version
+        );
     }
 }
 
 #[test]
-fn licence_expressions_are_understood() {
+fn parses_license_expressions() {
     let allowed = BTreeSet::from(["MIT", "ISC", "A WITH x"].map(str::to_owned));
-    for (expression, kept) in [
+    for (expression, expected) in [
         ("MIT", true),
         ("GPL-3.0", false),
         ("GPL-3.0 OR MIT", true),
@@ -174,16 +177,20 @@ fn licence_expressions_are_understood() {
         ("MIT ISC", false),
         ("", false),
     ] {
-        assert_eq!(is_kept(expression, &allowed), kept, "{expression}");
+        assert_eq!(is_satisfied(expression, &allowed), expected, "{expression}");
     }
 }
 
 #[test]
-fn everything_comes_from_the_registry() {
+fn all_crates_come_from_an_allowed_registry() {
     let rules = rules();
     for package in packages() {
         let Some(source) = package.source else {
-            assert_eq!(package.name, env!("CARGO_PKG_NAME"), "a path is no source");
+            assert_eq!(
+                package.name,
+                env!("CARGO_PKG_NAME"),
+                "path dependencies are not allowed"
+            );
             continue;
         };
         let registry = source.strip_prefix("registry+").unwrap_or(&source);
@@ -193,7 +200,7 @@ fn everything_comes_from_the_registry() {
 }
 
 #[test]
-fn nothing_that_is_banned_is_there() {
+fn no_banned_crate_is_used() {
     for banned in rules().bans.deny {
         let found = packages().iter().any(|package| package.name == banned.name);
         assert!(!found, "{}: {}", banned.name, banned.reason);
@@ -201,26 +208,26 @@ fn nothing_that_is_banned_is_there() {
 }
 
 #[test]
-fn no_crate_is_there_twice_but_those_that_are_known() {
+fn deny_toml_lists_all_duplicate_versions() {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (name, version) in own_tree() {
+    for (name, version) in release_crates() {
         versions.entry(name).or_default().insert(version);
     }
-    let twice = versions.into_iter().filter(|(_, known)| known.len() > 1);
-    let twice: BTreeSet<_> = twice.map(|(name, _)| name).collect();
+    let duplicates = versions.into_iter().filter(|(_, found)| found.len() > 1);
+    let duplicates: BTreeSet<_> = duplicates.map(|(name, _)| name).collect();
     let skipped = rules().bans.skip.into_iter().map(|skipped| {
         assert!(!skipped.reason.is_empty());
         skipped.name
     });
     let skipped: BTreeSet<_> = skipped.collect();
-    assert_eq!(twice, skipped, "deny.toml lists those that are there twice");
+    assert_eq!(duplicates, skipped, "update `skip` in deny.toml");
 }
 
 #[test]
-fn the_tree_keeps_within_its_budget() {
-    let crates = own_tree().len();
+fn the_number_of_crates_is_limited() {
+    let crates = release_crates().len();
     assert!(
-        crates <= BUDGET,
-        "{crates} crates, {BUDGET} at most: is the new one worth it?"
+        crates <= MAX_CRATES,
+        "{crates} crates in a release build, at most {MAX_CRATES} allowed; can the new one be avoided?"
     );
 }

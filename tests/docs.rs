@@ -1,10 +1,7 @@
-//! Documents that are made from the program: they say what it does, or this fails and has written the
-//! right text to be copied. And what the program says of itself: help, manual pages, completions.
+//! Checks the generated pages of the documentation, and the program's help, manual pages and
+//! completions. If a generated page is out of date, its test writes the new version to a file.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot read the documents has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "an unreadable document fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,46 +10,48 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use promptmill::domain::verdict::rules;
-use promptmill::domain::verdict::{Action, Scope, SetAside, every};
+use promptmill::domain::verdict::{Action, KeyPenalty, Scope, all_verdicts};
 use tempfile::TempDir;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs the program in a folder of its own, with no environment.
+/// Runs the program in an empty directory with an empty environment.
 #[track_caller]
-fn run(words: &[&str]) -> Output {
-    let folder = TempDir::new().unwrap();
-    run_in(folder.path(), words)
+fn run(args: &[&str]) -> Output {
+    let dir = TempDir::new().unwrap();
+    run_in(dir.path(), args)
 }
 
 #[track_caller]
-fn run_in(folder: &Path, words: &[&str]) -> Output {
+fn run_in(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_promptmill"))
-        .args(words)
-        .current_dir(folder)
+        .args(args)
+        .current_dir(dir)
         .env_clear()
         .output()
         .unwrap()
 }
 
+/// Returns the standard output of a successful command.
 #[track_caller]
-fn said(words: &[&str]) -> String {
-    let output = run(words);
-    assert!(output.status.success(), "{words:?}: {output:?}");
+fn stdout(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every command with those below it, as words; the program itself is none.
+/// Returns the name of every command and subcommand as a list of words. The program itself has an
+/// empty name.
 fn commands() -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    let mut open: Vec<Vec<String>> = vec![Vec::new()];
-    while let Some(command) = open.pop() {
-        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
-        words.push("--help");
-        let help = said(&words);
-        let below = help
+    let mut pending: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(command) = pending.pop() {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = stdout(&args);
+        let subcommands = help
             .lines()
             .skip_while(|line| *line != "Commands:")
             .skip(1)
@@ -60,24 +59,24 @@ fn commands() -> Vec<Vec<String>> {
             .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
             .filter_map(|line| line.split_whitespace().next())
             .filter(|name| *name != "help");
-        open.extend(below.map(|name| [command.clone(), vec![name.to_owned()]].concat()));
+        pending.extend(subcommands.map(|name| [command.clone(), vec![name.to_owned()]].concat()));
         found.push(command);
     }
     assert!(found.len() > 15, "{found:?}");
     found
 }
 
-/// Holds a document to the text that it should be.
+/// Compares a page with its generated content.
 #[track_caller]
 fn check_document(path: &str, expected: &str) {
     let found = fs::read_to_string(root().join(path)).unwrap_or_default();
     if found != expected {
         let name = Path::new(path).file_name().unwrap();
-        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&made, expected).unwrap();
+        let generated = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&generated, expected).unwrap();
         panic!(
-            "{path} does not say what the program does: copy {} there",
-            made.display()
+            "{path} is out of date: copy {} over it",
+            generated.display()
         );
     }
 }
@@ -87,15 +86,15 @@ fn cell(text: &str) -> String {
 }
 
 #[test]
-fn the_table_of_settings_is_that_of_the_program() {
+fn the_settings_page_matches_the_program() {
     let settings: serde_json::Value =
-        serde_json::from_str(&said(&["config", "show", "--json"])).unwrap();
+        serde_json::from_str(&stdout(&["config", "show", "--json"])).unwrap();
     let mut text = "# Settings\n\n\
-        Made from the program by `tests/docs.rs`; change the help of a flag, not this page.\n\n\
-        A flag wins over the environment, the environment over the settings file, that over the default. \
-        The key in `promptmill.toml`\nis the flag's name without the dashes (but for `config` itself). `promptmill config show` \
-        tells each value and where it comes from.\n\n\
-        | flag | environment | default | what it is for |\n| --- | --- | --- | --- |\n"
+        Generated from the program by `tests/docs.rs`; change the help of a flag, not this page.\n\n\
+        Flags override environment variables, which override `promptmill.toml`, which overrides the defaults. The key in \
+        the file is\nthe name of the flag without the dashes (`config` itself is only a flag). `promptmill config show` \
+        prints each value and its origin.\n\n\
+        | flag | environment variable | default | description |\n| --- | --- | --- | --- |\n"
         .to_owned();
     let list = settings["settings"].as_array().unwrap();
     assert!(list.len() > 20, "{list:?}");
@@ -119,22 +118,22 @@ fn the_table_of_settings_is_that_of_the_program() {
     let (_, tables) = example.split_once("# --- Tables").unwrap();
     let (_, tables) = tables.split_once("\n\n").unwrap();
     text.push_str(
-        "\nRequest parameters are `--set NAME=VALUE`, in the file the table `[set]`. Keys are never the value of a flag: \
-         see\n[the README](../README.md#keys).\n\n## The tables of the file\n\n\
-        As in [promptmill.example.toml](../promptmill.example.toml), where each line is commented out:\n\n",
+        "\nRequest parameters are set with `--set NAME=VALUE`, or in the table `[set]` of the file. For API keys, see \
+         [KEYS.md](KEYS.md).\n\n## Tables\n\n\
+        From [promptmill.example.toml](../promptmill.example.toml):\n\n",
     );
     writeln!(text, "```toml\n{tables}```").unwrap();
     check_document("docs/SETTINGS.md", &text);
 }
 
-/// Every setting is a flag, a variable and a key of the file, all by one name.
+/// A setting has the same name as a flag, as an environment variable and in the file.
 #[test]
-fn every_setting_is_in_the_example_file_and_every_key_there_is_a_setting() {
+fn the_example_file_contains_exactly_the_settings_of_the_program() {
     let settings: serde_json::Value =
-        serde_json::from_str(&said(&["config", "show", "--json"])).unwrap();
+        serde_json::from_str(&stdout(&["config", "show", "--json"])).unwrap();
     let list = settings["settings"].as_array().unwrap();
     let names = list.iter().map(|setting| setting["name"].as_str().unwrap());
-    // What names the file cannot stand in it.
+    // The path of the file cannot be set in the file.
     let names: BTreeSet<_> = names.filter(|name| *name != "config").collect();
     for setting in list {
         let name = setting["name"].as_str().unwrap();
@@ -151,59 +150,59 @@ fn every_setting_is_in_the_example_file_and_every_key_there_is_a_setting() {
     assert_eq!(keys.collect::<BTreeSet<_>>(), names);
 }
 
-/// Says what promptmill does about a failure.
-fn does(action: Action) -> String {
+/// Describes what promptmill does about a failure.
+fn effect(action: Action) -> String {
     match action {
-        Action::Retry { at_most: None } => "asks again later, up to `--max-attempts`".to_owned(),
+        Action::Retry { at_most: None } => "retries later, up to `--max-attempts`".to_owned(),
         Action::Retry {
             at_most: Some(times),
-        } => format!("asks again later, {times} attempts in all"),
-        Action::Wait => "waits for the limit; that is no attempt".to_owned(),
-        Action::NextKey(SetAside::Doubted) => {
-            "asks with the next key, and finds out whose fault it is".to_owned()
+        } => format!("retries later, {times} attempts in total"),
+        Action::Wait => "waits for the rate limit; does not count as an attempt".to_owned(),
+        Action::NextKey(KeyPenalty::Probation) => {
+            "retries with the next key, to find out what causes the failure".to_owned()
         }
-        Action::NextKey(SetAside::Quarantined) => {
-            "sets the key aside for a while; the next key takes the row".to_owned()
+        Action::NextKey(KeyPenalty::Quarantined) => {
+            "disables the key temporarily; retries with the next key".to_owned()
         }
-        Action::NextKey(SetAside::Exhausted) => {
-            "sets the key aside until there is money or quota; the next key takes the row"
+        Action::NextKey(KeyPenalty::Exhausted) => {
+            "disables the key until credit or quota is available again; retries with the next key"
                 .to_owned()
         }
-        Action::NextKey(SetAside::Dead) => {
-            "never uses the key again; the next key takes the row".to_owned()
+        Action::NextKey(KeyPenalty::Dead) => {
+            "disables the key; retries with the next key".to_owned()
         }
-        Action::FailJob => "fails the row; nothing else is touched".to_owned(),
+        Action::FailJob => "fails the row; other rows are not affected".to_owned(),
         Action::StopRun => "stops the run; the row stays pending".to_owned(),
     }
 }
 
 const SCOPES: [(Scope, &str); 9] = [
-    (Scope::Key, "The key"),
-    (Scope::Account, "The account behind the key"),
-    (Scope::KeyModel, "This key for this model"),
-    (Scope::Model, "The model"),
-    (Scope::Endpoint, "The address or the endpoint"),
-    (Scope::Request, "The row"),
-    (Scope::Network, "The way there"),
-    (Scope::Quota, "A limit"),
-    (Scope::Transient, "Something that passes"),
+    (Scope::Key, "Key"),
+    (Scope::Account, "Account"),
+    (Scope::KeyModel, "Key and model"),
+    (Scope::Model, "Model"),
+    (Scope::Endpoint, "Endpoint"),
+    (Scope::Request, "Request"),
+    (Scope::Network, "Network"),
+    (Scope::Quota, "Quota"),
+    (Scope::Transient, "Temporary error"),
 ];
 
 #[test]
-fn the_table_of_errors_is_that_of_the_judge() {
+fn the_error_page_matches_the_rules() {
     let seen: BTreeMap<_, _> = rules::all().map(|rule| (rule.id, rule.seen)).collect();
-    let mut text = "# Errors and their cures\n\n\
-        Made from the rules of the judge by `tests/docs.rs`; change a rule, not this page.\n\n\
-        The name of the rule stands behind each failure: in `promptmill failures BATCH`, in the summary, in the \
-        column `error`.\nThe tables are by whose fault it is; an empty cure means that there is nothing to do.\n"
+    let mut text = "# Errors\n\n\
+        Generated from the rules in `src/domain/verdict/rules` by `tests/docs.rs`; change a rule, not this page.\n\n\
+        Each failure is shown with the name of the rule that matched it: in the summary, in `promptmill failures BATCH`, and in the \
+        `error`\ncolumn. The tables are grouped by scope, the party that caused the failure. Rules without a hint need no action.\n"
         .to_owned();
-    let mut told = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for (scope, heading) in SCOPES {
-        write!(text, "\n## {heading}\n\n| rule | seen at | what promptmill does | cure |\n| --- | --- | --- | --- |\n").unwrap();
-        for known in every().filter(|known| known.scope == scope) {
+        write!(text, "\n## {heading}\n\n| rule | seen at | what promptmill does | hint |\n| --- | --- | --- | --- |\n").unwrap();
+        for known in all_verdicts().filter(|known| known.scope == scope) {
             assert!(
-                told.insert(known.rule),
-                "two rules are called {}",
+                listed.insert(known.rule),
+                "two rules are named {}",
                 known.rule
             );
             let at = seen.get(known.rule).copied().unwrap_or_default();
@@ -212,31 +211,37 @@ fn the_table_of_errors_is_that_of_the_judge() {
                 "| `{}` | {} | {} | {} |",
                 known.rule,
                 cell(at),
-                does(known.action),
+                effect(known.action),
                 cell(known.hint)
             )
             .unwrap();
         }
     }
-    assert_eq!(told.len(), every().count());
+    assert_eq!(listed.len(), all_verdicts().count());
     check_document("docs/ERRORS.md", &text);
 }
 
 #[test]
-fn every_command_explains_itself_within_80_columns() {
+fn every_command_has_help_within_80_columns() {
     for command in commands() {
-        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
-        words.push("--help");
-        let help = said(&words);
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = stdout(&args);
         let name = command.join(" ");
         assert!(help.contains("\nUsage: promptmill"), "{name}");
-        // What only leads to commands shows them instead.
-        let leads = help.contains("\nCommands:\n");
-        let shows = help.starts_with("Examples:\n  ") || leads;
-        assert!(shows, "`{name} --help` has no example");
+        // A command that only has subcommands lists them instead of examples.
+        let has_subcommands = help.contains("\nCommands:\n");
+        let has_examples = help.contains("\nExamples:\n  ");
+        assert!(
+            has_examples || has_subcommands,
+            "`{name} --help` has no examples"
+        );
         for line in examples(&help) {
-            let is_whole = line.starts_with("  ") && line.contains("promptmill ");
-            assert!(is_whole, "an example of {name} is wider than 80: {line}");
+            let is_complete = line.starts_with("  ") && line.contains("promptmill ");
+            assert!(
+                is_complete,
+                "an example of {name} is wider than 80 columns: {line}"
+            );
         }
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{name}: {line}");
@@ -244,74 +249,128 @@ fn every_command_explains_itself_within_80_columns() {
     }
 }
 
-/// The lines of a help's examples.
+/// Returns the lines of the examples in a help text.
 fn examples(help: &str) -> impl Iterator<Item = &str> {
-    let lines = help.strip_prefix("Examples:\n").unwrap_or_default().lines();
-    lines.take_while(|line| !line.is_empty())
+    let (_, examples) = help.split_once("\nExamples:\n").unwrap_or_default();
+    examples.lines().take_while(|line| !line.is_empty())
 }
 
-/// Examples in help are typed as they are: every flag and command in them is there.
 #[test]
-fn examples_in_help_are_understood() {
+fn without_arguments_prints_help_with_an_unredacted_example() {
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let help = String::from_utf8(output.stderr).unwrap();
+    assert!(help.contains("Usage: promptmill"), "{help}");
+    let example = "OPENAI_API_KEY=sk-… promptmill run jobs.csv -o results.csv";
+    assert!(help.contains(example), "{help}");
+}
+
+#[test]
+fn short_help_fits_on_a_screen() {
+    for command in commands().iter().filter(|command| !command.is_empty()) {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("-h");
+        let help = stdout(&args);
+        assert!(help.lines().count() <= 30, "{help}");
+        assert!(!help.contains("[env: "), "{help}");
+        let pointer = "Print help (see all options with '--help')";
+        assert!(help.trim_end().ends_with(pointer), "{help}");
+    }
+}
+
+#[test]
+fn help_does_not_print_values_of_environment_variables() {
+    const VALUE: &str = "value-of-a-variable";
+    let settings: serde_json::Value =
+        serde_json::from_str(&stdout(&["config", "show", "--json"])).unwrap();
+    let list = settings["settings"].as_array().unwrap();
+    let names = list
+        .iter()
+        .filter_map(|setting| setting["environment"].as_str());
+    let names: Vec<_> = names
+        .chain(["PROMPTMILL_API_KEYS", "OPENAI_API_KEY"])
+        .collect();
+    assert!(names.len() > 40, "{names:?}");
     for command in commands() {
-        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
-        words.push("--help");
-        let help = said(&words);
+        for flag in ["-h", "--help"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_promptmill"))
+                .args(&command)
+                .arg(flag)
+                .env_clear()
+                .envs(names.iter().map(|name| (name, VALUE)))
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{command:?}: {output:?}");
+            let help = String::from_utf8(output.stdout).unwrap();
+            assert!(!help.contains(VALUE), "{help}");
+        }
+    }
+}
+
+#[test]
+fn examples_in_help_use_existing_commands_and_flags() {
+    for command in commands() {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = stdout(&args);
         for line in examples(&help) {
-            for typed in line
+            for (_, example) in line
                 .split("&&")
                 .filter_map(|part| part.split_once("promptmill "))
             {
-                check_example(typed.1);
+                check_example(example);
             }
         }
     }
 }
 
 #[track_caller]
-fn check_example(typed: &str) {
-    let typed = typed.split(" | ").next().unwrap();
-    let typed = typed.split("   ").next().unwrap();
-    let words: Vec<&str> = typed.split_whitespace().collect();
-    let command = words.iter().copied().take_while(|word| {
+fn check_example(example: &str) {
+    let example = example.split(" | ").next().unwrap();
+    let example = example.split("   ").next().unwrap();
+    let args: Vec<&str> = example.split_whitespace().collect();
+    let command = args.iter().copied().take_while(|word| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
     });
     let mut command: Vec<&str> = command.take(2).collect();
     while !command.is_empty() {
-        let mut asked = command.clone();
-        asked.push("--help");
-        let output = run(&asked);
+        let mut help_command = command.clone();
+        help_command.push("--help");
+        let output = run(&help_command);
         let help = String::from_utf8(output.stdout).unwrap();
         if output.status.success() {
-            let told = help.split_once("\nUsage:").unwrap().1;
-            for flag in words.iter().filter(|word| word.starts_with("--")) {
+            let usage = help.split_once("\nUsage:").unwrap().1;
+            for flag in args.iter().filter(|word| word.starts_with("--")) {
                 let name = flag.split('=').next().unwrap();
-                // What is behind `config show` are the flags of `run`.
-                let known = told.split_whitespace().any(|word| word == name)
+                // `config show` accepts the flags of `run`.
+                let known = usage.split_whitespace().any(|word| word == name)
                     || command == ["config", "show"];
-                assert!(known, "no {name} in the help of {command:?}: {typed}");
+                assert!(
+                    known,
+                    "{name} not found in the help of {command:?}: {example}"
+                );
             }
             return;
         }
         command.pop();
     }
-    panic!("no such command: {typed}");
+    panic!("unknown command: {example}");
 }
 
 #[test]
 fn every_command_has_a_manual_page_with_exit_codes_and_variables() {
-    let folder = TempDir::new().unwrap();
-    let output = run_in(folder.path(), &["man", "--dir", "."]);
+    let dir = TempDir::new().unwrap();
+    let output = run_in(dir.path(), &["man", "--dir", "."]);
     assert!(output.status.success(), "{output:?}");
     for command in commands() {
         let name = [vec!["promptmill".to_owned()], command.clone()]
             .concat()
             .join("-");
-        let page = fs::read_to_string(folder.path().join(format!("{name}.1"))).unwrap();
-        let mut words = vec!["man"];
-        words.extend(command.iter().map(String::as_str));
-        assert_eq!(said(&words), page, "{name}");
+        let page = fs::read_to_string(dir.path().join(format!("{name}.1"))).unwrap();
+        let mut args = vec!["man"];
+        args.extend(command.iter().map(String::as_str));
+        assert_eq!(stdout(&args), page, "{name}");
         for part in [
             ".SH NAME",
             ".SH \"EXIT STATUS\"",
@@ -319,19 +378,23 @@ fn every_command_has_a_manual_page_with_exit_codes_and_variables() {
             "PROMPTMILL_DB",
             "OPENAI_API_KEY",
         ] {
-            assert!(page.contains(part), "no {part} in {name}.1:\n{page}");
+            assert!(page.contains(part), "{part} not found in {name}.1:\n{page}");
         }
+        let lacks_description = page.contains("\\fR\n\n.");
+        assert!(
+            !lacks_description,
+            "an option in {name}.1 has no description:\n{page}"
+        );
     }
     let wrong = run(&["man", "--dir", "none"]);
     assert_eq!(wrong.status.code(), Some(73));
     assert_eq!(run(&["man", "ruin"]).status.code(), Some(2));
 }
 
-/// The manual has the exit codes in the words of the README.
 #[test]
-fn the_exit_codes_of_the_manual_are_those_of_the_readme() {
+fn the_manual_page_and_the_readme_describe_the_same_exit_codes() {
     let (page, readme) = (
-        said(&["man"]),
+        stdout(&["man"]),
         fs::read_to_string(root().join("README.md")).unwrap(),
     );
     let table = readme.split_once("## Exit codes").unwrap().1;
@@ -343,27 +406,30 @@ fn the_exit_codes_of_the_manual_are_those_of_the_readme() {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let line = match cells[2] {
             "nothing" => format!("\n{}\n", cells[1]),
-            to_do => format!("{}: {to_do}", cells[1]),
+            action => format!("{}: {action}", cells[1]),
         };
-        assert!(page.contains(&line), "no {line:?} in the manual page");
+        assert!(
+            page.contains(&line),
+            "{line:?} not found in the manual page"
+        );
         count += 1;
     }
     assert_eq!(count, 14);
 }
 
 #[test]
-fn shells_get_their_completions() {
+fn completions_are_generated_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let script = said(&["completions", shell]);
+        let script = stdout(&["completions", shell]);
         for word in ["estimate", "failures", "concurrency"] {
-            assert!(script.contains(word), "{shell}: no {word}");
+            assert!(script.contains(word), "{shell}: {word} not found");
         }
     }
     let mut bash = Command::new("/bin/bash");
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("completions");
-    fs::write(&path, said(&["completions", "bash"])).unwrap();
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("completions");
+    fs::write(&path, stdout(&["completions", "bash"])).unwrap();
     let checked = bash.arg("-n").arg(&path).output();
-    // Where there is no bash, nobody completes with it.
+    // Passes on systems without bash.
     assert!(checked.is_err() || checked.unwrap().status.success());
 }

@@ -1,10 +1,7 @@
-//! What somebody reads who types `promptmill doctor` after something failed: the built binary
-//! against a simulated provider, one situation after the other, with texts and exit codes.
+//! Tests of `promptmill doctor`: the built binary against a simulated provider, with its printed
+//! findings and exit codes.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot set up its situation has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use promptmill::simulator::{
-    Config, KeyRefusal, Personality, Reaction, SAMPLE_KEY, Script, SimulatedLimits,
+    Config, KeyRejection, Personality, Reaction, SAMPLE_KEY, Script, SimulatedLimits,
     SimulatorThread, start_on_own_thread,
 };
 use promptmill::store::RunLock;
@@ -20,30 +17,30 @@ use tempfile::TempDir;
 
 const CANARY: &str = "sk-ant-api03-canary0123456789abcdefghijklmnop";
 
-/// A folder of its own with a simulated provider.
-struct Case {
-    folder: TempDir,
+/// A temporary directory with a simulated provider.
+struct TestEnv {
+    dir: TempDir,
     provider: SimulatorThread,
     key: String,
 }
 
-/// What a command said and how it ended.
-struct Said {
+/// Standard output and exit code of a command.
+struct CommandOutput {
     text: String,
     code: i32,
 }
 
-impl Case {
+impl TestEnv {
     fn new(config: Config) -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().unwrap(),
             provider: start_on_own_thread(config.record()).unwrap(),
             key: SAMPLE_KEY.to_owned(),
         }
     }
 
-    /// A provider with the manners of the free keys.
-    fn free() -> Self {
+    /// Simulates the provider of the free keys.
+    fn with_free_provider() -> Self {
         Self::new(Config::default().personality(Personality::GptApiFree))
     }
 
@@ -53,11 +50,11 @@ impl Case {
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
     /// Runs a command at the given base URL.
-    fn at(&self, base_url: &str, arguments: &[&str]) -> Said {
+    fn run_at(&self, base_url: &str, arguments: &[&str]) -> CommandOutput {
         let output = Command::new(env!("CARGO_BIN_EXE_promptmill"))
             .args(arguments)
             .args(["--base-url", base_url])
@@ -66,62 +63,68 @@ impl Case {
             .env("OPENAI_API_KEY", &self.key)
             .output()
             .unwrap();
-        said(&output)
+        check_output(&output)
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
-        self.at(&self.provider.base_url(), arguments)
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
+        self.run_at(&self.provider.base_url(), arguments)
     }
 
-    fn doctor(&self, arguments: &[&str]) -> Said {
+    fn doctor(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&[&["doctor"], arguments].concat())
     }
 
-    /// The paths that were asked, in order.
-    fn asked(&self) -> Vec<String> {
-        let ledger = self.provider.ledger();
-        ledger
-            .entries
-            .iter()
-            .map(|entry| entry.path.clone())
-            .collect()
+    /// Returns the paths of all requests, in order.
+    fn requested_paths(&self) -> Vec<String> {
+        let log = self.provider.request_log();
+        log.entries.iter().map(|entry| entry.path.clone()).collect()
     }
 }
 
-fn said(output: &Output) -> Said {
+/// Asserts that the output contains no key.
+#[track_caller]
+fn check_output(output: &Output) -> CommandOutput {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let errors = String::from_utf8(output.stderr.clone()).unwrap();
     for key in [CANARY, SAMPLE_KEY] {
         assert!(!text.contains(&key[..14]), "{text}");
         assert!(!errors.contains(&key[..14]), "{errors}");
     }
-    Said {
+    CommandOutput {
         text,
         code: output.status.code().unwrap(),
     }
 }
 
-impl Said {
+impl CommandOutput {
     #[track_caller]
-    fn ends_with(&self, code: i32) -> &Self {
+    fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "{}", self.text);
         self
     }
 
-    /// Checks that a line of this check says so, with columns and color left aside.
+    /// Asserts that a line starts with `line`, ignoring the width of columns.
     #[track_caller]
-    fn has(&self, line: &str) -> &Self {
-        assert!(self.knows(line), "no line begins `{line}`:\n{}", self.text);
+    fn has_line(&self, line: &str) -> &Self {
+        assert!(
+            self.contains_line(line),
+            "no line starts with `{line}`:\n{}",
+            self.text
+        );
         self
     }
 
     #[track_caller]
-    fn lacks(&self, line: &str) -> &Self {
-        assert!(!self.knows(line), "a line begins `{line}`:\n{}", self.text);
+    fn has_no_line(&self, line: &str) -> &Self {
+        assert!(
+            !self.contains_line(line),
+            "a line starts with `{line}`:\n{}",
+            self.text
+        );
         self
     }
 
-    fn knows(&self, line: &str) -> bool {
+    fn contains_line(&self, line: &str) -> bool {
         let plain = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         self.text.lines().any(|own| plain(own).starts_with(line))
     }
@@ -132,305 +135,344 @@ impl Said {
 }
 
 #[test]
-fn a_sound_set_up_is_all_ok() {
-    let case = Case::free();
-    let said = case.doctor(&["--model", "gpt-4o-mini"]);
-    said.ends_with(0)
-        .has("ok GET /models 11 models listed")
-        .has("ok POST /chat/completions answers")
-        .has("ok source 1 key from OPENAI_API_KEY")
-        .has("ok key-1 answers")
-        .has("ok model name gpt-4o-mini is listed")
-        .has("ok database none yet")
-        .lacks("wrong");
-    assert_eq!(case.asked(), ["/v1/models", "/v1/chat/completions"]);
-    assert!(!case.path().join("promptmill.db").exists());
+fn a_working_setup_passes_all_checks() {
+    let env = TestEnv::with_free_provider();
+    let output = env.doctor(&["--model", "gpt-4o-mini"]);
+    output
+        .exits(0)
+        .has_line("ok GET /models 11 models listed")
+        .has_line("ok POST /chat/completions responds")
+        .has_line("ok source 1 key from OPENAI_API_KEY")
+        .has_line("ok key-1 responded after")
+        .has_line("ok model name gpt-4o-mini is listed")
+        .has_line("ok database no database at")
+        .has_no_line("error");
+    assert_eq!(
+        env.requested_paths(),
+        ["/v1/models", "/v1/chat/completions"]
+    );
+    assert!(!env.path().join("promptmill.db").exists());
 }
 
 #[test]
-fn without_spending_no_chat_call_is_made() {
-    let case = Case::free();
-    let said = case.doctor(&["--no-spend", "--model", "GPT-4o-mini"]);
-    said.ends_with(78)
-        .has("ok key-1 lists the models (no chat call was made)")
-        .has("wrong model name \"GPT-4o-mini\" is not listed; did you mean \"gpt-4o-mini\"?");
-    assert_eq!(case.asked(), ["/v1/models", "/v1/models"]);
+fn no_spend_sends_no_chat_request() {
+    let env = TestEnv::with_free_provider();
+    let output = env.doctor(&["--no-spend", "--model", "GPT-4o-mini"]);
+    output
+        .exits(78)
+        .has_line("ok key-1 listed the models (no chat request was sent)")
+        .has_line("error model name \"GPT-4o-mini\" is not listed; did you mean \"gpt-4o-mini\"?");
+    assert_eq!(env.requested_paths(), ["/v1/models", "/v1/models"]);
 }
 
 #[test]
-fn a_model_in_the_wrong_case_or_with_odd_hyphens_is_told_with_the_right_name() {
-    let case = Case::free();
+fn a_misspelled_model_name_is_reported_with_the_nearest_one() {
+    let env = TestEnv::with_free_provider();
     for (name, why) in [
-        ("GPT-4o-mini", "upper and lower case matter."),
+        ("GPT-4o-mini", "model names are case-sensitive."),
         (
             "gpt\u{2011}4o\u{2011}mini",
-            "the name holds U+2011, which only looks like what is meant.",
+            "the name contains U+2011, which only looks like the right character.",
         ),
-        ("gpt-4o-mini-ca", "`-ca` makes another model of it."),
-        ("gpt-4o-mni", "letter by letter as it is listed."),
+        ("gpt-4o-mini-ca", "`-ca` makes it a different model."),
+        ("gpt-4o-mni", "this is the listed spelling."),
     ] {
-        let said = case.doctor(&["--model", name]);
-        let meant =
-            "and was refused (HTTP 403, chatanywhere-free-list); did you mean \"gpt-4o-mini\"?";
-        said.ends_with(78)
-            .has(&format!(
-                "wrong model name \"{name}\" is not listed, {meant}"
+        let output = env.doctor(&["--model", name]);
+        let suggestion = "and was rejected with HTTP 403 (chatanywhere-free-list); did you mean \"gpt-4o-mini\"?";
+        output
+            .exits(78)
+            .has_line(&format!(
+                "error model name \"{name}\" is not listed, {suggestion}"
             ))
-            .has(&format!("-> Write --model gpt-4o-mini: {why}"))
-            .has("ok key-1 not refused");
+            .has_line(&format!("-> Use --model gpt-4o-mini: {why}"))
+            .has_line("ok key-1 not rejected");
         assert!(
-            said.last()
-                .starts_with("1 thing is wrong: model name. Write --model gpt-4o-mini")
+            output
+                .last()
+                .starts_with("1 error: model name. Use --model gpt-4o-mini")
         );
     }
 }
 
 #[test]
-fn a_model_that_is_not_there_gets_those_that_are() {
-    let said = Case::free().doctor(&["--model", "claude-sonnet-4"]);
-    said.ends_with(78)
-        .has("wrong model name \"claude-sonnet-4\" is not listed, and was refused")
-        .has("-> Choose a listed one: deepseek-r1, deepseek-v3, gpt-3.5-turbo");
+fn an_unknown_model_is_reported_with_the_listed_ones() {
+    let output = TestEnv::with_free_provider().doctor(&["--model", "claude-sonnet-4"]);
+    output
+        .exits(78)
+        .has_line("error model name \"claude-sonnet-4\" is not listed, and was rejected")
+        .has_line("-> Choose one of the listed models: deepseek-r1, deepseek-v3, gpt-3.5-turbo");
 }
 
 #[test]
-fn a_model_of_another_endpoint_is_told_from_a_wrong_name() {
-    let case = Case::free();
-    let said = case.doctor(&["--model", "text-embedding-3-small"]);
-    said.ends_with(78)
-        .has("ok model name text-embedding-3-small is listed")
-        .has("wrong chat wrong endpoint for text-embedding-3-small: it answers at /embeddings only")
-        .has("-> Choose a chat model");
+fn a_model_without_chat_support_is_reported_with_its_endpoint() {
+    let env = TestEnv::with_free_provider();
+    let output = env.doctor(&["--model", "text-embedding-3-small"]);
+    output
+        .exits(78)
+        .has_line("ok model name text-embedding-3-small is listed")
+        .has_line(
+            "error chat text-embedding-3-small does not support chat requests, only /embeddings",
+        )
+        .has_line("-> Choose a chat model");
 }
 
 #[test]
-fn a_base_url_that_is_off_is_told_with_the_right_one() {
-    let case = Case::free();
-    let right = case.provider.base_url();
+fn a_wrong_base_url_is_reported_with_the_right_one() {
+    let env = TestEnv::with_free_provider();
+    let right = env.provider.base_url();
     let wrong = right.replace("/v1", "/api");
-    let said = case.at(&wrong, &["doctor"]);
-    said.ends_with(78)
-        .has(&format!(
-            "wrong base URL wrong endpoint: no API is at {wrong}, but one is at {right}"
+    let output = env.run_at(&wrong, &["doctor"]);
+    output
+        .exits(78)
+        .has_line(&format!(
+            "error base URL no API found at {wrong}; found one at {right}"
         ))
-        .has(&format!("-> Write --base-url {right}"))
-        .has("warning GET /models Invalid URL");
-    let said = case.at(&wrong, &["doctor", "--no-spend"]);
-    said.ends_with(78).has("wrong base URL wrong endpoint");
-    let said = case.at(&format!("{right}/completions"), &["doctor"]);
-    said.ends_with(0).has(&format!(
-        "warning base URL {right} was made of it: `…/completions` was taken off"
+        .has_line(&format!("-> Use --base-url {right}"))
+        .has_line("warning GET /models Invalid URL");
+    let output = env.run_at(&wrong, &["doctor", "--no-spend"]);
+    output.exits(78).has_line("error base URL no API found");
+    let output = env.run_at(&format!("{right}/completions"), &["doctor"]);
+    output.exits(0).has_line(&format!(
+        "warning base URL corrected to {right}: removed `/completions` from the base URL"
     ));
-    let said = case.at("http://example.com/v1", &["doctor"]);
-    said.ends_with(78)
-        .has("wrong base URL the base URL is http");
+    let output = env.run_at("http://example.com/v1", &["doctor"]);
+    output
+        .exits(78)
+        .has_line("error base URL plain http:// is only accepted for localhost");
 }
 
 #[test]
-fn a_missing_list_of_models_is_no_fault() {
-    let missing = |arrival: &promptmill::simulator::Arrival<'_>| arrival.path == "/v1/models";
+fn a_missing_model_list_is_a_warning() {
+    let missing =
+        |request: &promptmill::simulator::IncomingRequest<'_>| request.path == "/v1/models";
     let script = Script::new().on(missing, Reaction::Status(404));
-    let case = Case::new(Config::default().script(script));
-    let said = case.doctor(&[]);
-    said.ends_with(0)
-        .has("warning GET /models")
-        .has("ok POST /chat/completions answers")
-        .has("ok model name gpt-4o-mini");
-    let said = case.doctor(&["--no-spend"]);
-    said.has("warning GET /models").lacks("wrong base URL");
+    let env = TestEnv::new(Config::default().script(script));
+    let output = env.doctor(&[]);
+    output
+        .exits(0)
+        .has_line("warning GET /models")
+        .has_line("ok POST /chat/completions responds")
+        .has_line("ok model name gpt-4o-mini");
+    let output = env.doctor(&["--no-spend"]);
+    output
+        .has_line("warning GET /models")
+        .has_no_line("error base URL");
 }
 
 #[test]
-fn a_bad_key_and_the_key_of_another_provider_are_told_apart() {
-    let said = Case::free().key("sk-wrong-0123456789").doctor(&[]);
-    said.ends_with(77)
-        .has("wrong key-1 ApiKey错误 (HTTP 401, key-is-invalid)")
-        .has("-> Replace this key with a valid one.");
-    let said = Case::free().key(CANARY).doctor(&[]);
-    said.ends_with(77)
-        .has("wrong key-1 ApiKey错误 (HTTP 401, key-is-invalid)")
-        .has("-> It has the form of a key of Anthropic: use it with --base-url https://api.anthropic.com/v1");
-    let said = Case::free().key("").doctor(&[]);
-    said.ends_with(77)
-        .has("wrong no key")
-        .has("-> Set OPENAI_API_KEY");
+fn distinguishes_an_invalid_key_from_a_key_of_another_provider() {
+    let output = TestEnv::with_free_provider()
+        .key("sk-wrong-0123456789")
+        .doctor(&[]);
+    output
+        .exits(77)
+        .has_line("error key-1 ApiKey错误 (HTTP 401, key-is-invalid)")
+        .has_line("-> Replace this API key with a valid one.");
+    let output = TestEnv::with_free_provider().key(CANARY).doctor(&[]);
+    output.exits(77)
+        .has_line("error key-1 ApiKey错误 (HTTP 401, key-is-invalid)")
+        .has_line("-> This looks like a key for Anthropic: use it with --base-url https://api.anthropic.com/v1");
+    let output = TestEnv::with_free_provider().key("").doctor(&[]);
+    output
+        .exits(77)
+        .has_line("error no key")
+        .has_line("-> Set OPENAI_API_KEY");
 }
 
 #[test]
-fn each_key_is_tried_once_and_told_by_its_label() {
+fn each_key_is_tried_once_and_reported_by_its_label() {
     let config = Config::default()
-        .refuse("sk-poor-0123456789", KeyRefusal::NoBalance)
-        .refuse("sk-dead-0123456789", KeyRefusal::Invalid);
-    let case = Case::new(config);
-    let file = case.path().join("keys");
+        .reject("sk-poor-0123456789", KeyRejection::NoBalance)
+        .reject("sk-dead-0123456789", KeyRejection::Invalid);
+    let env = TestEnv::new(config);
+    let file = env.path().join("keys");
     fs::write(
         &file,
         "sk-good-0123456789\nsk-poor-0123456789\nsk-dead-0123456789\n",
     )
     .unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    let said = case.doctor(&["--api-key-file", "keys"]);
-    said.ends_with(77)
-        .has("ok source 3 keys from keys")
-        .has("ok key file only you may read keys")
-        .has("ok key-1 answers")
-        .has("wrong key-2 Insufficient Balance (HTTP 402,")
-        .has("wrong key-3 Incorrect API key provided");
+    let output = env.doctor(&["--api-key-file", "keys"]);
+    output
+        .exits(77)
+        .has_line("ok source 3 keys from keys")
+        .has_line("ok key file only you can read keys")
+        .has_line("ok key-1 responded after")
+        .has_line("error key-2 Insufficient Balance (HTTP 402,")
+        .has_line("error key-3 Incorrect API key provided");
     assert!(
-        said.last()
-            .starts_with("2 things are wrong; mend the first one first: key-2.")
+        output
+            .last()
+            .starts_with("2 errors; fix this one first: key-2.")
     );
-    let chats = case
-        .asked()
+    let chat_requests = env
+        .requested_paths()
         .iter()
         .filter(|path| *path != "/v1/models")
         .count();
-    assert_eq!(chats, 3);
+    assert_eq!(chat_requests, 3);
 
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    let said = case.doctor(&["--api-key-file", "keys"]);
-    said.ends_with(77)
-        .has("wrong source the key file keys may be read by others (mode 644)")
-        .has("-> chmod 600 keys");
-    let said = case.doctor(&["--api-key-file", "keys", "--insecure-key-file"]);
-    said.has("warning key file others may use keys (mode 644)");
+    let output = env.doctor(&["--api-key-file", "keys"]);
+    output
+        .exits(77)
+        .has_line("error source other users have access to the key file keys (mode 644)")
+        .has_line("-> Run `chmod 600 keys");
+    let output = env.doctor(&["--api-key-file", "keys", "--insecure-key-file"]);
+    output.has_line("warning key file other users can access keys (mode 644)");
 }
 
 #[test]
-fn a_days_quota_is_told_from_a_bad_key() {
+fn a_used_up_daily_quota_is_a_warning() {
     let limits = SimulatedLimits {
         requests_per_day: Some(1),
         ..SimulatedLimits::default()
     };
     let config = Config::default().personality(Personality::GptApiFree);
-    let case = Case::new(config.limits(limits));
-    case.doctor(&[]).ends_with(0).has("ok key-1 answers");
-    let said = case.doctor(&[]);
-    said.ends_with(0)
-        .has("warning key-1 good, but a limit is reached: 免费API限制每日1次请求")
-        .has("-> Run again after 00:00 in China (UTC+8)");
+    let env = TestEnv::new(config.limits(limits));
+    env.doctor(&[])
+        .exits(0)
+        .has_line("ok key-1 responded after");
+    let output = env.doctor(&[]);
+    output
+        .exits(0)
+        .has_line(
+            "warning key-1 accepted, but a rate limit or quota is reached: 免费API限制每日1次请求",
+        )
+        .has_line("-> Run again after 00:00 China time (UTC+8)");
     assert!(
-        said.last().starts_with("nothing is wrong, "),
+        output.last().starts_with("no errors, "),
         "{}",
-        said.last()
+        output.last()
     );
 }
 
 #[test]
-fn a_prompt_that_was_too_long_is_remembered_with_its_cure() {
-    let case = Case::free();
+fn failed_rows_are_reported_with_a_hint() {
+    let env = TestEnv::with_free_provider();
     let prompt = "word ".repeat(6_000);
-    fs::write(case.path().join("jobs.csv"), format!("prompt\n{prompt}\n")).unwrap();
-    case.run(&["run", "jobs.csv", "-q"]).ends_with(3);
-    let said = case.doctor(&[]);
-    said.ends_with(0)
-        .has("ok chosen gpt-4o-mini: that of the batch jobs.csv")
-        .has("warning failed rows 1 row of jobs.csv failed: 免费API限制模型输入token小于4096")
-        .has("-> Shorten this row's prompt to the tokens that the provider names")
-        .has("ok key-1")
-        .has("ok file mode only you may read it")
-        .has("ok database promptmill.db: sound, 1 batch");
+    fs::write(env.path().join("jobs.csv"), format!("prompt\n{prompt}\n")).unwrap();
+    env.run(&["run", "jobs.csv", "-q"]).exits(3);
+    let output = env.doctor(&[]);
+    output
+        .exits(0)
+        .has_line("ok chosen gpt-4o-mini: the model of batch jobs.csv")
+        .has_line("warning failed rows 1 row of jobs.csv failed: 免费API限制模型输入token小于4096")
+        .has_line("-> Shorten the prompt of this row to the number of tokens given in the message")
+        .has_line("ok key-1")
+        .has_line("ok file mode only you can read the database")
+        .has_line("ok database promptmill.db: intact, 1 batch");
 }
 
 #[test]
-fn a_key_that_the_queue_holds_back_is_told_when_it_works_again() {
-    let refused = KeyRefusal::Invalid;
-    let case = Case::new(Config::default());
-    fs::write(case.path().join("jobs.csv"), "prompt\nhello\n").unwrap();
-    case.provider
-        .set_script(Script::new().always(Reaction::Refuse(refused)));
-    case.run(&["run", "jobs.csv", "-q"]).ends_with(77);
-    case.provider.set_script(Script::new());
-    let said = case.doctor(&[]);
-    said.ends_with(0)
-        .has("-> `promptmill keys reset key-1` lets it be tried again.");
+fn a_key_that_works_again_but_is_disabled_is_reported() {
+    let refused = KeyRejection::Invalid;
+    let env = TestEnv::new(Config::default());
+    fs::write(env.path().join("jobs.csv"), "prompt\nhello\n").unwrap();
+    env.provider
+        .set_script(Script::new().always(Reaction::Reject(refused)));
+    env.run(&["run", "jobs.csv", "-q"]).exits(77);
+    env.provider.set_script(Script::new());
+    let output = env.doctor(&[]);
+    output
+        .exits(0)
+        .has_line("-> Run `promptmill keys reset key-1` to use the key again.");
     assert!(
-        said.text.contains("the queue holds it back as dead"),
+        output
+            .text
+            .contains("an earlier run recorded it as disabled: "),
         "{}",
-        said.text
+        output.text
     );
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_unreachable() {
-    let case = Case::free();
+fn an_unreachable_or_failing_endpoint_is_an_error() {
+    let env = TestEnv::with_free_provider();
     let gone = start_on_own_thread(Config::default()).unwrap().base_url();
-    let said = case.at(&gone, &["doctor"]);
-    said.ends_with(69)
-        .has("wrong connection 127.0.0.1 cannot be reached")
-        .has("-> Check that the endpoint is up");
-    case.provider
+    let output = env.run_at(&gone, &["doctor"]);
+    output
+        .exits(69)
+        .has_line("error connection cannot reach 127.0.0.1")
+        .has_line("-> Check that the endpoint is running");
+    env.provider
         .set_script(Script::new().always(Reaction::Html(502)));
-    case.doctor(&[])
-        .ends_with(69)
-        .has("wrong POST /chat/completions");
-    let away = Reaction::Redirect("https://elsewhere.example/v1".to_owned());
-    case.provider.set_script(Script::new().always(away));
-    let said = case.doctor(&[]);
-    said.ends_with(78)
-        .has("wrong redirect it redirects to elsewhere.example");
+    env.doctor(&[])
+        .exits(69)
+        .has_line("error POST /chat/completions");
+    let redirect = Reaction::Redirect("https://elsewhere.example/v1".to_owned());
+    env.provider.set_script(Script::new().always(redirect));
+    let output = env.doctor(&[]);
+    output
+        .exits(78)
+        .has_line("error redirect the endpoint redirects to elsewhere.example");
 }
 
 #[test]
-fn a_clock_that_is_off_and_the_limits_are_read_from_the_headers() {
+fn clock_skew_and_rate_limits_are_read_from_the_headers() {
     let head = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let list = Reaction::Raw {
         status: 200,
         headers: vec![head("date", "Sun, 06 Nov 1994 08:49:37 GMT")],
         body: r#"{"data":[{"id":"gpt-4o-mini"}]}"#.to_owned(),
     };
-    let script = Script::new().on(|arrival| arrival.path == "/v1/models", list);
+    let script = Script::new().on(|request| request.path == "/v1/models", list);
     let limits = SimulatedLimits {
         requests_per_minute: Some(60),
         ..SimulatedLimits::default()
     };
-    let said = Case::new(Config::default().script(script).limits(limits)).doctor(&[]);
-    said.ends_with(0)
-        .has("warning clock this machine is")
-        .has("-> Set this machine's clock")
-        .has("ok limits 59 of 60 requests left");
-    assert!(said.text.contains("ahead of the endpoint"), "{}", said.text);
+    let output = TestEnv::new(Config::default().script(script).limits(limits)).doctor(&[]);
+    output
+        .exits(0)
+        .has_line("warning clock this machine's clock is")
+        .has_line("-> Synchronize this machine's clock")
+        .has_line("ok limits 59 of 60 requests remaining");
+    assert!(
+        output.text.contains("ahead of the endpoint's"),
+        "{}",
+        output.text
+    );
 }
 
 #[test]
-fn a_database_that_is_none_is_wrong_and_an_open_one_gets_its_mode() {
-    let case = Case::free();
-    let database = case.path().join("promptmill.db");
-    fs::write(
-        &database,
-        "this is a letter, and no database at all\n".repeat(99),
-    )
-    .unwrap();
+fn another_file_in_place_of_the_database_is_an_error_and_its_mode_a_warning() {
+    let env = TestEnv::with_free_provider();
+    let database = env.path().join("promptmill.db");
+    fs::write(&database, "this is a letter, not a database\n".repeat(99)).unwrap();
     fs::set_permissions(&database, Permissions::from_mode(0o644)).unwrap();
-    let said = case.doctor(&[]);
-    said.ends_with(74)
-        .has("wrong database promptmill.db is not a promptmill database")
-        .has("warning file mode others may use promptmill.db")
-        .has("-> chmod 600 promptmill.db")
-        .has("ok POST /chat/completions answers");
+    let output = env.doctor(&[]);
+    output
+        .exits(74)
+        .has_line("error database promptmill.db is not a promptmill database")
+        .has_line("warning file mode other users can access promptmill.db")
+        .has_line("-> Run `chmod 600 promptmill.db")
+        .has_line("ok POST /chat/completions responds");
 }
 
 #[test]
-fn who_holds_the_lock_is_told_and_a_look_takes_nothing() {
-    let case = Case::free();
-    fs::write(case.path().join("jobs.csv"), "prompt\nhello\n").unwrap();
-    case.run(&["run", "jobs.csv", "-q"]).ends_with(0);
-    let database = case.path().join("promptmill.db");
-    let lock = RunLock::take(&database, "process 4711").unwrap();
-    let said = case.doctor(&["--no-spend"]);
-    said.ends_with(0)
-        .has("warning lock a run is under way (process 4711)");
+fn the_process_that_holds_the_run_lock_is_reported() {
+    let env = TestEnv::with_free_provider();
+    fs::write(env.path().join("jobs.csv"), "prompt\nhello\n").unwrap();
+    env.run(&["run", "jobs.csv", "-q"]).exits(0);
+    let database = env.path().join("promptmill.db");
+    let lock = RunLock::acquire(&database, "process 4711").unwrap();
+    let output = env.doctor(&["--no-spend"]);
+    output
+        .exits(0)
+        .has_line("warning lock a run is using the database (process 4711)");
     drop(lock);
-    case.doctor(&["--no-spend"])
-        .ends_with(0)
-        .has("ok lock free");
+    env.doctor(&["--no-spend"])
+        .exits(0)
+        .has_line("ok lock free");
 }
 
 #[test]
-fn programs_get_one_object() {
-    let said = Case::free().key(CANARY).doctor(&["--json"]);
-    said.ends_with(77);
-    let report: serde_json::Value = serde_json::from_str(&said.text).unwrap();
+fn json_output_is_one_object() {
+    let output = TestEnv::with_free_provider()
+        .key(CANARY)
+        .doctor(&["--json"]);
+    output.exits(77);
+    let report: serde_json::Value = serde_json::from_str(&output.text).unwrap();
     assert_eq!(
         (&report["wrong"], &report["exit_code"]),
         (&1.into(), &77.into())
@@ -448,12 +490,13 @@ fn programs_get_one_object() {
 }
 
 #[test]
-fn a_simulated_provider_needs_no_key_and_a_quiet_report_is_empty() {
-    let case = Case::free().key("");
-    let said = case.doctor(&["--simulate"]);
-    said.ends_with(0)
-        .has("ok base URL the simulated provider")
-        .has("ok simulated key answers");
-    let said = case.doctor(&["--simulate", "--quiet"]);
-    assert_eq!((said.text.as_str(), said.code), ("", 0));
+fn the_simulated_provider_needs_no_key_and_a_quiet_report_is_empty() {
+    let env = TestEnv::with_free_provider().key("");
+    let output = env.doctor(&["--simulate"]);
+    output
+        .exits(0)
+        .has_line("ok base URL the built-in simulated provider")
+        .has_line("ok simulated key responded");
+    let output = env.doctor(&["--simulate", "--quiet"]);
+    assert_eq!((output.text.as_str(), output.code), ("", 0));
 }

@@ -1,5 +1,5 @@
-//! What a file's owner sees of the intake: odd files come through byte by byte, and bad files are
-//! refused with a line to look at.
+//! Tests of reading input files: unusual but valid files are read exactly, and invalid files are
+//! rejected with a line number.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,8 +9,8 @@ use promptmill::domain::request_template::RequestTemplate;
 use promptmill::intake::{ExitKind, IntakeError, Options, Reader, Source};
 use tempfile::NamedTempFile;
 
-/// A recipe that takes the column `prompt` as it is.
-fn plain() -> RequestTemplate {
+/// Returns a template that sends the column `prompt` unchanged.
+fn template() -> RequestTemplate {
     RequestTemplate {
         model: "test-model".to_owned(),
         prompt: None,
@@ -21,10 +21,10 @@ fn plain() -> RequestTemplate {
     }
 }
 
-fn with_ids() -> RequestTemplate {
+fn template_with_ids() -> RequestTemplate {
     RequestTemplate {
         id_column: Some("id".to_owned()),
-        ..plain()
+        ..template()
     }
 }
 
@@ -44,50 +44,51 @@ fn read_all(reader: &mut Reader, max_rows: usize) -> Result<Vec<NewRow>, IntakeE
     }
 }
 
-fn file_of(bytes: &[u8]) -> NamedTempFile {
-    let mut file = NamedTempFile::new().expect("a file");
-    file.write_all(bytes).expect("it is written");
+fn temp_file(bytes: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("the file is written");
     file
 }
 
 fn read(bytes: &[u8], template: &RequestTemplate) -> Result<Vec<NewRow>, IntakeError> {
-    let file = file_of(bytes);
+    let file = temp_file(bytes);
     read_all(&mut open(file.path(), template)?, 3)
 }
 
 #[track_caller]
-fn check_refused(bytes: &[u8], template: &RequestTemplate, expected: &str) {
-    let file = file_of(bytes);
+fn check_error(bytes: &[u8], template: &RequestTemplate, expected: &str) {
+    let file = temp_file(bytes);
     let result = open(file.path(), template).and_then(|mut reader| read_all(&mut reader, 3));
-    let error = result.expect_err("it must be refused");
-    assert_eq!(error.exit_kind(), ExitKind::Bad);
+    let error = result.expect_err("the file must be rejected");
+    assert_eq!(error.exit_kind(), ExitKind::DataError);
     let name = file.path().to_str().expect("UTF-8");
     assert_eq!(error.to_string().replace(name, "jobs.csv"), expected);
 }
 
-const ROWS_HINT: &str = "hint: nothing was imported; mend the file and run it again";
-const HEADER_HINT: &str = "hint: the first line names the columns, `prompt` among them";
+const ROWS_HINT: &str = "hint: nothing was imported; fix the file and try again";
+const HEADER_HINT: &str = "hint: name the columns in the first line, including `prompt`";
 
 #[track_caller]
-fn check_bad_rows(bytes: &[u8], template: &RequestTemplate, expected: &[&str]) {
+fn check_invalid_rows(bytes: &[u8], template: &RequestTemplate, expected: &[&str]) {
     let lines = expected
         .iter()
         .copied()
         .chain([ROWS_HINT])
         .collect::<Vec<_>>();
-    check_refused(bytes, template, &lines.join("\n"));
+    check_error(bytes, template, &lines.join("\n"));
 }
 
 #[track_caller]
 fn check_cells(bytes: &[u8], expected: &[&str]) {
-    let rows = read(bytes, &plain()).expect("the file is good");
+    let rows = read(bytes, &template()).expect("the file is valid");
     let cells: Vec<&str> = rows.iter().map(|row| row.cells.as_str()).collect();
     assert_eq!(cells, expected);
 }
 
 #[test]
-fn a_row_becomes_a_key_its_cells_a_request_and_a_digest() {
-    let rows = read(b"id,prompt\na1,\"Say \"\"hi\"\"\"\n", &with_ids()).expect("the file is good");
+fn a_row_has_a_key_cells_a_request_and_a_digest() {
+    let rows = read(b"id,prompt\na1,\"Say \"\"hi\"\"\"\n", &template_with_ids())
+        .expect("the file is valid");
     let request = r#"{"model":"test-model","messages":[{"role":"user","content":"Say \"hi\""}]}"#;
     let expected = NewRow {
         key: "a1".to_owned(),
@@ -100,7 +101,7 @@ fn a_row_becomes_a_key_its_cells_a_request_and_a_digest() {
 }
 
 #[test]
-fn every_way_to_write_csv_gives_the_same_cells() {
+fn all_csv_dialects_produce_the_same_cells() {
     let expected = [r#"["1","a\nb"]"#, r#"["2",", \""]"#];
     check_cells(b"id,prompt\n1,\"a\nb\"\n2,\", \"\"\"\n", &expected);
     check_cells(
@@ -118,9 +119,9 @@ fn every_way_to_write_csv_gives_the_same_cells() {
 }
 
 #[test]
-fn odd_cells_come_through_unchanged() {
+fn unusual_cells_are_unchanged() {
     let long = "長い文 ".repeat(10_000);
-    let odd = [
+    let unusual = [
         "plain",
         " spaces ",
         "a,b;c\td",
@@ -138,142 +139,152 @@ fn odd_cells_come_through_unchanged() {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
         .write_record(["prompt", "empty"])
-        .expect("it is written");
-    for cell in odd {
-        writer.write_record([cell, ""]).expect("it is written");
+        .expect("the file is written");
+    for cell in unusual {
+        writer
+            .write_record([cell, ""])
+            .expect("the file is written");
     }
-    let rows =
-        read(&writer.into_inner().expect("it is written"), &plain()).expect("the file is good");
-    for (row, cell) in rows.iter().zip(odd) {
-        let cells: Vec<String> = serde_json::from_str(&row.cells).expect("JSON");
+    let rows = read(
+        &writer.into_inner().expect("the file is written"),
+        &template(),
+    )
+    .expect("the file is valid");
+    for (row, cell) in rows.iter().zip(unusual) {
+        let cells: Vec<String> = serde_json::from_str(&row.cells).expect("valid JSON");
         assert_eq!(cells, [cell, ""]);
-        let request: serde_json::Value = serde_json::from_str(&row.request).expect("JSON");
+        let request: serde_json::Value = serde_json::from_str(&row.request).expect("valid JSON");
         assert_eq!(request["messages"][0]["content"], cell);
     }
-    assert_eq!(rows.len(), odd.len());
+    assert_eq!(rows.len(), unusual.len());
 }
 
 #[test]
-fn a_file_that_holds_no_rows_is_refused() {
-    let empty = "jobs.csv: is empty\nhint: the first line names the columns, `prompt` among them; each further line is a job";
-    check_refused(b"", &plain(), empty);
-    check_refused(b"\xef\xbb\xbf\r\n\n", &plain(), empty);
-    let no_rows = "jobs.csv: no rows below the header\nhint: each line below the header is a job; \
-                   if the first line is a job itself, put a line `prompt` above it";
-    check_refused(b"id,prompt\n\n", &plain(), no_rows);
+fn rejects_files_without_rows() {
+    let empty_input = "jobs.csv: input is empty\nhint: name the columns in the first line, including `prompt`, and add one line per job";
+    check_error(b"", &template(), empty_input);
+    check_error(b"\xef\xbb\xbf\r\n\n", &template(), empty_input);
+    let no_rows = "jobs.csv: no rows after the header\nhint: add one line per job; \
+                   if the first line is a job, insert a line `prompt` above it";
+    check_error(b"id,prompt\n\n", &template(), no_rows);
 }
 
 #[test]
-fn a_file_of_another_kind_is_refused() {
-    check_refused(
+fn rejects_unsupported_formats() {
+    check_error(
         b"PK\x03\x04\x14\0\x06\0",
-        &plain(),
-        "jobs.csv: looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV\nhint: save it as \"CSV UTF-8\" and give that file",
+        &template(),
+        "jobs.csv: looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV\nhint: save it as \"CSV UTF-8\" and use that file",
     );
-    check_refused(
+    check_error(
         b"\xff\xfep\0r\0",
-        &plain(),
+        &template(),
         "jobs.csv: is UTF-16, not UTF-8\nhint: save it as \"CSV UTF-8\", or convert it: `iconv -f UTF-16 -t UTF-8 IN > OUT`",
     );
 }
 
 #[test]
-fn a_header_that_cannot_be_used_is_refused() {
-    check_refused(
+fn rejects_invalid_headers() {
+    check_error(
         b"\nid,prompt,id\n",
-        &plain(),
-        "jobs.csv:2: the columns 1 and 3 are both called `id`\nhint: give each column a name of its own",
+        &template(),
+        "jobs.csv:2: duplicate column name `id` (columns 1 and 3)\nhint: rename one of the columns",
     );
-    check_refused(
+    check_error(
         b"id,\"prompt\n1,a\n",
-        &plain(),
+        &template(),
         &format!(
-            "jobs.csv:1: the header's field 2: a quote opens here and is never closed; close it, or double it where it belongs to the text\n{HEADER_HINT}"
+            "jobs.csv:1: header field 2: the quote opened here is never closed; close it, or double it if it is part of the text\n{HEADER_HINT}"
         ),
     );
-    check_refused(
+    check_error(
         b"id,pr\xe9mpt\n1,a\n",
-        &plain(),
+        &template(),
         &format!(
-            "jobs.csv:1: the header's field 2: is not UTF-8 (byte 3 of the cell); save the file as \"CSV UTF-8\"\n{HEADER_HINT}"
+            "jobs.csv:1: header field 2: invalid UTF-8 at byte 3 of the field; save the file as \"CSV UTF-8\"\n{HEADER_HINT}"
         ),
     );
-    check_refused(
+    check_error(
         b",,\n1,2,3\n",
-        &plain(),
-        &format!("jobs.csv:1: the header names no column\n{HEADER_HINT}"),
+        &template(),
+        &format!("jobs.csv:1: the header has no column names\n{HEADER_HINT}"),
     );
 }
 
 #[test]
-fn a_recipe_that_does_not_fit_the_file_is_refused() {
-    check_refused(
+fn rejects_settings_that_refer_to_missing_columns() {
+    check_error(
         b"id,Prompt\n1,a\n",
-        &plain(),
-        "jobs.csv:1: no column `prompt`; did you mean `Prompt`? the columns are `id`, `Prompt`\n\
-         hint: take the prompt from another column: --prompt '{{ Prompt }}'",
+        &template(),
+        "jobs.csv:1: column `prompt` not found; did you mean `Prompt`? available columns: `id`, `Prompt`\n\
+         hint: use another column as the prompt: --prompt '{{ Prompt }}'",
     );
-    check_refused(
+    check_error(
         b"ID,prompt\n1,a\n",
-        &with_ids(),
-        "jobs.csv:1: no column `id` for --id-column; did you mean `ID`? the columns are `ID`, `prompt`\nhint: --id-column ID",
+        &template_with_ids(),
+        "jobs.csv:1: column `id` not found (referenced by --id-column); did you mean `ID`? available columns: `ID`, `prompt`\nhint: use --id-column ID",
     );
     let template = RequestTemplate {
         prompt: Some("{{ row[\"City \"] }}".to_owned()),
-        ..plain()
+        ..template()
     };
-    check_refused(
+    check_error(
         b"City,x\nRome,1\n",
         &template,
-        "jobs.csv:1: no column `City ` for --prompt; did you mean `City`? the columns are `City`, `x`\nhint: write {{ City }} in --prompt",
+        "jobs.csv:1: column `City ` not found (referenced by --prompt); did you mean `City`? available columns: `City`, `x`\nhint: use {{ City }} in --prompt",
     );
 }
 
 #[test]
-fn bad_rows_are_told_together() {
-    check_bad_rows(
+fn invalid_rows_are_reported_together() {
+    check_invalid_rows(
         b"id,prompt\n1,a\n2\n3,b,c\n4,\" \"\n5,x\0y\n6,caf\xe9\n7,z\n",
-        &plain(),
+        &template(),
         &[
-            "jobs.csv:3: the row has 1 field, the header has 2; a text with line breaks needs quotes, and an empty cell its delimiter",
-            "jobs.csv:4: the row has 3 fields, the header has 2; put quotes around a text that holds the delimiter",
+            "jobs.csv:3: expected 2 fields, found 1; quote values that contain line breaks, and keep the delimiters of empty fields",
+            "jobs.csv:4: expected 2 fields, found 3; quote values that contain the delimiter",
             "jobs.csv:5: column `prompt`: the prompt is empty; fill it in or remove the row",
-            "jobs.csv:6: column `prompt`: holds a NUL byte; remove it",
-            "jobs.csv:7: column `prompt`: is not UTF-8 (byte 4 of the cell); save the file as \"CSV UTF-8\"",
+            "jobs.csv:6: column `prompt`: value contains a NUL byte; remove it",
+            "jobs.csv:7: column `prompt`: invalid UTF-8 at byte 4 of the field; save the file as \"CSV UTF-8\"",
         ],
     );
 }
 
 #[test]
-fn an_open_quote_is_told_where_it_opens_and_no_text_behind_it_becomes_a_row() {
-    let unclosed = "a quote opens here and is never closed; close it, or double it where it belongs to the text";
+fn an_unclosed_quote_is_reported_at_its_start() {
+    let unclosed =
+        "the quote opened here is never closed; close it, or double it if it is part of the text";
     let open = format!("jobs.csv:4: column `prompt`: {unclosed}");
-    check_bad_rows(
+    check_invalid_rows(
         b"id,prompt\n1,\"a\nb\"\n2,\"c\n3,d\n4,e\n",
-        &plain(),
+        &template(),
         &[&open],
     );
-    // The next quote closes it by accident, and the number of fields comes out right.
-    let follows = "jobs.csv:2: column `prompt`: text follows the closing quote; a quote inside quoted text is written twice (\"\")";
-    check_bad_rows(b"id,prompt\n1,\"a\n2,\"b\"\n3,c\n", &plain(), &[follows]);
+    // Here the next quote closes it by accident, and the number of fields is right.
+    let extra_text = "jobs.csv:2: column `prompt`: unexpected text after the closing quote; double the quotes inside a quoted field (\"\")";
+    check_invalid_rows(
+        b"id,prompt\n1,\"a\n2,\"b\"\n3,c\n",
+        &template(),
+        &[extra_text],
+    );
 }
 
 #[test]
-fn ids_are_whole_and_unique() {
+fn ids_are_non_empty_and_unique() {
     let long = "x".repeat(257);
-    check_bad_rows(
+    check_invalid_rows(
         format!("id,prompt\na,1\n,2\nb,3\na,4\n{long},5\n A,6\n").as_bytes(),
-        &with_ids(),
+        &template_with_ids(),
         &[
-            "jobs.csv:3: column `id`: the id is empty; each row needs one of its own",
-            "jobs.csv:5: column `id`: the id `a` stands in line 2 already; each row needs one of its own",
-            "jobs.csv:6: column `id`: the id has 257 bytes; 256 is the most",
+            "jobs.csv:3: column `id`: the ID is empty; each row needs a unique ID",
+            "jobs.csv:5: column `id`: duplicate ID `a`, first used in line 2; each row needs a unique ID",
+            "jobs.csv:6: column `id`: the ID has 257 bytes; the maximum is 256",
         ],
     );
 }
 
 #[test]
-fn after_ten_bad_rows_the_rest_is_counted() {
+fn at_most_ten_invalid_rows_are_listed() {
     let line = |line: u64| {
         format!(
             "jobs.csv:{line}: column `prompt`: the prompt is empty; fill it in or remove the row"
@@ -281,29 +292,29 @@ fn after_ten_bad_rows_the_rest_is_counted() {
     };
     let lines: Vec<String> = (2..12)
         .map(line)
-        .chain(["and 15 more bad rows".to_owned()])
+        .chain(["and 15 more invalid rows".to_owned()])
         .collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    check_bad_rows(
+    check_invalid_rows(
         format!("id,prompt\n{}", "1,\n".repeat(25)).as_bytes(),
-        &plain(),
+        &template(),
         &lines,
     );
 }
 
 #[test]
-fn after_a_bad_row_no_row_is_handed_out() {
-    let file = file_of(b"prompt,x\na,1\nb,2\nc,3\nbad\nd,4\ne,5\nf,6\n");
-    let mut reader = open(file.path(), &plain()).expect("the header is good");
-    assert_eq!(reader.next_chunk(2).expect("two good rows").rows.len(), 2);
+fn no_rows_are_returned_after_an_invalid_row() {
+    let file = temp_file(b"prompt,x\na,1\nb,2\nc,3\nbad\nd,4\ne,5\nf,6\n");
+    let mut reader = open(file.path(), &template()).expect("the header is valid");
+    assert_eq!(reader.next_chunk(2).expect("two valid rows").rows.len(), 2);
     assert!(reader.next_chunk(2).is_err());
-    assert!(reader.next_chunk(2).is_err(), "and so it stays");
+    assert!(reader.next_chunk(2).is_err(), "the error does not persist");
 }
 
 #[test]
-fn the_same_content_has_the_same_keys_whatever_comes_between() {
+fn content_keys_do_not_depend_on_the_order_of_rows() {
     let keys = |text: &str| -> Vec<String> {
-        let rows = read(text.as_bytes(), &plain()).expect("the file is good");
+        let rows = read(text.as_bytes(), &template()).expect("the file is valid");
         rows.into_iter().map(|row| row.key).collect()
     };
     let first = keys("prompt\na\nb\na\n");
@@ -316,38 +327,48 @@ fn the_same_content_has_the_same_keys_whatever_comes_between() {
 }
 
 #[test]
-fn a_reader_may_move_to_another_thread() {
-    let file = file_of(b"prompt\na\n");
-    let mut reader = open(file.path(), &plain()).expect("the header is good");
+fn a_reader_is_send() {
+    let file = temp_file(b"prompt\na\n");
+    let mut reader = open(file.path(), &template()).expect("the header is valid");
     let rows = std::thread::spawn(move || read_all(&mut reader, 10));
     assert_eq!(
         rows.join()
             .expect("no panic")
-            .expect("the file is good")
+            .expect("the file is valid")
             .len(),
         1
     );
 }
 
 #[test]
-fn large_cells_make_small_chunks() {
+fn chunks_are_limited_in_size() {
     let cell = "x".repeat(1 << 20);
-    let file = file_of(format!("prompt\n{}", format!("{cell}\n").repeat(12)).as_bytes());
-    let mut reader = open(file.path(), &plain()).expect("the header is good");
-    assert!(reader.next_chunk(1000).expect("good rows").rows.len() <= 8);
+    let file = temp_file(format!("prompt\n{}", format!("{cell}\n").repeat(12)).as_bytes());
+    let mut reader = open(file.path(), &template()).expect("the header is valid");
+    assert!(
+        reader
+            .next_chunk(1000)
+            .expect("the rows are valid")
+            .rows
+            .len()
+            <= 8
+    );
     assert_eq!(
-        read_all(&mut open(file.path(), &plain()).expect("good"), 1000)
-            .expect("good")
-            .len(),
+        read_all(
+            &mut open(file.path(), &template()).expect("the file is valid"),
+            1000
+        )
+        .expect("the file is valid")
+        .len(),
         12
     );
 }
 
 #[test]
-fn the_example_file_is_good() {
+fn the_example_file_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.example.csv");
-    let mut reader = open(&path, &with_ids()).expect("the header is good");
+    let mut reader = open(&path, &template_with_ids()).expect("the header is valid");
     assert!(reader.columns().len() >= 3);
-    let rows = read_all(&mut reader, 1000).expect("every row is good");
+    let rows = read_all(&mut reader, 1000).expect("every row is valid");
     assert!((24..=30).contains(&rows.len()), "{} rows", rows.len());
 }

@@ -1,5 +1,4 @@
-//! What the provider client makes of an endpoint's behaviour, good and bad, against real sockets on
-//! this machine.
+//! Tests of the provider client against local servers that behave correctly and incorrectly.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use promptmill::domain::failure::{Failure, NoAnswer, NoResponse, Problem, TransportFault};
+use promptmill::domain::failure::{
+    Failure, InvalidResponse, ResponseProblem, TransportError, TransportErrorKind,
+};
 use promptmill::domain::request_template::Api;
 use promptmill::domain::time::Timestamp;
 use promptmill::provider::{
-    Attempt, Client, ClientError, ClientLimits, Endpoint, ParsedCompletion,
+    Client, ClientError, ClientLimits, Endpoint, Exchange, ParsedCompletion,
 };
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -20,22 +21,22 @@ use tokio::net::{TcpListener, TcpStream};
 const KEY: &str = "sk-canary-0123456789abcdef";
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// What a server does once it has read a request.
+/// How a server responds to a request.
 #[derive(Clone)]
-enum Play {
-    /// Says it and waits for the next request.
-    Say(String),
-    /// Says it and ends the connection.
-    SayAndClose(String),
-    /// Says it and breaks the connection.
-    SayAndReset(String),
-    /// Says it and falls silent.
-    SayAndHang(String),
-    /// Says the first text, and then the second for as long as someone listens, in between a pause.
+enum Behavior {
+    /// Sends a text and waits for the next request.
+    Respond(String),
+    /// Sends a text and closes the connection.
+    Close(String),
+    /// Sends a text and resets the connection.
+    Reset(String),
+    /// Sends a text and nothing more.
+    Hang(String),
+    /// Sends the first text, then the second repeatedly, with a pause after each.
     Repeat(String, String, Duration),
 }
 
-/// An endpoint on this machine that plays the same thing for every request.
+/// A local endpoint with the same behavior for every request.
 struct Server {
     base: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -43,16 +44,16 @@ struct Server {
 }
 
 impl Server {
-    async fn start(play: Play) -> Self {
+    async fn start(behavior: Behavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let base = format!("http://{}/v1", listener.local_addr().expect("address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (seen, count) = (Arc::clone(&requests), Arc::clone(&connections));
+        let (received, count) = (Arc::clone(&requests), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, play.clone(), Arc::clone(&seen)));
+                tokio::spawn(serve(stream, behavior.clone(), Arc::clone(&received)));
             }
         });
         Self {
@@ -76,24 +77,28 @@ fn client(base: &str, limits: ClientLimits) -> Result<Client, ClientError> {
     Client::new(endpoint, limits)
 }
 
-async fn serve(stream: TcpStream, play: Play, seen: Arc<Mutex<Vec<String>>>) -> io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    behavior: Behavior,
+    received: Arc<Mutex<Vec<String>>>,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let request = read_request(&mut stream).await?;
-        seen.lock().expect("unpoisoned").push(request);
-        match &play {
-            Play::Say(text) => stream.write_all(text.as_bytes()).await?,
-            Play::SayAndClose(text) => return stream.write_all(text.as_bytes()).await,
-            Play::SayAndReset(text) => {
+        received.lock().expect("unpoisoned").push(request);
+        match &behavior {
+            Behavior::Respond(text) => stream.write_all(text.as_bytes()).await?,
+            Behavior::Close(text) => return stream.write_all(text.as_bytes()).await,
+            Behavior::Reset(text) => {
                 stream.write_all(text.as_bytes()).await?;
                 return stream.get_ref().set_zero_linger();
             }
-            Play::SayAndHang(text) => {
+            Behavior::Hang(text) => {
                 stream.write_all(text.as_bytes()).await?;
-                // Returns when the other side hangs up.
+                // Returns when the client closes the connection.
                 return stream.read_u8().await.map(|_| ());
             }
-            Play::Repeat(first, then, pause) => {
+            Behavior::Repeat(first, then, pause) => {
                 stream.write_all(first.as_bytes()).await?;
                 loop {
                     stream.write_all(then.as_bytes()).await?;
@@ -129,92 +134,96 @@ fn http(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}")
 }
 
-fn json(status: &str, body: &str) -> Play {
-    Play::Say(http(status, "content-type: application/json\r\n", body))
+fn json(status: &str, body: &str) -> Behavior {
+    Behavior::Respond(http(status, "content-type: application/json\r\n", body))
 }
 
-async fn send(client: &Client) -> Attempt {
+async fn send(client: &Client) -> Exchange {
     let key = SecretString::from(KEY);
     let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
-    let attempt = client.send(Api::Chat, body, Some(&key), NOW).await;
-    let shown = format!("{client:?} {attempt:?}");
+    let exchange = client.send(Api::Chat, body, Some(&key), NOW).await;
+    let shown = format!("{client:?} {exchange:?}");
     assert!(!shown.contains(KEY), "{shown}");
-    attempt
+    exchange
 }
 
-async fn ask(play: Play, limits: ClientLimits) -> Attempt {
-    let server = Server::start(play).await;
-    let attempt = send(&server.client(limits)).await;
-    assert_eq!(server.requests().len(), 1, "one attempt is one request");
-    attempt
+async fn exchange_with(behavior: Behavior, limits: ClientLimits) -> Exchange {
+    let server = Server::start(behavior).await;
+    let exchange = send(&server.client(limits)).await;
+    assert_eq!(server.requests().len(), 1, "not exactly one request");
+    exchange
 }
 
 async fn completion(body: &str) -> ParsedCompletion {
-    let attempt = ask(json("200 OK", body), ClientLimits::default()).await;
-    attempt.outcome.expect("an answer")
+    let exchange = exchange_with(json("200 OK", body), ClientLimits::default()).await;
+    exchange.outcome.expect("a completion")
 }
 
-async fn no_answer(play: Play) -> NoAnswer {
-    match ask(play, ClientLimits::default()).await.outcome {
-        Err(Failure::NoAnswer(no_answer)) => no_answer,
+async fn invalid_response(behavior: Behavior) -> InvalidResponse {
+    match exchange_with(behavior, ClientLimits::default())
+        .await
+        .outcome
+    {
+        Err(Failure::InvalidResponse(invalid_response)) => invalid_response,
         other => panic!("{other:?}"),
     }
 }
 
-async fn no_response(play: Play, limits: ClientLimits) -> NoResponse {
-    match ask(play, limits).await.outcome {
-        Err(Failure::NoResponse(no_response)) => no_response,
+async fn transport_error(behavior: Behavior, limits: ClientLimits) -> TransportError {
+    match exchange_with(behavior, limits).await.outcome {
+        Err(Failure::Transport(transport_error)) => transport_error,
         other => panic!("{other:?}"),
     }
 }
 
-fn patience(total_timeout: Duration) -> ClientLimits {
+fn with_timeout(total_timeout: Duration) -> ClientLimits {
     ClientLimits {
         total_timeout,
         ..ClientLimits::default()
     }
 }
 
-/// Long enough for any answer on this machine, and short enough for a body without an end.
-const ENDLESS: Duration = Duration::from_secs(5);
+/// A timeout that is long enough for any local response, and short enough for a test with an
+/// endless body.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 
 const GOOD: &str = r#"{"model":"m-1","choices":[{"finish_reason":"stop","message":{"content":"4"}}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
 
 #[tokio::test]
-async fn an_answer_comes_with_its_body_and_all_that_is_told_about_it() {
+async fn returns_a_completion_with_its_body_and_headers() {
     let headers = "x-request-id: req-1\r\nx-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-tokens: 1m3s\r\n";
-    let attempt = ask(
-        Play::Say(http("200 OK", headers, GOOD)),
+    let exchange = exchange_with(
+        Behavior::Respond(http("200 OK", headers, GOOD)),
         ClientLimits::default(),
     )
     .await;
-    assert_eq!(attempt.status, Some(200));
-    assert_eq!(attempt.request_id, "req-1");
-    assert_eq!(attempt.rate.remaining_requests.as_deref(), Some("59"));
-    assert_eq!(attempt.rate.reset_tokens.as_deref(), Some("1m3s"));
-    assert_eq!(attempt.rate.limit_tokens, None);
-    assert!(attempt.latency > Duration::ZERO);
-    let success = attempt.outcome.expect("an answer");
-    assert_eq!(success.body, GOOD);
-    assert_eq!(success.metadata.model, "m-1");
-    assert_eq!(success.metadata.finish_reason, "stop");
-    assert_eq!(success.metadata.prompt_tokens, Some(2));
-    assert_eq!(success.metadata.completion_tokens, Some(1));
-    let shown = format!("{success:?}");
+    assert_eq!(exchange.status, Some(200));
+    assert_eq!(exchange.request_id, "req-1");
+    assert_eq!(exchange.rate.remaining_requests.as_deref(), Some("59"));
+    assert_eq!(exchange.rate.reset_tokens.as_deref(), Some("1m3s"));
+    assert_eq!(exchange.rate.limit_tokens, None);
+    assert!(exchange.latency > Duration::ZERO);
+    let parsed = exchange.outcome.expect("a completion");
+    assert_eq!(parsed.body, GOOD);
+    assert_eq!(parsed.metadata.model, "m-1");
+    assert_eq!(parsed.metadata.finish_reason, "stop");
+    assert_eq!(parsed.metadata.prompt_tokens, Some(2));
+    assert_eq!(parsed.metadata.completion_tokens, Some(1));
+    let shown = format!("{parsed:?}");
     assert!(!shown.contains("content"), "{shown}");
 }
 
 #[tokio::test]
-async fn the_key_is_in_the_authorization_header_and_nowhere_else() {
+async fn sends_the_key_only_in_the_authorization_header() {
     let server = Server::start(json("200 OK", GOOD)).await;
     let client = server.client(ClientLimits::default());
-    send(&client).await.outcome.expect("an answer");
+    send(&client).await.outcome.expect("a completion");
     let without = client
         .send(Api::Chat, Bytes::from_static(b"{}"), None, NOW)
         .await;
-    without.outcome.expect("an answer");
+    without.outcome.expect("a completion");
     let [with, without] = &server.requests()[..] else {
-        panic!("two requests")
+        panic!("expected two requests")
     };
     assert!(
         with.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
@@ -238,49 +247,49 @@ async fn the_key_is_in_the_authorization_header_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_key_that_no_header_can_hold_is_refused_unsent() {
+async fn keys_that_are_invalid_in_headers_are_rejected_without_sending() {
     let server = Server::start(json("200 OK", GOOD)).await;
     let client = server.client(ClientLimits::default());
     for key in ["sk-canary\r\nx-evil: 1", "sk-canary key", "sk-cänary"] {
-        let attempt = client
+        let exchange = client
             .send(Api::Chat, Bytes::new(), Some(&SecretString::from(key)), NOW)
             .await;
-        let shown = format!("{attempt:?}");
+        let shown = format!("{exchange:?}");
         assert!(!shown.contains("sk-c"), "{shown}");
-        let Err(Failure::Refused(refusal)) = attempt.outcome else {
+        let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
             panic!("{shown}")
         };
         assert_eq!(
-            (refusal.status, refusal.code.as_str()),
+            (response.status, response.code.as_str()),
             (401, "invalid_api_key")
         );
-        assert_eq!(attempt.status, None);
+        assert_eq!(exchange.status, None);
     }
     assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn an_echo_of_the_key_is_taken_out() {
+async fn redacts_keys_in_responses() {
     let echo = GOOD.replace('4', KEY);
     let headers = format!("x-request-id: {KEY}\r\nx-ratelimit-limit-tokens: {KEY}\r\n");
-    let attempt = ask(
-        Play::Say(http("200 OK", &headers, &echo)),
+    let exchange = exchange_with(
+        Behavior::Respond(http("200 OK", &headers, &echo)),
         ClientLimits::default(),
     )
     .await;
-    assert_eq!(attempt.request_id, "");
-    let body = attempt.outcome.expect("an answer").body;
+    assert_eq!(exchange.request_id, "");
+    let body = exchange.outcome.expect("a completion").body;
     assert_eq!(body, GOOD.replace('4', "[redacted]"));
 }
 
 #[tokio::test]
-async fn tool_calls_are_an_answer() {
+async fn tool_calls_are_a_completion() {
     let body = r#"{"choices":[{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"1"}]}}]}"#;
     assert_eq!(completion(body).await.metadata.finish_reason, "tool_calls");
 }
 
 #[tokio::test]
-async fn blank_lines_and_a_byte_order_mark_before_the_json_do_no_harm() {
+async fn accepts_blank_lines_and_a_byte_order_mark_before_the_json() {
     assert_eq!(
         completion(&format!("\n\n{GOOD}")).await.metadata.model,
         "m-1"
@@ -289,13 +298,13 @@ async fn blank_lines_and_a_byte_order_mark_before_the_json_do_no_harm() {
 }
 
 #[tokio::test]
-async fn a_success_without_an_answer_is_a_failure() {
-    use Problem::{Declined, Empty, Html, NoChoices, NoContent, NotChat};
+async fn a_success_response_without_a_completion_is_a_failure() {
+    use ResponseProblem::{Declined, Empty, Html, NoChoices, NoContent, UnexpectedFormat};
     let refused = r#"{"choices":[{"finish_reason":"stop","message":{"content":null,"refusal":"I will not"}}]}"#;
     let filtered =
         r#"{"choices":[{"finish_reason":"content_filter","message":{"content":"half an"}}]}"#;
-    let thought = r#"{"choices":[{"finish_reason":"length","message":{"content":"","reasoning_content":"hm"}}]}"#;
-    let other = r#"{"type":"message","content":[{"type":"text","text":"half an"}]}"#;
+    let reasoning_only = r#"{"choices":[{"finish_reason":"length","message":{"content":"","reasoning_content":"hm"}}]}"#;
+    let other_format = r#"{"type":"message","content":[{"type":"text","text":"half an"}]}"#;
     let cut = &GOOD[..GOOD.len() - 9];
     let stream = r#"data: {"choices":[{"delta":{"content":"half an"}}]}"#;
     for (body, problem, excerpt) in [
@@ -306,51 +315,62 @@ async fn a_success_without_an_answer_is_a_failure() {
             Html,
             "<!doctype html><title>Log in</title>",
         ),
-        ("upstream is away", NotChat, "upstream is away"),
-        (cut, NotChat, "the JSON ends too early: line 1, column 119"),
+        ("upstream is away", UnexpectedFormat, "upstream is away"),
+        (
+            cut,
+            UnexpectedFormat,
+            "truncated JSON at line 1, column 119",
+        ),
         (
             r#"{"choices":"half an"}"#,
-            NotChat,
-            "the JSON is of another form: line 1, column 20",
+            UnexpectedFormat,
+            "unexpected JSON structure at line 1, column 20",
         ),
-        (
-            stream,
-            NotChat,
-            "an event stream, though none was asked for",
-        ),
+        (stream, UnexpectedFormat, "event stream instead of JSON"),
         (
             r#"{"choices":[]}"#,
             NoChoices,
-            "an object with the fields: choices",
+            "JSON object with the fields choices",
         ),
-        (other, NoChoices, "an object with the fields: content, type"),
+        (
+            other_format,
+            NoChoices,
+            "JSON object with the fields content, type",
+        ),
         (
             r#"{"choices":[{"message":{"content":null}}]}"#,
             NoContent,
             "no finish_reason",
         ),
-        (thought, NoContent, "finish_reason: length"),
+        (reasoning_only, NoContent, "finish_reason: length"),
         (refused, Declined, "I will not"),
         (filtered, Declined, "finish_reason: content_filter"),
     ] {
-        let found = no_answer(json("200 OK", body)).await;
+        let error = invalid_response(json("200 OK", body)).await;
         assert_eq!(
-            (found.problem, found.excerpt.as_str()),
+            (error.problem, error.excerpt.as_str()),
             (problem, excerpt),
             "{body}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_success_response_with_an_html_content_type_is_a_failure() {
     let page = http(
         "200 OK",
         "content-type: text/html\r\nx-request-id: r\r\n",
         "Please log in",
     );
-    let found = no_answer(Play::Say(page)).await;
-    assert_eq!((found.problem, found.request_id.as_str()), (Html, "r"));
+    let error = invalid_response(Behavior::Respond(page)).await;
+    assert_eq!(
+        (error.problem, error.request_id.as_str()),
+        (ResponseProblem::Html, "r")
+    );
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_utf_8_is_no_answer() {
+async fn a_body_that_is_not_utf_8_is_an_invalid_response() {
     let length = http("200 OK", "", "xx").replace("xx", "");
     let server = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let base = format!("http://{}/v1", server.local_addr().expect("address"));
@@ -361,40 +381,40 @@ async fn a_body_that_is_not_utf_8_is_no_answer() {
         stream.write_all(length.as_bytes()).await?;
         stream.write_all(b"\xff\xfe").await
     });
-    let attempt = send(&client(&base, ClientLimits::default()).expect("client")).await;
-    let Err(Failure::NoAnswer(found)) = attempt.outcome else {
-        panic!("{attempt:?}")
+    let exchange = send(&client(&base, ClientLimits::default()).expect("client")).await;
+    let Err(Failure::InvalidResponse(error)) = exchange.outcome else {
+        panic!("{exchange:?}")
     };
-    assert_eq!(found.problem, Problem::NotChat);
+    assert_eq!(error.problem, ResponseProblem::UnexpectedFormat);
 }
 
 #[tokio::test]
-async fn an_error_inside_a_success_is_a_refusal() {
+async fn an_error_inside_a_success_response_is_an_error_response() {
     let whole = r#"{"error":{"code":503,"message":"no instance left"}}"#;
-    let beside = r#"{"error":{"code":503,"message":"no instance left"},"choices":[{"message":{"content":"half"}}]}"#;
+    let with_choices = r#"{"error":{"code":503,"message":"no instance left"},"choices":[{"message":{"content":"half"}}]}"#;
     let choice = r#"{"choices":[{"error":{"code":503,"message":"no instance left"},"finish_reason":"error","message":{"content":"half"}}]}"#;
-    for body in [whole, beside, choice] {
-        let attempt = ask(json("200 OK", body), ClientLimits::default()).await;
-        assert_eq!(attempt.status, Some(200));
-        let Err(Failure::Refused(refusal)) = attempt.outcome else {
-            panic!("{body}: {attempt:?}")
+    for body in [whole, with_choices, choice] {
+        let exchange = exchange_with(json("200 OK", body), ClientLimits::default()).await;
+        assert_eq!(exchange.status, Some(200));
+        let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
+            panic!("{body}: {exchange:?}")
         };
         assert_eq!(
-            (refusal.status, refusal.message.as_str()),
+            (response.status, response.message.as_str()),
             (503, "no instance left"),
             "{body}"
         );
     }
-    let silent = r#"{"choices":[{"finish_reason":"error","message":{"content":"half"}}]}"#;
-    let attempt = ask(json("200 OK", silent), ClientLimits::default()).await;
-    let Err(Failure::Refused(refusal)) = attempt.outcome else {
-        panic!("{attempt:?}")
+    let without_message = r#"{"choices":[{"finish_reason":"error","message":{"content":"half"}}]}"#;
+    let exchange = exchange_with(json("200 OK", without_message), ClientLimits::default()).await;
+    let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
+        panic!("{exchange:?}")
     };
-    assert_eq!(refusal.status, 502);
+    assert_eq!(response.status, 502);
 }
 
 #[tokio::test]
-async fn a_refusal_keeps_its_status_and_its_words() {
+async fn error_responses_keep_their_status_and_message() {
     for status in [
         "401 Unauthorized",
         "403 Forbidden",
@@ -402,183 +422,183 @@ async fn a_refusal_keeps_its_status_and_its_words() {
         "503 Away",
     ] {
         let body = format!(r#"{{"error":{{"message":"not with {KEY}"}}}}"#);
-        let attempt = ask(json(status, &body), ClientLimits::default()).await;
+        let exchange = exchange_with(json(status, &body), ClientLimits::default()).await;
         let number: u16 = status[..3].parse().expect("status");
-        assert_eq!(attempt.status, Some(number));
-        let Err(Failure::Refused(refusal)) = attempt.outcome else {
-            panic!("{attempt:?}")
+        assert_eq!(exchange.status, Some(number));
+        let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
+            panic!("{exchange:?}")
         };
-        assert_eq!(refusal.status, number);
+        assert_eq!(response.status, number);
         assert!(
-            refusal.message.starts_with("not with "),
+            response.message.starts_with("not with "),
             "{}",
-            refusal.message
+            response.message
         );
     }
 }
 
 #[tokio::test]
-async fn a_refusal_with_a_broken_or_endless_body_is_still_a_refusal() {
+async fn error_responses_with_an_incomplete_or_endless_body_are_error_responses() {
     let half = "HTTP/1.1 401 No\r\ncontent-length: 99\r\n\r\nnot with this key".to_owned();
     let endless = "HTTP/1.1 401 No\r\n\r\n".to_owned();
-    let silent = patience(Duration::from_millis(200));
-    for (play, limits) in [
-        (Play::SayAndClose(half.clone()), ClientLimits::default()),
-        (Play::SayAndHang(half), silent),
+    let short_timeout = with_timeout(Duration::from_millis(200));
+    for (behavior, limits) in [
+        (Behavior::Close(half.clone()), ClientLimits::default()),
+        (Behavior::Hang(half), short_timeout),
         (
-            Play::Repeat(endless, "x".repeat(8192), Duration::ZERO),
-            patience(ENDLESS),
+            Behavior::Repeat(endless, "x".repeat(8192), Duration::ZERO),
+            with_timeout(LONG_TIMEOUT),
         ),
     ] {
-        let attempt = ask(play, limits).await;
-        assert!(attempt.latency < ENDLESS, "{attempt:?}");
-        let Err(Failure::Refused(refusal)) = attempt.outcome else {
-            panic!("{attempt:?}")
+        let exchange = exchange_with(behavior, limits).await;
+        assert!(exchange.latency < LONG_TIMEOUT, "{exchange:?}");
+        let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
+            panic!("{exchange:?}")
         };
-        assert_eq!(refusal.status, 401);
-        assert!(!refusal.message.is_empty());
+        assert_eq!(response.status, 401);
+        assert!(!response.message.is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let other = Server::start(json("200 OK", GOOD)).await;
+async fn does_not_follow_redirects() {
+    let target = Server::start(json("200 OK", GOOD)).await;
     for status in ["301 Moved", "302 Found", "307 Elsewhere", "308 Moved"] {
-        let location = format!("location: {}/chat/completions\r\n", other.base);
-        let attempt = ask(
-            Play::Say(http(status, &location, "")),
+        let location = format!("location: {}/chat/completions\r\n", target.base);
+        let exchange = exchange_with(
+            Behavior::Respond(http(status, &location, "")),
             ClientLimits::default(),
         )
         .await;
-        let Err(Failure::Refused(refusal)) = attempt.outcome else {
-            panic!("{attempt:?}")
+        let Err(Failure::ErrorResponse(response)) = exchange.outcome else {
+            panic!("{exchange:?}")
         };
-        assert_eq!(refusal.status, status[..3].parse::<u16>().expect("status"));
+        assert_eq!(response.status, status[..3].parse::<u16>().expect("status"));
         assert!(
-            refusal.redirect_to.contains("127.0.0.1"),
+            response.redirect_to.contains("127.0.0.1"),
             "{}",
-            refusal.redirect_to
+            response.redirect_to
         );
     }
-    assert_eq!(other.connections.load(Ordering::Relaxed), 0);
+    assert_eq!(target.connections.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_a_connect_fault() {
+async fn a_refused_connection_is_a_connect_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let base = format!("http://{}/v1", listener.local_addr().expect("address"));
     drop(listener);
-    let attempt = send(&client(&base, ClientLimits::default()).expect("client")).await;
-    let Err(Failure::NoResponse(found)) = attempt.outcome else {
-        panic!("{attempt:?}")
+    let exchange = send(&client(&base, ClientLimits::default()).expect("client")).await;
+    let Err(Failure::Transport(error)) = exchange.outcome else {
+        panic!("{exchange:?}")
     };
-    assert_eq!(found.fault, TransportFault::Connect);
-    assert!(found.detail.contains("refused"), "{}", found.detail);
-    assert!(!found.detail.contains("http:"), "{}", found.detail);
-    assert_eq!(attempt.status, None);
+    assert_eq!(error.kind, TransportErrorKind::Connect);
+    assert!(error.detail.contains("refused"), "{}", error.detail);
+    assert!(!error.detail.contains("http:"), "{}", error.detail);
+    assert_eq!(exchange.status, None);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_broken_wherever_it_breaks() {
+async fn an_interrupted_connection_is_reported_as_broken() {
     let half = http("200 OK", "", GOOD)[..90].to_owned();
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"cho\r\n".to_owned();
     let long = http("200 OK", "", GOOD).replace("content-length: 1", "content-length: 9");
-    for play in [
-        Play::SayAndReset(String::new()),
-        Play::SayAndClose(String::new()),
-        Play::SayAndReset(half.clone()),
-        Play::SayAndClose(half),
-        Play::SayAndClose(long),
-        Play::SayAndClose(chunked),
-        Play::SayAndClose("HTTP/1.1 200".to_owned()),
-        Play::SayAndClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned()),
+    for behavior in [
+        Behavior::Reset(String::new()),
+        Behavior::Close(String::new()),
+        Behavior::Reset(half.clone()),
+        Behavior::Close(half),
+        Behavior::Close(long),
+        Behavior::Close(chunked),
+        Behavior::Close("HTTP/1.1 200".to_owned()),
+        Behavior::Close("SSH-2.0-OpenSSH_9.6\r\n".to_owned()),
     ] {
-        let found = no_response(play, ClientLimits::default()).await;
-        assert_eq!(found.fault, TransportFault::Broken, "{}", found.detail);
+        let error = transport_error(behavior, ClientLimits::default()).await;
+        assert_eq!(error.kind, TransportErrorKind::Broken, "{}", error.detail);
         assert!(
-            !found.detail.is_empty() && !found.detail.contains("http:"),
+            !error.detail.is_empty() && !error.detail.contains("http:"),
             "{}",
-            found.detail
+            error.detail
         );
     }
 }
 
 #[tokio::test]
-async fn a_content_length_that_is_too_short_cuts_the_json() {
-    let told = http("200 OK", "", &GOOD[..40]);
-    let short = told + &GOOD[40..];
-    let found = no_answer(Play::SayAndClose(short)).await;
-    assert_eq!(found.problem, Problem::NotChat);
+async fn a_content_length_that_is_too_small_truncates_the_json() {
+    let short = http("200 OK", "", &GOOD[..40]) + &GOOD[40..];
+    let error = invalid_response(Behavior::Close(short)).await;
+    assert_eq!(error.problem, ResponseProblem::UnexpectedFormat);
 }
 
 #[tokio::test]
-async fn the_total_time_holds_against_silence_and_against_a_slow_drip() {
+async fn the_timeout_applies_to_silent_and_to_slow_responses() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n".to_owned();
-    let drip = Play::Repeat(head.clone(), " ".to_owned(), Duration::from_millis(10));
-    for play in [
-        Play::SayAndHang(String::new()),
-        Play::SayAndHang(head),
-        drip,
-    ] {
-        let limits = patience(Duration::from_millis(200));
-        let server = Server::start(play).await;
-        let attempt = send(&server.client(limits)).await;
-        assert!(attempt.latency >= limits.total_timeout, "{attempt:?}");
-        assert!(attempt.latency < Duration::from_secs(20), "{attempt:?}");
-        let Err(Failure::NoResponse(found)) = attempt.outcome else {
-            panic!("{attempt:?}")
+    let drip = Behavior::Repeat(head.clone(), " ".to_owned(), Duration::from_millis(10));
+    for behavior in [Behavior::Hang(String::new()), Behavior::Hang(head), drip] {
+        let limits = with_timeout(Duration::from_millis(200));
+        let server = Server::start(behavior).await;
+        let exchange = send(&server.client(limits)).await;
+        assert!(exchange.latency >= limits.total_timeout, "{exchange:?}");
+        assert!(exchange.latency < Duration::from_secs(20), "{exchange:?}");
+        let Err(Failure::Transport(error)) = exchange.outcome else {
+            panic!("{exchange:?}")
         };
-        assert_eq!(found.fault, TransportFault::Timeout, "{}", found.detail);
+        assert_eq!(error.kind, TransportErrorKind::Timeout, "{}", error.detail);
     }
 }
 
 #[tokio::test]
-async fn a_body_above_the_cap_is_cut_off_told_or_untold() {
+async fn bodies_above_the_size_limit_are_rejected_with_and_without_content_length() {
     let limits = ClientLimits {
-        response_cap: 100_000,
-        ..patience(ENDLESS)
+        max_response_bytes: 100_000,
+        ..with_timeout(LONG_TIMEOUT)
     };
     let endless = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_owned();
-    let told = "HTTP/1.1 200 OK\r\ncontent-length: 100001\r\n\r\n".to_owned();
-    for play in [
-        Play::Repeat(endless, " ".repeat(8192), Duration::ZERO),
-        Play::SayAndHang(told),
+    let sized = "HTTP/1.1 200 OK\r\ncontent-length: 100001\r\n\r\n".to_owned();
+    for behavior in [
+        Behavior::Repeat(endless, " ".repeat(8192), Duration::ZERO),
+        Behavior::Hang(sized),
     ] {
-        let attempt = ask(play, limits).await;
-        let Err(Failure::NoAnswer(found)) = attempt.outcome else {
-            panic!("{attempt:?}")
+        let exchange = exchange_with(behavior, limits).await;
+        let Err(Failure::InvalidResponse(error)) = exchange.outcome else {
+            panic!("{exchange:?}")
         };
-        assert_eq!(found.problem, Problem::TooLarge);
+        assert_eq!(error.problem, ResponseProblem::TooLarge);
     }
-    let full = format!("{GOOD}{}", " ".repeat(limits.response_cap - GOOD.len()));
-    let attempt = ask(json("200 OK", &full), limits).await;
-    attempt.outcome.expect("a body as large as the cap");
+    let full = format!(
+        "{GOOD}{}",
+        " ".repeat(limits.max_response_bytes - GOOD.len())
+    );
+    let exchange = exchange_with(json("200 OK", &full), limits).await;
+    exchange
+        .outcome
+        .expect("a body of the maximum size is accepted");
 }
 
 #[tokio::test]
-async fn connections_are_used_again_until_fresh_ones_are_asked_for() {
+async fn reuses_connections_until_reconnect() {
     let server = Server::start(json("200 OK", GOOD)).await;
     let client = server.client(ClientLimits::default());
     for _ in 0..3 {
-        send(&client).await.outcome.expect("an answer");
+        send(&client).await.outcome.expect("a completion");
     }
     assert_eq!(server.connections.load(Ordering::Relaxed), 1);
-    let fresh = client.fresh().expect("client");
-    send(&fresh).await.outcome.expect("an answer");
+    let reconnected = client.reconnect().expect("client");
+    send(&reconnected).await.outcome.expect("a completion");
     assert_eq!(server.connections.load(Ordering::Relaxed), 2);
-    assert_eq!(fresh.endpoint(), client.endpoint());
+    assert_eq!(reconnected.endpoint(), client.endpoint());
 }
 
 #[tokio::test]
-async fn the_models_are_listed_with_or_without_an_object_around_them() {
+async fn parses_model_lists_with_and_without_an_enclosing_object() {
     for body in [
         r#"{"object":"list","data":[{"id":"a"},{"id":"b"}]}"#,
         r#"[{"id":"a"},{"id":"b"}]"#,
     ] {
         let server = Server::start(json("200 OK", body)).await;
         let client = server.client(ClientLimits::default());
-        let attempt = client.models(Some(&SecretString::from(KEY)), NOW).await;
-        assert_eq!(attempt.outcome.expect("a list"), ["a", "b"]);
+        let exchange = client.models(Some(&SecretString::from(KEY)), NOW).await;
+        assert_eq!(exchange.outcome.expect("a list"), ["a", "b"]);
         let request = server.requests().remove(0);
         assert!(
             request.starts_with("GET /v1/models HTTP/1.1\r\n"),
@@ -588,7 +608,7 @@ async fn the_models_are_listed_with_or_without_an_object_around_them() {
     }
 }
 
-/// Presents what is no certificate at all to whoever connects first.
+/// A server that presents an invalid certificate, and accepts one connection.
 mod bad_certificate {
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Arc;
@@ -603,9 +623,9 @@ mod bad_certificate {
     use rustls::{ServerConfig, ServerConnection};
 
     #[derive(Debug)]
-    struct Always(Arc<CertifiedKey>);
+    struct SingleCertificate(Arc<CertifiedKey>);
 
-    impl ResolvesServerCert for Always {
+    impl ResolvesServerCert for SingleCertificate {
         fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
             Some(Arc::clone(&self.0))
         }
@@ -635,21 +655,26 @@ mod bad_certificate {
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Always(Arc::new(certified))))
+            .with_cert_resolver(Arc::new(SingleCertificate(Arc::new(certified))))
     }
 }
 
 #[tokio::test]
-async fn a_bad_certificate_is_told_from_other_faults_of_connecting() {
+async fn an_invalid_certificate_is_distinguished_from_other_connect_errors() {
     let base = format!("https://{}/v1", bad_certificate::start());
     let client = match client(&base, ClientLimits::default()) {
         Ok(client) => client,
-        // Without a trust store there is no client to try, and the error says just that.
+        // Systems without a trust store cannot run this test.
         Err(error) => return assert_eq!(error, ClientError::NoTrustStore),
     };
-    let attempt = send(&client).await;
-    let Err(Failure::NoResponse(found)) = attempt.outcome else {
-        panic!("{attempt:?}")
+    let exchange = send(&client).await;
+    let Err(Failure::Transport(error)) = exchange.outcome else {
+        panic!("{exchange:?}")
     };
-    assert_eq!(found.fault, TransportFault::Certificate, "{}", found.detail);
+    assert_eq!(
+        error.kind,
+        TransportErrorKind::Certificate,
+        "{}",
+        error.detail
+    );
 }

@@ -1,28 +1,26 @@
-//! Holds the documents for users to the program: what `README.md` tells to type is typed, what it
-//! says is printed is printed, and every flag, variable, code and setting it names is there.
+//! Checks the user documentation against the program: runs its commands and compares their output,
+//! and checks that every flag, variable, exit code and setting that it mentions exists.
 //!
-//! What needs a key, a network or a model of one's own is not in here; those blocks are `text`.
+//! Examples that need a real key, the network or a local model are marked as `text` and not run.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot read the documents has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "an unreadable document fails the test")]
 
-#[path = "readme/desk.rs"]
-mod desk;
-#[path = "readme/typed.rs"]
-mod typed;
+#[path = "readme/examples.rs"]
+mod examples;
+#[path = "readme/sandbox.rs"]
+mod sandbox;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use desk::Desk;
+use sandbox::Sandbox;
 
-/// Flags of cargo that the documents name.
+/// Flags of cargo that the documentation mentions.
 const CARGO_FLAGS: [&str; 5] = ["--release", "--locked", "--path", "--features", "--test"];
 
-/// The variable with a list of keys: no flag has it, since a key is never a flag's value.
+/// The environment variable for API keys. It has no flag, because a key is never the value of a
+/// flag.
 const KEYS_VARIABLE: &str = "PROMPTMILL_API_KEYS";
 
 fn root() -> &'static Path {
@@ -33,27 +31,27 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The documents for those who run the program, as paths from the root.
-fn documents() -> Vec<String> {
+/// Returns the user documentation, as paths relative to the root.
+fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut documents: Vec<_> = names
+    let mut pages: Vec<_> = names
         .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"))
         .map(|name| format!("docs/{name}"))
         .collect();
-    assert!(documents.len() > 2, "{documents:?}");
-    documents.extend(["README.md", "SECURITY.md", "promptmill.example.toml"].map(str::to_owned));
-    documents
+    assert!(pages.len() > 2, "{pages:?}");
+    pages.extend(["README.md", "SECURITY.md", "promptmill.example.toml"].map(str::to_owned));
+    pages
 }
 
-/// Every word of a text that starts like this and goes on in these characters.
-fn words<'a>(text: &'a str, start: &str, goes_on: impl Fn(char) -> bool) -> BTreeSet<&'a str> {
+/// Returns the words of a text that begin with `start` and consist of the accepted characters.
+fn words<'a>(text: &'a str, start: &str, is_part: impl Fn(char) -> bool) -> BTreeSet<&'a str> {
     let found = text.match_indices(start).filter_map(|(at, _)| {
         let before = text[..at].chars().next_back();
         let rest = &text[at..];
-        let length = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
         let word = rest[..length].trim_end_matches('-');
-        (before.is_none_or(|c| !goes_on(c)) && word.len() > start.len()).then_some(word)
+        (before.is_none_or(|c| !is_part(c)) && word.len() > start.len()).then_some(word)
     });
     found.collect()
 }
@@ -68,10 +66,10 @@ fn variables(text: &str) -> BTreeSet<&str> {
     })
 }
 
-/// The help of the program and of every command it lists.
-fn all_help(desk: &Desk) -> String {
+/// Returns the help of the program and of every command that it lists.
+fn all_help(sandbox: &Sandbox) -> String {
     let help = |command: &str| {
-        let output = desk.types(&format!("promptmill {command} --help"));
+        let output = sandbox.run(&format!("promptmill {command} --help"));
         assert!(output.status.success(), "{command}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -93,7 +91,7 @@ fn all_help(desk: &Desk) -> String {
     all
 }
 
-/// The section of a document under a heading, without those below it.
+/// Returns the section under a heading, without the following sections.
 fn section<'a>(markdown: &'a str, heading: &str) -> &'a str {
     let start = markdown.find(heading).unwrap() + heading.len();
     let rest = &markdown[start..];
@@ -101,40 +99,40 @@ fn section<'a>(markdown: &'a str, heading: &str) -> &'a str {
 }
 
 #[test]
-fn every_flag_and_variable_that_the_documents_name_is_there() {
-    let help = all_help(&Desk::new());
+fn every_flag_and_variable_in_the_documentation_exists() {
+    let help = all_help(&Sandbox::new());
     let (known_flags, known_variables) = (flags(&help), variables(&help));
-    for path in documents() {
+    for path in pages() {
         let text = read(&path);
         for flag in flags(&text) {
             assert!(
                 known_flags.contains(flag) || CARGO_FLAGS.contains(&flag),
-                "{path} names {flag}, which no command has"
+                "{path} mentions {flag}, which does not exist"
             );
         }
         for variable in variables(&text) {
             assert!(
                 known_variables.contains(variable) || variable == KEYS_VARIABLE,
-                "{path} names {variable}, which nothing reads"
+                "{path} mentions {variable}, which the program does not read"
             );
         }
     }
 }
 
 #[test]
-fn every_variable_of_the_program_is_in_the_documents() {
-    let help = all_help(&Desk::new());
+fn every_variable_of_the_program_is_documented() {
+    let help = all_help(&Sandbox::new());
     let (readme, settings) = (read("README.md"), read("docs/SETTINGS.md"));
-    let told = &variables(&readme) | &variables(&settings);
-    let untold: Vec<_> = variables(&help)
+    let documented = &variables(&readme) | &variables(&settings);
+    let missing: Vec<_> = variables(&help)
         .into_iter()
-        .filter(|name| !told.contains(name))
+        .filter(|name| !documented.contains(name))
         .collect();
-    assert!(untold.is_empty(), "no document tells of {untold:?}");
+    assert!(missing.is_empty(), "not documented: {missing:?}");
 }
 
 #[test]
-fn the_table_of_exit_codes_is_that_of_the_program() {
+fn the_readme_lists_the_exit_codes_of_the_program() {
     let code = |line: &str| {
         line.split_once(" = ")?
             .1
@@ -151,45 +149,45 @@ fn the_table_of_exit_codes_is_that_of_the_program() {
     let readme = read("README.md");
     let rows = section(&readme, "\n## Exit codes\n").lines();
     let cells = rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());
-    let told: BTreeSet<u8> = cells
+    let documented: BTreeSet<u8> = cells
         .flat_map(|cell| cell.split(", "))
         .filter_map(|number| number.parse().ok())
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(documented, expected);
 }
 
-/// The anchors of a document: its headings as links spell them.
+/// Returns the anchors of a page: its headings in lower case with hyphens.
 fn anchors(markdown: &str) -> Vec<String> {
     let headings = markdown
         .lines()
         .filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
-    let spelt = headings.map(|heading| heading.to_lowercase().replace(' ', "-"));
-    spelt.collect()
+    let anchors = headings.map(|heading| heading.to_lowercase().replace(' ', "-"));
+    anchors.collect()
 }
 
 #[test]
-fn every_link_leads_somewhere() {
-    for path in documents() {
+fn every_link_has_a_target() {
+    for path in pages() {
         let text = read(&path);
-        let folder = root().join(&path).parent().unwrap().to_owned();
+        let dir = root().join(&path).parent().unwrap().to_owned();
         for (at, _) in text.match_indices("](") {
             let target = text[at + 2..].split(')').next().unwrap();
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let leads = target.starts_with("https://") || {
+            let exists = target.starts_with("https://") || {
                 let whole = if file.is_empty() {
                     text.clone()
                 } else {
-                    fs::read_to_string(folder.join(file)).unwrap_or_default()
+                    fs::read_to_string(dir.join(file)).unwrap_or_default()
                 };
                 !whole.is_empty()
                     && (anchor.is_empty() || anchors(&whole).iter().any(|known| known == anchor))
             };
-            assert!(leads, "{path}: {target} leads nowhere");
+            assert!(exists, "{path}: link target {target} not found");
         }
     }
 }
 
-/// The settings of the example file as they are when every comment sign is taken away.
+/// Returns the example settings with every setting uncommented.
 fn filled_in_example() -> String {
     let example = read("promptmill.example.toml");
     let lines = example.lines().map(|line| {
@@ -210,20 +208,20 @@ fn filled_in_example() -> String {
 
 #[track_caller]
 fn check_settings(text: &str) {
-    let desk = Desk::new();
-    desk.write("settings.toml", text);
-    let output = desk.types("promptmill status --json --config settings.toml");
+    let sandbox = Sandbox::new();
+    sandbox.write("settings.toml", text);
+    let output = sandbox.run("promptmill status --json --config settings.toml");
     assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
-fn the_example_settings_are_read_as_they_are_and_filled_in() {
+fn the_example_settings_are_valid_with_and_without_comments() {
     check_settings(&read("promptmill.example.toml"));
     check_settings(&filled_in_example());
 }
 
 #[test]
-fn the_example_settings_have_every_key_of_the_file() {
+fn the_example_settings_contain_every_setting() {
     let filled_in = filled_in_example();
     let source = read("src/cli/file.rs");
     let fields = source.lines().filter_map(|line| {
@@ -238,11 +236,11 @@ fn the_example_settings_have_every_key_of_the_file() {
             format!("[[{name}]]"),
             format!("[{name}."),
         ];
-        let is_there = filled_in
+        let is_listed = filled_in
             .lines()
             .any(|line| forms.iter().any(|form| line.starts_with(form.as_str())));
-        assert!(is_there, "promptmill.example.toml does not have {name}");
+        assert!(is_listed, "promptmill.example.toml does not contain {name}");
         seen += 1;
     }
-    assert!(seen > 20, "only {seen} keys were found in src/cli/file.rs");
+    assert!(seen > 20, "only {seen} settings found in src/cli/file.rs");
 }

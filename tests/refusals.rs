@@ -1,9 +1,9 @@
-//! Answers of providers, read and judged: every fixture names the rule, the scope and the action
-//! that it must get, and every rule has a fixture.
+//! Checks how error responses of providers are classified. Each fixture specifies the expected
+//! rule, scope and action, and each rule has a fixture.
 //!
-//! The fixtures are no recordings. Their texts come from documentation and issue threads, shortened,
-//! and some from memory; `unknown.json` and most of `statuses.json` are made up. Whoever has a
-//! recorded answer should put it in the place of what is here.
+//! The fixtures are not recordings. Their texts are shortened from documentation and issue threads,
+//! or written from memory; `unknown.json` and most of `statuses.json` are invented. If you have a
+//! recorded response, replace the fixture with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use promptmill::domain::failure::Failure;
 use promptmill::domain::time::Timestamp;
-use promptmill::domain::verdict::{Action, Context, Scope, SetAside, judge, rules};
-use promptmill::provider::refusal;
+use promptmill::domain::verdict::{Action, Context, KeyPenalty, Scope, classify, rules};
+use promptmill::provider::error_response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,19 +21,19 @@ use serde_json::Value;
 const NOW: Timestamp = Timestamp::from_millis(1_763_964_000_000);
 const KEY: &str = "sk-fixture0123456789abcdef";
 
-/// One answer, and what is to be made of it.
+/// An error response and its expected classification.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fixture {
     name: String,
-    #[serde(default = "unknown_host")]
+    #[serde(default = "default_host")]
     host: String,
-    #[serde(default = "usual_model")]
+    #[serde(default = "default_model")]
     model: String,
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// The body: a string as it is, anything else as JSON.
+    /// The body. A string is used verbatim, anything else as JSON.
     body: Value,
     expect: Expected,
 }
@@ -48,47 +48,53 @@ struct Expected {
     wait_ms: Option<u64>,
 }
 
-fn unknown_host() -> String {
+fn default_host() -> String {
     "api.unknown.example".to_owned()
 }
 
-fn usual_model() -> String {
+fn default_model() -> String {
     "gpt-4o-mini".to_owned()
 }
 
 #[test]
-fn every_refusal_gets_its_verdict() {
-    let mut wrong = Vec::new();
+fn every_fixture_has_the_expected_verdict() {
+    let mut mismatches = Vec::new();
     for (file, fixture) in fixtures() {
         let found = verdict(&fixture);
         if found != fixture.expect {
             let (name, expected) = (&fixture.name, &fixture.expect);
-            wrong.push(format!(
+            mismatches.push(format!(
                 "{file}: {name}\n  expected {expected:?}\n  found    {found:?}"
             ));
         }
     }
     assert!(
-        wrong.is_empty(),
-        "{} wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+        mismatches.is_empty(),
+        "{} fixtures have another verdict:\n{}",
+        mismatches.len(),
+        mismatches.join("\n")
     );
 }
 
 #[test]
-fn every_rule_has_a_fixture_and_every_name_is_its_own() {
+fn every_rule_has_a_fixture_and_fixture_names_are_unique() {
     let fixtures = fixtures();
     let rules: BTreeSet<&str> = rules::all().map(|rule| rule.id).collect();
-    let shown: BTreeSet<&str> = fixtures
+    let covered: BTreeSet<&str> = fixtures
         .iter()
-        .map(|(_, one)| one.expect.rule.as_str())
+        .map(|(_, fixture)| fixture.expect.rule.as_str())
         .collect();
-    let missing: Vec<_> = rules.difference(&shown).collect();
-    let unknown: Vec<_> = shown.difference(&rules).collect();
+    let missing: Vec<_> = rules.difference(&covered).collect();
+    let unknown: Vec<_> = covered.difference(&rules).collect();
     assert!(missing.is_empty(), "rules without a fixture: {missing:?}");
-    assert!(unknown.is_empty(), "fixtures of no rule: {unknown:?}");
-    let names: BTreeSet<&str> = fixtures.iter().map(|(_, one)| one.name.as_str()).collect();
+    assert!(
+        unknown.is_empty(),
+        "fixtures with unknown rules: {unknown:?}"
+    );
+    let names: BTreeSet<&str> = fixtures
+        .iter()
+        .map(|(_, fixture)| fixture.name.as_str())
+        .collect();
     assert_eq!(names.len(), fixtures.len(), "two fixtures share a name");
 }
 
@@ -99,35 +105,34 @@ fn verdict(fixture: &Fixture) -> Expected {
         json => json.to_string(),
     };
     let body = body.as_bytes();
-    let refusal = if fixture.status == 200 {
-        refusal::error_in_success(&headers, body, &[KEY], NOW).expect("a success with an error")
+    let response = if fixture.status == 200 {
+        error_response::parse_embedded(&headers, body, &[KEY], NOW)
+            .expect("the success response contains an error")
     } else {
-        refusal::read(fixture.status, &headers, body, &[KEY], NOW)
+        error_response::parse(fixture.status, &headers, body, &[KEY], NOW)
     };
     let context = Context {
         host: &fixture.host,
         model: &fixture.model,
     };
-    let verdict = judge(&Failure::Refused(refusal), context);
+    let verdict = classify(&Failure::ErrorResponse(response), context);
     Expected {
         rule: verdict.rule.to_owned(),
         scope: verdict.scope,
-        action: name(verdict.action),
+        action: action_name(verdict.action),
         wait_ms: verdict.wait.map(millis),
     }
 }
 
-fn name(action: Action) -> String {
+fn action_name(action: Action) -> String {
     match action {
         Action::Retry { at_most: None } => "retry".to_owned(),
-        Action::Retry {
-            at_most: Some(most),
-        } => format!("retry at most {most}"),
+        Action::Retry { at_most: Some(max) } => format!("retry at most {max}"),
         Action::Wait => "wait".to_owned(),
-        Action::NextKey(SetAside::Doubted) => "next key, doubted".to_owned(),
-        Action::NextKey(SetAside::Quarantined) => "next key, quarantined".to_owned(),
-        Action::NextKey(SetAside::Exhausted) => "next key, exhausted".to_owned(),
-        Action::NextKey(SetAside::Dead) => "next key, dead".to_owned(),
+        Action::NextKey(KeyPenalty::Probation) => "next key, probation".to_owned(),
+        Action::NextKey(KeyPenalty::Quarantined) => "next key, quarantined".to_owned(),
+        Action::NextKey(KeyPenalty::Exhausted) => "next key, exhausted".to_owned(),
+        Action::NextKey(KeyPenalty::Dead) => "next key, dead".to_owned(),
         Action::FailJob => "fail job".to_owned(),
         Action::StopRun => "stop run".to_owned(),
     }
@@ -139,19 +144,16 @@ fn millis(wait: Duration) -> u64 {
 
 fn headers(pairs: &BTreeMap<String, String>) -> HeaderMap {
     let parsed = pairs.iter().map(|(name, value)| {
-        let name = name.parse::<HeaderName>().expect("a header's name");
-        (
-            name,
-            HeaderValue::from_str(value).expect("a header's value"),
-        )
+        let name = name.parse::<HeaderName>().expect("a header name");
+        (name, HeaderValue::from_str(value).expect("a header value"))
     });
     parsed.collect()
 }
 
 fn fixtures() -> Vec<(String, Fixture)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refusals");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refusals");
     let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the folder of fixtures") {
+    for entry in std::fs::read_dir(directory).expect("the fixture directory") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a readable fixture");
         let file = path

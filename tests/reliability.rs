@@ -1,25 +1,22 @@
-//! Holds `docs/RELIABILITY.md` to the tests: each kind of trouble has a line, and each test that a
-//! line names is there.
+//! Checks that the table of failures in `docs/RELIABILITY.md` is complete, and that the tests that
+//! it names exist.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot read the documents has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "an unreadable document fails the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Kinds of trouble that are told of.
-const KINDS: usize = 85;
+/// Number of rows in the table of failures.
+const FAILURES: usize = 85;
 
-/// The names of all tests of the project.
+/// Returns the names of all tests in the project.
 fn tests() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = vec![root.join("src"), root.join("tests")];
     let mut names = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    while let Some(dir) = folders.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
@@ -31,7 +28,8 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
-/// Functions below a test attribute, and those that the suites of databases list.
+/// Returns the functions with a test attribute, and those of the store's conformance suite, which
+/// have none.
 fn tests_of(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
@@ -39,9 +37,9 @@ fn tests_of(source: &str) -> Vec<String> {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
         } else if let Some((_, rest)) = line.split_once("fn ") {
-            let of_suite = line.starts_with("pub(crate) async fn");
+            let is_shared = line.starts_with("pub(crate) async fn");
             let name = rest.split('(').next().unwrap().to_owned();
-            if is_test || of_suite {
+            if is_test || is_shared {
                 names.push(name);
             }
             is_test = false;
@@ -51,7 +49,7 @@ fn tests_of(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_kind_of_trouble_has_a_line_with_a_test_or_the_reason_why_not() {
+fn each_failure_has_an_existing_test_or_a_reason_for_having_none() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs/RELIABILITY.md")).unwrap();
     let tests = tests();
@@ -64,18 +62,18 @@ fn each_kind_of_trouble_has_a_line_with_a_test_or_the_reason_why_not() {
         };
         assert_eq!((number, cells.len()), (expected, 4), "{line}");
         expected += 1;
-        let shown = cells[3];
-        let named: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
-        let excused = shown
+        let cell = cells[3];
+        let named: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+        let has_reason = cell
             .strip_prefix("none: ")
             .is_some_and(|why| why.len() > 10);
-        assert!(named.is_empty() == excused, "row {number}: {shown}");
+        assert!(named.is_empty() == has_reason, "row {number}: {cell}");
         for name in named {
             assert!(
                 tests.contains(name),
-                "row {number}: there is no test {name}"
+                "row {number}: test {name} does not exist"
             );
         }
     }
-    assert_eq!(expected, KINDS + 1);
+    assert_eq!(expected, FAILURES + 1);
 }

@@ -1,36 +1,36 @@
-//! What the store promises, tried on real files.
+//! Tests of the store with real files.
 //!
-//! The conformance suite knows a database by one async constructor alone, so that another one joins
-//! with one more line. What only SQLite can be asked (its files, its plans) stands beside it.
+//! The conformance suite does not depend on SQLite: it only requires an async function that opens a
+//! store. Tests of SQLite files and query plans are in separate modules.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that meets an error of the store has failed"
+    reason = "a store error fails the test"
 )]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cloned_ref_to_slice_refs,
     clippy::assigning_clones,
-    reason = "the numbers of a test are small, and its rows few"
+    reason = "the numbers are small, and the rows few"
 )]
 
-#[path = "store/choice.rs"]
-mod choice;
 #[path = "store/claim.rs"]
 mod claim;
+#[path = "store/fixture.rs"]
+mod fixture;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/page.rs"]
 mod page;
-#[path = "store/rescue.rs"]
-mod rescue;
+#[path = "store/recover.rs"]
+mod recover;
+#[path = "store/row_filter.rs"]
+mod row_filter;
 #[path = "store/settle.rs"]
 mod settle;
 #[path = "store/shared.rs"]
 mod shared;
-#[path = "store/stage.rs"]
-mod stage;
 #[path = "store/sync.rs"]
 mod sync;
 
@@ -49,18 +49,18 @@ use std::path::Path;
 
 use promptmill::store::Store;
 
-/// Opens the store of a path as the suite wants it: an error fails the test.
+/// Opens a store in a SQLite file.
 async fn sqlite(path: &Path) -> Store {
     Store::open(path).await.unwrap()
 }
 
-/// Makes the tests of one database; the tables below list what the suite holds.
+/// Generates the tests of one implementation of the store.
 macro_rules! tests {
-    ($open:path: $($room:ident { $($test:ident,)* })*) => {
-        $(mod $room {
+    ($open:path: $($module:ident { $($test:ident,)* })*) => {
+        $(mod $module {
             $(#[tokio::test]
             async fn $test() {
-                crate::$room::$test($open).await;
+                crate::$module::$test($open).await;
             })*
         })*
     };
@@ -73,78 +73,78 @@ macro_rules! conformance {
                 tests! { $open:
                     sync {
                         a_first_import_adds_every_row,
-                        a_large_first_input_is_known_again_and_all_or_nothing,
-                        the_same_input_again_changes_nothing,
-                        new_rows_are_added_and_the_old_keep_their_answers,
-                        a_changed_request_is_asked_again,
-                        an_answer_to_the_old_question_is_shut_out,
-                        other_changed_cells_keep_the_answer,
+                        a_large_first_import_is_atomic_and_idempotent,
+                        importing_the_same_input_again_changes_nothing,
+                        new_rows_are_added_and_existing_responses_are_kept,
+                        a_changed_request_is_sent_again,
+                        a_response_to_the_old_request_is_discarded,
+                        changes_in_other_cells_keep_the_response,
                         a_withdrawn_row_is_kept_but_neither_claimed_nor_exported,
-                        a_row_that_returns_has_its_answer,
-                        a_row_that_returns_changed_is_asked_again,
-                        bad_input_midway_leaves_all_as_it_was,
-                        an_input_that_breaks_off_is_an_error_and_leaves_all_as_it_was,
-                        two_batches_are_apart,
-                        what_a_batch_is_follows_the_last_import,
+                        a_row_that_is_added_again_keeps_its_response,
+                        a_row_that_is_added_again_with_changes_is_sent_again,
+                        invalid_input_changes_nothing,
+                        an_incomplete_input_is_an_error_and_changes_nothing,
+                        batches_are_independent,
+                        an_import_updates_the_batch,
                         many_chunks_keep_the_input_order,
-                        a_new_order_of_the_input_is_the_order_of_the_export,
-                        an_unknown_batch_is_an_error_that_names_those_there_are,
+                        the_export_follows_a_changed_input_order,
+                        an_unknown_batch_is_an_error_that_lists_the_existing_ones,
                     }
                     claim {
-                        jobs_are_claimed_in_input_order_never_more_than_asked,
+                        jobs_are_claimed_in_input_order_up_to_the_limit,
                         short_and_long_requests_are_claimed_together,
-                        what_waited_and_is_due_comes_before_what_was_never_asked,
-                        nothing_is_claimed_before_its_time,
-                        the_earliest_of_those_that_wait_come_first,
-                        next_due_tells_when_there_is_something_to_claim,
-                        a_claim_carries_the_rules_of_earlier_failures,
-                        a_job_made_pending_again_starts_without_a_past,
-                        only_failed_jobs_of_the_batch_are_made_pending_again,
+                        due_retries_are_claimed_before_new_jobs,
+                        no_job_is_claimed_before_it_is_due,
+                        waiting_jobs_are_claimed_by_due_time,
+                        next_due_is_the_time_at_which_the_next_job_can_be_claimed,
+                        a_claim_includes_the_rules_of_earlier_failures,
+                        a_reopened_job_has_no_history,
+                        only_failed_jobs_of_the_batch_are_reopened,
                     }
-                    choice {
-                        failed_rows_are_reopened_by_cause_by_scope_and_at_most_so_many,
-                        a_cancelled_row_is_not_asked_until_it_is_reopened,
-                        only_the_named_rows_are_cancelled,
+                    row_filter {
+                        failed_rows_are_reopened_by_rule_scope_job_and_limit,
+                        a_canceled_row_is_not_sent_until_it_is_reopened,
+                        only_the_given_rows_are_canceled,
                         rows_are_found_by_key_then_by_number,
-                        a_row_is_shown_with_its_attempts_and_its_answer,
-                        what_failed_is_listed_page_by_page,
+                        a_row_is_read_with_its_attempts_and_its_response,
+                        failed_rows_are_listed_page_by_page,
                     }
                     settle {
-                        an_answer_is_kept_as_it_came,
-                        odd_texts_come_back_byte_for_byte,
-                        a_requeued_job_counts_what_it_should,
-                        a_failed_job_says_why,
-                        a_failure_without_a_request_says_why,
-                        a_settlement_under_another_claim_changes_nothing,
+                        a_response_is_stored_unchanged,
+                        unusual_texts_are_stored_byte_for_byte,
+                        a_requeued_job_counts_requests_and_attempts,
+                        a_failed_job_is_exported_with_its_error,
+                        a_failure_without_a_request_is_exported_with_its_error,
+                        a_settlement_with_another_claim_has_no_effect,
                         a_job_is_settled_once,
-                        a_job_settled_twice_in_one_turn_takes_the_first,
-                        stale_and_good_settlements_may_come_together,
-                        a_withdrawn_job_in_flight_keeps_its_answer,
+                        the_first_of_two_settlements_for_a_job_is_applied,
+                        stale_and_valid_settlements_can_be_mixed,
+                        a_withdrawn_job_in_flight_keeps_its_response,
                         the_causes_of_failures_are_counted,
                     }
-                    rescue {
-                        jobs_in_flight_are_taken_back_and_their_requests_are_unknown,
-                        the_settlement_of_a_dead_run_is_stale,
-                        what_was_settled_stays_settled,
-                        a_job_in_flight_at_five_crashes_has_failed,
-                        a_withdrawn_job_in_flight_is_taken_back,
+                    recover {
+                        jobs_in_flight_are_recovered_and_their_requests_are_unknown,
+                        the_settlement_of_a_crashed_run_is_stale,
+                        settled_jobs_stay_settled,
+                        a_job_in_flight_at_five_crashes_fails,
+                        a_withdrawn_job_in_flight_is_recovered,
                     }
                     keys {
-                        states_are_saved_and_read_again,
-                        a_key_has_a_state_for_each_address,
-                        a_key_has_a_state_for_each_model,
+                        states_are_saved_and_loaded,
+                        a_key_has_a_state_per_base_url,
+                        a_key_has_a_state_per_model,
                         keys_are_reset_by_label_or_all,
-                        the_salt_stays_and_is_this_databases_own,
+                        the_salt_is_persistent_and_unique_to_the_database,
                     }
                     page {
-                        pages_bring_every_row_once_in_order,
-                        pages_leave_out_what_was_withdrawn,
+                        pages_contain_each_row_once_in_order,
+                        pages_omit_withdrawn_rows,
                         counts_and_pages_agree,
                     }
                     shared {
-                        many_open_a_new_database_at_once,
-                        two_stores_settle_and_import_at_once_and_lose_nothing,
-                        a_reader_sees_what_the_other_store_settled,
+                        a_new_database_can_be_opened_concurrently,
+                        concurrent_settling_and_importing_loses_nothing,
+                        a_reader_sees_the_settlements_of_another_store,
                     }
                 }
             }

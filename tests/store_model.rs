@@ -1,24 +1,23 @@
-//! The store against a plain model of it in memory: any order of imports, claims, settlements, waits,
-//! crashes, spools and retries, through one store or two on the same file, tells the same of both.
+//! Compares the store with a reference model in memory, for random sequences of imports, claims,
+//! settlements, waits, crashes, spools and retries, which use two stores on the same file.
 //!
-//! A game that ends otherwise is made as short as it can be, and shown. `PROPTEST_CASES=2000` plays
-//! more of them.
+//! A failing sequence is shrunk and printed. `PROPTEST_CASES=2000` runs more sequences.
 
 #![expect(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "the numbers of a test are small, and an error of the store has failed it"
+    reason = "the numbers are small, and a store error fails the test"
 )]
 
-#[path = "store/game.rs"]
-mod game;
-#[path = "store/plain.rs"]
-mod plain;
-#[path = "store/stage.rs"]
-#[expect(dead_code, reason = "other tests need more of it")]
-mod stage;
+#[path = "store/fixture.rs"]
+#[expect(dead_code, reason = "other test targets use the rest")]
+mod fixture;
+#[path = "store/model.rs"]
+mod model;
+#[path = "store/operations.rs"]
+mod operations;
 
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{Claim, ClaimedJob, Store, SyncReport};
@@ -27,21 +26,21 @@ use proptest_state_machine::{StateMachineTest, prop_state_machine};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use game::{BATCHES, Game, Move, Rules, Told};
+use operations::{BATCHES, ModelState, Operation, OperationResult, QueueModel};
 
-/// Games where nobody says how many; proptest itself would play 256.
-const CASES: u32 = 24;
+/// The default number of sequences. It replaces the default of proptest, which is 256.
+const DEFAULT_CASES: u32 = 24;
 
 fn config() -> Config {
-    let asked = Config::default();
+    let config = Config::default();
     Config {
-        cases: if asked.cases == 256 {
-            CASES
+        cases: if config.cases == 256 {
+            DEFAULT_CASES
         } else {
-            asked.cases
+            config.cases
         },
         failure_persistence: None,
-        ..asked
+        ..config
     }
 }
 
@@ -49,65 +48,68 @@ prop_state_machine! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_store_does_what_a_plain_model_does(sequential 1..90 => Table);
+    fn the_store_matches_the_reference_model(sequential 1..90 => StoreUnderTest);
 }
 
-/// The real store of a game, open once or twice.
-struct Table {
+/// The database under test, with two stores that have opened it.
+struct StoreUnderTest {
     runtime: Runtime,
-    folder: TempDir,
+    dir: TempDir,
     stores: [Store; 2],
 }
 
-impl StateMachineTest for Table {
+impl StateMachineTest for StoreUnderTest {
     type SystemUnderTest = Self;
-    type Reference = Rules;
+    type Reference = QueueModel;
 
-    fn init_test(_: &Game) -> Self {
+    fn init_test(_: &ModelState) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue.db");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("queue.db");
         let open = || runtime.block_on(Store::open(&path)).unwrap();
         let stores = [open(), open()];
-        let table = Self {
+        let system = Self {
             runtime,
-            folder,
+            dir,
             stores,
         };
         for batch in 0..BATCHES.len() {
-            table.import(0, batch, &[]);
+            system.import(0, batch, &[]);
         }
-        table
+        system
     }
 
-    fn apply(mut table: Self, game: &Game, made: Move) -> Self {
-        let told = table.make(game, &made);
-        assert_eq!(told, game.told, "after {made:?}");
-        table
+    fn apply(mut system: Self, state: &ModelState, operation: Operation) -> Self {
+        let result = system.execute(state, &operation);
+        assert_eq!(result, state.expected, "after {operation:?}");
+        system
     }
 
-    fn check_invariants(table: &Self, game: &Game) {
-        let store = &table.stores[0];
-        table.runtime.block_on(async {
+    fn check_invariants(system: &Self, state: &ModelState) {
+        let store = &system.stores[0];
+        system.runtime.block_on(async {
             for (batch, name) in BATCHES.iter().enumerate() {
                 let id = store.batch(name).await.unwrap().id;
-                assert_eq!(store.counts(id).await.unwrap(), game.plain.counts(batch));
-                let records = stage::records(store, id, 9).await;
-                assert_eq!(records, game.plain.records(batch));
+                assert_eq!(store.counts(id).await.unwrap(), state.queue.counts(batch));
+                let records = fixture::records(store, id, 9).await;
+                assert_eq!(records, state.queue.records(batch));
             }
         });
     }
 
-    fn teardown(table: Self, _: Game) {
+    fn teardown(system: Self, _: ModelState) {
         let Self {
             runtime, stores, ..
-        } = table;
+        } = system;
         runtime.block_on(async {
-            let soundness = stores[0].verify().await.unwrap();
-            assert_eq!((soundness.file, soundness.content), (vec![], vec![]));
+            let integrity = stores[0].verify().await.unwrap();
+            assert_eq!(
+                (integrity.file_errors, integrity.inconsistencies),
+                (vec![], vec![])
+            );
             for store in stores {
                 store.close().await.unwrap();
             }
@@ -115,10 +117,10 @@ impl StateMachineTest for Table {
     }
 }
 
-impl Table {
-    fn make(&mut self, game: &Game, made: &Move) -> Told {
-        match made {
-            Move::Turn {
+impl StoreUnderTest {
+    fn execute(&mut self, state: &ModelState, operation: &Operation) -> OperationResult {
+        match operation {
+            Operation::SettleAndClaim {
                 store,
                 batch,
                 limit,
@@ -129,49 +131,55 @@ impl Table {
                     limit: *limit,
                 };
                 let store = &self.stores[*store];
-                let turn = store.turn(&game.settled, claim, Timestamp::from_millis(game.now));
-                Told::Turn(self.runtime.block_on(turn).unwrap())
+                let update = store.settle_and_claim(
+                    &state.settlements,
+                    claim,
+                    Timestamp::from_millis(state.now),
+                );
+                OperationResult::Updated(self.runtime.block_on(update).unwrap())
             }
-            Move::Suspect { batch } => {
+            Operation::ClaimSuspect { batch } => {
                 let id = self.id(*batch);
-                Told::Claimed(self.claim_suspect(id))
+                OperationResult::Claimed(self.claim_suspect(id))
             }
-            Move::Import { store, batch, .. } => {
-                Told::Import(self.import(*store, *batch, &game.inputs[*batch]))
+            Operation::Import { store, batch, .. } => {
+                OperationResult::Imported(self.import(*store, *batch, &state.inputs[*batch]))
             }
-            Move::BadImport {
-                batch, breaks_off, ..
+            Operation::InvalidImport {
+                batch,
+                is_incomplete,
+                ..
             } => {
-                self.import_badly(*batch, &game.tried, *breaks_off);
-                Told::Nothing
+                self.import_invalid(*batch, &state.rejected_input, *is_incomplete);
+                OperationResult::Nothing
             }
-            Move::Spill { .. } => {
-                self.spill(game);
+            Operation::SpoolAndCrash { .. } => {
+                self.spool(state);
                 self.reopen();
-                let taken = self.stores[0].take_in_spool();
-                let taken = self.runtime.block_on(taken).unwrap();
-                Told::Rescued(taken, self.rescue(game.now))
+                let settled = self.stores[0].settle_spool();
+                let settled = self.runtime.block_on(settled).unwrap();
+                OperationResult::Recovered(settled, self.recover(state.now))
             }
-            Move::Crash { cleanly } => {
+            Operation::Crash { cleanly } => {
                 let old = self.reopen();
                 if *cleanly {
                     self.close(old);
                 }
-                Told::Rescued(0, self.rescue(game.now))
+                OperationResult::Recovered(0, self.recover(state.now))
             }
-            Move::Clock { .. } => Told::Nothing,
-            Move::Retry { batch } => {
+            Operation::AdvanceClock { .. } => OperationResult::Nothing,
+            Operation::Retry { batch } => {
                 let id = self.id(*batch);
                 let reopened = self.stores[1].reopen_failed(id);
-                Told::Reopened(self.runtime.block_on(reopened).unwrap())
+                OperationResult::Reopened(self.runtime.block_on(reopened).unwrap())
             }
         }
     }
 
-    /// Goes on as the next process does after the last one died: the new stores are open before the
-    /// old ones go, so nothing is folded back.
+    /// Simulates the next process after a crash: the new stores are opened before the old ones are
+    /// dropped, so that the WAL is not checkpointed.
     fn reopen(&mut self) -> [Store; 2] {
-        let path = self.folder.path().join("queue.db");
+        let path = self.dir.path().join("queue.db");
         let open = || self.runtime.block_on(Store::open(&path)).unwrap();
         let new = [open(), open()];
         std::mem::replace(&mut self.stores, new)
@@ -183,31 +191,31 @@ impl Table {
         }
     }
 
-    /// Keeps what the game settles as a run does that cannot write any more.
-    fn spill(&self, game: &Game) {
-        let now = Timestamp::from_millis(game.now);
+    /// Spools the settlements, like a run that can no longer write to the database.
+    fn spool(&self, state: &ModelState) {
+        let now = Timestamp::from_millis(state.now);
         self.runtime.block_on(async {
             let mut spool = self.stores[0].reserve_spool(1 << 16).await.unwrap();
-            assert_eq!(spool.keep(&game.settled, now).lost, 0);
+            assert_eq!(spool.append(&state.settlements, now).lost, 0);
         });
     }
 
-    fn import_badly(&self, batch: usize, input: &[plain::Row], breaks_off: bool) {
-        let rows: Vec<_> = input.iter().map(plain::Row::new_row).collect();
+    fn import_invalid(&self, batch: usize, input: &[model::Row], is_incomplete: bool) {
+        let rows: Vec<_> = input.iter().map(model::Row::new_row).collect();
         let mut chunks: Vec<_> = rows.chunks(5).map(|rows| Ok(rows.to_vec())).collect();
-        chunks.extend((!breaks_off).then_some(Err("line 9")));
-        let told = stage::sync(&self.stores[0], BATCHES[batch], chunks);
-        let told = self.runtime.block_on(told);
-        assert!(if breaks_off {
-            told.is_err()
+        chunks.extend((!is_incomplete).then_some(Err("line 9")));
+        let result = fixture::sync(&self.stores[0], BATCHES[batch], chunks);
+        let result = self.runtime.block_on(result);
+        assert!(if is_incomplete {
+            result.is_err()
         } else {
-            told.unwrap().is_err()
+            result.unwrap().is_err()
         });
     }
 
-    fn rescue(&self, now: i64) -> u64 {
-        let rescued = self.stores[0].rescue(Timestamp::from_millis(now));
-        self.runtime.block_on(rescued).unwrap()
+    fn recover(&self, now: i64) -> u64 {
+        let recovered = self.stores[0].recover(Timestamp::from_millis(now));
+        self.runtime.block_on(recovered).unwrap()
     }
 
     fn claim_suspect(&self, batch: i64) -> Option<ClaimedJob> {
@@ -220,9 +228,9 @@ impl Table {
         })
     }
 
-    fn import(&self, store: usize, batch: usize, input: &[plain::Row]) -> SyncReport {
-        let rows: Vec<_> = input.iter().map(plain::Row::new_row).collect();
-        let imported = stage::import(&self.stores[store], BATCHES[batch], &rows);
+    fn import(&self, store: usize, batch: usize, input: &[model::Row]) -> SyncReport {
+        let rows: Vec<_> = input.iter().map(model::Row::new_row).collect();
+        let imported = fixture::import(&self.stores[store], BATCHES[batch], &rows);
         self.runtime.block_on(imported)
     }
 

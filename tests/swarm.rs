@@ -1,21 +1,20 @@
-//! Runs the built binary through worlds drawn by chance: faults, keys, limits, kills, signals, full
-//! disks, edits of the input between runs. Whatever happened, in the end every row has what it is to
-//! have. `scripts/swarm 1000` does it a thousand times.
+//! Runs the built binary in random scenarios: faults, keys, limits, kills, signals, full disks, and
+//! changes of the input between runs. At the end, every row must have its expected result.
+//! `scripts/swarm 1000` runs a thousand rounds.
 //!
-//! `ROUNDS` and `SEED` in the environment say how many and with which dice. A round that fails names
-//! its own seed: with that and one round it plays the same world again, but for the machine's moments.
+//! The environment variables `ROUNDS` and `SEED` set the number of rounds and the first seed. A
+//! failed round prints its seed, which reproduces its scenario, except for timing.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot set its scene has failed, and --nocapture shows how far it is"
+    reason = "a failed setup fails the test, and --nocapture shows the progress"
 )]
 
-#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "swarm/scenario.rs"]
+mod scenario;
+#[expect(dead_code, reason = "other test targets use the rest")]
 mod support;
-// A world: its rows, its keys, its faults, and how it is asked.
-#[path = "swarm/world.rs"]
-mod world;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -25,47 +24,48 @@ use std::time::Duration;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use support::{Ran, Running, Scene, jobs, question};
-use world::World;
+use scenario::Scenario;
+use support::{FinishedProgram, RunningProgram, TestEnv, jobs, question};
 
-/// Rounds where nobody says how many.
+/// Default number of rounds.
 const ROUNDS: u64 = 20;
 
-/// Rounds that are played at once.
+/// Number of rounds that run concurrently.
 const THREADS: u64 = 4;
 
-/// The codes with which a run may end, whatever was done to it but for SIGKILL.
-const CODES: [i32; 10] = [0, 3, 4, 69, 73, 74, 75, 77, 130, 143];
+/// The possible exit codes of a run that is not terminated by a signal.
+const EXIT_CODES: [i32; 10] = [0, 3, 4, 69, 73, 74, 75, 77, 130, 143];
 
-/// The most disturbed runs of a round.
-const MOST_RUNS: usize = 6;
+/// Maximum number of disturbed runs per round.
+const MAX_RUNS: usize = 6;
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the two numbers are for this test alone"
+    reason = "these variables only configure this test"
 )]
-fn number(name: &str) -> Option<u64> {
+fn number_from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// One round, and what it has done so far: a failure shows it.
+/// One round with a log of its events, which is printed if it fails.
 struct Round {
-    world: World,
-    scene: Scene,
-    dice: Rng,
+    scenario: Scenario,
+    env: TestEnv,
+    rng: Rng,
     rows: usize,
-    /// Whether attempts of before may be forgotten: rows were taken away, or made pending again.
-    forgets: bool,
-    story: Vec<String>,
+    /// Whether the attempts of some requests are no longer counted, because rows were removed or
+    /// retried.
+    attempts_reset: bool,
+    events: Vec<String>,
 }
 
 impl Drop for Round {
     fn drop(&mut self) {
         if thread::panicking() {
-            let World { seed, .. } = self.world;
+            let Scenario { seed, .. } = self.scenario;
             println!(
-                "SEED={seed} ROUNDS=1 plays it again:\n  {}",
-                self.story.join("\n  ")
+                "reproduce with SEED={seed} ROUNDS=1:\n  {}",
+                self.events.join("\n  ")
             );
         }
     }
@@ -73,47 +73,50 @@ impl Drop for Round {
 
 impl Round {
     fn new(seed: u64) -> Self {
-        let mut dice = Rng::with_seed(seed);
-        let world = World::draw(seed, &mut dice);
-        let scene = world.scene();
-        let rows = dice.usize(20..=90);
-        scene.write("jobs.csv", &jobs(rows));
+        let mut rng = Rng::with_seed(seed);
+        let scenario = Scenario::random(seed, &mut rng);
+        let env = scenario.test_env();
+        let rows = rng.usize(20..=90);
+        env.write("jobs.csv", &jobs(rows));
         Self {
-            world,
-            scene,
-            dice,
+            scenario,
+            env,
+            rng,
             rows,
-            forgets: false,
-            story: Vec::new(),
+            attempts_reset: false,
+            events: Vec::new(),
         }
     }
 
-    /// Runs it through all that was drawn for it, and looks at what is left.
-    fn play(mut self) {
-        for _ in 0..self.dice.usize(1..=MOST_RUNS) {
-            self.disturbed_run();
-            self.between_runs();
+    /// Runs the whole round, and checks the final state.
+    fn run_all(mut self) {
+        for _ in 0..self.rng.usize(1..=MAX_RUNS) {
+            self.run_disturbed();
+            self.act_between_runs();
         }
-        self.world.calm();
-        self.settle();
+        self.scenario.stop_faults();
+        self.finish();
         self.check();
     }
 
-    /// A run that something happens to.
-    fn disturbed_run(&mut self) {
-        let words = self.world.words(&mut self.dice);
-        let what = self.dice.usize(0..9);
-        self.story.push(format!("{words} ({what})"));
-        let mut run = match what {
+    /// Runs the batch; the run is killed, interrupted, suspended or otherwise disturbed.
+    fn run_disturbed(&mut self) {
+        let args = self.scenario.random_args(&mut self.rng);
+        let choice = self.rng.usize(0..9);
+        self.events.push(format!("{args} ({choice})"));
+        let mut run = match choice {
             0 => {
-                let size = fs::metadata(self.scene.path("promptmill.db"));
-                let kib = size.map_or(0, |file| file.len() / 1024) + self.dice.u64(0..200);
-                Running::start(self.scene.limited(&format!("-f {kib}"), &words), "")
+                let size = fs::metadata(self.env.path("promptmill.db"));
+                let kib = size.map_or(0, |file| file.len() / 1024) + self.rng.u64(0..200);
+                RunningProgram::start(
+                    self.env.command_with_ulimit(&format!("-f {kib}"), &args),
+                    "",
+                )
             }
-            _ => self.scene.start(&words),
+            _ => self.env.start(&args),
         };
-        self.wait_for_a_moment();
-        let ran = match what {
+        self.wait_briefly();
+        let output = match choice {
             1..=3 => run.kill(),
             4 => {
                 run.signal_if_running(Signal::TERM);
@@ -121,155 +124,159 @@ impl Round {
             }
             5 => {
                 run.signal_if_running(Signal::INT);
-                self.wait_for_a_moment();
+                self.wait_briefly();
                 run.signal_if_running(Signal::INT);
                 run.finish()
             }
             6 => {
                 run.signal_if_running(Signal::STOP);
-                self.wait_for_a_moment();
+                self.wait_briefly();
                 run.signal_if_running(Signal::CONT);
                 run.finish()
             }
             7 => {
-                let beside = self.scene.run(&words);
-                self.accept(&words, &beside);
+                let second = self.env.run(&args);
+                self.check_exit(&args, &second);
                 run.finish()
             }
             _ => run.finish(),
         };
-        self.accept(&words, &ran);
+        self.check_exit(&args, &output);
     }
 
-    /// Waits until some more requests have come, or for some milliseconds.
-    fn wait_for_a_moment(&mut self) {
-        let more = self.scene.requests() + self.dice.u64(0..40);
-        let patience = Duration::from_millis(self.dice.u64(1..150));
-        let _ = self.scene.provider.wait_for(more, patience);
+    /// Waits for a few more requests, or for some milliseconds.
+    fn wait_briefly(&mut self) {
+        let more = self.env.requests() + self.rng.u64(0..40);
+        let timeout = Duration::from_millis(self.rng.u64(1..150));
+        let _ = self.env.provider.wait_for_requests(more, timeout);
     }
 
-    /// What people do between two runs.
-    fn between_runs(&mut self) {
-        let what = self.dice.usize(0..8);
-        // There may be no database yet, or no such batch in it.
+    /// Edits the input or runs a random command between two runs.
+    fn act_between_runs(&mut self) {
+        let choice = self.rng.usize(0..8);
+        // The database or the batch may not exist yet.
         let codes = [0, 66];
-        match what {
+        match choice {
             0 => {
-                self.rows = self.dice.usize(20..=90);
-                self.scene.write("jobs.csv", &jobs(self.rows));
-                self.forgets = true;
-                self.story.push(format!("{} rows from now on", self.rows));
+                self.rows = self.rng.usize(20..=90);
+                self.env.write("jobs.csv", &jobs(self.rows));
+                self.attempts_reset = true;
+                self.events
+                    .push(format!("the input now has {} rows", self.rows));
             }
-            1 => self.by_now("retry jobs.csv", &codes),
-            2 => self.by_now("status --json", &codes),
-            3 => self.by_now("export jobs.csv -o other.csv", &codes),
-            4 => self.by_now("verify", &codes),
-            5 => self.by_now("keys reset", &codes),
+            1 => self.run_expecting("retry jobs.csv", &codes),
+            2 => self.run_expecting("status --json", &codes),
+            3 => self.run_expecting("export jobs.csv -o other.csv", &codes),
+            4 => self.run_expecting("verify", &codes),
+            5 => self.run_expecting("keys reset", &codes),
             _ => {}
         }
-        self.forgets |= what == 1;
+        self.attempts_reset |= choice == 1;
     }
 
-    /// Runs a command that ends with one of these codes.
-    fn by_now(&mut self, words: &str, codes: &[i32]) {
-        self.story.push(words.to_owned());
-        let ran = self.scene.run(words);
-        let code = ran.status.code().unwrap_or(-1);
-        let (status, said) = (ran.status, &ran.stderr);
-        assert!(codes.contains(&code), "{words}: {status}\n{said}");
-        self.no_key_in(words, ran.stderr.as_bytes());
+    /// Runs a command and checks that it exits with one of these codes.
+    fn run_expecting(&mut self, args: &str, codes: &[i32]) {
+        self.events.push(args.to_owned());
+        let output = self.env.run(args);
+        let code = output.status.code().unwrap_or(-1);
+        let (status, stderr) = (output.status, &output.stderr);
+        assert!(codes.contains(&code), "{args}: {status}\n{stderr}");
+        self.check_no_key(args, output.stderr.as_bytes());
     }
 
-    /// Lets a run end in every way that it may end in.
-    fn accept(&self, words: &str, ran: &Ran) {
-        let code = ran.status.code();
-        // Before it has anything to end well, a signal ends it at once.
-        let fits = match code {
-            Some(code) => CODES.contains(&code),
-            None => ran
+    /// Checks that a run has an allowed exit status, and reports no internal error and no key.
+    fn check_exit(&self, args: &str, output: &FinishedProgram) {
+        let code = output.status.code();
+        // Before the first request, a signal terminates the process at once.
+        let allowed = match code {
+            Some(code) => EXIT_CODES.contains(&code),
+            None => output
                 .status
                 .signal()
                 .is_some_and(|signal| [2, 9, 15].contains(&signal)),
         };
-        assert!(fits, "{words}: {}\n{}", ran.status, ran.stderr);
-        assert!(!ran.stderr.contains("defect"), "{}", ran.stderr);
-        self.no_key_in(words, ran.stdout.as_bytes());
-        self.no_key_in(words, ran.stderr.as_bytes());
+        assert!(allowed, "{args}: {}\n{}", output.status, output.stderr);
+        assert!(
+            !output.stderr.contains("internal error in promptmill"),
+            "{}",
+            output.stderr
+        );
+        self.check_no_key(args, output.stdout.as_bytes());
+        self.check_no_key(args, output.stderr.as_bytes());
     }
 
-    /// Runs on undisturbed until nothing is left to do. Rows may have failed for good by chance.
-    fn settle(&mut self) {
+    /// Completes the batch without disturbance, and retries rows that failed because of injected
+    /// faults.
+    fn finish(&mut self) {
         let run = "run jobs.csv -o out.csv --id-column id --max-outage 20s --max-wait 20s";
-        self.by_now("keys reset", &[0, 66]);
-        self.by_now(run, &[0, 3]);
-        self.all_is_counted();
-        self.by_now("retry jobs.csv", &[0]);
-        let some_failed = self.world.bad_among(self.rows) > 0;
-        self.by_now(run, &[if some_failed { 3 } else { 0 }]);
+        self.run_expecting("keys reset", &[0, 66]);
+        self.run_expecting(run, &[0, 3]);
+        self.check_attempts();
+        self.run_expecting("retry jobs.csv", &[0]);
+        let some_failed = self.scenario.bad_rows_within(self.rows) > 0;
+        self.run_expecting(run, &[if some_failed { 3 } else { 0 }]);
     }
 
+    /// Checks the results, that another run sends nothing, and that no key or partial file remains.
     fn check(&self) {
-        let sheet = self.scene.sheet("out.csv");
-        assert_eq!(sheet.len(), self.rows);
+        let results = self.env.results("out.csv");
+        assert_eq!(results.len(), self.rows);
         for row in 1..=self.rows {
             let prompt = question(row);
-            let own = ["id", "prompt", "note"].map(|name| sheet.cell(row, name).to_owned());
+            let cells = ["id", "prompt", "note"].map(|name| results.cell(row, name).to_owned());
             assert_eq!(
-                own,
+                cells,
                 [row.to_string(), prompt.clone(), format!("note, {row}")]
             );
-            let (status, said) = (sheet.cell(row, "status"), sheet.cell(row, "response"));
-            if self.world.is_bad(row) {
-                assert_eq!((status, said), ("failed", ""), "{prompt}");
+            let (status, response) = (results.cell(row, "status"), results.cell(row, "response"));
+            if self.scenario.is_bad(row) {
+                assert_eq!((status, response), ("failed", ""), "{prompt}");
             } else {
-                let starts = format!("Simulated answer to \"{prompt}\" (");
+                let start = format!("Simulated answer to \"{prompt}\" (");
                 assert!(
-                    status == "done" && said.starts_with(&starts),
-                    "{prompt}: {status}, {said}"
+                    status == "done" && response.starts_with(&start),
+                    "{prompt}: {status}, {response}"
                 );
             }
         }
         let verify = "verify jobs.csv -o out.csv";
-        self.scene.run(verify).exits(0);
-        let asked = self.scene.requests();
-        self.scene
+        self.env.run(verify).exits(0);
+        let requests = self.env.requests();
+        self.env
             .run("run jobs.csv -o out.csv --id-column id")
-            .says("nothing to do");
+            .stderr_contains("nothing to do");
         assert_eq!(
-            self.scene.requests(),
-            asked,
-            "asked again when all was done"
+            self.env.requests(),
+            requests,
+            "requests were sent although all rows were done or had failed"
         );
-        for name in self.scene.files() {
-            self.no_key_in(&name, &fs::read(self.scene.path(&name)).unwrap());
+        for name in self.env.files() {
+            self.check_no_key(&name, &fs::read(self.env.path(&name)).unwrap());
         }
-        let files = self.scene.files();
-        let left = files
+        let files = self.env.files();
+        let leftovers = files
             .iter()
             .filter(|name| name.contains(".spool") || name.contains(".part"));
-        assert_eq!(left.count(), 0, "{files:?}");
+        assert_eq!(leftovers.count(), 0, "{files:?}");
     }
 
-    /// Holds every request of a round in which nothing is forgotten to being counted (I4).
-    fn all_is_counted(&self) {
-        if self.forgets {
+    /// Checks that every request was counted, unless attempts were reset (I4).
+    fn check_attempts(&self) {
+        if self.attempts_reset {
             return;
         }
-        let counted = self.scene.sheet("out.csv").sum("attempts");
-        let seen = self.scene.requests();
-        assert!(
-            seen <= counted,
-            "{seen} requests came, {counted} are counted"
-        );
+        let counted = self.env.results("out.csv").sum("attempts");
+        let seen = self.env.requests();
+        assert!(seen <= counted, "{seen} requests, but {counted} attempts");
     }
 
-    fn no_key_in(&self, place: &str, bytes: &[u8]) {
-        for key in &self.world.keys {
-            let mark = &key.as_bytes()[4..];
-            let found = bytes.windows(mark.len()).any(|part| part == mark);
+    fn check_no_key(&self, place: &str, bytes: &[u8]) {
+        for key in &self.scenario.keys {
+            let marker = &key.as_bytes()[4..];
+            let found = bytes.windows(marker.len()).any(|part| part == marker);
             assert!(
                 !found,
-                "{key} in {place}:\n{}",
+                "part of {key} found in {place}:\n{}",
                 String::from_utf8_lossy(bytes)
             );
         }
@@ -277,17 +284,18 @@ impl Round {
 }
 
 #[test]
-fn whatever_happens_every_row_has_what_it_is_to_have_in_the_end() {
-    let rounds = number("ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+fn every_row_has_its_expected_result_after_random_disturbances() {
+    let rounds = number_from_env("ROUNDS").unwrap_or(ROUNDS);
+    let seed = number_from_env("SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{rounds} rounds with SEED={seed}");
-    // They mostly wait: for back-offs, limits and the moments of signals.
+    // More threads than cores are useful, because rounds mostly wait.
     thread::scope(|scope| {
         for first in 0..THREADS {
-            let mine = (first..rounds).step_by(usize::try_from(THREADS).unwrap());
+            let own_rounds = (first..rounds).step_by(usize::try_from(THREADS).unwrap());
             scope.spawn(move || {
-                // The first round has the seed itself, so that one that failed can be played alone.
-                mine.for_each(|round| Round::new(seed.wrapping_add(round)).play());
+                // The first round uses the seed unchanged, so that a failed round can be repeated
+                // alone.
+                own_rounds.for_each(|round| Round::new(seed.wrapping_add(round)).run_all());
             });
         }
     });

@@ -1,34 +1,34 @@
-//! What the program is compared with: a bare loop over reqwest that keeps nothing.
+//! The baseline of the benchmark: a minimal reqwest loop that stores nothing.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::task::LocalSet;
 
-/// Lets this binary be the bare loop: `--bare URL REQUESTS IN_FLIGHT`.
+/// The flag that runs this binary as the baseline: `--bare URL REQUESTS IN_FLIGHT`.
 pub(crate) const FLAG: &str = "--bare";
 
-/// Makes so many requests, so many of them at once, on one thread.
+/// Sends `total` requests on one thread, with `in_flight` of them at a time.
 pub(crate) fn run(url: &str, total: usize, in_flight: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    // As the program does: without a provider of its own, rustls takes the process's.
+    // As in the program, rustls uses the default crypto provider of the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .pool_max_idle_per_host(usize::MAX)
         .build()
         .unwrap();
-    let left = Rc::new(Cell::new(total));
+    let remaining = Rc::new(Cell::new(total));
     let url = format!("{url}/chat/completions");
     let workers = LocalSet::new();
     for _ in 0..in_flight {
-        let (client, url, left) = (client.clone(), url.clone(), Rc::clone(&left));
+        let (client, url, remaining) = (client.clone(), url.clone(), Rc::clone(&remaining));
         workers.spawn_local(async move {
-            while left.get() > 0 {
-                let number = left.get();
-                left.set(number - 1);
+            while remaining.get() > 0 {
+                let number = remaining.get();
+                remaining.set(number - 1);
                 let response = client
                     .post(&url)
                     .header("content-type", "application/json")
@@ -45,8 +45,8 @@ pub(crate) fn run(url: &str, total: usize, in_flight: usize) {
     runtime.block_on(workers);
 }
 
-/// A request as the program sends it for a row of [`super::folder`].
+/// Returns the request that the program sends for a row of [`super::work_dir`].
 fn request(number: usize) -> String {
-    let text = super::folder::prompt(number);
+    let text = super::work_dir::prompt(number);
     format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{text}"}}]}}"#)
 }

@@ -1,4 +1,4 @@
-//! A child process, with what it used: time, processor time, and memory at the peak.
+//! Runs child processes and measures their time, CPU time, and peak memory usage.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,47 +8,47 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::folder::Folder;
+use super::work_dir::WorkDir;
 
-/// How often a child is looked at.
-const LOOK: Duration = Duration::from_millis(2);
-/// Clock ticks in a second, as `/proc` counts them on every Linux.
-const TICKS: f64 = 100.0;
+/// How often a child process is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// Number of clock ticks per second in `/proc`, which is the same on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The processor that children run on, as `taskset` takes it; any when not set.
+/// The CPU that child processes run on, in the format of `taskset`; any CPU if it is not set.
 pub(crate) static CORE: OnceLock<String> = OnceLock::new();
 
-/// What a child used.
+/// The resources used by a child process.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// From the start to the end, in seconds.
+pub(crate) struct ResourceUsage {
+    /// Elapsed time in seconds.
     pub(crate) wall: f64,
-    /// On a processor, in seconds.
+    /// CPU time in seconds.
     pub(crate) cpu: f64,
-    /// Memory at the peak, in MB.
+    /// Peak memory usage in MB.
     pub(crate) peak: f64,
 }
 
-/// Runs promptmill in a folder with these words; panics when it fails.
-pub(crate) fn promptmill(folder: &Folder, words: &str) -> Usage {
+/// Runs promptmill in a directory with these arguments; panics if it fails.
+pub(crate) fn promptmill(work_dir: &WorkDir, arguments: &str) -> ResourceUsage {
     let mut command = pinned(env!("CARGO_BIN_EXE_promptmill"));
     command
-        .args(words.split(' '))
-        .current_dir(folder.path(""))
+        .args(arguments.split(' '))
+        .current_dir(work_dir.path(""))
         .env("PROMPTMILL_API_KEYS", "sk-bench-000001,sk-bench-000002")
         .env_remove("OPENAI_API_KEY");
-    measured(command)
+    measure(command)
 }
 
-/// Runs this binary with these words.
-pub(crate) fn myself(words: &[&str]) -> Usage {
-    let me = std::env::current_exe().unwrap();
-    let mut command = pinned(me.to_str().unwrap());
-    command.args(words);
-    measured(command)
+/// Runs this binary with these arguments.
+pub(crate) fn this_binary(arguments: &[&str]) -> ResourceUsage {
+    let program = std::env::current_exe().unwrap();
+    let mut command = pinned(program.to_str().unwrap());
+    command.args(arguments);
+    measure(command)
 }
 
-/// A command on the processor that [`CORE`] names, where it names one.
+/// Builds a command that runs on the CPU set in [`CORE`], if any.
 fn pinned(program: &str) -> Command {
     let Some(core) = CORE.get() else {
         return Command::new(program);
@@ -58,13 +58,13 @@ fn pinned(program: &str) -> Command {
     command
 }
 
-/// Runs a command to its end. Its memory is looked at while it runs, its processor time when it has
-/// ended and before it is waited for.
-fn measured(mut command: Command) -> Usage {
-    let start = Instant::now();
+/// Runs a command until it exits, and measures its resource usage. The memory usage is polled while
+/// it runs. The CPU time is read once it is a zombie, before waiting for it.
+fn measure(mut command: Command) -> ResourceUsage {
+    let started_at = Instant::now();
     #[expect(
         clippy::zombie_processes,
-        reason = "it is waited for, or the measurement ends"
+        reason = "waited for, unless the benchmark panics"
     )]
     let child = command
         .stdin(Stdio::null())
@@ -72,36 +72,37 @@ fn measured(mut command: Command) -> Usage {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let folder = format!("/proc/{}", child.id());
+    let proc_dir = format!("/proc/{}", child.id());
     let mut peak = 0.0;
     loop {
-        let told = fs::read_to_string(format!("{folder}/stat")).unwrap();
-        // Behind the name in brackets: the state, and the times as the 12th and 13th after it.
-        let fields: Vec<_> = told
+        let stat = fs::read_to_string(format!("{proc_dir}/stat")).unwrap();
+        // The state follows the name in parentheses. The CPU times are 11 and 12 fields after the
+        // state.
+        let fields: Vec<_> = stat
             .rsplit(')')
             .next()
             .unwrap()
             .split_whitespace()
             .collect();
         if fields[0] == "Z" {
-            let wall = start.elapsed().as_secs_f64();
-            let ticks = |at: usize| fields[at].parse::<f64>().unwrap() / TICKS;
+            let wall = started_at.elapsed().as_secs_f64();
+            let ticks = |at: usize| fields[at].parse::<f64>().unwrap() / TICKS_PER_SECOND;
             let cpu = ticks(11) + ticks(12);
             let output = child.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            // Code 4: the time of a run was up.
-            assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
-            return Usage { wall, cpu, peak };
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            // A run that reaches --max-runtime exits with code 4.
+            assert!(matches!(output.status.code(), Some(0 | 4)), "{stderr}");
+            return ResourceUsage { wall, cpu, peak };
         }
-        let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
-        if let Some(kib) = high_water(&status) {
+        let status = fs::read_to_string(format!("{proc_dir}/status")).unwrap_or_default();
+        if let Some(kib) = peak_kib(&status) {
             peak = kib / 1000.0 * 1.024;
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn high_water(status: &str) -> Option<f64> {
+fn peak_kib(status: &str) -> Option<f64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,52 +1,52 @@
-//! Measures the whole program as a user runs it: a child process against the simulated provider,
-//! which lives in this process. `scripts/bench` builds it, keeps the two on different cores, and
-//! prints what `docs/PERFORMANCE.md` shows.
+//! Benchmark of the whole program, which runs in a child process against a simulated provider in
+//! this process. `scripts/bench` builds it, pins the processes to different cores, and prints the
+//! table in `docs/PERFORMANCE.md`.
 //!
-//! Without `--bench`, as when all targets are tested, one small run shows that it works.
+//! Without `--bench`, as when all targets are tested, a single small run checks that it works.
 
-#![expect(clippy::print_stdout, reason = "what a measurement says is for people")]
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people, far below what a double holds exactly"
-)]
-#![expect(clippy::unwrap_used, reason = "a measurement that fails shall stop")]
+#![expect(clippy::print_stdout, reason = "prints the results")]
+#![expect(clippy::cast_precision_loss, reason = "the numbers are far below 2^53")]
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first error")]
 
 mod bare;
 mod child;
-mod folder;
 mod sections;
+mod work_dir;
 
 use sections::Size;
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, url, total, in_flight] = words.as_slice()
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, url, total, in_flight] = arguments.as_slice()
         && first == bare::FLAG
     {
         bare::run(url, total.parse().unwrap(), in_flight.parse().unwrap());
         return;
     }
-    if let Some(core) = words.iter().find_map(|word| word.strip_prefix("--core=")) {
+    if let Some(core) = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--core="))
+    {
         child::CORE.get_or_init(|| core.to_owned());
     }
-    let is_bench = words.iter().any(|word| word == "--bench");
-    let asked: Vec<&str> = words
+    let is_bench = arguments.iter().any(|argument| argument == "--bench");
+    let requested: Vec<&str> = arguments
         .iter()
         .map(String::as_str)
-        .filter(|word| !word.starts_with("--"))
+        .filter(|argument| !argument.starts_with("--"))
         .collect();
     let size = Size {
         full: is_bench,
-        million: words.iter().any(|word| word == "--million"),
+        million: arguments.iter().any(|argument| argument == "--million"),
     };
     println!("| what | measured |\n| --- | --- |");
     for (name, measure) in sections::ALL {
-        let wanted = if is_bench {
-            asked.is_empty() || asked.contains(&name)
+        let selected = if is_bench {
+            requested.is_empty() || requested.contains(&name)
         } else {
             name == "throughput"
         };
-        if wanted {
+        if selected {
             measure(size);
         }
     }

@@ -1,27 +1,27 @@
-//! The sections of the measurement. Each prints rows of one table.
+//! The sections of the benchmark. Each prints rows of the same table.
 
 use std::time::Duration;
 
 use promptmill::simulator::{
-    Config, Latency, SimulatedLimits, SimulatorThread, start_on_own_thread,
+    Config, SimulatedLatency, SimulatedLimits, SimulatorThread, start_on_own_thread,
 };
 
 use tokio::time::Instant;
 
 use super::bare;
-use super::child::{self, Usage};
-use super::folder::Folder;
+use super::child::{self, ResourceUsage};
+use super::work_dir::WorkDir;
 
-/// How large a measurement is.
+/// The extent of a benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// Whether it is a real one, or only shows that it works.
+    /// Whether to run the full benchmark, instead of only checking that it works.
     pub(crate) full: bool,
-    /// Whether a batch of a million rows is run to its end too, which takes minutes.
+    /// Whether to run a batch of a million rows as well, which takes minutes.
     pub(crate) million: bool,
 }
 
-/// A section by its name.
+/// A section with its name.
 pub(crate) type Section = (&'static str, fn(Size));
 
 /// All sections, in the order of the table.
@@ -31,19 +31,19 @@ pub(crate) const ALL: [Section; 7] = [
     ("quota", quota),
     ("files", files),
     ("start", start),
-    ("flights", flights),
+    ("in-flight", in_flight),
     ("million", million),
 ];
 
-/// Rounds of which the median counts; the things compared take turns.
+/// Number of rounds; the median is reported. The compared programs alternate.
 const ROUNDS: usize = 5;
 
 fn provider(config: Config) -> SimulatorThread {
     start_on_own_thread(config).unwrap()
 }
 
-fn tell(what: &str, measured: &str) {
-    println!("| {what} | {measured} |");
+fn report(name: &str, measured: &str) {
+    println!("| {name} | {measured} |");
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -51,50 +51,50 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn median_of(all: &[Usage], of: impl Fn(&Usage) -> f64) -> f64 {
-    median(all.iter().map(of).collect())
+fn median_of(all: &[ResourceUsage], value: impl Fn(&ResourceUsage) -> f64) -> f64 {
+    median(all.iter().map(value).collect())
 }
 
-/// Requests a second, processor time and memory, beside the bare loop in the same rounds.
+/// Requests per second, CPU time and memory usage, compared with the baseline in the same rounds.
 fn throughput(size: Size) {
     let (rows, rounds) = if size.full {
         (40_000, ROUNDS)
     } else {
         (200, 1)
     };
-    let folder = Folder::new(rows);
+    let work_dir = WorkDir::new(rows);
     let provider = provider(Config::default());
     let url = provider.base_url();
     let (mut bare_loop, mut whole, mut work) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
         let total = rows.to_string();
-        bare_loop.push(child::myself(&[bare::FLAG, &url, &total, "256"]));
-        folder.clear();
+        bare_loop.push(child::this_binary(&[bare::FLAG, &url, &total, "256"]));
+        work_dir.clear();
         let endpoint = format!("--base-url {url} --concurrency 256");
         whole.push(child::promptmill(
-            &folder,
+            &work_dir,
             &format!("run jobs.csv -o out.csv {endpoint}"),
         ));
-        folder.clear();
-        child::promptmill(&folder, "import jobs.csv");
-        work.push(child::promptmill(&folder, &format!("work {endpoint}")));
+        work_dir.clear();
+        child::promptmill(&work_dir, "import jobs.csv");
+        work.push(child::promptmill(&work_dir, &format!("work {endpoint}")));
     }
-    assert_eq!(provider.ledger().requests, (3 * rows * rounds) as u64);
-    let speed = |all: &[Usage]| rows as f64 / median_of(all, |usage| usage.wall);
-    let cpu = |all: &[Usage]| median_of(all, |usage| usage.cpu) * 1e4 / rows as f64;
-    let ratio = |all: &[Usage]| {
+    assert_eq!(provider.request_log().requests, (3 * rows * rounds) as u64);
+    let speed = |all: &[ResourceUsage]| rows as f64 / median_of(all, |usage| usage.wall);
+    let cpu = |all: &[ResourceUsage]| median_of(all, |usage| usage.cpu) * 1e4 / rows as f64;
+    let ratio = |all: &[ResourceUsage]| {
         let pairs = bare_loop.iter().zip(all);
         median(pairs.map(|(bare, ours)| bare.wall / ours.wall).collect())
     };
     for (name, all) in [
         ("bare reqwest loop", &bare_loop),
         ("`run`: import, work, export", &whole),
-        ("`work`: from the queue and back", &work),
+        ("`work`: the queue only", &work),
     ] {
-        tell(
+        report(
             &format!("{name}, 256 in flight, {rows} rows"),
             &format!(
-                "{:.0} requests/s, {:.2} of the bare loop, {:.2} CPU s for 10,000, {:.0} MB",
+                "{:.0} requests/s, {:.2} of the bare loop, {:.2} CPU s per 10,000, {:.0} MB",
                 speed(all),
                 ratio(all),
                 cpu(all),
@@ -104,66 +104,69 @@ fn throughput(size: Size) {
     }
 }
 
-/// Answers that take 100 ms: how near it comes to what 256 in flight can do.
+/// The throughput with a latency of 100 ms, relative to the maximum with 256 requests in flight.
 fn latency(_: Size) {
     let rows = 20_000;
-    let folder = Folder::new(rows);
-    let constant = Latency::Constant(Duration::from_millis(100));
+    let work_dir = WorkDir::new(rows);
+    let constant = SimulatedLatency::Constant(Duration::from_millis(100));
     let provider = provider(Config::default().latency(constant));
-    child::promptmill(&folder, "import jobs.csv");
+    child::promptmill(&work_dir, "import jobs.csv");
     let url = provider.base_url();
-    let used = child::promptmill(&folder, &format!("work --base-url {url} --concurrency 256"));
+    let used = child::promptmill(
+        &work_dir,
+        &format!("work --base-url {url} --concurrency 256"),
+    );
     let ideal = (rows as f64 / 256.0).ceil() * 0.1;
-    tell(
-        "answers of 100 ms, 256 in flight",
+    report(
+        "latency of 100 ms, 256 in flight",
         &format!("{:.3} of the ideal ({ideal:.1} s)", ideal / used.wall),
     );
 }
 
-/// How much of the allowed requests is used, and how many are refused: two keys of 3,000 a minute,
-/// a bucket of 50, answers of 300 ms to 1.5 s.
+/// The used fraction of a rate limit, and the number of rate-limit errors: two keys with 3,000
+/// requests per minute each, a burst of 50, and a latency of 300 ms to 1.5 s.
 fn quota(_: Size) {
     let limits = SimulatedLimits {
         requests_per_minute: Some(3000),
         request_burst: Some(50),
         ..SimulatedLimits::default()
     };
-    let latency = Latency::LogNormal {
+    let latency = SimulatedLatency::LogNormal {
         median: Duration::from_millis(300),
         p99: Duration::from_millis(1500),
     };
-    let folder = Folder::new(6000);
+    let work_dir = WorkDir::new(6000);
     for (name, flags) in [
         (
-            "the limit told, 128 in flight",
+            "limit set with --rpm, 128 in flight",
             "--rpm 3000 --concurrency 128",
         ),
+        ("limit from headers, 128 in flight", "--concurrency 128"),
         (
-            "the limit in headers only, 128 in flight",
-            "--concurrency 128",
+            "limit from headers, automatic concurrency",
+            "--concurrency auto",
         ),
-        ("the limit in headers only, auto", "--concurrency auto"),
     ] {
-        folder.clear();
+        work_dir.clear();
         let config = Config::default().latency(latency).limits(limits.clone());
         let provider = provider(config.record());
         let url = provider.base_url();
         let flags = format!("{flags} --max-runtime 36s");
         child::promptmill(
-            &folder,
+            &work_dir,
             &format!("run jobs.csv -o out.csv --base-url {url} {flags}"),
         );
-        let entries = provider.ledger().entries;
+        let entries = provider.request_log().entries;
         let first = entries[0].at.as_secs_f64();
         let good = entries.iter().filter(|entry| entry.status == Some(200));
         let times: Vec<_> = good.map(|entry| entry.at.as_secs_f64() - first).collect();
         let within = times.iter().filter(|at| **at <= 30.0).count();
         let steady = times.iter().filter(|at| (5.0..25.0).contains(*at)).count();
         let refused = entries.len() - times.len();
-        tell(
-            &format!("two keys of 3,000 a minute, {name}"),
+        report(
+            &format!("two keys with 3,000 per minute, {name}"),
             &format!(
-                "{:.4} of 30 s, {:.4} of the steady 20 s, {refused} of {} refused",
+                "{:.4} of the limit in 30 s, {:.4} in the steady 20 s, {refused} of {} refused",
                 within as f64 / 3000.0,
                 steady as f64 / 2000.0,
                 entries.len()
@@ -172,77 +175,78 @@ fn quota(_: Size) {
     }
 }
 
-/// Import and export of a million rows, and the import again with nothing new.
+/// Import and export of a million rows, and a second import without changes.
 fn files(_: Size) {
     for rows in [100_000, 1_000_000] {
-        let folder = Folder::new(rows);
-        let speed =
-            |used: Usage| format!("{:.0} rows/s, {:.0} MB", rows as f64 / used.wall, used.peak);
-        let import = child::promptmill(&folder, "import jobs.csv");
+        let work_dir = WorkDir::new(rows);
+        let speed = |used: ResourceUsage| {
+            format!("{:.0} rows/s, {:.0} MB", rows as f64 / used.wall, used.peak)
+        };
+        let import = child::promptmill(&work_dir, "import jobs.csv");
         let touched = format!(
             "{}\n",
-            std::fs::read_to_string(folder.path("jobs.csv")).unwrap()
+            std::fs::read_to_string(work_dir.path("jobs.csv")).unwrap()
         );
-        std::fs::write(folder.path("jobs.csv"), touched).unwrap();
-        let again = child::promptmill(&folder, "import jobs.csv");
-        let export = child::promptmill(&folder, "export jobs.csv -o out.csv");
-        tell(&format!("import, {rows} rows of 270 bytes"), &speed(import));
-        tell(
-            &format!("the same again, {rows} rows, nothing new"),
+        std::fs::write(work_dir.path("jobs.csv"), touched).unwrap();
+        let again = child::promptmill(&work_dir, "import jobs.csv");
+        let export = child::promptmill(&work_dir, "export jobs.csv -o out.csv");
+        report(&format!("import, {rows} rows of 270 bytes"), &speed(import));
+        report(
+            &format!("import again, {rows} rows, no changes"),
             &speed(again),
         );
-        tell(
-            &format!("export, {rows} rows without answers"),
+        report(
+            &format!("export, {rows} rows without responses"),
             &speed(export),
         );
     }
 }
 
-/// From the start of the program to its first request, and a run with nothing to do.
+/// The time from the start of the program to its first request, and of a run with nothing to do.
 fn start(_: Size) {
-    let folder = Folder::new(27);
+    let work_dir = WorkDir::new(27);
     let (mut first, mut empty) = (vec![], vec![]);
     for _ in 0..ROUNDS {
-        folder.clear();
+        work_dir.clear();
         let provider = provider(Config::default());
         let run = format!("run jobs.csv -o out.csv --base-url {}", provider.base_url());
         let begin = Instant::now();
         std::thread::scope(|scope| {
-            scope.spawn(|| child::promptmill(&folder, &run));
-            assert!(provider.wait_for(1, Duration::from_mins(1)));
+            scope.spawn(|| child::promptmill(&work_dir, &run));
+            assert!(provider.wait_for_requests(1, Duration::from_mins(1)));
             first.push(begin.elapsed().as_secs_f64() * 1e3);
         });
-        let again = child::promptmill(&folder, &run);
-        assert_eq!(provider.ledger().requests, 27);
+        let again = child::promptmill(&work_dir, &run);
+        assert_eq!(provider.request_log().requests, 27);
         empty.push(again.wall * 1e3);
     }
-    tell(
+    report(
         "start to first request, 27 rows",
         &format!("{:.0} ms", median(first)),
     );
-    tell(
+    report(
         "run again with nothing to do",
         &format!("{:.0} ms", median(empty)),
     );
 }
 
-/// Ten thousand requests in flight that take 2 s each.
-fn flights(_: Size) {
+/// Ten thousand requests in flight with a latency of 2 s.
+fn in_flight(_: Size) {
     let rows = 40_000;
-    let folder = Folder::new(rows);
-    let constant = Latency::Constant(Duration::from_secs(2));
+    let work_dir = WorkDir::new(rows);
+    let constant = SimulatedLatency::Constant(Duration::from_secs(2));
     let provider = provider(Config::default().latency(constant));
-    child::promptmill(&folder, "import jobs.csv");
+    child::promptmill(&work_dir, "import jobs.csv");
     let url = provider.base_url();
     let used = child::promptmill(
-        &folder,
+        &work_dir,
         &format!("work --base-url {url} --concurrency 10000"),
     );
-    tell(
-        "10,000 in flight over HTTP/1.1, answers of 2 s, 40,000 rows",
+    report(
+        "10,000 in flight over HTTP/1.1, latency of 2 s, 40,000 rows",
         &format!(
-            "{} at once, {:.1} s ({:.2} of the ideal 8 s), {:.2} CPU s for 10,000, {:.0} MB",
-            provider.ledger().max_in_flight,
+            "{} in flight, {:.1} s ({:.2} of the ideal 8 s), {:.2} CPU s per 10,000, {:.0} MB",
+            provider.request_log().max_in_flight,
             used.wall,
             8.0 / used.wall,
             used.cpu * 1e4 / rows as f64,
@@ -251,21 +255,21 @@ fn flights(_: Size) {
     );
 }
 
-/// A million queued, 256 in flight, to the end.
+/// A batch of a million rows with 256 requests in flight.
 fn million(size: Size) {
     if !size.million {
         return;
     }
     let rows = 1_000_000;
-    let folder = Folder::new(rows);
+    let work_dir = WorkDir::new(rows);
     let provider = provider(Config::default());
     let url = provider.base_url();
     let run = format!("run jobs.csv -o out.csv --base-url {url} --concurrency 256");
-    let used = child::promptmill(&folder, &run);
-    tell(
+    let used = child::promptmill(&work_dir, &run);
+    report(
         "1,000,000 rows, 256 in flight, import to export",
         &format!(
-            "{:.0} s, {:.1} CPU s, {:.0} MB at the peak",
+            "{:.0} s, {:.1} CPU s, {:.0} MB",
             used.wall, used.cpu, used.peak
         ),
     );

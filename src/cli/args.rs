@@ -1,23 +1,27 @@
-//! What may be typed, one file for each command and each group of flags. Flags only: their defaults and
-//! their meaning are in `settings`.
+//! The command line: one file per command and per group of options. Defaults are resolved in
+//! `settings`.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+mod backup;
 mod cancel;
+mod completions;
 mod config;
-mod deliver;
 mod doctor;
 mod endpoint;
 mod estimate;
 mod export;
 mod failures;
-mod general;
+mod global;
 mod import;
+mod import_results;
 mod input;
 mod keys;
 mod limits;
+mod man;
 mod output;
-mod pages;
 mod report;
 mod retry;
 mod rows;
@@ -29,21 +33,23 @@ mod unattended;
 mod verify;
 mod work;
 
+pub(super) use backup::BackupArgs;
 pub(super) use cancel::CancelArgs;
+pub(super) use completions::CompletionsArgs;
 pub(super) use config::{ConfigAction, ConfigArgs};
-pub(super) use deliver::ImportResultsArgs;
 pub(super) use doctor::DoctorArgs;
 pub(super) use endpoint::EndpointArgs;
 pub(super) use estimate::EstimateArgs;
 pub(super) use export::ExportArgs;
 pub(super) use failures::FailuresArgs;
-pub(super) use general::{ColorChoice, Global, LogFormat, SummaryChoice};
+pub(super) use global::{ColorChoice, GlobalArgs, LogFormat, SummaryChoice};
 pub(super) use import::ImportArgs;
+pub(super) use import_results::ImportResultsArgs;
 pub(super) use input::{EndpointChoice, InputArgs, InputFormat, ResponseFormat};
 pub(super) use keys::{KeysAction, KeysArgs};
 pub(super) use limits::{Dedupe, LimitArgs};
+pub(super) use man::ManArgs;
 pub(super) use output::{OutputArgs, OutputFormat};
-pub(super) use pages::{CompletionsArgs, ManArgs};
 pub(super) use report::ReportArgs;
 pub(super) use retry::RetryArgs;
 pub(super) use rows::{CauseArgs, RowArgs, scope_name};
@@ -52,77 +58,144 @@ pub(super) use show::ShowArgs;
 pub(super) use simulate::{PersonalityChoice, SimulateArgs};
 pub(super) use status::StatusArgs;
 pub(super) use unattended::{IfBusy, UnattendedArgs};
-pub(super) use verify::{BackupArgs, VerifyArgs};
+pub(super) use verify::VerifyArgs;
 pub(super) use work::WorkArgs;
 
-/// Sends every prompt of a CSV file to an OpenAI-compatible chat endpoint and gets every answer
-/// back. If anything stops it, the same command goes on.
+/// Settings that `-h` lists. `--help` lists all.
+const COMMON_SETTINGS: [&str; 9] = [
+    "output",
+    "model",
+    "prompt",
+    "system",
+    "base_url",
+    "api_key_file",
+    "rpm",
+    "concurrency",
+    "max_cost",
+];
+
+/// Send every prompt in a CSV or JSONL file to an OpenAI-compatible API
+///
+/// promptmill writes the responses next to the prompts. If a run stops early, run the same command
+/// again: it continues where it left off.
 #[derive(Debug, Parser)]
 #[command(
     name = "promptmill",
     version,
     max_term_width = 80,
-    before_help = "\
+    after_help = "\
 Examples:
-  promptmill run jobs.csv -o results.csv --simulate   # no key, network or cost
-  OPENAI_API_KEY=… promptmill run jobs.csv -o results.csv
+  promptmill run jobs.csv -o results.csv --simulate   # no key, network, or cost
+  OPENAI_API_KEY=sk-… promptmill run jobs.csv -o results.csv
   promptmill run jobs.csv --prompt 'Into French: {{ text }}' --set temperature=0
-  promptmill status                                   # how far the batches are"
+  promptmill status                                   # progress of all batches"
 )]
 pub(super) struct Cli {
     #[command(flatten)]
-    pub(super) global: Global,
+    pub(super) global: GlobalArgs,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
+impl Cli {
+    /// Parses a command line.
+    pub(super) fn parse_words(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = command_for(words);
+        let mut matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// Returns the definition of the command line. Help never shows the values of environment
+/// variables, since some of them are secrets.
+pub(super) fn command() -> clap::Command {
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .global(true)
+        .display_order(999)
+        .help_heading("Global options")
+        .help("Print help (see all options with '--help')")
+        .long_help("Print help (see a summary with '-h')");
+    let command = Cli::command().disable_help_flag(true).arg(help);
+    map_args(command, &|arg| {
+        let is_setting = arg.get_env().is_some();
+        let is_common = COMMON_SETTINGS.contains(&arg.get_id().as_str());
+        let is_hidden = arg.is_hide_short_help_set() || (is_setting && !is_common);
+        arg.hide_env_values(true).hide_short_help(is_hidden)
+    })
+}
+
+/// Returns the definition of the command line for these words. Unless they request the long help,
+/// help is a single list of options that fits on a screen.
+pub(super) fn command_for(words: &[OsString]) -> clap::Command {
+    if words.iter().any(|word| word == "--help" || word == "help") {
+        return command();
+    }
+    map_args(command(), &|arg| {
+        arg.hide_env(true).help_heading(None::<&str>)
+    })
+}
+
+/// Applies a function to the arguments of a command and of its subcommands.
+pub(super) fn map_args(command: clap::Command, map: &dyn Fn(Arg) -> Arg) -> clap::Command {
+    command
+        .mut_args(map)
+        .mut_subcommands(|subcommand| map_args(subcommand, map))
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Import a file, ask every prompt, write the results. Repeat it to resume.
+    /// Import a file, send every prompt, and write the results
+    ///
+    /// Run the same command again to resume.
     Run(Box<RunArgs>),
-    /// Tell rows, tokens, cost and time of a file beforehand, and show requests. Sends nothing.
+    /// Estimate rows, tokens, cost, and time without sending anything
     Estimate(EstimateArgs),
-    /// Take a file into the queue without asking anything.
+    /// Import a file without sending requests
     Import(ImportArgs),
-    /// Ask what is in the queue.
+    /// Process batches that are already in the queue
     Work(WorkArgs),
-    /// Write the results of a batch.
+    /// Write the results of a batch
     Export(ExportArgs),
-    /// Take what the OpenAI Batch API has answered back into a batch.
+    /// Import results of the OpenAI Batch API into a batch
     ImportResults(ImportResultsArgs),
-    /// Show how far the batches are, and how the keys stand.
+    /// Show the progress of batches and the state of API keys
     Status(StatusArgs),
-    /// Write a page to look back at a batch: progress, latency, tokens, refusals, cost, failures.
+    /// Write an HTML report of a batch
+    ///
+    /// The report covers progress, latency, tokens, cost, and causes of failures.
     Report(ReportArgs),
-    /// List the rows of a batch that have failed, why, and what to do.
+    /// List the failed rows of a batch, with reasons and hints
     Failures(FailuresArgs),
-    /// Show one row: the request as sent, each attempt with its verdict, the answer.
+    /// Show the request, the attempts, and the response of a row
     Show(ShowArgs),
-    /// Make failed rows of a batch pending again, all or chosen ones.
+    /// Set failed rows of a batch back to pending
     Retry(RetryArgs),
-    /// Take pending rows of a batch out of the queue, all or chosen ones.
+    /// Cancel pending rows of a batch
     Cancel(CancelArgs),
-    /// List the keys that were used, or forget how they stand.
+    /// List the API keys that were used, or reset their state
     Keys(KeysArgs),
-    /// Find out what is wrong with endpoint, keys, model or queue, and how to mend it.
+    /// Diagnose endpoint, API keys, model, and database
     Doctor(DoctorArgs),
-    /// Look whether the queue is sound, and whether results are what it holds.
+    /// Check the database, and compare a results file with it
     Verify(VerifyArgs),
-    /// Copy the queue to a file, to go back to.
+    /// Back up the database
     Backup(BackupArgs),
-    /// Show the settings, each with where it comes from.
+    /// Show the settings and their origins
     Config(ConfigArgs),
-    /// Serve a simulated provider, for trials.
+    /// Start a simulated provider
     Simulate(SimulateArgs),
-    /// Print what a shell needs to complete the command line.
+    /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print a manual page, with exit codes, variables and files.
+    /// Print a manual page
     Man(ManArgs),
 }
 
 impl Command {
-    /// Tells whether it needs neither settings nor a queue, and works when both are wrong.
-    pub(super) fn is_apart(&self) -> bool {
+    /// Returns whether the command works without settings and database, even if they are invalid.
+    pub(super) fn is_standalone(&self) -> bool {
         matches!(self, Self::Config(_) | Self::Completions(_) | Self::Man(_))
     }
 }

@@ -1,18 +1,18 @@
-//! Copies the queue to a file to go back to. Works beside a run.
+//! `promptmill backup`: copies the database to a file. Works during a run.
 
 use crate::progress::quantity::Count;
 use crate::store::{BackupError, Store};
 
-use super::args::{BackupArgs, Global};
+use super::args::{BackupArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::voice::Voice;
-use super::{screen, settings, status};
+use super::verbosity::Verbosity;
+use super::{console, settings, status};
 
-/// `promptmill backup`.
+/// Runs `promptmill backup`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &BackupArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -20,16 +20,16 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let copied = store.back_up(&args.file).await;
+    let result = store.back_up(&args.file).await;
     store.close().await?;
-    copied?;
+    result?;
     let bytes = std::fs::metadata(&args.file)?.len();
     if global.json {
         let object = serde_json::json!({ "backup": args.file, "bytes": bytes });
-        screen::print(&format!("{object}\n"))?;
-    } else if Voice::new(global, &file, false).tells_news() {
+        console::print(&format!("{object}\n"))?;
+    } else if Verbosity::new(global, &file, false).prints_notices() {
         let path = args.file.display();
-        screen::say(&format!("{path}: {} bytes\n", Count(bytes)));
+        console::eprint(&format!("backed up to {path}: {} bytes\n", Count(bytes)));
     }
     Ok(Exit::Done)
 }

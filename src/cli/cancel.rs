@@ -1,23 +1,23 @@
-//! Takes pending rows of a batch out of the queue, all or chosen ones, until `retry` puts them back.
+//! `promptmill cancel`: cancels pending rows of a batch; `retry` sets them to pending again.
 
 use std::fmt::Write as _;
 
 use crate::clock::Clock;
-use crate::progress::quantity::Things;
+use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
-use crate::store::{Cancelled, LockError, RunLock, Store, StoredBatch};
+use crate::store::{CancelReport, LockError, RunLock, Store, StoredBatch};
 
-use super::args::{CancelArgs, Global};
+use super::args::{CancelArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::next;
-use super::voice::Voice;
-use super::{import, rows, screen, settings, status, turn};
+use super::next_command;
+use super::verbosity::Verbosity;
+use super::{console, import, rows, run_lock, settings, status};
 
-/// `promptmill cancel`.
+/// Runs `promptmill cancel`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &CancelArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -25,71 +25,77 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let batch = import::find(&store, &args.batch, &database).await?;
-    let jobs = rows::named(&store, &batch, &args.rows).await?;
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let jobs = rows::find_rows(&store, &batch, &args.rows).await?;
     let clock = Clock::start();
-    let lock = free_lock(&store)?;
+    let lock = lock_if_free(&store)?;
     if lock.is_some() {
-        // No run lives: what one left in flight is taken back first, as the next run would do.
-        store.take_in_spool().await?;
-        store.rescue(clock.now()).await?;
+        // No run is active: recover from a crashed run first, as the next run would.
+        store.settle_spool().await?;
+        store.recover(clock.now()).await?;
     }
-    let done = store.cancel(batch.id, jobs.as_deref(), clock.now()).await?;
+    let report = store.cancel(batch.id, jobs.as_deref(), clock.now()).await?;
     drop(lock);
     store.close().await?;
     if global.json {
-        let Cancelled {
-            cancelled,
+        let CancelReport {
+            canceled,
             running,
             settled,
-        } = done;
+        } = report;
         let object = serde_json::json!({
-            "batch": batch.name, "cancelled": cancelled, "running": running, "settled": settled,
+            "batch": batch.name, "cancelled": canceled, "running": running, "settled": settled,
         });
-        screen::print(&format!("{object}\n"))?;
-    } else if Voice::new(global, &file, false).tells_news() {
-        screen::say(&told(&batch, done, jobs.is_some()));
+        console::print(&format!("{object}\n"))?;
+    } else if Verbosity::new(global, &file, false).prints_notices() {
+        console::eprint(&summary(&batch, report, jobs.is_some()));
     }
-    let refused = jobs.is_some() && done.running > 0;
-    Ok(if refused { Exit::Locked } else { Exit::Done })
+    let is_incomplete = jobs.is_some() && report.running > 0;
+    Ok(if is_incomplete {
+        Exit::Locked
+    } else {
+        Exit::Done
+    })
 }
 
-/// Takes the run lock when no run holds it.
-fn free_lock(store: &Store) -> Result<Option<RunLock>, CliError> {
-    match turn::try_lock(store) {
+/// Acquires the run lock if it is free.
+fn lock_if_free(store: &Store) -> Result<Option<RunLock>, CliError> {
+    match run_lock::try_acquire(store) {
         Ok(lock) => Ok(Some(lock)),
         Err(LockError::Held { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn told(batch: &StoredBatch, done: Cancelled, are_named: bool) -> String {
-    let rows = |count| Things(count, "row");
+fn summary(batch: &StoredBatch, report: CancelReport, are_named: bool) -> String {
+    let rows = |count| Plural(count, "row");
     let mut text = format!(
-        "{}: {} cancelled\n",
+        "{}: {} canceled\n",
         Safe(&batch.name),
-        rows(done.cancelled)
+        rows(report.canceled)
     );
-    if done.running > 0 {
-        let (rows, are) = (
-            rows(done.running),
-            if done.running == 1 { "is" } else { "are" },
-        );
+    if report.running > 0 {
+        let rows = rows(report.running);
+        let (are, were) = match report.running {
+            1 => ("is", "was"),
+            _ => ("are", "were"),
+        };
         let _ = writeln!(
             text,
-            "  {rows} {are} in flight and left to the run that asks; end it to cancel them too"
+            "  {rows} {are} in flight and {were} not canceled; stop the run first"
         );
     }
-    if are_named && done.settled > 0 {
+    if are_named && report.settled > 0 {
         let _ = writeln!(
             text,
-            "  {} had an answer or had failed before",
-            rows(done.settled)
+            "  {} {} already done or failed",
+            rows(report.settled),
+            if report.settled == 1 { "was" } else { "were" }
         );
     }
-    if done.cancelled > 0 {
-        let back = next::command(&["retry", &batch.name, "--cause", "cancelled"]);
-        let _ = writeln!(text, "back with: {}", Safe(&back));
+    if report.canceled > 0 {
+        let undo = next_command::build(&["retry", &batch.name, "--cause", "cancelled"]);
+        let _ = writeln!(text, "undo: {}", Safe(&undo));
     }
     text
 }

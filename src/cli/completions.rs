@@ -1,16 +1,15 @@
-//! Prints what a shell needs to complete our command line.
+//! Shell completion scripts.
 
-use clap::CommandFactory as _;
-
-use super::args::{Cli, CompletionsArgs};
+use super::args::{self, CompletionsArgs};
+use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::screen;
 
-/// `promptmill completions`.
+/// Runs `promptmill completions`.
 pub(super) fn command(args: &CompletionsArgs) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "promptmill", &mut script);
-    screen::print(&String::from_utf8_lossy(&script))?;
+    let mut program = args::command();
+    clap_complete::generate(args.shell, &mut program, "promptmill", &mut script);
+    console::print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

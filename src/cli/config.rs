@@ -1,4 +1,4 @@
-//! Shows the settings, each with where it comes from. A key is shown by its source only.
+//! Shows all settings with their origins. For API keys, only the source is shown.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -6,31 +6,31 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::progress::safe::{Excerpt, Safe};
+use crate::progress::safe::{Safe, Truncated};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::file;
-use super::places::{self, Places};
-use super::setting::{Line, Origin, Setting};
-use super::{mistyped, screen, settings};
+use super::setting::{CommandLine, Origin, Setting};
+use super::toml_spans::{self, TomlSpans};
+use super::{console, settings, usage_error};
 
-/// Characters of a value that are shown.
+/// Maximum length of a value, in characters.
 const VALUE_LENGTH: usize = 60;
 
-/// The widest that a column of values becomes, in characters.
-const WIDEST: usize = 36;
+/// Maximum width of a column, in characters.
+const MAX_WIDTH: usize = 36;
 
-/// `promptmill config show`: the words of the command line are parsed anew, as those of `run`.
+/// Runs `promptmill config show`, which parses its command line as that of `run`.
 pub(super) fn show(words: &[OsString]) -> Result<Exit, CliError> {
-    let line = match Line::parse(as_run(words)) {
+    let line = match CommandLine::parse(as_run(words)) {
         Ok(line) => line,
-        Err(error) => return Ok(mistyped::print(error, words)),
+        Err(error) => return Ok(usage_error::print(error, words)),
     };
-    let named = line.text("config").map(PathBuf::from);
-    let file = file::read(named.as_deref())?;
-    let places = places::find(named.as_deref())?;
-    let settings = line.settings(&places);
+    let path = line.text("config").map(PathBuf::from);
+    let file = file::read(path.as_deref())?;
+    let spans = toml_spans::read(path.as_deref())?;
+    let settings = line.settings(&spans);
     let path = |id: &str| line.text(id).map(PathBuf::from);
     let mut sources = settings::key_sources(file);
     sources.file = path("api_key_file").or(sources.file);
@@ -39,20 +39,20 @@ pub(super) fn show(words: &[OsString]) -> Result<Exit, CliError> {
     let text = if line.has("json") {
         format!("{}\n", to_json(&settings, &keys))
     } else {
-        to_text(&settings, &keys, &places)
+        to_text(&settings, &keys, &spans)
     };
-    screen::print(&text)?;
+    console::print(&text)?;
     Ok(Exit::Done)
 }
 
-/// Puts `run` where the line says `config show`.
+/// Replaces `config show` with `run`.
 fn as_run(words: &[OsString]) -> Vec<OsString> {
     let mut words = words.to_owned();
-    let at = words
+    let index = words
         .windows(2)
         .position(|pair| pair[0] == "config" && pair[1] == "show");
-    if let Some(at) = at {
-        words.splice(at..at + 2, [OsString::from("run")]);
+    if let Some(index) = index {
+        words.splice(index..index + 2, [OsString::from("run")]);
     }
     words
 }
@@ -64,33 +64,27 @@ fn origin(origin: &Origin) -> &str {
     }
 }
 
-fn to_text(settings: &[Setting], keys: &str, places: &Places) -> String {
+fn to_text(settings: &[Setting], keys: &str, spans: &TomlSpans) -> String {
     let value = |setting: &Setting| {
         let value = setting.value.as_deref().unwrap_or("-");
-        Excerpt(value, VALUE_LENGTH).to_string()
+        Truncated(value, VALUE_LENGTH).to_string()
     };
-    let width = |texts: &mut dyn Iterator<Item = usize>, most: usize| {
-        texts.max().unwrap_or(0).clamp(7, most)
-    };
-    let names = width(
-        &mut settings.iter().map(|setting| setting.name.len()),
-        WIDEST,
-    );
-    let values = width(
-        &mut settings
-            .iter()
-            .map(|setting| value(setting).chars().count()),
-        WIDEST,
-    );
-    let mut text = format!("{:names$}  {:values$}  from\n", "setting", "value");
+    let width =
+        |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).clamp(7, MAX_WIDTH);
+    let names = width(&mut settings.iter().map(|setting| setting.name.len()));
+    let mut lengths = settings
+        .iter()
+        .map(|setting| value(setting).chars().count());
+    let values = width(&mut lengths);
+    let mut text = format!("{:names$}  {:values$}  origin\n", "setting", "value");
     for setting in settings {
         let (name, value) = (Safe(&setting.name).to_string(), value(setting));
-        let from = Safe(origin(&setting.origin));
-        let _ = writeln!(text, "{name:names$}  {value:values$}  {from}");
+        let origin = Safe(origin(&setting.origin));
+        let _ = writeln!(text, "{name:names$}  {value:values$}  {origin}");
     }
     let _ = writeln!(text, "\nkeys: {}", Safe(keys));
-    let missing = if places.found { "" } else { " (is not there)" };
-    let _ = writeln!(text, "settings file: {}{missing}", Safe(&places.path));
+    let missing = if spans.found { "" } else { " (not found)" };
+    let _ = writeln!(text, "settings file: {}{missing}", Safe(&spans.path));
     text
 }
 

@@ -1,52 +1,59 @@
-//! The one place that reads the environment, besides the variables that clap knows.
+//! Environment variables. All access to the environment is here, except for the variables of flags,
+//! which clap reads.
 
 use std::path::PathBuf;
 
-/// Variables that no flag has, and what each is for: a key is never a flag's value.
-pub(super) const KEY_VARIABLES: [(&str, &str); 7] = [
-    ("PROMPTMILL_API_KEYS", "keys, parted by commas"),
-    ("OPENAI_API_KEY", "a key, when nothing else names one"),
+/// Variables without a flag, with their descriptions.
+pub(super) const VARIABLES: [(&str, &str); 7] = [
+    ("PROMPTMILL_API_KEYS", "API keys, separated by commas"),
+    (
+        "OPENAI_API_KEY",
+        "API key to use if no other source is configured",
+    ),
     (
         "CREDENTIALS_DIRECTORY",
-        "systemd's folder; its file api-keys has one key a line",
+        "directory of systemd credentials; its file api-keys contains one API key per line",
     ),
     (
         "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
-        "the proxy, and hosts that need none",
+        "proxy servers, and hosts to connect to directly",
     ),
-    ("NO_COLOR", "no color on a terminal, when it is set"),
-    ("TERM", "no color and no bar on a terminal that is dumb"),
-    ("RUST_LOG", "what is logged, more exactly than -v"),
+    ("NO_COLOR", "disables color if it is not empty"),
+    ("TERM", "the value dumb disables color and the progress bar"),
+    ("RUST_LOG", "log filter; takes precedence over -v"),
 ];
 
-/// Returns a variable's text; `None` when it is not set, empty, or not UTF-8.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+/// Returns the value of a variable; `None` if it is not set, empty, or not UTF-8.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only this module reads the environment"
+)]
 pub(super) fn text(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|text| !text.trim().is_empty())
 }
 
-/// Returns the names of all variables that begin as ours do.
-pub(super) fn ours() -> Vec<String> {
+/// Returns the names of all `PROMPTMILL_*` variables that are set.
+pub(super) fn own_variables() -> Vec<String> {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     names
         .filter(|name| name.starts_with("PROMPTMILL_"))
         .collect()
 }
 
-/// Returns systemd's folder of credentials, when there is one.
+/// Returns the directory of systemd credentials, if there is one.
 pub(super) fn credentials() -> Option<PathBuf> {
     text("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
-/// Returns the failpoints that a test asks for.
+/// Returns the failpoints that a test has enabled.
 #[cfg(feature = "failpoints")]
 pub(super) fn failpoints() -> Option<String> {
     text("PROMPTMILL_FAILPOINTS")
 }
 
-/// Tells whether the environment asks for no color, or for a terminal without tricks.
-pub(super) fn is_plain() -> bool {
+/// Returns whether `NO_COLOR` or `TERM` disables color.
+pub(super) fn disables_color() -> bool {
     text("NO_COLOR").is_some() || text("TERM").as_deref() == Some("dumb")
 }

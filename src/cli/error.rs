@@ -1,4 +1,4 @@
-//! The error that ends the program: text for a person, and the exit code.
+//! The error that ends the program: its message and exit code.
 
 use std::io;
 
@@ -14,12 +14,12 @@ use super::exit::Exit;
 #[derive(Debug)]
 pub(super) struct CliError {
     pub(super) exit: Exit,
-    /// What happened; a `hint:` line says the next thing to do.
+    /// What happened, and a line `hint:` with the next action.
     pub(super) message: String,
 }
 
 impl CliError {
-    /// Makes an error of what happened and what to do.
+    /// Creates an error from what happened and a hint.
     pub(super) fn new(exit: Exit, what: &str, hint: &str) -> Self {
         Self {
             exit,
@@ -27,7 +27,7 @@ impl CliError {
         }
     }
 
-    fn of(exit: Exit, error: &impl std::error::Error) -> Self {
+    fn from_error(exit: Exit, error: &impl std::error::Error) -> Self {
         Self {
             exit,
             message: error.to_string(),
@@ -37,17 +37,17 @@ impl CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        Self::of(exit_of(&error), &error)
+        Self::from_error(exit_code(&error), &error)
     }
 }
 
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
-        Self::of(exit_of(error.cause()), &error)
+        Self::from_error(exit_code(error.cause()), &error)
     }
 }
 
-fn exit_of(error: &StoreError) -> Exit {
+fn exit_code(error: &StoreError) -> Exit {
     match error {
         StoreError::NoSuchBatch { .. } => Exit::NoInput,
         StoreError::Busy(_) => Exit::Locked,
@@ -61,40 +61,40 @@ impl From<LockError> for CliError {
             LockError::Held { .. } => Exit::Locked,
             LockError::Io { .. } => Exit::Storage,
         };
-        Self::of(exit, &error)
+        Self::from_error(exit, &error)
     }
 }
 
 impl From<IntakeError> for CliError {
     fn from(error: IntakeError) -> Self {
         let exit = match error.exit_kind() {
-            ExitKind::Missing => Exit::NoInput,
-            ExitKind::Bad => Exit::BadInput,
+            ExitKind::NoInput => Exit::NoInput,
+            ExitKind::DataError => Exit::BadInput,
         };
-        Self::of(exit, &error)
+        Self::from_error(exit, &error)
     }
 }
 
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
-        Self::of(Exit::CannotWrite, &error)
+        Self::from_error(Exit::CannotWrite, &error)
     }
 }
 
 impl From<BaseUrlError> for CliError {
     fn from(error: BaseUrlError) -> Self {
-        Self::of(Exit::Config, &error)
+        Self::from_error(Exit::Config, &error)
     }
 }
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        Self::of(Exit::Config, &error)
+        Self::from_error(Exit::Config, &error)
     }
 }
 
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
-        Self::of(Exit::Unexpected, &error)
+        Self::from_error(Exit::Unexpected, &error)
     }
 }

@@ -1,37 +1,37 @@
-//! The exit codes: small, stable, for cron to act on. `README.md` has the table.
+//! Exit codes. They are part of the interface, and documented in `README.md`.
 
 use std::process::ExitCode;
 
 use crate::domain::run_stats::{RunStats, StopReason};
 
-/// How the program ends.
+/// Exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// All done, or nothing to do.
+    /// All rows completed, or nothing to do.
     Done = 0,
-    /// Something that nobody thought of.
+    /// Unexpected error.
     Unexpected = 1,
-    /// The command line is wrong.
+    /// Invalid command line.
     Usage = 2,
-    /// Finished, but some jobs failed for good.
+    /// Finished, but some rows failed.
     SomeFailed = 3,
-    /// Stopped early by a limit, with work left: run again.
-    WorkLeft = 4,
-    /// The input is wrong.
+    /// Stopped early by a limit, with rows remaining.
+    RowsRemaining = 4,
+    /// Invalid input data.
     BadInput = 65,
-    /// There is no such input.
+    /// Input, batch, or database not found.
     NoInput = 66,
-    /// The endpoint cannot be reached, or has been down for too long.
+    /// The endpoint was unavailable for too long.
     Unavailable = 69,
     /// The results cannot be written.
     CannotWrite = 73,
     /// The disk or the database failed.
     Storage = 74,
-    /// Another run holds the queue.
+    /// Another run is using the database.
     Locked = 75,
-    /// There is no key that may be used.
+    /// No usable API key.
     NoKey = 77,
-    /// The set-up is wrong: a setting, the address, the model.
+    /// Invalid setting, base URL, or model.
     Config = 78,
     /// SIGINT.
     Interrupted = 130,
@@ -39,59 +39,67 @@ pub(super) enum Exit {
     Terminated = 143,
 }
 
-/// The codes for people: the code, what it means, what to do.
+/// The codes for the manual pages: code, meaning, what to do.
 pub(super) const TABLE: [(&str, &str, &str); 14] = [
-    ("0", "all done, or nothing to do", "nothing"),
-    ("1", "unexpected", "read the message"),
-    ("2", "wrong command line", "read the message"),
+    ("0", "all rows completed, or nothing to do", "nothing"),
+    ("1", "unexpected error", "read the message"),
+    ("2", "invalid command line", "read the message"),
     (
         "3",
-        "finished, some rows failed for good",
-        "`promptmill failures BATCH` says why and what to type",
+        "finished, some rows failed",
+        "`promptmill failures BATCH` lists reasons and hints",
     ),
     (
         "4",
-        "stopped early by a limit, work is left",
-        "run again, not before the time it names",
+        "stopped early by a limit, rows remaining",
+        "run again, not before the printed time",
     ),
-    ("65", "bad input data", "mend the line it names"),
-    ("66", "no such input, batch or database", "check the path"),
+    ("65", "invalid input data", "fix the reported line"),
+    (
+        "66",
+        "input, batch, or database not found",
+        "check the path",
+    ),
     (
         "69",
-        "the endpoint was down for too long",
+        "the endpoint was unavailable for too long",
         "run again later",
     ),
     (
         "73",
         "the results cannot be written",
-        "make room or name another file; the answers are kept",
+        "free up disk space or choose another file; the responses are kept",
     ),
     (
         "74",
         "disk or database error",
-        "read the message; `promptmill doctor`",
+        "read the message; run `promptmill doctor`",
     ),
-    ("75", "another run holds the queue", "let it finish"),
+    (
+        "75",
+        "another run is using the database",
+        "wait until it has finished",
+    ),
     (
         "77",
-        "no usable key",
-        "replace the key; `promptmill doctor`",
+        "no usable API key",
+        "replace the key; run `promptmill doctor`",
     ),
     (
         "78",
-        "wrong setting, address or model",
-        "correct it; `promptmill doctor`",
+        "invalid setting, base URL, or model",
+        "correct it; run `promptmill doctor`",
     ),
-    ("130, 143", "interrupted by SIGINT, by SIGTERM", "run again"),
+    ("130, 143", "interrupted by SIGINT, SIGTERM", "run again"),
 ];
 
 impl Exit {
-    /// Returns the code as the system sees it.
+    /// Returns the numeric exit code.
     pub(super) fn code(self) -> u8 {
         self as u8
     }
 
-    /// Says how a run ends, from its counts.
+    /// Returns the exit code of a run.
     pub(super) fn of(stats: &RunStats) -> Self {
         match &stats.stopped_by {
             Some(StopReason::Interrupted) => Self::Interrupted,
@@ -99,7 +107,7 @@ impl Exit {
             Some(StopReason::NoUsableKey(_)) => Self::NoKey,
             Some(StopReason::Misconfigured(_)) => Self::Config,
             Some(StopReason::Unavailable) => Self::Unavailable,
-            Some(StopReason::Quota | StopReason::Limit(_)) => Self::WorkLeft,
+            Some(StopReason::Quota | StopReason::Limit(_)) => Self::RowsRemaining,
             None if stats.failed > 0 => Self::SomeFailed,
             None => Self::Done,
         }

@@ -1,52 +1,52 @@
-//! Writes the results of a batch.
+//! `promptmill export`: writes the results of a batch.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::domain::job::{Exchange, Record};
-use crate::export::{BatchSheet, CsvSheet, ExportError, JsonlSheet, Target};
+use crate::domain::job::{ExportRow, RequestOutcome};
+use crate::export::{BatchWriter, CsvWriter, ExportError, JsonlWriter, Target};
 use crate::schema::Schema;
 use crate::store::{Store, StoreError, StoredBatch};
 
-use super::args::{ExportArgs, Global, OutputFormat};
+use super::args::{ExportArgs, GlobalArgs, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::settings::{self, Output};
-use super::voice::Voice;
-use super::{import, remainder, schema, status};
+use super::settings::{self, OutputSettings};
+use super::verbosity::Verbosity;
+use super::{import, remaining_requests, schema, status};
 
-/// Records in one read: each read is short, so that the database can be tidied meanwhile.
+/// Rows per read transaction, kept short so that the WAL can be checkpointed in between.
 const PAGE: u32 = 1_000;
 
-/// `promptmill export`.
+/// Runs `promptmill export`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: ExportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
     let is_named = args.output.output.is_some() || file.output.is_some();
     let output = settings::output(args.output, &file, Path::new("-"));
-    let voice = Voice::new(global, &file, false);
+    let verbosity = Verbosity::new(global, &file, false);
     let results = is_named || args.remainder.is_none();
     if results {
-        check(&output)?;
+        check_output(&output)?;
     }
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    keep_apart(&output, &database, "the queue's database")?;
-    let batch = import::find(&store, &args.batch, &database).await?;
+    reject_overwrite(&output, &database, "the database")?;
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
     let written = async {
         if results {
             output.check(&batch.template)?;
-            write(&store, &batch, &output).await?;
+            write_results(&store, &batch, &output).await?;
         }
         match &args.remainder {
-            Some(path) => remainder::write(voice, &store, &batch, path).await,
+            Some(path) => remaining_requests::write(verbosity, &store, &batch, path).await,
             None => Ok(()),
         }
     };
@@ -55,30 +55,38 @@ pub(super) async fn command(
     written.map(|()| Exit::Done)
 }
 
-/// Finds out whether the results can be written, before any work is done for them.
-pub(super) fn check(output: &Output) -> Result<(), CliError> {
+/// Checks that the results can be written, before any work is done.
+pub(super) fn check_output(output: &OutputSettings) -> Result<(), CliError> {
     output.target.check()?;
     if let Some(errors) = &output.errors {
         errors.check()?;
         if *errors == output.target {
-            let what = "the results and the rows without an answer would go to one file";
-            let hint = "name another file with --error-file, or leave it out";
+            let what = "--output and --error-file are the same file";
+            let hint = "choose another file with --error-file, or remove the option";
             return Err(CliError::new(Exit::Usage, what, hint));
         }
     }
     Ok(())
 }
 
-/// Refuses an output that would replace the file at `read`, which the program needs again.
-pub(super) fn keep_apart(output: &Output, read: &Path, name: &str) -> Result<(), CliError> {
+/// Rejects outputs that would replace the file at `read`, which is still needed.
+pub(super) fn reject_overwrite(
+    output: &OutputSettings,
+    read: &Path,
+    name: &str,
+) -> Result<(), CliError> {
     for target in [&output.target].into_iter().chain(&output.errors) {
-        keep_target_apart(target, read, name)?;
+        reject_target_overwrite(target, read, name)?;
     }
     Ok(())
 }
 
-/// Does the same for a target of its own.
-pub(super) fn keep_target_apart(target: &Target, read: &Path, name: &str) -> Result<(), CliError> {
+/// Rejects a target that would replace the file at `read`.
+pub(super) fn reject_target_overwrite(
+    target: &Target,
+    read: &Path,
+    name: &str,
+) -> Result<(), CliError> {
     let file = |path: &Path| {
         fs::metadata(path)
             .map(|found| (found.dev(), found.ino()))
@@ -90,120 +98,118 @@ pub(super) fn keep_target_apart(target: &Target, read: &Path, name: &str) -> Res
     if file(path).is_none_or(|same| file(read) != Some(same)) {
         return Ok(());
     }
-    let what = format!(
-        "cannot write the results to {}: it is {name}",
-        path.display()
-    );
-    Err(CliError::new(
-        Exit::CannotWrite,
-        &what,
-        "name another file with -o",
-    ))
+    let what = format!("cannot write to {}: it is {name}", path.display());
+    let hint = "choose another output file";
+    Err(CliError::new(Exit::CannotWrite, &what, hint))
 }
 
-/// Writes all rows of a batch in input order. A file is there whole, or as it was before. A reader
-/// of standard output that has gone ends it quietly.
-pub(super) async fn write(
+/// Writes all rows of a batch in input order. A file is replaced atomically; a closed standard
+/// output is not an error.
+pub(super) async fn write_results(
     store: &Store,
     batch: &StoredBatch,
-    output: &Output,
+    output: &OutputSettings,
 ) -> Result<(), CliError> {
-    match write_pages(store, batch, output).await {
-        Ok(()) | Err(Unwritten::Export(ExportError::BrokenPipe)) => Ok(()),
-        Err(Unwritten::Export(error)) => Err(error.into()),
-        Err(Unwritten::Cli(error)) => Err(error),
+    match write_outputs(store, batch, output).await {
+        Ok(()) | Err(WriteError::Export(ExportError::BrokenPipe)) => Ok(()),
+        Err(WriteError::Export(error)) => Err(error.into()),
+        Err(WriteError::Cli(error)) => Err(error),
     }
 }
 
-enum Unwritten {
+enum WriteError {
     Export(ExportError),
     Cli(CliError),
 }
 
-impl From<StoreError> for Unwritten {
+impl From<StoreError> for WriteError {
     fn from(error: StoreError) -> Self {
         Self::Cli(error.into())
     }
 }
 
-impl From<CliError> for Unwritten {
+impl From<CliError> for WriteError {
     fn from(error: CliError) -> Self {
         Self::Cli(error)
     }
 }
 
-impl From<ExportError> for Unwritten {
+impl From<ExportError> for WriteError {
     fn from(error: ExportError) -> Self {
         Self::Export(error)
     }
 }
 
-async fn write_pages(store: &Store, batch: &StoredBatch, output: &Output) -> Result<(), Unwritten> {
-    let draft = output.target.create()?;
+async fn write_outputs(
+    store: &Store,
+    batch: &StoredBatch,
+    output: &OutputSettings,
+) -> Result<(), WriteError> {
+    let writer = output.target.create()?;
     let errors = output.errors.as_ref().map(Target::create).transpose()?;
-    let (draft, errors) = fill(store, batch, output, draft, errors).await?;
+    let (writer, errors) = write_rows(store, batch, output, writer, errors).await?;
     if let Some(errors) = errors {
         errors.publish()?;
     }
-    Ok(draft.publish()?)
+    Ok(writer.publish()?)
 }
 
-/// Writes all rows of a batch in input order to a writer, as they would be written to the output,
-/// and hands it back. What would go to a file for errors is left out.
+/// Writes all rows of a batch in input order to `writer` in the format of the output, and returns
+/// it. Rows for the error file are discarded.
 pub(super) async fn write_to<W: Write>(
     store: &Store,
     batch: &StoredBatch,
-    output: &Output,
+    output: &OutputSettings,
     writer: W,
 ) -> Result<W, CliError> {
     let errors = output.errors.as_ref().map(|_| io::sink());
-    match fill(store, batch, output, writer, errors).await {
+    match write_rows(store, batch, output, writer, errors).await {
         Ok((writer, _)) => Ok(writer),
-        Err(Unwritten::Export(error)) => Err(error.into()),
-        Err(Unwritten::Cli(error)) => Err(error),
+        Err(WriteError::Export(error)) => Err(error.into()),
+        Err(WriteError::Cli(error)) => Err(error),
     }
 }
 
-async fn fill<W: Write, E: Write>(
+async fn write_rows<W: Write, E: Write>(
     store: &Store,
     batch: &StoredBatch,
-    output: &Output,
+    output: &OutputSettings,
     writer: W,
     errors: Option<E>,
-) -> Result<(W, Option<E>), Unwritten> {
+) -> Result<(W, Option<E>), WriteError> {
     let columns = &batch.columns;
     let schema = schema::of(&batch.template)?.filter(|_| output.from_schema);
     let fields = schema.as_ref().map_or(&[][..], Schema::fields);
-    let writer = match output.format_for(batch.template.form) {
+    let writer = match output.format_for(batch.template.row_format) {
         OutputFormat::Csv => {
-            let mut sheet = CsvSheet::new(writer, columns, fields, output.style)?;
-            records(store, batch, |record| sheet.write(record)).await?;
-            sheet.finish()?
+            let mut results = CsvWriter::new(writer, columns, fields, output.csv_options)?;
+            for_each_row(store, batch, |row| results.write(row)).await?;
+            results.finish()?
         }
         OutputFormat::Jsonl => {
-            let mut sheet = JsonlSheet::new(writer, columns, fields);
-            records(store, batch, |record| sheet.write(record)).await?;
-            sheet.finish()?
+            let mut results = JsonlWriter::new(writer, columns, fields);
+            for_each_row(store, batch, |row| results.write(row)).await?;
+            results.finish()?
         }
         OutputFormat::Batch => {
-            let mut sheet = BatchSheet::new(writer, errors);
-            exchanges(store, batch, |exchange| sheet.write(exchange)).await?;
-            return Ok(sheet.finish()?);
+            let mut results = BatchWriter::new(writer, errors);
+            for_each_outcome(store, batch, |outcome| results.write(outcome)).await?;
+            return Ok(results.finish()?);
         }
     };
     Ok((writer, errors))
 }
 
-/// Hands over all records of a batch, page by page.
-async fn records(
+/// Passes all rows of a batch to `write`, page by page.
+async fn for_each_row(
     store: &Store,
     batch: &StoredBatch,
-    mut write: impl FnMut(&Record) -> Result<(), ExportError>,
-) -> Result<(), Unwritten> {
+    mut write: impl FnMut(&ExportRow) -> Result<(), ExportError>,
+) -> Result<(), WriteError> {
     let mut after = None;
     loop {
-        let (records, last) = store.page(batch.id, after, PAGE).await?;
-        records.iter().try_for_each(&mut write)?;
+        let (rows, last) = store.page(batch.id, after, PAGE).await?;
+        rows.iter().try_for_each(&mut write)?;
         if last.is_none() {
             return Ok(());
         }
@@ -211,16 +217,16 @@ async fn records(
     }
 }
 
-/// Hands over all exchanges of a batch, page by page.
-async fn exchanges(
+/// Passes all request outcomes of a batch to `write`, page by page.
+async fn for_each_outcome(
     store: &Store,
     batch: &StoredBatch,
-    mut write: impl FnMut(&Exchange) -> Result<(), ExportError>,
-) -> Result<(), Unwritten> {
+    mut write: impl FnMut(&RequestOutcome) -> Result<(), ExportError>,
+) -> Result<(), WriteError> {
     let mut after = None;
     loop {
-        let (exchanges, last) = store.exchanges(batch.id, after, PAGE).await?;
-        exchanges.iter().try_for_each(&mut write)?;
+        let (outcomes, last) = store.request_outcomes(batch.id, after, PAGE).await?;
+        outcomes.iter().try_for_each(&mut write)?;
         if last.is_none() {
             return Ok(());
         }

@@ -1,34 +1,35 @@
-//! Lists the rows of a batch that have failed, and what to do about each cause. Works beside a run.
+//! `promptmill failures`: lists the failed rows of a batch, with a hint for each cause. Works
+//! during a run.
 
 use std::fmt::Write as _;
 
 use crate::domain::run_stats::Cause;
-use crate::progress::quantity::{Count, Things};
-use crate::progress::safe::{Excerpt, Safe};
-use crate::store::{Choice, FailedRow, Store, StoredBatch};
+use crate::progress::quantity::{Count, Plural};
+use crate::progress::safe::{Safe, Truncated};
+use crate::store::{FailedRow, RowFilter, Store, StoredBatch};
 
-use super::args::{FailuresArgs, Global, scope_name};
+use super::args::{FailuresArgs, GlobalArgs, scope_name};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::next;
-use super::{import, rows, screen, settings, status};
+use super::next_command;
+use super::{console, import, rows, settings, status};
 
-/// Rows that are listed for people when nobody says how many.
-const LISTED: u64 = 20;
+/// Default number of rows in the text output.
+const DEFAULT_LIMIT: u64 = 20;
 
-/// Rows in one read: each read is short, so that the database can be tidied meanwhile.
+/// Rows per read transaction, kept short so that the WAL can be checkpointed in between.
 const PAGE: u32 = 1_000;
 
-/// The widest that the columns of the list become, in characters.
-const WIDEST: usize = 24;
+/// Maximum width of a column in characters.
+const MAX_WIDTH: usize = 24;
 
-/// Characters of a provider's message that are shown on a line, and below a cause.
+/// Maximum number of characters of a message in a row's line and below a cause.
 const MESSAGE_LENGTHS: (usize, usize) = (100, 160);
 
-/// `promptmill failures`.
+/// Runs `promptmill failures`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &FailuresArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -36,24 +37,24 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let batch = import::find(&store, &args.batch, &database).await?;
-    let choice = rows::choice(&store, &batch, &args.causes).await?;
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let filter = rows::filter(&store, &batch, &args.causes).await?;
     let mut causes = rows::failed_causes(&store, &batch).await?;
     let is_chosen = |cause: &Cause| {
-        (choice.rules.is_empty() || choice.rules.contains(&cause.rule))
-            && (choice.scopes.is_empty() || choice.scopes.contains(&cause.scope))
+        (filter.rules.is_empty() || filter.rules.contains(&cause.rule))
+            && (filter.scopes.is_empty() || filter.scopes.contains(&cause.scope))
     };
     causes.retain(is_chosen);
-    let most = match args.limit {
+    let limit = match args.limit {
         Some(limit) => limit.get(),
         None if global.json => u64::MAX,
-        None => LISTED,
+        None => DEFAULT_LIMIT,
     };
-    let list = List {
+    let list = FailedRows {
         store: &store,
         batch: &batch,
-        choice: &choice,
-        most,
+        filter: &filter,
+        limit,
     };
     if global.json {
         list.print_json(&causes).await?;
@@ -64,24 +65,24 @@ pub(super) async fn command(
     Ok(Exit::Done)
 }
 
-/// The failed rows that were asked for, read page by page.
-struct List<'a> {
+/// The selected failed rows, read page by page.
+struct FailedRows<'a> {
     store: &'a Store,
     batch: &'a StoredBatch,
-    choice: &'a Choice,
-    most: u64,
+    filter: &'a RowFilter,
+    limit: u64,
 }
 
-impl List<'_> {
+impl FailedRows<'_> {
     async fn page(&self, after: u64, shown: u64) -> Result<Vec<FailedRow>, CliError> {
-        let limit = (self.most - shown).min(u64::from(PAGE));
+        let limit = (self.limit - shown).min(u64::from(PAGE));
         let limit = u32::try_from(limit).unwrap_or(PAGE);
         if limit == 0 {
             return Ok(Vec::new());
         }
         let page = self
             .store
-            .failed_rows(self.batch.id, self.choice, after, limit);
+            .failed_rows(self.batch.id, self.filter, after, limit);
         Ok(page.await?)
     }
 
@@ -89,7 +90,7 @@ impl List<'_> {
         let failed: u64 = causes.iter().map(|cause| cause.jobs).sum();
         let name = Safe(&self.batch.name);
         if failed == 0 {
-            return Ok(screen::print(&format!("{name}: no row has failed\n"))?);
+            return Ok(console::print(&format!("{name}: no failed rows\n"))?);
         }
         let (mut after, mut shown) = (0, 0);
         loop {
@@ -97,25 +98,25 @@ impl List<'_> {
             let Some(last) = page.last() else { break };
             after = last.row;
             let has_ids = self.batch.template.id_column.is_some();
-            screen::print(&lines(&page, has_ids, shown == 0))?;
+            console::print(&lines(&page, has_ids, shown == 0))?;
             shown += page.len() as u64;
         }
         let mut text = String::new();
         if failed > shown {
             let _ = writeln!(
                 text,
-                "… and {} more; --limit shows more",
+                "… and {} more; show more with --limit",
                 Count(failed - shown)
             );
         }
         let _ = write!(text, "\n{}", by_cause(self.batch, causes));
-        Ok(screen::print(&text)?)
+        Ok(console::print(&text)?)
     }
 
-    /// Prints one object, row by row: there may be a million of them.
+    /// Prints one JSON object page by page: there may be a million rows.
     async fn print_json(&self, causes: &[Cause]) -> Result<(), CliError> {
         let name = serde_json::json!(self.batch.name);
-        screen::print(&format!("{{\"batch\":{name},\"failures\":["))?;
+        console::print(&format!("{{\"batch\":{name},\"failures\":["))?;
         let (mut after, mut shown) = (0, 0);
         loop {
             let page = self.page(after, shown).await?;
@@ -126,11 +127,11 @@ impl List<'_> {
                 let comma = if shown == 0 && at == 0 { "" } else { "," };
                 let _ = write!(text, "{comma}{}", row_json(row));
             }
-            screen::print(&text)?;
+            console::print(&text)?;
             shown += page.len() as u64;
         }
         let causes: Vec<_> = causes.iter().map(status::cause_json).collect();
-        screen::print(&format!("],\"causes\":{}}}\n", serde_json::json!(causes)))?;
+        console::print(&format!("],\"causes\":{}}}\n", serde_json::json!(causes)))?;
         Ok(())
     }
 }
@@ -142,12 +143,12 @@ fn row_json(row: &FailedRow) -> serde_json::Value {
     })
 }
 
-/// A line for each row: its number, its id where it has one, the rule, and what was said.
+/// Formats a line per row: number, ID if the batch has IDs, rule, and message.
 fn lines(page: &[FailedRow], has_ids: bool, with_head: bool) -> String {
     let width = |texts: &mut dyn Iterator<Item = usize>, least: usize| {
-        texts.max().unwrap_or(0).clamp(least, WIDEST)
+        texts.max().unwrap_or(0).clamp(least, MAX_WIDTH)
     };
-    let shown = |text: &str| Excerpt(text, WIDEST - 1).to_string();
+    let shown = |text: &str| Truncated(text, MAX_WIDTH - 1).to_string();
     let rules = width(
         &mut page.iter().map(|row| shown(&row.rule).chars().count()),
         5,
@@ -175,31 +176,31 @@ fn lines(page: &[FailedRow], has_ids: bool, with_head: bool) -> String {
     }
     for row in page {
         let number = format!("#{}", row.row);
-        let message = Excerpt(&row.message, MESSAGE_LENGTHS.0);
+        let message = Truncated(&row.message, MESSAGE_LENGTHS.0);
         let (id, rule) = (id(&shown(&row.key)), shown(&row.rule));
         let _ = writeln!(text, "{number:>8}  {id}{rule:rules$}  {message}");
     }
     text
 }
 
-/// Each cause with what to do: the cure, and the command that asks its rows again.
+/// Formats each cause with its hint and the command that retries its rows.
 fn by_cause(batch: &StoredBatch, causes: &[Cause]) -> String {
     let mut text = String::new();
     for cause in causes {
-        let (rows, rule) = (Things(cause.jobs, "row"), Safe(&cause.rule));
+        let (rows, rule) = (Plural(cause.jobs, "row"), Safe(&cause.rule));
         let _ = writeln!(text, "{rows}: {rule} ({})", scope_name(cause.scope));
         if !cause.message.is_empty() {
             let _ = writeln!(
                 text,
-                "  said:  {}",
-                Excerpt(&cause.message, MESSAGE_LENGTHS.1)
+                "  message: {}",
+                Truncated(&cause.message, MESSAGE_LENGTHS.1)
             );
         }
         if !cause.hint.is_empty() {
-            let _ = writeln!(text, "  cure:  {}", Safe(&cause.hint));
+            let _ = writeln!(text, "  hint:    {}", Safe(&cause.hint));
         }
-        let again = next::command(&["retry", &batch.name, "--cause", &cause.rule]);
-        let _ = writeln!(text, "  again: {}", Safe(&again));
+        let retry = next_command::build(&["retry", &batch.name, "--cause", &cause.rule]);
+        let _ = writeln!(text, "  retry:   {}", Safe(&retry));
     }
     text
 }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_a_line_whatever_was_said() {
+    fn each_row_is_one_line_regardless_of_its_message() {
         check(
             &[row(3, "c3", "no\nway\u{1b}[2J"), row(1_204, "", "")],
             true,
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_nobody_gave_is_not_shown() {
+    fn a_generated_key_is_not_shown_as_an_id() {
         check(
             &[row(1, "d41d8cd98f00b204e9800998ecf8427e-1", "no")],
             false,

@@ -1,4 +1,4 @@
-//! The settings file, `promptmill.toml`: the same names as the flags, without the dashes in front.
+//! The settings file, `promptmill.toml`. Settings have the names of the flags, without the dashes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::limits::{KeyLimits, Zone};
+use crate::domain::concurrency::Concurrency;
+use crate::domain::limits::{KeyLimits, UtcOffset};
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
-use crate::domain::window::Concurrency;
 
 use super::args::{
     ColorChoice, Dedupe, EndpointChoice, IfBusy, InputFormat, LogFormat, OutputFormat,
@@ -22,13 +22,13 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values;
 
-/// The file that is read when none is named.
+/// The settings file to read without `--config`.
 pub(super) const DEFAULT: &str = "promptmill.toml";
 
-/// Names under which people write a key itself into the file.
+/// Names of settings under which users try to store an API key in the file.
 const KEY_NAMES: [&str; 5] = ["api-key", "api-keys", "key", "openai-api-key", "token"];
 
-/// What a settings file may say.
+/// The contents of a settings file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct FileSettings {
@@ -61,8 +61,8 @@ pub(super) struct FileSettings {
     pub(super) rpm: Option<NonZeroU32>,
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
-    #[serde(deserialize_with = "zone")]
-    pub(super) zone: Option<Zone>,
+    #[serde(deserialize_with = "utc_offset")]
+    pub(super) zone: Option<UtcOffset>,
     pub(super) limit: Option<NonZeroU32>,
     pub(super) max_requests: Option<NonZeroU32>,
     #[serde(deserialize_with = "duration")]
@@ -83,38 +83,38 @@ pub(super) struct FileSettings {
     pub(super) if_busy: Option<IfBusy>,
     pub(super) summary: Option<SummaryChoice>,
     pub(super) keys: Vec<FileKey>,
-    /// Limits that the keys of a group share, by the group's name.
+    /// Limits that the keys of a group share, by name of the group.
     pub(super) groups: BTreeMap<String, FileLimits>,
-    /// Prices in US dollars for a million tokens, by model.
+    /// Prices by model.
     pub(super) prices: BTreeMap<String, FilePrice>,
 }
 
-/// One key of the file: never the key itself, only where it is.
+/// The source of an API key. The key itself is never in the settings file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct FileKey {
-    /// The key's name for people.
+    /// The name of the key in output.
     pub(super) label: Option<String>,
-    /// An environment variable that holds it.
+    /// An environment variable that contains it.
     pub(super) env: Option<String>,
-    /// A file that holds it.
+    /// A file that contains it.
     pub(super) file: Option<PathBuf>,
     /// A command that prints it.
     pub(super) command: Option<String>,
-    /// A name for the limit or account that it shares with other keys.
+    /// The group of keys with which it shares limits or an account.
     pub(super) group: Option<String>,
-    /// How many requests it gets for each of a key of weight 1.
+    /// Its share of the requests, relative to keys of weight 1.
     pub(super) weight: Option<NonZeroU32>,
-    /// The models it may be used for; empty is all.
+    /// The models to use it for; all if empty.
     pub(super) models: Vec<String>,
     pub(super) rpm: Option<NonZeroU32>,
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
-    /// The most requests in flight with it.
+    /// Maximum number of its requests in flight.
     pub(super) concurrency: Option<NonZeroU32>,
-    /// Where the day of `rpd` begins at midnight.
-    #[serde(deserialize_with = "zone")]
-    pub(super) zone: Option<Zone>,
+    /// UTC offset at whose midnight the day of `rpd` begins.
+    #[serde(deserialize_with = "utc_offset")]
+    pub(super) zone: Option<UtcOffset>,
 }
 
 /// The limits of a group of keys.
@@ -125,8 +125,8 @@ pub(super) struct FileLimits {
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
     pub(super) concurrency: Option<NonZeroU32>,
-    #[serde(deserialize_with = "zone")]
-    pub(super) zone: Option<Zone>,
+    #[serde(deserialize_with = "utc_offset")]
+    pub(super) zone: Option<UtcOffset>,
 }
 
 impl FileLimits {
@@ -136,12 +136,12 @@ impl FileLimits {
             tpm: self.tpm,
             rpd: self.rpd,
             in_flight: self.concurrency,
-            zone: self.zone.unwrap_or_default(),
+            utc_offset: self.zone.unwrap_or_default(),
         }
     }
 }
 
-/// What a model's tokens cost, in US dollars for a million.
+/// The price of a model, in US dollars per million tokens.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FilePrice {
@@ -150,7 +150,7 @@ pub(super) struct FilePrice {
 }
 
 impl FileSettings {
-    /// Returns the prices that count.
+    /// Returns the list prices, with those of the file taking precedence.
     pub(super) fn prices(&self) -> Prices {
         let own = self.prices.iter().filter_map(|(model, price)| {
             Some((
@@ -162,98 +162,94 @@ impl FileSettings {
     }
 }
 
-/// Reads the settings file; the default one need not be there.
+/// Reads the settings file. The default file does not have to exist.
 pub(super) fn read(path: Option<&Path>) -> Result<FileSettings, CliError> {
     let Some((path, text)) = text(path)? else {
         return Ok(FileSettings::default());
     };
-    toml::from_str(&text).map_err(|error| wrong(path, &text, &error))
+    toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))
 }
 
-/// Returns the path and the text of the file; `None` for a default one that is not there.
+/// Returns the path and the text of the file; `None` if the default file does not exist.
 pub(super) fn text(path: Option<&Path>) -> Result<Option<(&Path, String)>, CliError> {
-    let named = path.is_some();
+    let is_explicit = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT));
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some((path, text))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_explicit => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("there is no settings file {}", path.display());
-            Err(CliError::new(
-                Exit::Config,
-                &what,
-                "check the path after --config",
-            ))
+            let what = format!("settings file not found: {}", path.display());
+            let hint = "check the path of --config";
+            Err(CliError::new(Exit::Config, &what, hint))
         }
         Err(error) => {
             let what = format!("cannot read the settings file {}: {error}", path.display());
-            let hint = "name another one with --config";
+            let hint = "check its permissions, or pass another file with --config";
             Err(CliError::new(Exit::Config, &what, hint))
         }
     }
 }
 
-/// Returns the line of a place in a text, from 1.
-pub(super) fn line_of(text: &str, at: usize) -> usize {
-    text.get(..at).unwrap_or_default().matches('\n').count() + 1
+/// Returns the line of a byte offset in a text, from 1.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.get(..offset).unwrap_or_default().matches('\n').count() + 1
 }
 
-/// Says what is wrong with a file, and what was meant where that can be told. A key that was written
-/// into the file must not reach the screen.
-pub(super) fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> CliError {
+/// Converts a TOML error. Its message must not contain an API key that was written into the file.
+pub(super) fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> CliError {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
-    let said = error.message();
-    let place = format!("{}:{line}", path.display());
-    let Some((name, known)) = unknown(said) else {
-        let said = said.replace("a nonzero u32", "a whole number from 1 on");
-        let what = format!("{place}: {}", redact(&said, &[]));
-        let hint = "promptmill.example.toml shows how each setting is written";
+    let message = error.message();
+    let location = format!("{}:{line}", path.display());
+    let Some((name, known)) = unknown_field(message) else {
+        let message = message.replace("a nonzero u32", "a positive integer");
+        let what = format!("{location}: {}", redact(&message, &[]));
+        let hint = "see promptmill.example.toml for the format of each setting";
         return CliError::new(Exit::Config, &what, hint);
     };
-    let what = format!("{place}: no setting is called \"{}\"", redact(name, &[]));
+    let what = format!("{location}: unknown setting '{}'", redact(name, &[]));
     let hint = match nearest(&name.replace('_', "-"), &known) {
         _ if KEY_NAMES.contains(&name.replace('_', "-").as_str()) => {
-            "a key goes in as [[keys]] with `env`, `file` or `command`".to_owned()
+            "configure API keys as [[keys]] with `env`, `file`, or `command`".to_owned()
         }
         Some(near) => format!("did you mean {}?", near.name),
-        None => format!("the names are those of the flags: {}", known.join(", ")),
+        None => format!("use one of {}", known.join(", ")),
     };
     CliError::new(Exit::Config, &what, &hint)
 }
 
-/// Reads the name and the known ones out of serde's words on a field that it does not know.
-fn unknown(said: &str) -> Option<(&str, Vec<String>)> {
-    let (name, known) = said.strip_prefix("unknown field `")?.split_once('`')?;
+/// Extracts the unknown name and the known names from a message of serde.
+fn unknown_field(message: &str) -> Option<(&str, Vec<String>)> {
+    let (name, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
     let known = known.split('`').skip(1).step_by(2);
     Some((name, known.map(str::to_owned).collect()))
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    written(deserializer, values::duration)
+    parsed(deserializer, values::duration)
 }
 
 fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cost>, D::Error> {
-    written(deserializer, values::money)
+    parsed(deserializer, values::money)
 }
 
-fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Zone>, D::Error> {
-    written(deserializer, values::zone)
+fn utc_offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UtcOffset>, D::Error> {
+    parsed(deserializer, values::utc_offset)
 }
 
 fn concurrency<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Concurrency>, D::Error> {
-    written(deserializer, values::concurrency)
+    parsed(deserializer, values::concurrency)
 }
 
 fn delimiter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
-    written(deserializer, values::delimiter)
+    parsed(deserializer, values::delimiter)
 }
 
-/// Reads a value as it would be read on the command line; a number needs no quotes.
-fn written<'de, D: Deserializer<'de>, T>(
+/// Parses a value as on the command line; numbers need no quotes.
+fn parsed<'de, D: Deserializer<'de>, T>(
     deserializer: D,
-    read: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<T>, D::Error> {
     let text = match toml::Value::deserialize(deserializer)? {
         toml::Value::String(text) => text,
@@ -261,5 +257,5 @@ fn written<'de, D: Deserializer<'de>, T>(
         toml::Value::Float(number) => number.to_string(),
         other => other.type_str().to_owned(),
     };
-    read(&text).map(Some).map_err(serde::de::Error::custom)
+    parse(&text).map(Some).map_err(serde::de::Error::custom)
 }

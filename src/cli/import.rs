@@ -1,4 +1,4 @@
-//! Takes an input file into the queue: the batch mirrors the file afterwards, or is as it was.
+//! `promptmill import`: syncs a batch with its input file, in one transaction.
 
 use std::path::Path;
 
@@ -6,34 +6,34 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::job::Chunk;
-use crate::domain::request_template::{Form, RequestTemplate};
+use crate::domain::request_template::{RequestTemplate, RowFormat};
 use crate::intake::{IntakeError, Reader, Source};
-use crate::progress::quantity::{Count, Things};
+use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
-use crate::store::{Store, StoredBatch, Sync, SyncReport};
+use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
 
-use super::args::{Global, ImportArgs};
+use super::args::{GlobalArgs, ImportArgs};
+use super::console;
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::screen;
-use super::settings::{self, Import};
-use super::voice::Voice;
+use super::settings::{self, ImportSettings};
+use super::verbosity::Verbosity;
 
-/// Rows in one statement: enough that the statement costs nothing, few enough for memory.
+/// Rows per chunk: large enough to amortize a statement, small enough to keep in memory.
 const CHUNK_ROWS: usize = 2_000;
 
-/// `promptmill import`.
+/// Runs `promptmill import`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: ImportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
-    let voice = Voice::new(global, &file, args.simulate);
+    let verbosity = Verbosity::new(global, &file, args.simulate);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let store = Store::open(&database).await?;
-    let (batch, report) = take_in(&store, &import, Clock::start()).await?;
+    let (batch, report) = sync_input(&store, &import, Clock::start()).await?;
     let counts = store.counts(batch.id).await?;
     store.close().await?;
     if global.json {
@@ -43,21 +43,21 @@ pub(super) async fn command(
             "changed": report.changed, "withdrawn": report.withdrawn, "done": counts.done,
             "failed": counts.failed, "pending": counts.pending,
         });
-        screen::print(&format!("{object}\n"))?;
-    } else if voice.tells_news() {
-        screen::say(&format!("{}\n", told(&batch.name, report, counts.total)));
+        console::print(&format!("{object}\n"))?;
+    } else if verbosity.prints_notices() {
+        console::eprint(&format!("{}\n", summary(&batch.name, report, counts.total)));
     }
     Ok(Exit::Done)
 }
 
-/// Makes the batch mirror its input. Returns no report when the input has not changed since it was
-/// last read, so that nothing had to be done.
-pub(super) async fn take_in(
+/// Syncs the batch with its input. Returns no report if the input has not changed since the last
+/// import.
+pub(super) async fn sync_input(
     store: &Store,
-    import: &Import,
+    import: &ImportSettings,
     clock: Clock,
 ) -> Result<(StoredBatch, Option<SyncReport>), CliError> {
-    let (reader, stamp) = begin(import)?;
+    let (reader, stamp) = open_reader(import)?;
     let template = reader.template().clone();
     if let Some(batch) = store.find_batch(&import.batch).await? {
         if batch.template != template {
@@ -66,7 +66,7 @@ pub(super) async fn take_in(
             return Ok((batch, None));
         }
     }
-    let sync = Sync {
+    let sync = SyncParams {
         name: &import.batch,
         template: &template,
         columns: &[],
@@ -79,9 +79,9 @@ pub(super) async fn take_in(
     Ok((store.batch(&import.batch).await?, Some(report)))
 }
 
-/// Begins to read an input; returns its stamp as well, if it has one. What the input says itself
-/// is a part of the recipe: the reader has it whole.
-pub(super) fn begin(import: &Import) -> Result<(Reader, Option<String>), CliError> {
+/// Opens an input. Returns a reader, whose template includes the settings from the input, and the
+/// stamp of the input if it has one.
+pub(super) fn open_reader(import: &ImportSettings) -> Result<(Reader, Option<String>), CliError> {
     let source = Source::open(&import.input, import.options)?;
     let stamp = source
         .stamp()
@@ -91,14 +91,14 @@ pub(super) fn begin(import: &Import) -> Result<(Reader, Option<String>), CliErro
     Ok((reader, stamp))
 }
 
-/// Reads on a thread of its own, two chunks ahead of the database.
+/// Reads on a separate thread, up to two chunks ahead of the database.
 fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Chunk, IntakeError>> {
     let (sender, chunks) = mpsc::channel(2);
     tokio::task::spawn_blocking(move || {
         loop {
             let chunk = reader.next_chunk(CHUNK_ROWS);
             let is_last = chunk.as_ref().map_or(true, |chunk| chunk.rows.is_empty());
-            // A receiver that has gone has failed, and says so itself.
+            // The receiver is dropped only on an error, which it reports itself.
             if sender.blocking_send(chunk).is_err() || is_last {
                 break;
             }
@@ -107,45 +107,45 @@ fn read_ahead(mut reader: Reader) -> mpsc::Receiver<Result<Chunk, IntakeError>> 
     chunks
 }
 
-/// Refuses a model on the command line for an input whose requests name another one.
-fn check_model(template: &RequestTemplate, import: &Import) -> Result<(), CliError> {
-    let named = import.model_named && template.form == Form::Requests;
+/// Rejects `--model` if the requests of the input use another model.
+fn check_model(template: &RequestTemplate, import: &ImportSettings) -> Result<(), CliError> {
+    let named = import.model_is_explicit && template.row_format == RowFormat::Requests;
     if !named || template.model == import.template.model {
         return Ok(());
     }
     let what = format!(
-        "--model says \"{}\", but the requests of the file ask for \"{}\"",
+        "--model is \"{}\", but the requests in the file use \"{}\"",
         Safe(&import.template.model),
         Safe(&template.model)
     );
-    let hint = "leave --model out; requests are sent as they stand in the file";
+    let hint = "remove --model; the requests are sent as they are in the file";
     Err(CliError::new(Exit::BadInput, &what, hint))
 }
 
-/// Refuses another recipe for a batch that has answers, unless that is wanted.
+/// Rejects changed request settings for a batch that has responses, unless `redo` is set.
 pub(super) async fn check_template(
     store: &Store,
     batch: &StoredBatch,
-    is: &RequestTemplate,
+    new: &RequestTemplate,
     redo: bool,
 ) -> Result<(), CliError> {
     let done = store.counts(batch.id).await?.done;
     if redo || done == 0 {
         return Ok(());
     }
-    let was = &batch.template;
+    let old = &batch.template;
     let mut changed = Vec::new();
-    if was.model != is.model {
-        changed.push(format!("the model (was \"{}\")", was.model));
+    if old.model != new.model {
+        changed.push(format!("the model (was \"{}\")", old.model));
     }
     let parts = [
-        (was.prompt != is.prompt, "the prompt"),
-        (was.system != is.system, "the system message"),
-        (was.params != is.params, "the parameters"),
-        (was.id_column != is.id_column, "the id column"),
-        (was.form != is.form, "the form of the input"),
-        (was.api != is.api, "the endpoint"),
-        (was.schema != is.schema, "the schema"),
+        (old.prompt != new.prompt, "the prompt"),
+        (old.system != new.system, "the system message"),
+        (old.params != new.params, "the parameters"),
+        (old.id_column != new.id_column, "the ID column"),
+        (old.row_format != new.row_format, "the input format"),
+        (old.api != new.api, "the endpoint"),
+        (old.schema != new.schema, "the schema"),
     ];
     changed.extend(
         parts
@@ -154,41 +154,41 @@ pub(super) async fn check_template(
             .map(|(_, name)| (*name).to_owned()),
     );
     let what = format!(
-        "the recipe of batch \"{}\" has changed: {}\n\
-         it has {} of the old one, and the two would be mixed",
+        "the request settings of batch \"{}\" have changed: {}\n\
+         it already has {} with the old settings, and the results would be mixed",
         batch.name,
         changed.join(", "),
-        Things(done, "answer"),
+        Plural(done, "response"),
     );
-    let hint = "ask every row anew with --redo, or make a second batch with --batch NAME";
+    let hint = "send all rows again with --redo, or create a second batch with --batch NAME";
     Err(CliError::new(Exit::Config, &what, hint))
 }
 
-/// Says what an import has done.
-pub(super) fn told(batch: &str, report: Option<SyncReport>, total: u64) -> String {
-    let (batch, rows) = (Safe(batch), Things(total, "row"));
+/// Formats the result of an import.
+pub(super) fn summary(batch: &str, report: Option<SyncReport>, total: u64) -> String {
+    let (batch, rows) = (Safe(batch), Plural(total, "row"));
     let Some(report) = report else {
         return format!("{batch}: {rows}; the file has not changed");
     };
     let parts = [
         (report.added, "added"),
-        (report.changed, "changed and to be asked again"),
-        (report.withdrawn, "withdrawn"),
+        (report.changed, "changed and pending again"),
+        (report.withdrawn, "removed"),
     ];
     let parts = parts.iter().filter(|(rows, _)| *rows > 0);
     let parts: Vec<_> = parts
         .map(|(rows, what)| format!("{} {what}", Count(*rows)))
         .collect();
     let parts = if parts.is_empty() {
-        "nothing new".to_owned()
+        "no changes".to_owned()
     } else {
         parts.join(", ")
     };
     format!("{batch}: {rows} ({parts})")
 }
 
-/// Finds a batch by its name, by the path of its input, and either way among the simulated ones.
-pub(super) async fn find(
+/// Finds a batch by its name or the path of its input, preferably one that is not simulated.
+pub(super) async fn find_batch(
     store: &Store,
     name: &str,
     database: &Path,

@@ -1,7 +1,7 @@
-//! Where keys come from, and the checks of a key file.
+//! Sources of API keys, and the permission checks of key files.
 //!
-//! A key is never a flag's value: it would stand in the shell's history and in the process list.
-//! The first source that is there is taken; sources are not mixed.
+//! A key is never the value of a flag, as it would be visible in the shell history and in the
+//! process list. Only the first configured source is read.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -22,10 +22,10 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileKey;
 
-/// The largest key file that is read, in bytes.
+/// Maximum size of a key file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Where to look for keys.
+/// The configured sources of API keys.
 #[derive(Debug, Default)]
 pub(super) struct KeySources {
     pub(super) file: Option<PathBuf>,
@@ -34,22 +34,22 @@ pub(super) struct KeySources {
     pub(super) insecure: bool,
 }
 
-/// A key with its name for people.
+/// An API key with its label and limits.
 #[derive(Clone, Debug)]
 pub(super) struct NamedKey {
     pub(super) label: String,
     pub(super) secret: SecretString,
-    /// The limit or account that it shares with other keys.
+    /// The group of keys with which it shares limits or an account.
     pub(super) group: Option<String>,
     pub(super) weight: NonZeroU32,
-    /// What it may send, as far as it says itself.
+    /// Limits that are configured for this key.
     pub(super) limits: KeyLimits,
-    /// The models it may be used for; empty is all.
+    /// The models to use it for; all if empty.
     models: Vec<String>,
 }
 
 impl NamedKey {
-    /// Makes a key of weight 1, in no group, for all models.
+    /// Creates a key of weight 1, in no group, for all models.
     pub(super) fn new(label: String, secret: SecretString) -> Self {
         Self {
             label,
@@ -61,23 +61,23 @@ impl NamedKey {
         }
     }
 
-    /// Tells whether the key may be used for a model.
+    /// Returns whether the key is to be used for a model.
     pub(super) fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|served| served == model)
     }
 }
 
 impl KeySources {
-    /// Says where keys would be read from, without reading one.
+    /// Describes the source of the keys, without reading it.
     pub(super) fn describe(&self) -> String {
         if let Some(path) = &self.file {
-            return format!("the file {}", path.display());
+            return format!("file {}", path.display());
         }
         if self.command.is_some() {
-            return "a command (api-key-command)".to_owned();
+            return "command (api-key-command)".to_owned();
         }
         if let Some(path) = credential() {
-            return format!("the credential {}", path.display());
+            return format!("credential {}", path.display());
         }
         if !self.listed.is_empty() {
             let keys = self.listed.iter().enumerate().map(describe_listed);
@@ -85,12 +85,12 @@ impl KeySources {
         }
         match (self.count(), environment::text("OPENAI_API_KEY")) {
             (0, None) => "none".to_owned(),
-            (0, Some(_)) => "the variable OPENAI_API_KEY".to_owned(),
-            (count, _) => format!("{count} in the variable PROMPTMILL_API_KEYS"),
+            (0, Some(_)) => "environment variable OPENAI_API_KEY".to_owned(),
+            (count, _) => format!("{count} in environment variable PROMPTMILL_API_KEYS"),
         }
     }
 
-    /// Counts the keys without reading one: 0 where only reading would tell.
+    /// Counts the keys without reading files or running commands; 0 if that would be necessary.
     pub(super) fn count(&self) -> usize {
         if self.file.is_some() || self.command.is_some() || credential().is_some() {
             return 0;
@@ -103,14 +103,14 @@ impl KeySources {
         keys.count()
     }
 
-    /// Reads the keys of the first source that is there; none at all is no error.
+    /// Reads the keys of the first configured source. It is not an error if there are none.
     pub(super) async fn read(&self) -> Result<Vec<NamedKey>, CliError> {
         let text = if let Some(path) = &self.file {
             read_file(path, self.insecure)?
         } else if let Some(command) = &self.command {
             run_command(command).await?
         } else if let Some(path) = credential() {
-            // systemd has checked who may read it.
+            // systemd restricts access to credentials.
             read_file(&path, true)?
         } else if !self.listed.is_empty() {
             return self.read_listed().await;
@@ -123,8 +123,9 @@ impl KeySources {
         let lines = lines
             .map(str::trim)
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let plain = FileKey::default();
-        named(lines.map(|line| (&plain, line.to_owned().into())).collect())
+        let default = FileKey::default();
+        let keys = lines.map(|line| (&default, line.to_owned().into()));
+        label_keys(keys.collect())
     }
 
     async fn read_listed(&self) -> Result<Vec<NamedKey>, CliError> {
@@ -137,9 +138,9 @@ impl KeySources {
                     command: None,
                     ..
                 } => {
-                    let what = format!("the environment variable {name} of a key is not set");
-                    let missing =
-                        || CliError::new(Exit::NoKey, &what, "set it, or take the key out");
+                    let what = format!("environment variable {name} is not set");
+                    let hint = "set it, or remove the key from the settings file";
+                    let missing = || CliError::new(Exit::NoKey, &what, hint);
                     SecretString::from(environment::text(name).ok_or_else(missing)?)
                 }
                 FileKey {
@@ -155,46 +156,48 @@ impl KeySources {
                     ..
                 } => run_command(command).await?,
                 _ => {
-                    let what = "a key of the settings file does not have just one source";
-                    let hint = "give each of [[keys]] one of `env`, `file` and `command`";
+                    let what = "a key in the settings file has no source, or more than one";
+                    let hint = "set exactly one of `env`, `file`, and `command` in each [[keys]]";
                     return Err(CliError::new(Exit::Config, what, hint));
                 }
             };
             keys.push((key, text.expose_secret().trim().to_owned().into()));
         }
-        named(keys)
+        label_keys(keys)
     }
 }
 
-fn describe_listed((place, key): (usize, &FileKey)) -> String {
+fn describe_listed((index, key): (usize, &FileKey)) -> String {
     let label = key.label.clone();
-    let label = label.unwrap_or_else(|| format!("key-{}", place + 1));
+    let label = label.unwrap_or_else(|| format!("key-{}", index + 1));
     let source = match (&key.env, &key.file, &key.command) {
-        (Some(name), ..) => format!("variable {name}"),
+        (Some(name), ..) => format!("environment variable {name}"),
         (_, Some(path), _) => format!("file {}", path.display()),
-        (_, _, Some(_)) => "a command".to_owned(),
+        (_, _, Some(_)) => "command".to_owned(),
         _ => "no source".to_owned(),
     };
     format!("{label} ({source})")
 }
 
-/// Names the keys, drops doubles, and refuses what no provider can have given out.
-fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError> {
+/// Labels the keys, removes duplicates, and rejects malformed keys.
+fn label_keys(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError> {
     let mut seen = HashSet::new();
     let mut named = Vec::new();
-    for (place, (listed, secret)) in keys.into_iter().enumerate() {
+    for (index, (listed, secret)) in keys.into_iter().enumerate() {
         let label = listed
             .label
             .clone()
-            .unwrap_or_else(|| format!("key-{}", place + 1));
+            .unwrap_or_else(|| format!("key-{}", index + 1));
         let key = secret.expose_secret();
         let key = key
             .strip_prefix("Bearer ")
             .unwrap_or(key)
             .trim_matches(['"', '\'']);
         if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let what = format!("{label} is no key: it is empty or has a character that no key has");
-            let hint = "a key is one word; look for quotes, spaces or a name in front of it";
+            let what = format!(
+                "{label} is not a valid API key: it is empty, or has spaces or non-ASCII characters"
+            );
+            let hint = "remove spaces, comments, and names around the key";
             return Err(CliError::new(Exit::NoKey, &what, hint));
         }
         if seen.insert(key.to_owned()) {
@@ -208,7 +211,7 @@ fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError>
                     tpm: listed.tpm,
                     rpd: listed.rpd,
                     in_flight: listed.concurrency,
-                    zone: listed.zone.unwrap_or_default(),
+                    utc_offset: listed.zone.unwrap_or_default(),
                 },
                 models: listed.models.clone(),
             });
@@ -219,14 +222,14 @@ fn named(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliError>
 
 fn credential() -> Option<PathBuf> {
     environment::credentials()
-        .map(|folder| folder.join("api-keys"))
+        .map(|directory| directory.join("api-keys"))
         .filter(|path| path.exists())
 }
 
-/// Reads a key file that only we may read. The checks are made on the open file, so that it cannot
-/// be exchanged after them.
+/// Reads a key file that only its owner can access. The open file is checked, so that it cannot be
+/// replaced between check and read.
 fn read_file(path: &Path, insecure: bool) -> Result<SecretString, CliError> {
-    let shown = path.display();
+    let displayed = path.display();
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
     let flags = if insecure { 0 } else { no_follow };
     let file = OpenOptions::new()
@@ -234,61 +237,54 @@ fn read_file(path: &Path, insecure: bool) -> Result<SecretString, CliError> {
         .custom_flags(flags)
         .open(path)
         .map_err(|error| {
-            let what = format!("cannot read the key file {shown}: {error}");
-            CliError::new(
-                Exit::NoKey,
-                &what,
-                "it must be a file of yours, and no symbolic link",
-            )
+            let what = format!("cannot read the key file {displayed}: {error}");
+            let hint = "pass an existing file that you own and that is not a symbolic link";
+            CliError::new(Exit::NoKey, &what, hint)
         })?;
     check_file(&file, path, insecure)?;
     let mut text = String::new();
     file.take(MAX_FILE)
         .read_to_string(&mut text)
         .map_err(|error| {
-            let what = format!("cannot read the key file {shown}: {error}");
-            CliError::new(Exit::NoKey, &what, "it must be text, one key a line")
+            let what = format!("cannot read the key file {displayed}: {error}");
+            let hint = "pass a text file with one key per line";
+            CliError::new(Exit::NoKey, &what, hint)
         })?;
     Ok(SecretString::from(text))
 }
 
 fn check_file(file: &File, path: &Path, insecure: bool) -> Result<(), CliError> {
-    let shown = path.display();
+    let displayed = path.display();
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        let what = format!("the key file {shown} is not a file");
-        return Err(CliError::new(
-            Exit::NoKey,
-            &what,
-            "name a file with one key a line",
-        ));
+        let what = format!("the key file {displayed} is not a regular file");
+        let hint = "pass a text file with one key per line";
+        return Err(CliError::new(Exit::NoKey, &what, hint));
     }
-    let only_ours = metadata.mode().trailing_zeros() >= 6;
-    let mine = [0, rustix::process::getuid().as_raw()].contains(&metadata.uid());
-    if insecure || (mine && only_ours) {
+    let is_private = metadata.mode().trailing_zeros() >= 6;
+    let is_own = [0, rustix::process::getuid().as_raw()].contains(&metadata.uid());
+    if insecure || (is_own && is_private) {
         return Ok(());
     }
-    let what = if mine {
+    let what = if is_own {
         format!(
-            "the key file {shown} may be read by others (mode {:o})",
+            "other users have access to the key file {displayed} (mode {:o})",
             metadata.mode() & 0o777
         )
     } else {
-        format!("the key file {shown} belongs to another user")
+        format!("the key file {displayed} belongs to another user")
     };
-    let hint = format!("chmod 600 {shown}   (or --insecure-key-file, if that is meant so)");
+    let hint =
+        format!("run `chmod 600 {displayed}`, or pass --insecure-key-file to accept the file");
     Err(CliError::new(Exit::NoKey, &what, &hint))
 }
 
-/// Runs a command of the user's that prints keys. What it says on standard error is shown.
+/// Runs the user's command that prints keys. Its standard error is inherited.
 async fn run_command(command: &str) -> Result<SecretString, CliError> {
-    let failed = |why: String| {
-        let what = format!("the key command failed: {why}");
-        CliError::new(
-            Exit::NoKey,
-            &what,
-            "run it by hand: it must print one key a line",
-        )
+    let failed = |reason: String| {
+        let what = format!("the API key command failed: {reason}");
+        let hint = "run the command in a shell: it must print one key per line";
+        CliError::new(Exit::NoKey, &what, hint)
     };
     let mut shell = Command::new("sh");
     let shell = shell
@@ -303,6 +299,7 @@ async fn run_command(command: &str) -> Result<SecretString, CliError> {
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
     }
-    let text = String::from_utf8(output.stdout).map_err(|_| failed("no text".to_owned()))?;
+    let text = String::from_utf8(output.stdout);
+    let text = text.map_err(|_| failed("its output is not UTF-8".to_owned()))?;
     Ok(SecretString::from(text))
 }

@@ -1,4 +1,4 @@
-//! Logs, on standard error. A prompt, an answer or a key is in none of them, at any level.
+//! Logging to standard error. No level logs prompts, responses, or API keys.
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -8,38 +8,35 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::progress::Stderr;
 
-use super::args::{Global, LogFormat};
+use super::args::{GlobalArgs, LogFormat};
+use super::console;
 use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
-use super::screen;
 
-/// Starts logging: `RUST_LOG` if it is set, else the level of `-v`.
-pub(super) fn init(global: &Global) -> Result<(), CliError> {
+/// Starts logging with the filter of `RUST_LOG`, or else the level of `-v`.
+pub(super) fn init(global: &GlobalArgs) -> Result<(), CliError> {
     let filter = match environment::text("RUST_LOG") {
         Some(text) => text.parse::<Targets>().map_err(|error| {
-            let what = format!("RUST_LOG cannot be read: {error}");
-            CliError::new(
-                Exit::Usage,
-                &what,
-                "write it like `promptmill=debug` or `info`",
-            )
+            let what = format!("invalid value of RUST_LOG: {error}");
+            let hint = "set it to a filter like `promptmill=debug` or `info`";
+            CliError::new(Exit::Usage, &what, hint)
         })?,
         None => Targets::new().with_target("promptmill", level(global)),
     };
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
-    // Somebody else may have set a subscriber: then theirs is used.
+    // A subscriber that is already installed stays in use.
     let _ = match global.log_format.unwrap_or_default() {
         LogFormat::Text => registry
-            .with(lines.with_ansi(screen::stderr_color(global.color)))
+            .with(lines.with_ansi(console::stderr_color(global.color)))
             .try_init(),
         LogFormat::Json => registry.with(lines.json()).try_init(),
     };
     Ok(())
 }
 
-fn level(global: &Global) -> Level {
+fn level(global: &GlobalArgs) -> Level {
     match global.verbose {
         _ if global.quiet => Level::ERROR,
         0 => Level::WARN,

@@ -1,81 +1,79 @@
-//! The manual pages, made from the command line's own description: one for the program, one for each
-//! command.
+//! Manual pages, generated from the definition of the command line.
 
 use std::fs;
 use std::path::Path;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::args::{Cli, ManArgs};
-use super::environment::KEY_VARIABLES;
+use super::args::{self, ManArgs};
+use super::console;
+use super::environment::VARIABLES;
 use super::error::CliError;
 use super::exit::{Exit, TABLE};
-use super::screen;
 
-/// Files that the program reads or writes, and what each is for.
+/// Files that the program reads or writes, with their descriptions.
 const FILES: [(&str, &str); 4] = [
     (
         "promptmill.toml",
-        "the settings file, read in the folder where the program is started; --config names another",
+        "settings file in the current directory, unless --config is set",
     ),
     (
         "promptmill.db",
-        "the queue, a SQLite database; --db names another",
+        "SQLite database of the queue, unless --db is set",
     ),
     (
         "promptmill.db.lock",
-        "tells who runs the queue; it stays, and is empty when nobody does",
+        "lock file with the ID of the process that is using the database; empty if there is none",
     ),
     (
         "promptmill.db.spool",
-        "results that a full disk kept out of the queue; the next run takes them in",
+        "results that could not be written to the database; the next run imports them",
     ),
 ];
 
-/// `promptmill man`.
+/// Runs `promptmill man`.
 pub(super) fn command(args: &ManArgs) -> Result<Exit, CliError> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+    // The pages omit the text of options that `-h` hides.
+    let program = args::map_args(args::command(), &|arg| arg.hide_short_help(false));
+    let mut program = program.disable_help_subcommand(true);
     program.build();
-    if let Some(folder) = &args.dir {
-        write_all(&program, folder)?;
+    if let Some(directory) = &args.dir {
+        write_all(&program, directory)?;
         return Ok(Exit::Done);
     }
-    let mut chosen = &program;
+    let mut selected = &program;
     for name in &args.command {
-        chosen = chosen
+        selected = selected
             .find_subcommand(name)
-            .ok_or_else(|| no_command(name))?;
+            .ok_or_else(|| unknown_command(name))?;
     }
-    screen::print(&page(chosen)?)?;
+    console::print(&page(selected)?)?;
     Ok(Exit::Done)
 }
 
-fn no_command(name: &str) -> CliError {
-    let what = format!("no command is called \"{name}\"");
-    CliError::new(Exit::Usage, &what, "`promptmill --help` lists them")
+fn unknown_command(name: &str) -> CliError {
+    let what = format!("unknown command '{name}'");
+    CliError::new(
+        Exit::Usage,
+        &what,
+        "run `promptmill --help` to list the commands",
+    )
 }
 
-fn write_all(command: &Command, folder: &Path) -> Result<(), CliError> {
-    let path = folder.join(format!("{}.1", title(command)));
+fn write_all(command: &Command, directory: &Path) -> Result<(), CliError> {
+    let path = directory.join(format!("{}.1", title(command)));
     fs::write(&path, page(command)?).map_err(|error| {
         let what = format!("cannot write {}: {error}", path.display());
-        CliError::new(
-            Exit::CannotWrite,
-            &what,
-            "name a folder that is there with --dir",
-        )
+        let hint = "pass an existing directory with --dir";
+        CliError::new(Exit::CannotWrite, &what, hint)
     })?;
-    let below = command
-        .get_subcommands()
-        .filter(|below| !below.is_hide_set());
-    below
-        .into_iter()
-        .try_for_each(|below| write_all(below, folder))
+    let mut subcommands = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    subcommands.try_for_each(|subcommand| write_all(subcommand, directory))
 }
 
-/// The page's name: `promptmill-keys-list`.
+/// Returns the name of a page, like `promptmill-keys-list`.
 fn title(command: &Command) -> String {
     command
         .get_display_name()
@@ -99,16 +97,10 @@ fn page(command: &Command) -> Result<String, CliError> {
     if command.has_subcommands() {
         let mut commands = Roff::new();
         commands.control("SH", ["COMMANDS"]);
-        for below in command
-            .get_subcommands()
-            .filter(|below| !below.is_hide_set())
-        {
-            let name = format!("{}(1)", self::title(below));
-            entry(
-                &mut commands,
-                &name,
-                &below.get_about().unwrap_or_default().to_string(),
-            );
+        for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let name = format!("{}(1)", self::title(subcommand));
+            let about = subcommand.get_about().unwrap_or_default().to_string();
+            entry(&mut commands, &name, &about);
         }
         commands.to_writer(&mut page)?;
     }
@@ -116,7 +108,7 @@ fn page(command: &Command) -> Result<String, CliError> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// One line, since the options are below.
+/// Returns the synopsis: a single line, since the options are listed below.
 fn synopsis(command: &Command) -> Roff {
     let usage = command.clone().render_usage().to_string();
     let mut roff = Roff::new();
@@ -125,10 +117,13 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-/// What stands below the options: examples, exit codes, variables, files.
+/// Returns the sections below the options: examples, exit codes, variables, files.
 fn sections(command: &Command) -> Roff {
     let mut roff = Roff::new();
-    let examples = command.get_before_help().map(ToString::to_string);
+    let examples = command
+        .get_after_long_help()
+        .or(command.get_after_help())
+        .map(ToString::to_string);
     if let Some(examples) = examples
         .as_deref()
         .and_then(|text| text.strip_prefix("Examples:\n"))
@@ -143,13 +138,11 @@ fn sections(command: &Command) -> Roff {
     roff.control("SH", ["EXIT STATUS"]);
     roff.control("PD", ["0"]);
     for (codes, meaning, what_to_do) in TABLE {
-        let needs_nothing = what_to_do == "nothing";
-        let told = format!("{meaning}: {what_to_do}");
-        entry(
-            &mut roff,
-            codes,
-            if needs_nothing { meaning } else { &told },
-        );
+        let text = match what_to_do {
+            "nothing" => meaning.to_owned(),
+            _ => format!("{meaning}: {what_to_do}"),
+        };
+        entry(&mut roff, codes, &text);
     }
     roff.control("SH", ["ENVIRONMENT"]);
     let variables = command.get_arguments().filter_map(|arg| {
@@ -159,7 +152,7 @@ fn sections(command: &Command) -> Roff {
     for (name, meaning) in variables {
         entry(&mut roff, &name, &meaning);
     }
-    for (name, meaning) in KEY_VARIABLES {
+    for (name, meaning) in VARIABLES {
         entry(&mut roff, name, meaning);
     }
     roff.control("PD", []);

@@ -1,14 +1,13 @@
-//! The command line: what was typed becomes settings, settings become a run, and its end an exit
-//! code.
+//! The command-line interface: arguments, settings, commands, and exit codes.
 //!
-//! This room knows all edges and puts them together; nobody knows this room but `main`.
+//! This module can use all others; only `main` uses this module.
 
 mod args;
 mod backup;
 mod cancel;
 mod completions;
 mod config;
-mod deliver;
+mod console;
 mod doctor;
 mod environment;
 mod error;
@@ -19,72 +18,71 @@ mod failures;
 mod file;
 mod file_system;
 mod import;
-mod key_print;
+mod import_results;
+mod key_fingerprint;
 mod key_sources;
 mod keys;
 mod logging;
 mod man;
-mod mistyped;
-mod next;
-mod places;
+mod next_command;
 mod process;
-mod remainder;
+mod remaining_requests;
 mod report;
 mod retry;
 mod rows;
 mod run;
+mod run_lock;
 mod sample;
 mod schema;
-mod screen;
 mod setting;
 mod settings;
 mod show;
 mod signals;
 mod simulate;
 mod status;
-mod strays;
-mod turn;
+mod toml_spans;
+mod unknown_env;
+mod usage_error;
 mod values;
+mod verbosity;
 mod verify;
-mod voice;
 mod watch;
 mod work;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command, ConfigAction, ConfigArgs, Global};
+use args::{Cli, Command, ConfigAction, ConfigArgs, GlobalArgs};
 use error::CliError;
 use exit::Exit;
 use file::FileSettings;
 
-/// Runs the program: parses the command line, does what it says, and prints an error once.
+/// Runs the program, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    process::leave_no_image();
-    process::tell_panics();
-    process::guarded(carry_through).unwrap_or_else(|| Exit::Unexpected.into())
+    process::disable_core_dumps();
+    process::install_panic_hook();
+    process::catch_panic(try_main).unwrap_or_else(|| Exit::Unexpected.into())
 }
 
-fn carry_through() -> ExitCode {
+fn try_main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match Cli::parse_words(&words) {
         Ok(cli) => cli,
-        Err(error) => return mistyped::print(error, &words).into(),
+        Err(error) => return usage_error::print(error, &words).into(),
     };
     let (mut global, command) = (cli.global, cli.command);
-    match start(&mut global, command) {
+    match execute(&mut global, command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            screen::print_error(&error, global.color);
+            console::print_error(&error, global.color);
             error.exit.into()
         }
     }
 }
 
-fn start(global: &mut Global, command: Command) -> Result<Exit, CliError> {
-    let file = if command.is_apart() {
+/// Applies the global settings, and executes the command.
+fn execute(global: &mut GlobalArgs, command: Command) -> Result<Exit, CliError> {
+    let file = if command.is_standalone() {
         FileSettings::default()
     } else {
         file::read(global.config.as_deref())?
@@ -92,32 +90,32 @@ fn start(global: &mut Global, command: Command) -> Result<Exit, CliError> {
     global.color = global.color.or(file.color);
     global.log_format = global.log_format.or(file.log_format);
     logging::init(global)?;
-    strays::warn();
+    unknown_env::warn();
     #[cfg(feature = "failpoints")]
     if let Some(text) = environment::failpoints() {
         crate::failpoint::set(&text)
-            .map_err(|what| CliError::new(Exit::Usage, &what, "mend it"))?;
+            .map_err(|what| CliError::new(Exit::Usage, &what, "correct PROMPTMILL_FAILPOINTS"))?;
     }
-    // One thread: a second one costs half as much CPU again and sends no faster.
+    // A second thread would use 50% more CPU time without a higher throughput.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let exit = runtime.block_on(async {
-        signals::outlive_file_limit()?;
-        let looks = matches!(command, Command::Doctor(_) | Command::Simulate(_));
-        if !looks && !command.is_apart() {
+        signals::ignore_file_size_signal()?;
+        let skips_check = matches!(command, Command::Doctor(_) | Command::Simulate(_));
+        if !skips_check && !command.is_standalone() {
             let allowed = global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
-            file_system::refuse_network(&settings::database(global, &file), allowed)?;
+            file_system::reject_network(&settings::database(global, &file), allowed)?;
         }
-        carry_out(global, command, file).await
+        dispatch(global, command, file).await
     });
-    // A reader of standard input that never ends must not hold up the end of the program.
+    // A blocked read of standard input must not delay the exit.
     runtime.shutdown_background();
     exit
 }
 
-async fn carry_out(
-    global: &Global,
+async fn dispatch(
+    global: &GlobalArgs,
     command: Command,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -127,7 +125,7 @@ async fn carry_out(
         Command::Import(args) => import::command(global, args, file).await,
         Command::Work(args) => work::command(global, args, file).await,
         Command::Export(args) => export::command(global, args, file).await,
-        Command::ImportResults(args) => deliver::command(global, args, file).await,
+        Command::ImportResults(args) => import_results::command(global, args, file).await,
         Command::Status(args) => status::command(global, &args, file).await,
         Command::Report(args) => report::command(global, args, file).await,
         Command::Failures(args) => failures::command(global, &args, file).await,

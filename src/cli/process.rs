@@ -1,5 +1,4 @@
-//! What the process asks of the system, and how it looks when something in it breaks: no image of
-//! its memory on disk, enough file handles, a panic told like any other error.
+//! Process setup: disables core dumps, raises the open-file limit, and reports panics as errors.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -9,116 +8,116 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::domain::concurrency::Concurrency;
 use crate::domain::redact::redact;
-use crate::domain::window::Concurrency;
 use crate::progress::safe::Safe;
 
+use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::screen;
 
-/// File handles that a run needs besides those of requests: its streams, the queue's connections
-/// and their logs, the lock, the spool, the results, and what the system's name service opens.
-const OWN_HANDLES: u64 = 28;
+/// Open files that a run needs besides those of requests: standard streams, database connections
+/// and their WAL files, the lock, the spool, the results, and files of the name service.
+const BASE_FILES: u64 = 28;
 
-/// Keeps the memory of the process, with keys, prompts and answers in it, from being written to disk
-/// when it breaks down, and from being read by other processes of the same user.
-pub(super) fn leave_no_image() {
+/// Disables core dumps and reading by other processes of the same user, since the memory of the
+/// process contains keys, prompts, and responses.
+pub(super) fn disable_core_dumps() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    // A system that refuses has no better way to offer, and a run is worth more than that.
+    // This is a safeguard: a run continues without it.
     let _ = setrlimit(Resource::Core, none);
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // The limit alone does not hold back a system that hands dumps to a program.
+        // The limit does not apply if the kernel pipes core dumps to a program.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 
-/// Fewer requests in flight than were asked for, since the system gives no more file handles.
+/// A concurrency below the configured one, because of the open-file limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lowered {
-    /// How many there are now.
-    pub(super) most: NonZeroU32,
-    /// The limit of the system.
-    pub(super) handles: u64,
+pub(super) struct ReducedConcurrency {
+    /// The maximum number of requests in flight.
+    pub(super) max: NonZeroU32,
+    /// The open-file limit.
+    pub(super) open_files: u64,
 }
 
-/// Raises the limit of file handles to what so many requests need, of which each takes some. Where
-/// the system does not give as many, there are fewer requests; where not even one has room, an error
-/// says so, as connections that never come about would look like an endpoint that is down.
-pub(super) fn make_room(
+/// Raises the open-file limit to what the concurrency requires. If the system does not allow that,
+/// reduces the concurrency; fails if there are not enough files for a single request, as its
+/// connection errors would look like an endpoint that is unavailable.
+pub(super) fn raise_open_file_limit(
     concurrency: &mut Concurrency,
-    handles_each: u64,
-) -> Result<Option<Lowered>, CliError> {
-    let wanted = (concurrency.most() as u64)
-        .saturating_mul(handles_each)
-        .saturating_add(OWN_HANDLES);
+    files_per_request: u64,
+) -> Result<Option<ReducedConcurrency>, CliError> {
+    let required = (concurrency.max() as u64)
+        .saturating_mul(files_per_request)
+        .saturating_add(BASE_FILES);
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
-    if current >= wanted {
+    if current >= required {
         return Ok(None);
     }
-    let raised = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised = limit.maximum.map_or(required, |max| max.min(required));
     let raise = Rlimit {
         current: Some(raised),
         maximum: limit.maximum,
     };
-    let handles = match setrlimit(Resource::Nofile, raise) {
+    let open_files = match setrlimit(Resource::Nofile, raise) {
         Ok(()) => raised,
         Err(_) => current,
     };
-    let Some(most) = fitting(handles, handles_each) else {
-        let least = OWN_HANDLES + handles_each;
-        let what = format!("the system allows {handles} open files, and a run needs {least}");
-        let hint = "raise it with `ulimit -n 1024`, or LimitNOFILE of a systemd service";
+    let Some(max) = max_requests(open_files, files_per_request) else {
+        let min = BASE_FILES + files_per_request;
+        let what =
+            format!("the system allows {open_files} open files, but a run requires at least {min}");
+        let hint = "raise the limit with `ulimit -n 1024`, or LimitNOFILE of a systemd service";
         return Err(CliError::new(Exit::Config, &what, hint));
     };
-    *concurrency = concurrency.at_most(most);
-    Ok((handles < wanted).then_some(Lowered { most, handles }))
+    *concurrency = concurrency.capped_at(max);
+    Ok((open_files < required).then_some(ReducedConcurrency { max, open_files }))
 }
 
-/// How many requests have room among so many handles, if any.
-fn fitting(handles: u64, each: u64) -> Option<NonZeroU32> {
-    let requests = handles.saturating_sub(OWN_HANDLES) / each.max(1);
+/// Returns how many requests can be in flight with this open-file limit, if any.
+fn max_requests(open_files: u64, per_request: u64) -> Option<NonZeroU32> {
+    let requests = open_files.saturating_sub(BASE_FILES) / per_request.max(1);
     NonZeroU32::new(u32::try_from(requests).unwrap_or(u32::MAX))
 }
 
-/// Lets a panic be told as an error of the program, without secrets and commands for the terminal.
-/// `RUST_BACKTRACE=1` adds how it came to it.
-pub(super) fn tell_panics() {
-    panic::set_hook(Box::new(|info| screen::say(&words(info))));
+/// Reports panics like other errors: without secrets and escape sequences. `RUST_BACKTRACE=1` adds
+/// a backtrace.
+pub(super) fn install_panic_hook() {
+    panic::set_hook(Box::new(|info| console::eprint(&panic_report(info))));
 }
 
-/// Does the work. `None` when it panicked: that has been told.
-pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    panic::catch_unwind(AssertUnwindSafe(work)).ok()
+/// Runs a function; returns `None` if it panicked, which the panic hook has reported.
+pub(super) fn catch_panic<T>(function: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(function)).ok()
 }
 
-fn words(info: &PanicHookInfo<'_>) -> String {
-    let what = redact(said(info.payload()), &[]).into_owned();
-    let place = info.location().map(ToString::to_string).unwrap_or_default();
-    let mut words = format!(
-        "error: a defect in promptmill {}, at {place}: {}\n\
-         hint: what was recorded is on disk; run the same command again, and report this line\n",
+fn panic_report(info: &PanicHookInfo<'_>) -> String {
+    let message = redact(payload_text(info.payload()), &[]).into_owned();
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    let mut report = format!(
+        "error: internal error in promptmill {} at {location}: {}\n\
+         hint: recorded results are on disk; run the same command again, and report this bug\n",
         env!("CARGO_PKG_VERSION"),
-        Safe(&what)
+        Safe(&message)
     );
-    let trace = Backtrace::capture();
-    if trace.status() == BacktraceStatus::Captured {
-        // A string takes all that is written to it.
-        let _ = writeln!(words, "{trace}");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let _ = writeln!(report, "{backtrace}");
     }
-    words
+    report
 }
 
-fn said(payload: &(dyn Any + Send)) -> &str {
+fn payload_text(payload: &(dyn Any + Send)) -> &str {
     let owned = payload.downcast_ref::<String>().map(String::as_str);
-    let fixed = payload.downcast_ref::<&str>().copied();
-    owned.or(fixed).unwrap_or("no reason was given")
+    let borrowed = payload.downcast_ref::<&str>().copied();
+    owned.or(borrowed).unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -126,8 +125,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_fit_into_the_handles_that_are_left() {
-        for (handles, each, most) in [
+    fn computes_the_concurrency_for_an_open_file_limit() {
+        for (open_files, per_request, max) in [
             (1_028, 1, Some(1_000)),
             (1_028, 2, Some(500)),
             (29, 1, Some(1)),
@@ -135,15 +134,18 @@ mod tests {
             (3, 1, None),
             (u64::MAX, 1, Some(u32::MAX)),
         ] {
-            let fitting = fitting(handles, each).map(NonZeroU32::get);
-            assert_eq!(fitting, most, "{handles} by {each}");
+            let requests = max_requests(open_files, per_request).map(NonZeroU32::get);
+            assert_eq!(
+                requests, max,
+                "{open_files} files, {per_request} per request"
+            );
         }
     }
 
     #[test]
-    fn what_fits_is_left_as_it_is() {
+    fn keeps_a_concurrency_that_the_limit_allows() {
         let mut concurrency = Concurrency::fixed(3);
-        assert_eq!(make_room(&mut concurrency, 1).unwrap(), None);
+        assert_eq!(raise_open_file_limit(&mut concurrency, 1).unwrap(), None);
         assert_eq!(concurrency, Concurrency::fixed(3));
     }
 }

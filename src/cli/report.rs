@@ -1,4 +1,4 @@
-//! Writes the report of a batch: one page to look back at it. Works beside a run.
+//! `promptmill report`: writes an HTML report of a batch. Works during a run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,25 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::export::{ExportError, Target};
 use crate::progress::safe::Safe;
-use crate::report::{KeyStanding, Report, Subject};
+use crate::report::{KeyStatus, Report, ReportContext};
 use crate::store::{KeyRow, Store, StoredBatch};
 
-use super::args::{Global, ReportArgs};
+use super::args::{GlobalArgs, ReportArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::voice::Voice;
-use super::{export, import, screen, settings, status};
+use super::verbosity::Verbosity;
+use super::{console, export, import, settings, status};
 
-/// Facts in one read: each read is short, so that the database can be tidied meanwhile.
+/// Requests per read transaction, kept short so that the WAL can be checkpointed in between.
 const PAGE: u32 = 2_000;
 
-/// Causes of failure in a report.
+/// Maximum number of causes of failure in a report.
 const MAX_CAUSES: u32 = 20;
 
-/// `promptmill report`.
+/// Runs `promptmill report`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: ReportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -36,12 +36,12 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let batch = import::find(&store, &args.batch, &database).await?;
-    let path = args.output.unwrap_or_else(|| beside(&batch.name));
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let path = args.output.unwrap_or_else(|| default_path(&batch.name));
     let target = Target::from_option(&path);
     target.check()?;
-    export::keep_target_apart(&target, &database, "the queue's database")?;
-    let page = page(&store, &batch, &file.prices(), Clock::start().now()).await;
+    export::reject_target_overwrite(&target, &database, "the database")?;
+    let page = render(&store, &batch, &file.prices(), Clock::start().now()).await;
     store.close().await?;
     let page = page?;
     match publish(&target, &page) {
@@ -49,13 +49,13 @@ pub(super) async fn command(
         Err(error) => return Err(error.into()),
     }
     if let Target::File(path) = &target {
-        tell(Voice::new(global, &file, false), &batch, path)?;
+        print_path(Verbosity::new(global, &file, false), &batch, path)?;
     }
     Ok(Exit::Done)
 }
 
-/// Where a report goes when nobody says: beside whoever asks for it, by the batch's name.
-fn beside(batch: &str) -> PathBuf {
+/// Returns the default path: a file in the current directory, named after the batch.
+fn default_path(batch: &str) -> PathBuf {
     let stem = Path::new(batch).file_stem().unwrap_or_default();
     let mut name = stem.to_owned();
     name.push(".report.html");
@@ -68,13 +68,13 @@ fn publish(target: &Target, page: &str) -> Result<(), ExportError> {
     draft.publish()
 }
 
-fn tell(voice: Voice<'_>, batch: &StoredBatch, path: &Path) -> Result<(), CliError> {
-    if voice.global.json {
+fn print_path(verbosity: Verbosity<'_>, batch: &StoredBatch, path: &Path) -> Result<(), CliError> {
+    if verbosity.global.json {
         let object = serde_json::json!({ "batch": batch.name, "report": path });
-        screen::print(&format!("{object}\n"))?;
-    } else if voice.tells_news() {
+        console::print(&format!("{object}\n"))?;
+    } else if verbosity.prints_notices() {
         let path = path.display().to_string();
-        screen::say(&format!(
+        console::eprint(&format!(
             "report of {}: {}\n",
             Safe(&batch.name),
             Safe(&path)
@@ -83,8 +83,8 @@ fn tell(voice: Voice<'_>, batch: &StoredBatch, path: &Path) -> Result<(), CliErr
     Ok(())
 }
 
-/// Reads what happened, page by page, and writes the report.
-async fn page(
+/// Reads the history of a batch page by page, and renders the report.
+async fn render(
     store: &Store,
     batch: &StoredBatch,
     prices: &Prices,
@@ -93,9 +93,9 @@ async fn page(
     let mut report = Report::default();
     let mut after = None;
     loop {
-        let (facts, last) = store.answer_facts(batch.id, after, PAGE).await?;
-        for fact in &facts {
-            report.completion(fact);
+        let (requests, last) = store.completed_requests(batch.id, after, PAGE).await?;
+        for request in &requests {
+            report.add_completion(request);
         }
         after = last;
         if last.is_none() {
@@ -103,9 +103,9 @@ async fn page(
         }
     }
     loop {
-        let (facts, last) = store.attempt_facts(batch.id, after, PAGE).await?;
-        for fact in &facts {
-            report.attempt(fact);
+        let (requests, last) = store.failed_requests(batch.id, after, PAGE).await?;
+        for request in &requests {
+            report.add_failure(request);
         }
         after = last;
         if last.is_none() {
@@ -113,7 +113,7 @@ async fn page(
         }
     }
     let counts = store.counts(batch.id).await?;
-    let subject = Subject {
+    let context = ReportContext {
         batch: &batch.name,
         source: &batch.source,
         model: &batch.template.model,
@@ -123,11 +123,11 @@ async fn page(
         failed: counts.failed,
         requests: store.requests_made(batch.id).await?,
         causes: &causes(store, batch).await?,
-        keys: &standings(store.keys().await?, &batch.template.model),
+        keys: &key_statuses(store.keys().await?, &batch.template.model),
         prices,
         now,
     };
-    Ok(report.page(&subject))
+    Ok(report.page(&context))
 }
 
 async fn causes(store: &Store, batch: &StoredBatch) -> Result<Vec<Cause>, CliError> {
@@ -138,16 +138,16 @@ async fn causes(store: &Store, batch: &StoredBatch) -> Result<Vec<Cause>, CliErr
     Ok(causes)
 }
 
-/// Takes of the keys what is about all models or about this one.
-fn standings(mut keys: Vec<KeyRow>, model: &str) -> Vec<KeyStanding> {
+/// Returns the states of keys that apply to all models or to this one.
+fn key_statuses(mut keys: Vec<KeyRow>, model: &str) -> Vec<KeyStatus> {
     keys.retain(|key| key.model.is_empty() || key.model == model);
-    let standing = |key: KeyRow| KeyStanding {
+    let status = |key: KeyRow| KeyStatus {
         label: key.label,
         state: key.state,
         until: key.until,
         reason: key.reason,
     };
-    keys.into_iter().map(standing).collect()
+    keys.into_iter().map(status).collect()
 }
 
 #[cfg(test)]
@@ -156,12 +156,15 @@ mod tests {
 
     #[test]
     fn a_report_is_named_after_its_batch() {
-        assert_eq!(beside("jobs.csv"), Path::new("jobs.report.html"));
+        assert_eq!(default_path("jobs.csv"), Path::new("jobs.report.html"));
         assert_eq!(
-            beside("jobs.csv (simulated)"),
+            default_path("jobs.csv (simulated)"),
             Path::new("jobs.report.html")
         );
-        assert_eq!(beside("night/jobs.jsonl"), Path::new("jobs.report.html"));
-        assert_eq!(beside("monday"), Path::new("monday.report.html"));
+        assert_eq!(
+            default_path("night/jobs.jsonl"),
+            Path::new("jobs.report.html")
+        );
+        assert_eq!(default_path("monday"), Path::new("monday.report.html"));
     }
 }

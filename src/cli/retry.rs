@@ -1,20 +1,20 @@
-//! Makes failed rows of a batch pending again, all or chosen ones.
+//! `promptmill retry`: sets failed rows of a batch to pending.
 
-use crate::progress::quantity::Things;
+use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
-use crate::store::{Choice, Store};
+use crate::store::{RowFilter, Store};
 
-use super::args::{Global, RetryArgs};
+use super::args::{GlobalArgs, RetryArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::next;
-use super::voice::Voice;
-use super::{import, rows, screen, settings, status};
+use super::next_command;
+use super::verbosity::Verbosity;
+use super::{console, import, rows, settings, status};
 
-/// `promptmill retry`.
+/// Runs `promptmill retry`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &RetryArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -22,42 +22,42 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let batch = import::find(&store, &args.batch, &database).await?;
-    let choice = Choice {
-        jobs: rows::named(&store, &batch, &args.rows).await?,
-        most: args.max.map(std::num::NonZero::get),
-        ..rows::choice(&store, &batch, &args.causes).await?
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let filter = RowFilter {
+        jobs: rows::find_rows(&store, &batch, &args.rows).await?,
+        limit: args.max.map(std::num::NonZero::get),
+        ..rows::filter(&store, &batch, &args.causes).await?
     };
-    let reopened = store.reopen(batch.id, &choice).await?;
-    let left = store.counts(batch.id).await?.failed;
+    let reopened = store.reopen(batch.id, &filter).await?;
+    let still_failed = store.counts(batch.id).await?.failed;
     store.close().await?;
     if global.json {
         let object = serde_json::json!({
-            "batch": batch.name, "reopened": reopened, "failed": left,
+            "batch": batch.name, "reopened": reopened, "failed": still_failed,
         });
-        screen::print(&format!("{object}\n"))?;
-    } else if Voice::new(global, &file, batch.simulated).tells_news() {
-        let (name, again) = (Safe(&batch.name), Things(reopened, "failed row"));
-        let left = match left {
+        console::print(&format!("{object}\n"))?;
+    } else if Verbosity::new(global, &file, batch.simulated).prints_notices() {
+        let (name, rows) = (Safe(&batch.name), Plural(reopened, "failed row"));
+        let others = match still_failed {
             0 => String::new(),
-            left => format!("; {} left as they are", Things(left, "failed row")),
+            count => format!("; {} not retried", Plural(count, "failed row")),
         };
-        screen::say(&format!("{name}: {again} to be asked again{left}\n"));
+        console::eprint(&format!("{name}: {rows} set to pending{others}\n"));
         if reopened > 0 {
-            screen::say(&asking(&batch.source, batch.simulated));
+            console::eprint(&next_step(&batch.source, batch.simulated));
         }
     }
     Ok(Exit::Done)
 }
 
-/// Says how the rows are asked: by the command that took the file in, whose flags are not known here.
-fn asking(source: &str, simulated: bool) -> String {
+/// Suggests the command that sends the rows. The flags of the earlier run are not known here.
+fn next_step(source: &str, simulated: bool) -> String {
     let mut words = vec!["run", source];
     if simulated {
         words.push("--simulate");
     }
     format!(
         "next: {} … with the same flags as before\n",
-        Safe(&next::command(&words))
+        Safe(&next_command::build(&words))
     )
 }

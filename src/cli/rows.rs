@@ -1,4 +1,4 @@
-//! Which rows of a batch a command means: the flags that narrow, read and checked against the batch.
+//! Resolves the flags that select rows, such as `--ids` and `--cause`, against a batch.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -7,24 +7,24 @@ use crate::domain::job::JobId;
 use crate::domain::run_stats::Cause;
 use crate::domain::spelling::nearest;
 use crate::domain::verdict;
-use crate::progress::safe::Excerpt;
-use crate::store::{Choice, Store, StoredBatch};
+use crate::progress::safe::Truncated;
+use crate::store::{RowFilter, Store, StoredBatch};
 
 use super::args::{CauseArgs, RowArgs};
 use super::error::CliError;
 use super::exit::Exit;
 
-/// Causes that are looked through for one of a name: more kinds than there are rules.
-const ALL_CAUSES: u32 = 1_000;
+/// Maximum number of causes that are searched, more than there are rules.
+const MAX_CAUSES: u32 = 1_000;
 
-/// The longest file of ids that is read, in bytes: ten million ids.
-const MAX_IDS: u64 = 256 << 20;
+/// Maximum size of an ID file in bytes, enough for ten million IDs.
+const MAX_IDS_SIZE: u64 = 256 << 20;
 
-/// Names that are shown of what was not found, and characters of each.
-const SHOWN: (usize, usize) = (5, 40);
+/// Maximum number of missing names that are shown, and of characters of each.
+const MAX_SHOWN: (usize, usize) = (5, 40);
 
-/// Reads which rows are meant by name; `None` when none is named. One that is not there is an error.
-pub(super) async fn named(
+/// Finds the rows that are selected by ID or number; `None` if the flags are not used.
+pub(super) async fn find_rows(
     store: &Store,
     batch: &StoredBatch,
     args: &RowArgs,
@@ -36,8 +36,8 @@ pub(super) async fn named(
         return Ok(None);
     }
     if names.is_empty() {
-        let hint = "write one id or row number a line, or several with --ids 1,2,3";
-        return Err(CliError::new(Exit::Usage, "no row is named", hint));
+        let hint = "write one ID or row number per line, or pass --ids 1,2,3";
+        return Err(CliError::new(Exit::Usage, "no rows selected", hint));
     }
     let found = store.find_rows(batch.id, &names).await?;
     let missing: Vec<_> = names
@@ -48,44 +48,47 @@ pub(super) async fn named(
     if missing.is_empty() {
         return Ok(Some(found.into_iter().flatten().collect()));
     }
-    let shown = missing.iter().take(SHOWN.0);
+    let shown = missing.iter().take(MAX_SHOWN.0);
     let shown: Vec<_> = shown
-        .map(|(name, _)| Excerpt(name, SHOWN.1).to_string())
+        .map(|(name, _)| Truncated(name, MAX_SHOWN.1).to_string())
         .collect();
-    let more = match missing.len().saturating_sub(SHOWN.0) {
+    let more = match missing.len().saturating_sub(MAX_SHOWN.0) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     Err(no_row(store, batch, &format!("{}{more}", shown.join(", "))).await?)
 }
 
-/// Finds one row by its id or number.
-pub(super) async fn one(store: &Store, batch: &StoredBatch, name: &str) -> Result<JobId, CliError> {
+/// Finds a row by its ID or number.
+pub(super) async fn find_row(
+    store: &Store,
+    batch: &StoredBatch,
+    name: &str,
+) -> Result<JobId, CliError> {
     let found = store.find_rows(batch.id, &[name.trim().to_owned()]).await?;
     match found.first().copied().flatten() {
         Some(job) => Ok(job),
-        None => Err(no_row(store, batch, &Excerpt(name, SHOWN.1).to_string()).await?),
+        None => Err(no_row(store, batch, &Truncated(name, MAX_SHOWN.1).to_string()).await?),
     }
 }
 
 async fn no_row(store: &Store, batch: &StoredBatch, names: &str) -> Result<CliError, CliError> {
     let total = store.counts(batch.id).await?.total;
-    let by = match &batch.template.id_column {
-        Some(column) => format!("the ids are those of the column `{column}`; rows"),
-        None => "rows".to_owned(),
+    let start = match &batch.template.id_column {
+        Some(column) => format!("use an ID from column `{column}`, or"),
+        None => "use".to_owned(),
     };
-    let what = format!("no row of batch \"{}\" is called {names}", batch.name);
-    let hint = format!("{by} have the numbers 1 to {total}");
+    let what = format!("row not found in batch \"{}\": {names}", batch.name);
+    let hint = format!("{start} a row number from 1 to {total}");
     Ok(CliError::new(Exit::NoInput, &what, &hint))
 }
 
-/// Reads which failed rows are meant by their cause. A cause that no row has is an error that names
-/// those there are.
-pub(super) async fn choice(
+/// Builds the filter for failed rows by cause. A cause that no row has is an error.
+pub(super) async fn filter(
     store: &Store,
     batch: &StoredBatch,
     args: &CauseArgs,
-) -> Result<Choice, CliError> {
+) -> Result<RowFilter, CliError> {
     if !args.cause.is_empty() {
         let causes = failed_causes(store, batch).await?;
         for rule in &args.cause {
@@ -94,19 +97,19 @@ pub(super) async fn choice(
             }
         }
     }
-    Ok(Choice {
+    Ok(RowFilter {
         rules: args.cause.clone(),
         scopes: args.scope.clone(),
-        ..Choice::default()
+        ..RowFilter::default()
     })
 }
 
-/// Returns why rows of a batch have failed for good, the most frequent first, each with its cure.
+/// Returns the causes of failed rows with their hints, the most frequent first.
 pub(super) async fn failed_causes(
     store: &Store,
     batch: &StoredBatch,
 ) -> Result<Vec<Cause>, CliError> {
-    let mut causes = store.failed_causes(batch.id, ALL_CAUSES).await?;
+    let mut causes = store.failed_causes(batch.id, MAX_CAUSES).await?;
     for cause in &mut causes {
         verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
     }
@@ -115,16 +118,16 @@ pub(super) async fn failed_causes(
 
 fn no_cause(batch: &StoredBatch, rule: &str, causes: &[Cause]) -> CliError {
     let what = format!(
-        "no row of batch \"{}\" has failed by the rule \"{}\"",
+        "no failed rows with cause \"{1}\" in batch \"{0}\"",
         batch.name,
-        Excerpt(rule, SHOWN.1)
+        Truncated(rule, MAX_SHOWN.1)
     );
     let mut rules: Vec<String> = causes.iter().map(|cause| cause.rule.clone()).collect();
     rules.dedup();
     let hint = match nearest(rule, &rules) {
         Some(near) => format!("did you mean --cause {}?", near.name),
-        None if rules.is_empty() => "no row of it has failed".to_owned(),
-        None => format!("rows have failed by: {}", rules.join(", ")),
+        None if rules.is_empty() => "remove --cause: no rows of this batch have failed".to_owned(),
+        None => format!("use a cause that has occurred: {}", rules.join(", ")),
     };
     CliError::new(Exit::NoInput, &what, &hint)
 }
@@ -138,21 +141,24 @@ fn read(path: &Path) -> Result<Vec<String>, CliError> {
     let read = || -> io::Result<String> {
         let mut text = String::new();
         if path == Path::new("-") {
-            io::stdin().lock().take(MAX_IDS).read_to_string(&mut text)?;
+            io::stdin()
+                .lock()
+                .take(MAX_IDS_SIZE)
+                .read_to_string(&mut text)?;
         } else {
             let file = std::fs::File::open(path)?;
             io::BufReader::new(file)
-                .take(MAX_IDS)
+                .take(MAX_IDS_SIZE)
                 .read_to_string(&mut text)?;
         }
         Ok(text)
     };
     let text = read().map_err(|error| {
-        let what = format!("cannot read the ids of {}: {error}", path.display());
+        let what = format!("cannot read IDs from {}: {error}", path.display());
         CliError::new(
             Exit::NoInput,
             &what,
-            "name a file with one id or row number a line",
+            "pass a file with one ID or row number per line",
         )
     })?;
     Ok(trimmed(text.lines()))

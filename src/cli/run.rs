@@ -1,4 +1,4 @@
-//! The main job: import, work, export, in one command that may be repeated.
+//! `promptmill run`: import, work, and export in one repeatable command.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +9,22 @@ use crate::progress::json::RunReport;
 use crate::progress::summary::SummaryContext;
 use crate::store::{Store, StoredBatch, SyncReport};
 
-use super::args::{Global, OutputFormat, RunArgs};
+use super::args::{GlobalArgs, OutputFormat, RunArgs};
 use super::error::CliError;
-use super::estimate::Plan;
+use super::estimate::EstimateInputs;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::next;
+use super::next_command;
+use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::sample::Sample;
-use super::settings::{self, Output};
-use super::turn::{Turn, Unattended};
-use super::voice::Voice;
-use super::work::{Asked, Worker};
-use super::{estimate, export, import, screen};
+use super::settings::{self, OutputSettings};
+use super::verbosity::Verbosity;
+use super::work::{BatchRunner, ProviderAccess};
+use super::{console, estimate, export, import};
 
-/// `promptmill run`.
+/// Runs `promptmill run`.
 pub(super) async fn run(
-    global: &Global,
+    global: &GlobalArgs,
     args: RunArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -34,49 +34,50 @@ pub(super) async fn run(
         return dry_run(global, args, file, &database).await;
     }
     let simulate = args.endpoint.simulate;
-    let unattended = Unattended::new(&args.unattended, &file);
-    let voice = Voice::new(global, &file, simulate).for_cron(unattended.cron);
-    let output = settings::output(args.output, &file, &beside(&args.input.input));
+    let unattended = UnattendedSettings::new(&args.unattended, &file);
+    let verbosity = Verbosity::new(global, &file, simulate).for_cron(unattended.cron);
+    let output = settings::output(args.output, &file, &default_output(&args.input.input));
     if global.json && output.target == Target::Stdout {
-        let what = "--json and the results cannot both go to standard output";
-        return Err(CliError::new(Exit::Usage, what, "name a file with -o"));
+        let what = "--json and the results cannot both use standard output";
+        return Err(CliError::new(Exit::Usage, what, "choose a file with -o"));
     }
     let import = settings::import(args.input, simulate, &file, &database)?;
     let limits = settings::limits(&args.limits, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
-    let asked = Asked::new(&endpoint, voice).await?;
-    export::check(&output)?;
-    export::keep_apart(&output, &import.input, "the input")?;
+    let access = ProviderAccess::new(&endpoint, verbosity).await?;
+    export::check_output(&output)?;
+    export::reject_overwrite(&output, &import.input, "the input file")?;
     let store = Store::open(&database).await?;
-    export::keep_apart(&output, &database, "the queue's database")?;
-    let (lock, signals) = match unattended.take_turn(&store, voice).await? {
-        Turn::Ours { lock, signals } => (lock, signals),
-        Turn::Theirs => {
+    export::reject_overwrite(&output, &database, "the database")?;
+    let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
+        RunLockOutcome::Acquired { lock, signals } => (lock, signals),
+        RunLockOutcome::Skipped => {
             store.close().await?;
             return Ok(Exit::Done);
         }
     };
-    let (batch, report) = import::take_in(&store, &import, clock).await?;
+    let (batch, report) = import::sync_input(&store, &import, clock).await?;
     output.check(&batch.template)?;
     let sample = match args.sample {
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,
     };
-    let mut worker = Worker::new(voice, &store, asked, endpoint, limits, clock).await?;
-    worker.signals = signals;
-    tell_news(voice, &batch, report);
+    let mut batch_runner =
+        BatchRunner::new(verbosity, &store, access, endpoint, limits, clock).await?;
+    batch_runner.signals = signals;
+    report_changes(verbosity, &batch, report);
     let done = match sample {
-        Some(sample) => look(worker, &batch, &sample).await,
-        None => mill(worker, &batch, &output).await,
+        Some(sample) => run_sample(batch_runner, &batch, &sample).await,
+        None => run_batch(batch_runner, &batch, &output).await,
     };
     drop(lock);
     store.close().await?;
     done
 }
 
-/// Tells what would be asked.
+/// Prints an estimate instead of running.
 async fn dry_run(
-    global: &Global,
+    global: &GlobalArgs,
     args: RunArgs,
     file: FileSettings,
     database: &Path,
@@ -84,10 +85,10 @@ async fn dry_run(
     let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
     let limits = settings::limits(&args.limits, &file);
     let keys = settings::endpoint(args.endpoint, file).keys.count();
-    estimate::tell(
+    estimate::print_estimate(
         global,
         database,
-        Plan {
+        EstimateInputs {
             import,
             limits,
             keys,
@@ -96,52 +97,57 @@ async fn dry_run(
     .await
 }
 
-/// Asks every row, and writes the results.
-async fn mill(
-    mut worker: Worker<'_>,
+/// Processes all pending rows, writes the results, and prints the summary.
+async fn run_batch(
+    mut batch_runner: BatchRunner<'_>,
     batch: &StoredBatch,
-    output: &Output,
+    output: &OutputSettings,
 ) -> Result<Exit, CliError> {
-    let stats = worker.work(batch).await?;
-    let written = export::write(worker.store(), batch, output).await;
+    let stats = batch_runner.run_batch(batch).await?;
+    let written = export::write_results(batch_runner.store(), batch, output).await;
     let exit = Exit::of(&stats);
-    tell(&worker, &stats, batch, output, exit)?;
-    worker.end().await;
+    print_summary(&batch_runner, &stats, batch, output, exit)?;
+    batch_runner.shut_down().await;
     written.map(|()| exit)
 }
 
-/// Asks the rows of a sample, and shows them. Results are not written.
-async fn look(
-    mut worker: Worker<'_>,
+/// Processes the rows of a sample and prints them. No results are written.
+async fn run_sample(
+    mut batch_runner: BatchRunner<'_>,
     batch: &StoredBatch,
     sample: &Sample,
 ) -> Result<Exit, CliError> {
-    let stats = worker.work(batch).await?;
+    let stats = batch_runner.run_batch(batch).await?;
     let exit = Exit::of(&stats);
-    sample.print(worker.voice(), worker.store(), batch).await?;
+    sample
+        .print(batch_runner.verbosity(), batch_runner.store(), batch)
+        .await?;
     if stats.stopped_by.is_some() {
-        let next = next_command(&stats, batch, worker.base_url());
+        let next = suggest_command(&stats, batch, batch_runner.base_url());
         let context = SummaryContext {
             next_command: next.as_deref(),
-            ..worker.context(&batch.name, worker.own_prices(batch))
+            ..batch_runner.summary_context(&batch.name, batch_runner.own_prices(batch))
         };
-        worker.voice().tell_end(&stats, &context);
+        batch_runner.verbosity().print_summary(&stats, &context);
     }
-    worker.end().await;
+    batch_runner.shut_down().await;
     Ok(exit)
 }
 
-/// Says what has changed in a batch that was there before.
-fn tell_news(voice: Voice<'_>, batch: &StoredBatch, report: Option<SyncReport>) {
-    let news = report.filter(|report| report.changed + report.withdrawn > 0);
-    if news.is_some() && voice.tells_news() {
+/// Reports changes of an existing batch.
+fn report_changes(verbosity: Verbosity<'_>, batch: &StoredBatch, report: Option<SyncReport>) {
+    let changes = report.filter(|report| report.changed + report.withdrawn > 0);
+    if changes.is_some() && verbosity.prints_notices() {
         let total = report.map_or(0, |report| report.total);
-        screen::say(&format!("{}\n", import::told(&batch.name, news, total)));
+        console::eprint(&format!(
+            "{}\n",
+            import::summary(&batch.name, changes, total)
+        ));
     }
 }
 
-/// Where results go when nobody says: beside the input, or from a pipe to a pipe.
-fn beside(input: &Path) -> PathBuf {
+/// Returns the default output: next to the input, or standard output for standard input.
+fn default_output(input: &Path) -> PathBuf {
     if input == Path::new("-") {
         return PathBuf::from("-");
     }
@@ -153,41 +159,41 @@ fn beside(input: &Path) -> PathBuf {
     input.with_file_name(name)
 }
 
-fn tell(
-    worker: &Worker<'_>,
+fn print_summary(
+    batch_runner: &BatchRunner<'_>,
     stats: &RunStats,
     batch: &StoredBatch,
-    output: &Output,
+    output: &OutputSettings,
     exit: Exit,
 ) -> Result<(), CliError> {
     let path = match &output.target {
         Target::Stdout => None,
         Target::File(path) => Some(path.display().to_string()),
     };
-    let next = next_command(stats, batch, worker.base_url());
+    let next = suggest_command(stats, batch, batch_runner.base_url());
     let context = SummaryContext {
         output: path.as_deref(),
         next_command: next.as_deref(),
-        ..worker.context(&batch.name, worker.own_prices(batch))
+        ..batch_runner.summary_context(&batch.name, batch_runner.own_prices(batch))
     };
-    if worker.voice().global.json {
+    if batch_runner.verbosity().global.json {
         let report = RunReport::new(stats, &context, exit.code());
-        screen::print(&format!("{}\n", report.to_json()))?;
+        console::print(&format!("{}\n", report.to_json()))?;
     }
-    worker.voice().tell_end(stats, &context);
+    batch_runner.verbosity().print_summary(stats, &context);
     Ok(())
 }
 
-/// Says what to type next: the same again while work is left, a look at the set-up when that would
-/// end in the same way, a retry when rows have failed.
-fn next_command(stats: &RunStats, batch: &StoredBatch, base_url: &str) -> Option<String> {
+/// Suggests the next command: `doctor` for a configuration error, the same command while rows
+/// remain, `retry` if rows have failed.
+fn suggest_command(stats: &RunStats, batch: &StoredBatch, base_url: &str) -> Option<String> {
     if let Some(StopReason::Misconfigured(_) | StopReason::NoUsableKey(_)) = stats.stopped_by {
         let model = &batch.template.model;
         let doctor = ["doctor", "--base-url", base_url, "--model", model];
-        return Some(next::command(&doctor));
+        return Some(next_command::build(&doctor));
     }
-    if stats.left > 0 {
-        return Some(next::again());
+    if stats.remaining > 0 {
+        return Some(next_command::repeat());
     }
-    (stats.failed > 0).then(|| next::command(&["retry", &batch.name]))
+    (stats.failed > 0).then(|| next_command::build(&["retry", &batch.name]))
 }

@@ -1,4 +1,4 @@
-//! A few rows drawn at random, asked, and shown with their answers, before all others are asked.
+//! `run --sample`: processes a few random rows and prints their requests and responses.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,41 +10,41 @@ use serde_json::{Value, json};
 
 use crate::domain::job::{JobId, JobState};
 use crate::domain::verdict;
-use crate::progress::quantity::{Count, Span, Things};
-use crate::progress::safe::{Excerpt, Safe};
+use crate::progress::quantity::{Count, HumanDuration, Plural};
+use crate::progress::safe::{Safe, Truncated};
 use crate::store::{RowDetail, Store, StoredBatch};
 
+use super::console;
 use super::error::CliError;
-use super::screen;
-use super::show::{answer_text, indented, pretty};
-use super::voice::Voice;
+use super::show::{indented, pretty, response_text};
+use super::verbosity::Verbosity;
 
-/// Rows that are drawn at most: it is for a look.
-const MOST: u64 = 1_000;
+/// Maximum number of rows in a sample.
+const MAX_ROWS: u64 = 1_000;
 
-/// Characters of a provider's message that are shown.
-const MESSAGE_LENGTH: usize = 300;
+/// Maximum number of characters of a message that are shown.
+const MAX_MESSAGE_CHARS: usize = 300;
 
-/// The rows that were drawn.
+/// The rows of a sample.
 pub(super) struct Sample {
     jobs: Vec<JobId>,
     seed: u64,
 }
 
-/// The part of a request that people want to see.
+/// The part of a chat request that is printed.
 #[derive(Deserialize)]
-struct Asked {
-    messages: Vec<Message>,
+struct ChatRequest {
+    messages: Vec<ChatMessage>,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ChatMessage {
     role: String,
     content: Value,
 }
 
 impl Sample {
-    /// Draws rows of those that are pending, and lets no other be claimed through this store.
+    /// Draws pending rows, and restricts the store to claiming these.
     pub(super) async fn draw(
         store: &Store,
         batch: &StoredBatch,
@@ -52,18 +52,18 @@ impl Sample {
         seed: Option<u64>,
     ) -> Result<Self, CliError> {
         let pending = store.counts(batch.id).await?.pending;
-        // A number that can be typed again with ease.
+        // Short enough to be typed again.
         let seed = seed.unwrap_or_else(|| fastrand::u64(1..10_000));
-        let places = places(pending, rows.get().min(MOST), seed);
-        let jobs = store.pending_at(batch.id, &places).await?;
-        store.narrow(&jobs);
+        let positions = draw_positions(pending, rows.get().min(MAX_ROWS), seed);
+        let jobs = store.pending_at(batch.id, &positions).await?;
+        store.restrict_to(&jobs);
         Ok(Self { jobs, seed })
     }
 
-    /// Prints the rows with what came back.
+    /// Prints the requests and responses of the rows.
     pub(super) async fn print(
         &self,
-        voice: Voice<'_>,
+        verbosity: Verbosity<'_>,
         store: &Store,
         batch: &StoredBatch,
     ) -> Result<(), CliError> {
@@ -71,51 +71,51 @@ impl Sample {
         for job in &self.jobs {
             rows.extend(store.row_detail(*job).await?);
         }
-        if voice.global.json {
+        if verbosity.global.json {
             let list: Vec<_> = rows.iter().map(to_json).collect();
             let object = json!({ "batch": batch.name, "seed": self.seed, "rows": list });
-            screen::print(&format!("{object}\n"))?;
+            console::print(&format!("{object}\n"))?;
             return Ok(());
         }
         for row in &rows {
-            screen::print(&to_text(row))?;
+            console::print(&to_text(row))?;
         }
-        if !voice.global.quiet {
-            let left = store.counts(batch.id).await?.pending;
-            screen::say(&self.told(&rows, left));
+        if !verbosity.global.quiet {
+            let pending = store.counts(batch.id).await?.pending;
+            console::eprint(&self.summary(&rows, pending));
         }
         Ok(())
     }
 
-    fn told(&self, rows: &[RowDetail], left: u64) -> String {
+    fn summary(&self, rows: &[RowDetail], pending: u64) -> String {
         if rows.is_empty() {
-            return "no row is left to ask\n".to_owned();
+            return "no pending rows\n".to_owned();
         }
         let done = rows
             .iter()
             .filter(|row| row.state == JobState::Done)
             .count() as u64;
-        let (drawn, seed) = (Things(rows.len() as u64, "row"), self.seed);
+        let (drawn, seed) = (Plural(rows.len() as u64, "row"), self.seed);
         format!(
-            "{drawn} drawn (--seed {seed}), {} answered, and they stay so; {} left to ask\n\
-             next: the same command without --sample asks the rest\n",
+            "sample of {drawn} (--seed {seed}): {} completed; {} pending\n\
+             next: run the same command without --sample to process the rest\n",
             Count(done),
-            Things(left, "row")
+            Plural(pending, "row")
         )
     }
 }
 
-/// Draws different places among so many, in order.
-fn places(pending: u64, rows: u64, seed: u64) -> Vec<u64> {
+/// Draws distinct positions below `pending`, in ascending order.
+fn draw_positions(pending: u64, rows: u64, seed: u64) -> Vec<u64> {
     if rows >= pending {
         return (0..pending).collect();
     }
-    let mut dice = fastrand::Rng::with_seed(seed);
-    let mut places = BTreeSet::new();
-    while (places.len() as u64) < rows {
-        places.insert(dice.u64(0..pending));
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut positions = BTreeSet::new();
+    while (positions.len() as u64) < rows {
+        positions.insert(rng.u64(0..pending));
     }
-    places.into_iter().collect()
+    positions.into_iter().collect()
 }
 
 fn to_json(row: &RowDetail) -> Value {
@@ -124,42 +124,46 @@ fn to_json(row: &RowDetail) -> Value {
     let error = row.attempts.last().filter(|_| row.state != JobState::Done);
     json!({
         "row": row.row, "id": row.key, "status": row.state, "request": request,
-        "answer": completion.and_then(|(completion, ..)| answer_text(&completion.body)),
+        "answer": completion.and_then(|(completion, ..)| response_text(&completion.body)),
         "error": error.map(|error| json!({ "rule": error.rule, "message": error.message })),
     })
 }
 
 fn to_text(row: &RowDetail) -> String {
     let mut text = format!("row {}\n", Count(row.row));
-    match serde_json::from_str::<Asked>(&row.request) {
-        Ok(asked) => {
-            for message in asked.messages {
-                let said = match message.content {
+    match serde_json::from_str::<ChatRequest>(&row.request) {
+        Ok(request) => {
+            for message in request.messages {
+                let content = match message.content {
                     Value::String(text) => text,
                     parts => pretty(&parts.to_string()),
                 };
                 let _ = writeln!(text, " {}", Safe(&message.role));
-                text.push_str(&indented(&said));
+                text.push_str(&indented(&content));
             }
         }
         Err(_) => text.push_str(&indented(&pretty(&row.request))),
     }
     match (&row.completion, row.attempts.last()) {
         (Some((completion, ..)), _) => {
-            let took = Span(Duration::from_millis(completion.latency_ms));
-            let _ = writeln!(text, " answer ({took})");
-            let said = answer_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
-            text.push_str(&indented(&said));
+            let latency = HumanDuration(Duration::from_millis(completion.latency_ms));
+            let _ = writeln!(text, " response ({latency})");
+            let content =
+                response_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
+            text.push_str(&indented(&content));
         }
         (None, Some(last)) => {
-            let (rule, said) = (Safe(&last.rule), Excerpt(&last.message, MESSAGE_LENGTH));
-            let _ = writeln!(text, " no answer ({rule})\n  {said}");
+            let (rule, message) = (
+                Safe(&last.rule),
+                Truncated(&last.message, MAX_MESSAGE_CHARS),
+            );
+            let _ = writeln!(text, " failed attempt ({rule})\n  {message}");
             let hint = verdict::hint_of(&last.rule);
             if !hint.is_empty() {
-                let _ = writeln!(text, "  {hint}");
+                let _ = writeln!(text, "  hint: {hint}");
             }
         }
-        (None, None) => text.push_str(" not asked\n"),
+        (None, None) => text.push_str(" not sent\n"),
     }
     text.push('\n');
     text
@@ -170,17 +174,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_different_in_order_and_the_same_for_a_seed() {
-        let drawn = places(1_000_000, 5, 7);
+    fn positions_are_distinct_sorted_and_reproducible() {
+        let drawn = draw_positions(1_000_000, 5, 7);
         assert_eq!(drawn.len(), 5);
         assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]), "{drawn:?}");
-        assert_eq!(drawn, places(1_000_000, 5, 7));
-        assert_ne!(drawn, places(1_000_000, 5, 8));
+        assert_eq!(drawn, draw_positions(1_000_000, 5, 7));
+        assert_ne!(drawn, draw_positions(1_000_000, 5, 8));
     }
 
     #[test]
-    fn of_few_rows_all_are_drawn() {
-        assert_eq!(places(3, 5, 1), [0, 1, 2]);
-        assert!(places(0, 5, 1).is_empty());
+    fn a_sample_of_few_rows_contains_all() {
+        assert_eq!(draw_positions(3, 5, 1), [0, 1, 2]);
+        assert!(draw_positions(0, 5, 1).is_empty());
     }
 }

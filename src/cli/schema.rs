@@ -1,4 +1,4 @@
-//! The schema of a batch: read from a file, asked for in requests, found again in the recipe.
+//! The JSON Schema of a batch: read from a file, and stored with the request settings.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,11 @@ use super::args::ResponseFormat;
 use super::error::CliError;
 use super::exit::Exit;
 
-/// The parameter of a request that says of which form the answer is to be.
+/// The request parameter for structured output.
 const PARAMETER: &str = "response_format";
 
-/// Makes the schema in a file a part of the recipe, and asks for answers that fit where that is wanted
-/// and nothing else was said of their form.
+/// Adds the schema in a file to the request settings, and the parameter `response_format` unless it
+/// is set already.
 pub(super) fn add(
     template: &mut RequestTemplate,
     path: &Path,
@@ -23,16 +23,16 @@ pub(super) fn add(
 ) -> Result<(), CliError> {
     let schema = read(path)?;
     if template.api == Api::Embeddings {
-        let what = "--schema is for answers to messages, and embeddings have none";
-        return Err(CliError::new(Exit::Usage, what, "leave it out"));
+        let what = "--schema does not apply to embeddings";
+        return Err(CliError::new(Exit::Usage, what, "remove --schema"));
     }
     let value = match format {
         ResponseFormat::Schema => Some(schema.response_format()),
         ResponseFormat::Json => Some(r#"{"type":"json_object"}"#.to_owned()),
         ResponseFormat::None => None,
     };
-    let is_said = template.params.iter().any(|(name, _)| name == PARAMETER);
-    if let Some(value) = value.filter(|_| !is_said) {
+    let is_set = template.params.iter().any(|(name, _)| name == PARAMETER);
+    if let Some(value) = value.filter(|_| !is_set) {
         template.params.push((PARAMETER.to_owned(), value));
     }
     template.schema = Some(schema.text().to_owned());
@@ -40,24 +40,24 @@ pub(super) fn add(
 }
 
 fn read(path: &Path) -> Result<Schema, CliError> {
-    let shown = path.display().to_string();
-    let refused = |what: &str, hint| {
-        let what = format!("cannot use the schema {}: {what}", Safe(&shown));
+    let displayed = path.display().to_string();
+    let failed = |what: &str, hint| {
+        let what = format!("cannot use the schema {}: {what}", Safe(&displayed));
         CliError::new(Exit::Config, &what, hint)
     };
     let text = fs::read_to_string(path)
-        .map_err(|error| refused(&error.to_string(), "check the path of --schema"))?;
+        .map_err(|error| failed(&error.to_string(), "check the path of --schema"))?;
     Schema::parse(&text).map_err(|error| {
-        let hint = "--schema takes a file with a JSON Schema, whole in itself";
-        refused(&error.to_string(), hint)
+        let hint = "pass a JSON Schema without references to other files";
+        failed(&error.to_string(), hint)
     })
 }
 
-/// Returns the schema of a recipe, if it has one.
+/// Returns the schema in the request settings, if there is one.
 pub(super) fn of(template: &RequestTemplate) -> Result<Option<Schema>, CliError> {
     let schema = template.schema.as_deref().map(Schema::parse).transpose();
     schema.map_err(|error| {
-        let what = format!("the schema that is stored with the batch cannot be used: {error}");
+        let what = format!("cannot use the schema that is stored with the batch: {error}");
         CliError::new(
             Exit::Storage,
             &what,

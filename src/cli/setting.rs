@@ -1,30 +1,30 @@
-//! Every setting with its value and where that comes from. Which settings there are is read off the
-//! command line's own description, so that none can be forgotten.
+//! All settings with their values and origins. The list is derived from the definition of the command
+//! line, so that it is complete.
 
 use std::ffi::OsString;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _};
+use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::domain::redact::redact;
 
-use super::args::Cli;
-use super::places::{Entry, Places};
+use super::args;
+use super::toml_spans::{TomlEntry, TomlSpans};
 
-/// A setting as it stands.
+/// A setting with its current value.
 #[derive(Debug)]
 pub(super) struct Setting {
-    /// Its name in the settings file; with two dashes in front the flag.
+    /// Its name in the settings file; the flag is `--name`.
     pub(super) name: String,
-    /// The environment variable, where there is one.
+    /// Its environment variable, if there is one.
     pub(super) environment: Option<String>,
-    /// Its value; `None` when it is not set and has no default.
+    /// Its value; `None` if it is not set and has no default.
     pub(super) value: Option<String>,
     /// Where the value comes from.
     pub(super) origin: Origin,
-    /// The value when nobody sets it, as the help has it.
+    /// The default, as in the help.
     pub(super) default: Option<String>,
-    /// What it is for.
+    /// The help text, in one line and without the default.
     pub(super) help: String,
 }
 
@@ -37,40 +37,40 @@ pub(super) enum Origin {
     Environment(String),
     /// A line of the settings file.
     File(String),
-    /// Nowhere: it is the default.
+    /// The default.
     Default,
 }
 
-/// A command line with all settings on it.
-pub(super) struct Line {
+/// A command line of `promptmill run`.
+pub(super) struct CommandLine {
     command: clap::Command,
     matches: ArgMatches,
 }
 
-impl Line {
-    /// Parses a line as `promptmill run` would, but for its input.
+impl CommandLine {
+    /// Parses a command line of `promptmill run`, with optional input.
     pub(super) fn parse(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let optional = |run: clap::Command| run.mut_arg("input", |input| input.required(false));
-        let mut command = Cli::command().mut_subcommand("run", optional);
+        let mut command = args::command_for(&words).mut_subcommand("run", optional);
         command.build();
         let matches = command.try_get_matches_from_mut(words)?;
         Ok(Self { command, matches })
     }
 
-    /// Returns the text of a flag or its variable.
+    /// Returns the value of a flag or of its environment variable.
     pub(super) fn text(&self, id: &str) -> Option<String> {
         let (_, run) = self.matches.subcommand()?;
-        raw(run, id)
+        raw_value(run, id)
     }
 
-    /// Tells whether a flag is on the line.
+    /// Returns whether a flag is set.
     pub(super) fn has(&self, id: &str) -> bool {
         let run = self.matches.subcommand();
         run.is_some_and(|(_, run)| run.get_flag(id))
     }
 
-    /// Returns every setting, in the order of the help.
-    pub(super) fn settings(&self, places: &Places) -> Vec<Setting> {
+    /// Returns all settings, in the order of the help.
+    pub(super) fn settings(&self, spans: &TomlSpans) -> Vec<Setting> {
         let Some((name, run)) = self.matches.subcommand() else {
             return Vec::new();
         };
@@ -78,65 +78,66 @@ impl Line {
             return Vec::new();
         };
         let arguments = command.get_arguments().filter(|arg| is_setting(arg));
-        let mut settings: Vec<_> = arguments.map(|arg| setting(arg, run, places)).collect();
-        settings.extend(without_flag(&settings, run, places));
+        let mut settings: Vec<_> = arguments.map(|arg| setting(arg, run, spans)).collect();
+        settings.extend(flagless_settings(&settings, run, spans));
         settings
     }
 }
 
-/// What no flag names as a whole: parameters one by one, and the tables of the file.
-fn without_flag(known: &[Setting], run: &ArgMatches, places: &Places) -> Vec<Setting> {
-    let named = run.get_many::<String>("set").into_iter().flatten();
-    let mut settings: Vec<_> = named
+/// Returns the settings without a flag of their own: request parameters, and tables of the file.
+fn flagless_settings(known: &[Setting], run: &ArgMatches, spans: &TomlSpans) -> Vec<Setting> {
+    let parameters = run.get_many::<String>("set").into_iter().flatten();
+    let mut settings: Vec<_> = parameters
         .filter_map(|text| {
             let (name, value) = text.split_once('=')?;
             let origin = Origin::Flag("--set".to_owned());
-            Some(bare(&format!("set.{name}"), value, origin))
+            Some(flagless_setting(&format!("set.{name}"), value, origin))
         })
         .collect();
-    for (name, Entry { text, line }) in &places.entries {
-        let mut taken = known.iter().chain(&settings);
-        if !taken.any(|known| known.name == *name) {
-            let origin = Origin::File(format!("{}:{line}", places.path));
-            settings.push(bare(name, text, origin));
+    for (name, TomlEntry { text, line }) in &spans.entries {
+        let mut listed = known.iter().chain(&settings);
+        if !listed.any(|setting| setting.name == *name) {
+            let origin = Origin::File(format!("{}:{line}", spans.path));
+            settings.push(flagless_setting(name, text, origin));
         }
     }
     settings
 }
 
-fn bare(name: &str, value: &str, origin: Origin) -> Setting {
+fn flagless_setting(name: &str, value: &str, origin: Origin) -> Setting {
     Setting {
         name: name.to_owned(),
         environment: None,
-        value: Some(harmless(value)),
+        value: Some(without_secrets(value)),
         origin,
         default: None,
         help: String::new(),
     }
 }
 
-/// What can be set by a variable is a setting; all else is said anew for every command.
+/// Returns whether an argument is a setting. Arguments without a variable apply to one command only.
 fn is_setting(arg: &Arg) -> bool {
     arg.get_env().is_some() && arg.get_long().is_some()
 }
 
-fn setting(arg: &Arg, run: &ArgMatches, places: &Places) -> Setting {
+fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
     let name = arg.get_long().unwrap_or_default().to_owned();
     let environment = arg
         .get_env()
         .map(|name| name.to_string_lossy().into_owned());
     let id = arg.get_id().as_str();
     let default = default(arg);
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let given = |origin| (raw(run, id), origin);
+    let help = arg.get_long_help().or(arg.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let given = |origin| (raw_value(run, id), origin);
     let (value, origin) = match (run.value_source(id), &environment) {
         (Some(ValueSource::CommandLine), _) => given(Origin::Flag(format!("--{name}"))),
         (Some(ValueSource::EnvVariable), Some(variable)) => {
             given(Origin::Environment(variable.clone()))
         }
-        _ => match places.entries.get(&name) {
-            Some(Entry { text, line }) => {
-                let origin = Origin::File(format!("{}:{line}", places.path));
+        _ => match spans.entries.get(&name) {
+            Some(TomlEntry { text, line }) => {
+                let origin = Origin::File(format!("{}:{line}", spans.path));
                 (Some(text.clone()), origin)
             }
             None => (default.clone(), Origin::Default),
@@ -145,15 +146,15 @@ fn setting(arg: &Arg, run: &ArgMatches, places: &Places) -> Setting {
     Setting {
         name,
         environment,
-        value: value.map(|value| harmless(&value)),
+        value: value.map(|value| without_secrets(&value)),
         origin,
         default,
-        help: without_default(&help),
+        help: one_line(&without_default(&help)),
     }
 }
 
-/// Returns the text that was given for an argument.
-fn raw(run: &ArgMatches, id: &str) -> Option<String> {
+/// Returns the value of an argument as text.
+fn raw_value(run: &ArgMatches, id: &str) -> Option<String> {
     let texts: Vec<_> = run
         .try_get_raw(id)
         .ok()??
@@ -162,7 +163,7 @@ fn raw(run: &ArgMatches, id: &str) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// Returns an argument's default: clap's own, or what its help says.
+/// Returns the default of an argument: that of clap, or the one in its help.
 fn default(arg: &Arg) -> Option<String> {
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         return Some("false".to_owned());
@@ -184,8 +185,14 @@ fn without_default(help: &str) -> String {
     format!("{}{}", &help[..start], &help[end..])
 }
 
-/// Takes out what may be a key or a password.
-fn harmless(value: &str) -> String {
+/// Joins the paragraphs of a help text.
+fn one_line(help: &str) -> String {
+    let paragraphs = help.split("\n\n").map(|part| part.trim_end_matches('.'));
+    paragraphs.collect::<Vec<_>>().join(". ")
+}
+
+/// Redacts keys and passwords.
+fn without_secrets(value: &str) -> String {
     let value = redact(value, &[]);
     match (value.find("://"), value.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at && !value[..at].contains(' ') => {
@@ -201,11 +208,11 @@ mod tests {
 
     #[track_caller]
     fn check(value: &str, expected: &str) {
-        assert_eq!(harmless(value), expected);
+        assert_eq!(without_secrets(value), expected);
     }
 
     #[test]
-    fn a_password_in_an_address_is_not_shown() {
+    fn redacts_a_password_in_a_url() {
         check(
             "https://anna:hunter2@example.com/v1",
             "https://…@example.com/v1",
@@ -215,12 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_told_apart_from_the_help() {
-        assert_eq!(without_default("The most [default: 16]"), "The most");
-        assert_eq!(
-            without_default("Where it is\n[default: `x`]"),
-            "Where it is"
-        );
+    fn separates_the_default_from_the_help() {
+        assert_eq!(without_default("Maximum [default: 16]"), "Maximum");
+        assert_eq!(without_default("Path\n[default: `x`]"), "Path");
         assert_eq!(without_default("No default"), "No default");
+        assert_eq!(one_line("First.\n\nSecond. Third."), "First. Second. Third");
     }
 }

@@ -1,5 +1,5 @@
-//! What is to be done, resolved: flags before environment (clap's part), before the settings file,
-//! before the defaults.
+//! Resolves settings. Flags take precedence over environment variables (both read by clap), these
+//! over the settings file, and that over the defaults.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,66 +7,68 @@ use std::time::Duration;
 
 use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Prices};
-use crate::domain::request_template::{Api, Form, RequestTemplate};
-use crate::export::{Style, Target};
+use crate::domain::request_template::{Api, RequestTemplate, RowFormat};
+use crate::export::{CsvOptions, Target};
 use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;
 use crate::provider::ClientLimits;
 use crate::runner;
 
-use super::args::{Dedupe, EndpointArgs, Global, InputArgs, LimitArgs, OutputArgs, OutputFormat};
+use super::args::{
+    Dedupe, EndpointArgs, GlobalArgs, InputArgs, LimitArgs, OutputArgs, OutputFormat,
+};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::key_sources::KeySources;
-use super::schema;
+use super::{file_system, schema};
 
-/// The endpoint when none is named.
-const OPENAI: &str = "https://api.openai.com/v1";
+/// The default base URL.
+const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 
-/// The model when none is named: cheap, and offered by the free API of `GPT_API_free` too.
-pub(super) const MODEL: &str = "gpt-4o-mini";
+/// The default model: inexpensive, and also available from the free API of `GPT_API_free`.
+pub(super) const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
-/// The model for embeddings when none is named.
-const EMBEDDING_MODEL: &str = "text-embedding-3-small";
+/// The default model for embeddings.
+const DEFAULT_EMBEDDING_MODEL: &str = "text-embedding-3-small";
 
-fn usual_model(api: Api) -> &'static str {
+fn default_model(api: Api) -> &'static str {
     match api {
-        Api::Chat => MODEL,
-        Api::Embeddings => EMBEDDING_MODEL,
+        Api::Chat => DEFAULT_MODEL,
+        Api::Embeddings => DEFAULT_EMBEDDING_MODEL,
     }
 }
 
-/// Returns the database's path.
-pub(super) fn database(global: &Global, file: &FileSettings) -> PathBuf {
+/// Returns the path of the database.
+pub(super) fn database(global: &GlobalArgs, file: &FileSettings) -> PathBuf {
     let path = global.db.as_ref().or(file.db.as_ref());
     path.cloned()
         .unwrap_or_else(|| PathBuf::from("promptmill.db"))
 }
 
-/// What is to be imported.
+/// Settings of an import.
 #[derive(Debug)]
-pub(super) struct Import {
+pub(super) struct ImportSettings {
     pub(super) input: PathBuf,
     pub(super) batch: String,
     pub(super) template: RequestTemplate,
-    /// Whether a flag or the environment names the model.
-    pub(super) model_named: bool,
+    /// Whether a flag or the environment sets the model.
+    pub(super) model_is_explicit: bool,
     pub(super) options: Options,
     pub(super) redo: bool,
     pub(super) simulated: bool,
 }
 
-/// Resolves what is to be imported.
+/// Resolves the settings of an import.
 pub(super) fn import(
     args: InputArgs,
     simulated: bool,
     file: &FileSettings,
     database: &Path,
-) -> Result<Import, CliError> {
+) -> Result<ImportSettings, CliError> {
     let mut params = Vec::new();
     for (name, value) in &file.set {
-        // Text is taken as it would be on the command line; anything else is JSON.
+        // Strings are parsed as on the command line; other values are JSON.
         let value = match value {
             toml::Value::String(text) => text.clone(),
             other => serde_json::to_string(other).map_err(std::io::Error::from)?,
@@ -81,13 +83,13 @@ pub(super) fn import(
         params.retain(|(known, _)| *known != name);
         params.push((name, value));
     }
-    let model_named = args.model.is_some();
+    let model_is_explicit = args.model.is_some();
     let api = args.endpoint.or(file.endpoint).map_or(Api::Chat, Api::from);
     let mut template = RequestTemplate {
         model: args
             .model
             .or(file.model.clone())
-            .unwrap_or_else(|| usual_model(api).to_owned()),
+            .unwrap_or_else(|| default_model(api).to_owned()),
         prompt: args.prompt.or(file.prompt.clone()),
         system: args.system.or(file.system.clone()),
         params,
@@ -112,48 +114,45 @@ pub(super) fn import(
     } else {
         name
     };
-    Ok(Import {
+    Ok(ImportSettings {
         input: args.input,
         batch,
         template,
-        model_named,
+        model_is_explicit,
         options,
         redo: args.redo,
         simulated,
     })
 }
 
-/// Names a batch after its input: by the path from the database's folder where the input is below
-/// it, so that both may be moved together, else by the whole path.
+/// Returns the default name of a batch: the path of its input, relative to the directory of
+/// the database if the input is below it, so that both can be moved together.
 pub(super) fn batch_name(input: &Path, database: &Path) -> String {
     if input == Path::new("-") {
         return "stdin".to_owned();
     }
-    let whole = input.canonicalize().or_else(|_| std::path::absolute(input));
-    let whole = whole.unwrap_or_else(|_| input.to_owned());
-    let folder = database
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
-    let below = folder
+    let absolute = input.canonicalize().or_else(|_| std::path::absolute(input));
+    let absolute = absolute.unwrap_or_else(|_| input.to_owned());
+    let directory = file_system::directory(database).canonicalize();
+    let relative = directory
         .ok()
-        .and_then(|folder| whole.strip_prefix(folder).ok());
-    below.unwrap_or(&whole).display().to_string()
+        .and_then(|directory| absolute.strip_prefix(directory).ok());
+    relative.unwrap_or(&absolute).display().to_string()
 }
 
-/// How fast and how far a run goes.
+/// Limits of a run.
 #[derive(Debug)]
 pub(super) struct LimitSettings {
     pub(super) settings: runner::Settings,
-    pub(super) allowed: Allowed,
+    pub(super) limits_and_prices: LimitsAndPrices,
     pub(super) dedupe: Dedupe,
 }
 
-/// Resolves the pace of a run.
+/// Resolves the limits of a run.
 pub(super) fn limits(args: &LimitArgs, file: &FileSettings) -> LimitSettings {
     LimitSettings {
         settings: run_settings(args, file),
-        allowed: allowed(args, file),
+        limits_and_prices: limits_and_prices(args, file),
         dedupe: args.dedupe.or(file.dedupe).unwrap_or(Dedupe::Never),
     }
 }
@@ -165,7 +164,7 @@ fn run_settings(args: &LimitArgs, file: &FileSettings) -> runner::Settings {
     runner::Settings {
         concurrency: concurrency.unwrap_or(default.concurrency),
         max_attempts: attempts.map_or(default.max_attempts, std::num::NonZero::get),
-        bounds: runner::Bounds {
+        limits: runner::RunLimits {
             until: None,
             rows: args.limit.or(file.limit).map(|n| n.get().into()),
             requests: args
@@ -183,7 +182,7 @@ fn run_settings(args: &LimitArgs, file: &FileSettings) -> runner::Settings {
     }
 }
 
-/// Returns where keys are, as far as the settings file and the environment say.
+/// Returns the sources of API keys in the settings file.
 pub(super) fn key_sources(file: FileSettings) -> KeySources {
     KeySources {
         file: file.api_key_file,
@@ -193,44 +192,43 @@ pub(super) fn key_sources(file: FileSettings) -> KeySources {
     }
 }
 
-/// What the keys and their groups may send, what tokens cost, and how long a run lasts.
+/// Limits of keys and groups of keys, prices, and the maximum duration of a run.
 #[derive(Debug)]
-pub(super) struct Allowed {
-    /// For each key, or for each group of keys, that says nothing else.
-    pub(super) each: KeyLimits,
+pub(super) struct LimitsAndPrices {
+    /// Default limits of a key, or of a group of keys.
+    pub(super) per_key: KeyLimits,
     pub(super) groups: BTreeMap<String, KeyLimits>,
     pub(super) prices: Prices,
     pub(super) max_runtime: Option<Duration>,
 }
 
-impl Allowed {
-    /// Refuses a bound on the cost of a model without a known price.
-    pub(super) fn check_price(&self, bound: Option<Cost>, model: &str) -> Result<(), CliError> {
-        if bound.is_none() || self.prices.of(model).is_some() {
+impl LimitsAndPrices {
+    /// Rejects `--max-cost` for a model without a known price.
+    pub(super) fn check_price(&self, max_cost: Option<Cost>, model: &str) -> Result<(), CliError> {
+        if max_cost.is_none() || self.prices.get(model).is_some() {
             return Ok(());
         }
         let model = Safe(model);
-        let what = format!("--max-cost cannot be kept: the price of \"{model}\" is not known");
+        let what = format!("cannot enforce --max-cost: the price of \"{model}\" is unknown");
         let hint = format!(
-            "give it in promptmill.toml, in US dollars for a million tokens:\n  \
+            "set it in promptmill.toml, in US dollars per million tokens:\n  \
              [prices.\"{model}\"]\n  input = 0.15\n  output = 0.60"
         );
         Err(CliError::new(Exit::Config, &what, &hint))
     }
 }
 
-/// Resolves what may be sent.
-fn allowed(args: &LimitArgs, file: &FileSettings) -> Allowed {
-    let each = KeyLimits {
+fn limits_and_prices(args: &LimitArgs, file: &FileSettings) -> LimitsAndPrices {
+    let per_key = KeyLimits {
         rpm: args.rpm.or(file.rpm),
         tpm: args.tpm.or(file.tpm),
         rpd: args.rpd.or(file.rpd),
         in_flight: None,
-        zone: args.zone.or(file.zone).unwrap_or_default(),
+        utc_offset: args.zone.or(file.zone).unwrap_or_default(),
     };
     let groups = file.groups.iter();
-    Allowed {
-        each,
+    LimitsAndPrices {
+        per_key,
         groups: groups
             .map(|(name, limits)| (name.clone(), limits.limits()))
             .collect(),
@@ -239,7 +237,7 @@ fn allowed(args: &LimitArgs, file: &FileSettings) -> Allowed {
     }
 }
 
-/// Where requests go and with which keys.
+/// The endpoint and its API keys.
 #[derive(Debug)]
 pub(super) struct EndpointSettings {
     pub(super) base_url: String,
@@ -248,7 +246,7 @@ pub(super) struct EndpointSettings {
     pub(super) keys: KeySources,
 }
 
-/// Resolves the endpoint and the sources of keys.
+/// Resolves the endpoint and the sources of API keys.
 pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettings {
     let mut limits = ClientLimits::default();
     if let Some(timeout) = args.timeout.or(file.timeout) {
@@ -265,36 +263,36 @@ pub(super) fn endpoint(args: EndpointArgs, file: FileSettings) -> EndpointSettin
         base_url: args
             .base_url
             .or(file.base_url)
-            .unwrap_or_else(|| OPENAI.to_owned()),
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned()),
         simulate: args.simulate,
         limits,
         keys,
     }
 }
 
-/// Where and how results are written.
+/// Target and format of the results.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct OutputSettings {
     pub(super) target: Target,
-    pub(super) style: Style,
-    /// The form that was asked for; `None` tells it by the file's name and the batch's input.
+    pub(super) csv_options: CsvOptions,
+    /// The requested format; `None` derives it from the file name and the input of the batch.
     pub(super) format: Option<OutputFormat>,
-    /// Where rows without an answer go, if not among the results.
+    /// Where rows without a response are written, if not to the results.
     pub(super) errors: Option<Target>,
-    /// Whether the fields of a schema are columns.
+    /// Whether the top-level fields of the schema become columns.
     pub(super) from_schema: bool,
 }
 
-impl Output {
-    /// Returns the form of the results of a batch whose rows have this form.
-    pub(super) fn format_for(&self, form: Form) -> OutputFormat {
-        let lines = match form {
-            Form::Table | Form::Objects => OutputFormat::Jsonl,
-            Form::Requests => OutputFormat::Batch,
+impl OutputSettings {
+    /// Returns the format of the results for a batch with this row format.
+    pub(super) fn format_for(&self, row_format: RowFormat) -> OutputFormat {
+        let lines = match row_format {
+            RowFormat::Table | RowFormat::Objects => OutputFormat::Jsonl,
+            RowFormat::Requests => OutputFormat::Batch,
         };
-        let by_input = match form {
-            Form::Table => OutputFormat::Csv,
-            Form::Objects | Form::Requests => lines,
+        let by_input = match row_format {
+            RowFormat::Table => OutputFormat::Csv,
+            RowFormat::Objects | RowFormat::Requests => lines,
         };
         let by_name = match &self.target {
             Target::Stdout => None,
@@ -306,33 +304,30 @@ impl Output {
         self.format.or(by_name).unwrap_or(by_input)
     }
 
-    /// Refuses what cannot be written of a batch.
+    /// Rejects an output that does not suit the batch.
     pub(super) fn check(&self, template: &RequestTemplate) -> Result<(), CliError> {
-        self.check_errors(template.form)?;
+        self.check_error_file(template.row_format)?;
         if self.from_schema && template.schema.is_none() {
-            let what = "--columns-from-schema needs a batch that was imported with --schema";
-            return Err(CliError::new(
-                Exit::Usage,
-                what,
-                "leave it out, or add --schema FILE",
-            ));
+            let what = "--columns-from-schema requires a batch that was imported with --schema";
+            let hint = "remove it, or add --schema FILE";
+            return Err(CliError::new(Exit::Usage, what, hint));
         }
         Ok(())
     }
 
-    /// Refuses a file for errors beside results whose form has none.
-    fn check_errors(&self, form: Form) -> Result<(), CliError> {
-        let format = self.format_for(form);
+    /// Rejects a separate error file for formats other than `batch`.
+    fn check_error_file(&self, row_format: RowFormat) -> Result<(), CliError> {
+        let format = self.format_for(row_format);
         if self.errors.is_none() || format == OutputFormat::Batch {
             return Ok(());
         }
-        let what = "--error-file is for results in the form `batch`; others hold every row";
-        let hint = "leave it out, or add --output-format batch";
+        let what = "--error-file requires the output format `batch`";
+        let hint = "remove it, or add --output-format batch";
         Err(CliError::new(Exit::Usage, what, hint))
     }
 }
 
-/// Tells the form of results by the name of their file.
+/// Derives the format of results from the extension of their file.
 pub(super) fn format_of(path: &Path) -> Option<OutputFormat> {
     let extension = path.extension()?.to_ascii_lowercase();
     match extension.to_str()? {
@@ -342,15 +337,15 @@ pub(super) fn format_of(path: &Path) -> Option<OutputFormat> {
     }
 }
 
-/// Resolves the output; `fallback` is where it goes when nobody says.
-pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> Output {
+/// Resolves the output; `fallback` is the default path.
+pub(super) fn output(args: OutputArgs, file: &FileSettings, fallback: &Path) -> OutputSettings {
     let path = args.output.or(file.output.clone());
     let raw = args.csv_raw || file.csv_raw.unwrap_or(false);
-    Output {
+    OutputSettings {
         target: Target::from_option(path.as_deref().unwrap_or(fallback)),
-        style: Style {
+        csv_options: CsvOptions {
             raw,
-            ..Style::default()
+            ..CsvOptions::default()
         },
         format: args.output_format.or(file.output_format),
         errors: args

@@ -1,5 +1,5 @@
-//! Shows all that is known of one row: the request as it is sent, each attempt with its verdict, and
-//! the answer. Works beside a run.
+//! `promptmill show`: prints the request, the failed attempts, and the response of a row.
+//! Works during a run.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -12,25 +12,25 @@ use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::progress::moment::{DateTime, Rfc3339};
-use crate::progress::quantity::{Count, Span, Things};
-use crate::progress::safe::{Excerpt, Safe};
-use crate::store::{Attempt, RowDetail, Store, StoredBatch};
+use crate::progress::quantity::{Count, HumanDuration, Plural};
+use crate::progress::safe::{Safe, Truncated};
+use crate::store::{AttemptDetail, RowDetail, Store, StoredBatch};
 
-use super::args::{Global, ShowArgs, scope_name};
+use super::args::{GlobalArgs, ShowArgs, scope_name};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::{import, rows, screen, settings, status};
+use super::{console, import, rows, settings, status};
 
-/// Attempts that are shown, the last ones: waiting for a limit can make thousands.
+/// Maximum number of attempts that are shown, the latest ones; rate limits can cause thousands.
 const SHOWN_ATTEMPTS: usize = 20;
 
-/// Characters of a provider's message that are shown.
-const MESSAGE_LENGTH: usize = 600;
+/// Maximum number of characters of a message that are shown.
+const MAX_MESSAGE_CHARS: usize = 600;
 
-/// `promptmill show`.
+/// Runs `promptmill show`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &ShowArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -38,12 +38,12 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let batch = import::find(&store, &args.batch, &database).await?;
-    let job = rows::one(&store, &batch, &args.row).await?;
+    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let job = rows::find_row(&store, &batch, &args.row).await?;
     let found = store.row_detail(job).await?;
     store.close().await?;
     let Some(detail) = found else {
-        let what = format!("row {} has just gone", Safe(&args.row));
+        let what = format!("row {} was just removed", Safe(&args.row));
         return Err(CliError::new(Exit::NoInput, &what, "import the file again"));
     };
     let text = if global.json {
@@ -51,7 +51,7 @@ pub(super) async fn command(
     } else {
         to_text(&batch, &detail, Clock::start().now())
     };
-    screen::print(&text)?;
+    console::print(&text)?;
     Ok(Exit::Done)
 }
 
@@ -59,7 +59,7 @@ fn to_json(batch: &StoredBatch, detail: &RowDetail) -> Value {
     let attempts: Vec<_> = detail.attempts.iter().map(attempt_json).collect();
     let completion = detail.completion.as_ref().map(|(completion, key, at)| {
         json!({
-            "text": answer_text(&completion.body), "body": json_or_text(&completion.body),
+            "text": response_text(&completion.body), "body": json_or_text(&completion.body),
             "model": completion.model, "finish_reason": completion.finish_reason,
             "prompt_tokens": completion.prompt_tokens,
             "completion_tokens": completion.completion_tokens, "latency_ms": completion.latency_ms,
@@ -73,7 +73,7 @@ fn to_json(batch: &StoredBatch, detail: &RowDetail) -> Value {
     })
 }
 
-fn attempt_json(attempt: &Attempt) -> Value {
+fn attempt_json(attempt: &AttemptDetail) -> Value {
     json!({
         "at": Rfc3339(attempt.ended_at).to_string(), "key": attempt.key_label,
         "unknown": attempt.unknown, "status": attempt.status, "scope": attempt.scope,
@@ -87,9 +87,9 @@ fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Returns what an answer says, a vector as its JSON; `None` for a body that says nothing.
-pub(super) fn answer_text(body: &str) -> Option<String> {
-    let stored = StoredBody::read(body);
+/// Returns the text of a response, or an embedding as JSON; `None` if the body has no content.
+pub(super) fn response_text(body: &str) -> Option<String> {
+    let stored = StoredBody::parse(body);
     let content = stored.content()?;
     Some(content.as_text().to_owned())
 }
@@ -101,73 +101,73 @@ fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
         None => String::new(),
     };
     let (name, row) = (Safe(&batch.name), Count(detail.row));
-    let _ = writeln!(text, "{name}, row {row}{id}: {}", standing(detail, now));
+    let _ = writeln!(text, "{name}, row {row}{id}: {}", row_state(detail, now));
     let _ = writeln!(text, "\nrequest");
     text.push_str(&indented(&pretty(&detail.request)));
     text.push_str(&attempts_text(&detail.attempts));
     if let Some((completion, key, at)) = &detail.completion {
         let tokens = |tokens: Option<u64>| tokens.map_or("?".to_owned(), |n| Count(n).to_string());
-        let _ = writeln!(text, "\nanswer");
+        let _ = writeln!(text, "\nresponse");
         let _ = writeln!(
             text,
             "  {}  {} after {}, {} + {} tokens, {}",
             DateTime(*at),
             Safe(key),
-            Span(Duration::from_millis(completion.latency_ms)),
+            HumanDuration(Duration::from_millis(completion.latency_ms)),
             tokens(completion.prompt_tokens),
             tokens(completion.completion_tokens),
-            Words(&[&completion.model, &completion.finish_reason]),
+            CommaList(&[&completion.model, &completion.finish_reason]),
         );
-        let said = answer_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
+        let content = response_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
         text.push('\n');
-        text.push_str(&indented(&said));
+        text.push_str(&indented(&content));
     }
     text
 }
 
-/// Says where a row stands.
-fn standing(detail: &RowDetail, now: Timestamp) -> String {
-    let asked = Things(u64::from(detail.requests), "request");
+/// Describes the state of a row.
+fn row_state(detail: &RowDetail, now: Timestamp) -> String {
+    let requests = Plural(u64::from(detail.requests), "request");
     match detail.state {
-        JobState::Done => format!("answered, {asked}"),
-        JobState::Failed => format!("failed, {asked}"),
-        JobState::Running => format!("in flight, {asked} before"),
+        JobState::Done => format!("completed, {requests}"),
+        JobState::Failed => format!("failed, {requests}"),
+        JobState::Running => format!("in flight, {requests} before"),
         JobState::Pending if detail.not_before > now => {
-            format!("waits until {}, {asked}", DateTime(detail.not_before))
+            format!("waiting until {}, {requests}", DateTime(detail.not_before))
         }
-        JobState::Pending if detail.requests > 0 => format!("to be asked again, {asked}"),
-        JobState::Pending => "not asked yet".to_owned(),
+        JobState::Pending if detail.requests > 0 => format!("to be retried, {requests}"),
+        JobState::Pending => "not sent yet".to_owned(),
     }
 }
 
-fn attempts_text(attempts: &[Attempt]) -> String {
+fn attempts_text(attempts: &[AttemptDetail]) -> String {
     let mut text = String::new();
     if attempts.is_empty() {
         return text;
     }
-    let _ = writeln!(text, "\nattempts without an answer");
+    let _ = writeln!(text, "\nfailed attempts");
     let earlier = attempts.len().saturating_sub(SHOWN_ATTEMPTS);
     if earlier > 0 {
         let _ = writeln!(
             text,
-            "  … {} earlier ones; --json has all",
+            "  … {} earlier attempts; --json lists all",
             Count(earlier as u64)
         );
     }
     for attempt in &attempts[earlier..] {
         let status = attempt.status.map(|status| format!("status {status}"));
-        let took = attempt
+        let latency = attempt
             .latency_ms
-            .map(|ms| format!("after {}", Span(Duration::from_millis(ms))));
+            .map(|ms| format!("after {}", HumanDuration(Duration::from_millis(ms))));
         let past = attempt.is_past.then_some("before the last retry");
         let _ = writeln!(
             text,
             "  {}  {}",
             DateTime(attempt.ended_at),
-            Words(&[
+            CommaList(&[
                 &attempt.key_label,
                 status.as_deref().unwrap_or_default(),
-                took.as_deref().unwrap_or_default(),
+                latency.as_deref().unwrap_or_default(),
                 past.unwrap_or_default(),
             ])
         );
@@ -180,29 +180,29 @@ fn attempts_text(attempts: &[Attempt]) -> String {
         if !attempt.message.is_empty() {
             let _ = writeln!(
                 text,
-                "    said: {}",
-                Excerpt(&attempt.message, MESSAGE_LENGTH)
+                "    message: {}",
+                Truncated(&attempt.message, MAX_MESSAGE_CHARS)
             );
         }
         if !attempt.request_id.is_empty() {
             let _ = writeln!(
                 text,
-                "    request id: {}",
-                Excerpt(&attempt.request_id, 200)
+                "    request ID: {}",
+                Truncated(&attempt.request_id, 200)
             );
         }
         let hint = verdict::hint_of(&attempt.rule);
         if !hint.is_empty() {
-            let _ = writeln!(text, "    cure: {hint}");
+            let _ = writeln!(text, "    hint: {hint}");
         }
     }
     text
 }
 
-/// Words with commas between them; empty ones are left out.
-struct Words<'a>(&'a [&'a str]);
+/// Displays the non-empty texts, separated by commas.
+struct CommaList<'a>(&'a [&'a str]);
 
-impl fmt::Display for Words<'_> {
+impl fmt::Display for CommaList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.0.iter().filter(|word| !word.is_empty());
         for (at, word) in words.enumerate() {
@@ -213,14 +213,14 @@ impl fmt::Display for Words<'_> {
     }
 }
 
-/// Writes JSON over several lines; what is none stays as it is.
+/// Pretty-prints JSON; returns other text unchanged.
 pub(super) fn pretty(json: &str) -> String {
     let value: Result<Value, _> = serde_json::from_str(json);
     let pretty = value.and_then(|value| serde_json::to_string_pretty(&value));
     pretty.unwrap_or_else(|_| json.to_owned())
 }
 
-/// Moves lines to the right, each made harmless.
+/// Indents and escapes each line.
 pub(super) fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |mut shown, line| {
         let _ = writeln!(shown, "  {}", Safe(&line.replace('\t', "    ")));
@@ -233,8 +233,8 @@ mod tests {
     use super::*;
     use crate::domain::verdict::Scope;
 
-    fn attempt(rule: &str) -> Attempt {
-        Attempt {
+    fn attempt(rule: &str) -> AttemptDetail {
+        AttemptDetail {
             ended_at: Timestamp::from_millis(1_795_466_460_000),
             key_label: "key-1".to_owned(),
             unknown: false,
@@ -249,29 +249,29 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_says_when_with_which_key_what_and_what_to_do() {
+    fn an_attempt_is_printed_with_its_key_message_and_hint() {
         assert_eq!(
             attempts_text(&[attempt("connect")]),
-            "\nattempts without an answer\n\
+            "\nfailed attempts\n\
              \x20 2026-11-23 20:41:00 UTC  key-1, status 500, after 1.2s, before the last retry\n\
              \x20   connect (transient)\n\
-             \x20   said: oh\\u{1b}]52;c;aGk=\\u{7}\n\
-             \x20   request id: req_1\n\
-             \x20   cure: Check that the endpoint is up and that a firewall lets you reach it.\n"
+             \x20   message: oh\\u{1b}]52;c;aGk=\\u{7}\n\
+             \x20   request ID: req_1\n\
+             \x20   hint: Check that the endpoint is running and that no firewall blocks it.\n"
         );
     }
 
     #[test]
-    fn of_thousands_of_attempts_the_last_are_shown() {
+    fn of_thousands_of_attempts_the_latest_are_shown() {
         let shown = attempts_text(&vec![attempt("rate-limit"); 1_000]);
         assert_eq!(shown.matches("rate-limit").count(), SHOWN_ATTEMPTS);
-        assert!(shown.contains("… 980 earlier ones"), "{shown}");
+        assert!(shown.contains("… 980 earlier attempts"), "{shown}");
     }
 
     #[test]
-    fn texts_of_others_are_harmless_line_by_line() {
+    fn indented_lines_are_escaped() {
         assert_eq!(indented("a\r\nb\tc\u{202e}\n"), "  a\n  b    c\\u{202e}\n");
         assert_eq!(pretty("{\"a\":1}"), "{\n  \"a\": 1\n}");
-        assert_eq!(pretty("no json"), "no json");
+        assert_eq!(pretty("not JSON"), "not JSON");
     }
 }

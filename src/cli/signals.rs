@@ -1,5 +1,4 @@
-//! Signals: the first one drains the run, the second one ends it at once. The one for a file that
-//! has grown too large ends nothing: the write fails, and that is dealt with where it failed.
+//! Signals: the first one stops the run after the requests in flight, the second one immediately.
 
 use std::io;
 
@@ -10,16 +9,17 @@ use tokio::task::JoinHandle;
 use crate::domain::run_stats::StopReason;
 use crate::runner::Shutdown;
 
-/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail as one on a full disk does,
-/// instead of ending the program.
-pub(super) fn outlive_file_limit() -> io::Result<()> {
-    // The handler stays when the listener goes.
+/// Ignores SIGXFSZ, so that a write beyond the file-size limit (`ulimit -f`) fails with an error, as
+/// on a full disk, instead of terminating the process.
+pub(super) fn ignore_file_size_signal() -> io::Result<()> {
+    // tokio keeps the handler installed after the listener is dropped.
     signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
-/// The word to stop, and the task that listens for it.
+
+/// The shutdown state, and the task that updates it.
 pub(super) type Signals = (Shutdown, JoinHandle<()>);
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on; until then they end the program as ever.
+/// Listens for SIGINT, SIGTERM, and SIGHUP. Before this call, they terminate the process.
 pub(super) fn listen() -> io::Result<Signals> {
     let (switch, shutdown) = Shutdown::new();
     let mut interrupt = signal(SignalKind::interrupt())?;

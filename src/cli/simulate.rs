@@ -1,40 +1,40 @@
-//! Serves the simulated provider: on a port for trials, or inside a run.
+//! `promptmill simulate`, and the simulated provider of `run --simulate`.
 
 use std::num::NonZero;
 use std::time::Duration;
 
 use crate::simulator::{
-    Config, FaultRates, Latency, Personality, SAMPLE_KEY, SimulatedLimits, Simulator,
+    Config, FaultRates, Personality, SAMPLE_KEY, SimulatedLatency, SimulatedLimits, Simulator,
 };
 
-use super::args::{Global, PersonalityChoice, SimulateArgs};
+use super::args::{GlobalArgs, PersonalityChoice, SimulateArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{screen, signals};
+use super::{console, signals};
 
-/// How long an answer of the simulated provider takes inside a run: enough to see it work.
+/// Median latency of the simulated provider in a run, long enough to see the progress.
 const MEDIAN: Duration = Duration::from_millis(40);
-/// The same for one answer in a hundred.
+/// 99th percentile of its latency.
 const P99: Duration = Duration::from_millis(250);
 
-/// `promptmill simulate`.
-pub(super) async fn command(global: &Global, args: SimulateArgs) -> Result<Exit, CliError> {
+/// Runs `promptmill simulate`.
+pub(super) async fn command(global: &GlobalArgs, args: SimulateArgs) -> Result<Exit, CliError> {
     let port = args.port;
-    // It refuses a request without a key, as a real provider does.
+    // Requests without a key are rejected, as by a real provider.
     let key = args.accept_key.first().cloned();
     let key = key.unwrap_or_else(|| SAMPLE_KEY.to_owned());
     let simulator = Simulator::start(config(args)?).await.map_err(|error| {
-        let what = format!("cannot serve on 127.0.0.1:{port}: {error}");
+        let what = format!("cannot listen on 127.0.0.1:{port}: {error}");
         CliError::new(
             Exit::Unexpected,
             &what,
-            "name another port with --port; 0 takes a free one",
+            "choose another port with --port; use 0 for any free port",
         )
     })?;
     if !global.quiet {
         let url = simulator.base_url();
-        screen::say(&format!(
-            "simulating a provider at {url}  (Ctrl-C ends it)\n\
+        console::eprint(&format!(
+            "simulating a provider at {url}  (press Ctrl-C to stop)\n\
              try: OPENAI_API_KEY={key} promptmill run jobs.example.csv -o results.csv \
              --base-url {url}\n"
         ));
@@ -47,8 +47,8 @@ pub(super) async fn command(global: &Global, args: SimulateArgs) -> Result<Exit,
 }
 
 /// Starts the provider of `run --simulate`.
-pub(super) async fn start_inside() -> Result<Simulator, CliError> {
-    let latency = Latency::LogNormal {
+pub(super) async fn start_in_process() -> Result<Simulator, CliError> {
+    let latency = SimulatedLatency::LogNormal {
         median: MEDIAN,
         p99: P99,
     };
@@ -57,16 +57,16 @@ pub(super) async fn start_inside() -> Result<Simulator, CliError> {
 
 fn config(args: SimulateArgs) -> Result<Config, CliError> {
     let latency = match (args.latency, args.latency_p99) {
-        (Some(median), Some(p99)) => Latency::LogNormal { median, p99 },
-        (Some(time), None) => Latency::Constant(time),
-        (None, _) => Latency::None,
+        (Some(median), Some(p99)) => SimulatedLatency::LogNormal { median, p99 },
+        (Some(time), None) => SimulatedLatency::Constant(time),
+        (None, _) => SimulatedLatency::None,
     };
     let limits = SimulatedLimits {
         requests_per_minute: args.rpm.map(NonZero::get),
         request_burst: args.burst.map(NonZero::get),
         tokens_per_minute: args.tpm.map(NonZero::get),
         requests_per_day: args.rpd.map(NonZero::get),
-        day_shared: args.rpd_shared.then_some(true),
+        share_daily_quota: args.rpd_shared.then_some(true),
         ..SimulatedLimits::default()
     };
     let faults = FaultRates {
@@ -123,10 +123,10 @@ fn check(faults: &FaultRates) -> Result<(), CliError> {
     if rates.iter().all(|rate| (0.0..=1.0).contains(rate)) && sum <= 1.0 {
         return Ok(());
     }
-    let what = "the shares of faults must each be from 0 to 1, and not more than 1 together";
+    let what = "fault rates must be between 0 and 1, and their sum must not exceed 1";
     Err(CliError::new(
         Exit::Usage,
         what,
-        "for one request in twenty write 0.05",
+        "use rates such as 0.05, for one request in twenty",
     ))
 }

@@ -1,36 +1,38 @@
-//! Shows how far the batches are and how the keys stand. Works beside a run.
+//! `promptmill status`: prints the progress of batches and the states of keys. Works during a run.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::domain::key::state_text;
 use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;
+use crate::progress::describe_scope;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
-use crate::progress::safe::{Excerpt, Safe};
+use crate::progress::safe::{Safe, Truncated};
 use crate::store::{BatchStatus, KeyRow, Store, run_lock_holder};
 
-use super::args::{Global, StatusArgs};
+use super::args::{GlobalArgs, StatusArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::{screen, settings, watch};
+use super::{console, settings, watch};
 
-/// How often `--watch` looks when nobody says.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Default refresh interval of `--watch`.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Causes of failure that are shown of a batch.
+/// Maximum number of causes of failure that are shown for a batch.
 const MAX_CAUSES: u32 = 5;
 
-/// Characters of a provider's message that are shown.
-const MESSAGE_LENGTH: usize = 160;
+/// Maximum number of characters of a message that are shown.
+const MAX_MESSAGE_CHARS: usize = 160;
 
-/// What is said when an earlier run could not store all that came back.
-const SPOOL_WAITS: &str = "\nnote: results that an earlier run could not store wait beside the database, in its spool;\n\
-                           the next run takes them in without asking again\n";
+/// Note if an earlier run could not store all results.
+const SPOOL_NOTE: &str = "\nnote: an earlier run could not store all results; the next run imports them from the\n\
+                           spool file next to the database\n";
 
 /// A batch with the causes of its failures, the most frequent first.
 struct BatchCauses {
@@ -38,33 +40,33 @@ struct BatchCauses {
     causes: Vec<Cause>,
 }
 
-/// `promptmill status`.
+/// Runs `promptmill status`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: &StatusArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
     if args.watch {
-        let every = args.interval.unwrap_or(LOOK_EVERY);
-        return watch::watch(global, &database, every).await;
+        let interval = args.interval.unwrap_or(DEFAULT_INTERVAL);
+        return watch::watch(global, &database, interval).await;
     }
     let Some(store) = Store::open_existing(&database).await? else {
         if !global.json {
             return Err(no_database(&database));
         }
-        screen::print("{\"batches\":[],\"keys\":[],\"spool\":false}\n")?;
+        console::print("{\"batches\":[],\"keys\":[],\"spool\":false}\n")?;
         return Ok(Exit::Done);
     };
     let (batches, keys) = (batches(&store).await?, store.keys().await?);
     let spool = store.has_spool() && run_lock_holder(&database)?.is_none();
     store.close().await?;
     if global.json {
-        screen::print(&format!("{}\n", json(&batches, &keys, spool)))?;
+        console::print(&format!("{}\n", json(&batches, &keys, spool)))?;
     } else {
-        screen::print(&text(&batches, &keys, Clock::start().now()))?;
+        console::print(&text(&batches, &keys, Clock::start().now()))?;
         if spool {
-            screen::print(SPOOL_WAITS)?;
+            console::print(SPOOL_NOTE)?;
         }
     }
     Ok(Exit::Done)
@@ -89,10 +91,10 @@ async fn batches(store: &Store) -> Result<Vec<BatchCauses>, CliError> {
     Ok(batches)
 }
 
-/// Says that there is no database yet.
+/// Returns the error for a missing database.
 pub(super) fn no_database(path: &Path) -> CliError {
-    let what = format!("there is no database at {}", path.display());
-    let hint = "`promptmill run FILE` makes one; --db names another";
+    let what = format!("no database at {}", path.display());
+    let hint = "create it with `promptmill run FILE`, or choose another one with --db";
     CliError::new(Exit::NoInput, &what, hint)
 }
 
@@ -112,7 +114,7 @@ fn json(batches: &[BatchCauses], keys: &[KeyRow], spool: bool) -> serde_json::Va
     serde_json::json!({ "batches": batches, "keys": keys, "spool": spool })
 }
 
-/// One cause as the programs' form of it.
+/// Formats a cause as JSON.
 pub(super) fn cause_json(cause: &Cause) -> serde_json::Value {
     serde_json::json!({
         "scope": cause.scope, "rule": cause.rule, "message": cause.message, "cure": cause.hint,
@@ -120,7 +122,7 @@ pub(super) fn cause_json(cause: &Cause) -> serde_json::Value {
     })
 }
 
-/// One key as the programs' form of it.
+/// Formats a key as JSON.
 pub(super) fn key_json(key: &KeyRow) -> serde_json::Value {
     let until = key.until.map(|until| DateTime(until).to_string());
     serde_json::json!({
@@ -130,7 +132,7 @@ pub(super) fn key_json(key: &KeyRow) -> serde_json::Value {
 
 fn text(batches: &[BatchCauses], keys: &[KeyRow], now: Timestamp) -> String {
     if batches.is_empty() {
-        return "no batches yet; `promptmill run FILE` makes one\n".to_owned();
+        return "no batches yet; create one with `promptmill run FILE`\n".to_owned();
     }
     let name = |status: &BatchStatus| Safe(&status.name).to_string();
     let width = batches
@@ -167,23 +169,22 @@ fn text(batches: &[BatchCauses], keys: &[KeyRow], now: Timestamp) -> String {
     text
 }
 
-/// Lists causes for people: how many rows, whose fault, what was said, by which rule, and the cure.
+/// Formats causes as text: number of rows, scope, message, rule, and hint.
 fn causes_text(causes: &[Cause]) -> String {
     let mut text = String::new();
     for cause in causes {
-        let scope = serde_json::to_value(cause.scope).unwrap_or_default();
-        let scope = scope.as_str().unwrap_or("unknown").replace('_', " and ");
-        let said = Excerpt(&cause.message, MESSAGE_LENGTH);
+        let scope = describe_scope(cause.scope);
+        let message = Truncated(&cause.message, MAX_MESSAGE_CHARS);
         let (jobs, rule) = (Count(cause.jobs), Safe(&cause.rule));
-        let _ = writeln!(text, "  {jobs} × {scope}: {said} ({rule})");
+        let _ = writeln!(text, "  {jobs} × {scope}: {message} ({rule})");
         if !cause.hint.is_empty() {
-            let _ = writeln!(text, "      {}", Safe(&cause.hint));
+            let _ = writeln!(text, "      hint: {}", Safe(&cause.hint));
         }
     }
     text
 }
 
-/// Lists keys for people.
+/// Formats keys as text.
 pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
     let label = |key: &KeyRow| Safe(&key.label).to_string();
     let width = keys
@@ -193,14 +194,15 @@ pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
         .unwrap_or(0)
         .max(3);
     let mut text = format!(
-        "{:width$}  {:<10}  {:<11}  base URL\n",
-        "key", "print", "state"
+        "{:width$}  {:<11}  {:<13}  base URL\n",
+        "key", "fingerprint", "state"
     );
     for key in keys {
-        let (print, state, url) = (&key.fingerprint, &key.state, Safe(&key.base_url));
+        let (fingerprint, state) = (&key.fingerprint, state_text(&key.state));
+        let url = Safe(&key.base_url);
         let _ = write!(
             text,
-            "{:width$}  {print:<10}  {state:<11}  {url}",
+            "{:width$}  {fingerprint:<11}  {state:<13}  {url}",
             label(key)
         );
         if let Some(until) = key.until.filter(|until| *until > now) {
@@ -208,7 +210,7 @@ pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
         }
         text.push('\n');
         if !key.reason.is_empty() {
-            let _ = writeln!(text, "{:width$}  {}", "", Excerpt(&key.reason, 100));
+            let _ = writeln!(text, "{:width$}  {}", "", Truncated(&key.reason, 100));
         }
     }
     text
@@ -242,18 +244,21 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_with_failures_tells_why_and_what_to_do() {
+    fn failures_of_a_batch_are_printed_with_a_hint() {
         let text = text(&[batch()], &[], Timestamp::default());
-        assert!(text.contains("  7 × key and model: no"), "{text}");
         assert!(
-            text.contains("(bad-request)\n      Read the provider's message"),
+            text.contains("  7 × this key has no access to the model: no"),
+            "{text}"
+        );
+        assert!(
+            text.contains("(bad-request)\n      hint: Read the provider's message"),
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
-    fn programs_get_the_causes_too() {
+    fn json_output_contains_the_causes() {
         let json = json(&[batch()], &[], false);
         let cause = &json["batches"][0]["causes"][0];
         assert_eq!(cause["scope"], "key_model");

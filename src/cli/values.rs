@@ -1,34 +1,34 @@
-//! How values are written: times, the delimiter, and words for a shell.
+//! Parsers for the values of flags and settings, and shell quoting.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::limits::Zone;
+use crate::domain::concurrency::Concurrency;
+use crate::domain::limits::UtcOffset;
 use crate::domain::price::Cost;
-use crate::domain::window::Concurrency;
 
-/// Reads a number from 1 on.
+const POSITIVE_INTEGER: &str = "expected a positive integer";
+
+/// Parses a positive integer.
 pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
-    let wrong =
-        |_| format!("\"{text}\" is no whole number from 1 on; leave it out for the default");
-    text.trim().parse().map_err(wrong)
+    text.trim().parse().map_err(|_| POSITIVE_INTEGER.to_owned())
 }
 
-/// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, or several of them (`1h30m`). A bare number
-/// is refused, since it might be seconds or minutes.
+/// Parses a duration like `90s` or `1h30m`. A number without a unit is rejected, since it could be
+/// seconds or minutes.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no time; write it like 90s, 5m or 2h");
+    let invalid = || "expected a duration like 90s, 5m, or 2h".to_owned();
     let text = text.trim();
     if text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
         return Err(format!(
-            "a time has a unit: {text}s is seconds, {text}m minutes, {text}h hours"
+            "missing unit: use {text}s for seconds, {text}m for minutes, or {text}h for hours"
         ));
     }
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
         let unit_at = rest
             .find(|c: char| c.is_ascii_alphabetic())
-            .ok_or_else(wrong)?;
+            .ok_or_else(invalid)?;
         let (number, tail) = rest.split_at(unit_at);
         let unit_end = tail
             .find(|c: char| !c.is_ascii_alphabetic())
@@ -39,60 +39,58 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             "m" => 60.0,
             "h" => 3600.0,
             "d" => 86400.0,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
-        seconds += number.parse::<f64>().map_err(|_| wrong())? * factor;
+        seconds += number.parse::<f64>().map_err(|_| invalid())? * factor;
         rest = &tail[unit_end..];
     }
     match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !text.is_empty() => Ok(time),
-        _ => Err(wrong()),
+        Ok(duration) if !text.is_empty() => Ok(duration),
+        _ => Err(invalid()),
     }
 }
 
-/// Reads how often to look: a time from 100 milliseconds to an hour.
+/// Parses a refresh interval from 100 milliseconds to 1 hour.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let time = duration(text)?;
+    let interval = duration(text)?;
     let range = Duration::from_millis(100)..=Duration::from_hours(1);
-    if range.contains(&time) {
-        Ok(time)
+    if range.contains(&interval) {
+        Ok(interval)
     } else {
-        Err(format!("\"{text}\" is not between 100ms and 1h"))
+        Err("expected a duration from 100ms to 1h".to_owned())
     }
 }
 
-/// Reads an amount of money in US dollars: `5usd`, `$5` or `0.50`.
+/// Parses an amount in US dollars: `5usd`, `$5`, or `0.50`.
 pub(super) fn money(text: &str) -> Result<Cost, String> {
     let number = text.trim().trim_start_matches('$').to_ascii_lowercase();
     let number = number.strip_suffix("usd").unwrap_or(&number).trim_end();
     let dollars = number.parse().ok().and_then(Cost::from_dollars);
-    dollars
-        .ok_or_else(|| format!("\"{text}\" is no amount of money; write it like 5usd or 0.50usd"))
+    dollars.ok_or_else(|| "expected an amount in US dollars like 5usd or 0.50usd".to_owned())
 }
 
-/// Reads a zone of the clock: `UTC`, or how far it is ahead like `+08:00`.
-pub(super) fn zone(text: &str) -> Result<Zone, String> {
-    Zone::parse(text.trim())
-        .ok_or_else(|| format!("\"{text}\" is no zone; write it like UTC or +08:00"))
+/// Parses an offset from UTC: `UTC`, or hours and minutes like `+08:00`.
+pub(super) fn utc_offset(text: &str) -> Result<UtcOffset, String> {
+    let offset = UtcOffset::parse(text.trim());
+    offset.ok_or_else(|| "expected UTC or an offset like +08:00".to_owned())
 }
 
-/// Reads how many requests may be in flight: a number from 1 on, or `auto`.
+/// Parses the maximum number of requests in flight: a positive integer, or `auto`.
 pub(super) fn concurrency(text: &str) -> Result<Concurrency, String> {
-    text.trim()
-        .parse()
-        .map_err(|()| format!("\"{text}\" is no number from 1 on; write it like 16, or auto"))
+    let concurrency = text.trim().parse();
+    concurrency.map_err(|()| format!("{POSITIVE_INTEGER}, or auto"))
 }
 
-/// Reads a delimiter: one ASCII character, or `\t` for a tab.
+/// Parses a delimiter: one ASCII character, or `\t` for a tab.
 pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() => Ok(*byte),
         b"\\t" => Ok(b'\t'),
-        _ => Err("a delimiter is one ASCII character, or \\t for a tab".to_owned()),
+        _ => Err("expected one ASCII character, or \\t for a tab".to_owned()),
     }
 }
 
-/// Writes words as a shell reads them.
+/// Quotes words for a shell.
 pub(super) fn shell_line(words: &[String]) -> String {
     let quoted = words.iter().map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -120,62 +118,62 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_with_their_unit() {
+    fn parses_durations_with_units() {
         check("90s", Some(90_000));
         check("1h30m", Some(5_400_000));
         check("250ms", Some(250));
         check("1.5s", Some(1_500));
         check("2d", Some(172_800_000));
-        for wrong in [
+        for invalid in [
             "", "s", "5", "1.5", "5x", "-3s", "1h30", "nan", "1e400s", "5 m",
         ] {
-            check(wrong, None);
+            check(invalid, None);
         }
     }
 
     #[test]
-    fn a_number_without_a_unit_is_told_the_units() {
-        let said = duration("5").unwrap_err();
-        assert!(said.contains("5s is seconds, 5m minutes"), "{said}");
+    fn a_number_without_a_unit_gets_a_hint_with_units() {
+        let error = duration("5").unwrap_err();
+        assert!(error.contains("5s for seconds, 5m for minutes"), "{error}");
     }
 
     #[test]
-    fn a_count_begins_with_one() {
+    fn rejects_counts_that_are_not_positive_integers() {
         assert_eq!(count::<NonZeroU32>(" 1 "), Ok(NonZeroU32::MIN));
-        for wrong in ["0", "-1", "1.5", "many", "", "4294967296"] {
-            assert!(count::<NonZeroU32>(wrong).is_err(), "{wrong}");
+        for invalid in ["0", "-1", "1.5", "many", "", "4294967296"] {
+            assert!(count::<NonZeroU32>(invalid).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn money_and_zones_are_read_as_people_write_them() {
+    fn parses_money_and_utc_offsets() {
         for text in ["5usd", "$5", "5", " 5 USD"] {
             assert_eq!(money(text), Ok(Cost::from_dollars(5.0).unwrap()), "{text}");
         }
-        for wrong in ["", "-1usd", "5eur", "nan", "infusd"] {
-            assert!(money(wrong).is_err(), "{wrong}");
+        for invalid in ["", "-1usd", "5eur", "nan", "infusd"] {
+            assert!(money(invalid).is_err(), "{invalid}");
         }
-        assert!(zone("+08:00").is_ok() && zone("CET").is_err());
+        assert!(utc_offset("+08:00").is_ok() && utc_offset("CET").is_err());
     }
 
     #[test]
-    fn looks_are_neither_too_many_nor_too_few() {
+    fn checks_the_bounds_of_an_interval() {
         assert_eq!(interval("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(interval("1h"), Ok(Duration::from_hours(1)));
-        for wrong in ["0", "99ms", "61m", "x"] {
-            assert!(interval(wrong).is_err(), "{wrong}");
+        for invalid in ["0", "99ms", "61m", "x"] {
+            assert!(interval(invalid).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn a_delimiter_is_one_byte() {
+    fn a_delimiter_is_one_ascii_character() {
         assert_eq!(delimiter(";"), Ok(b';'));
         assert_eq!(delimiter("\\t"), Ok(b'\t'));
         assert!(delimiter("").is_err() && delimiter("，").is_err() && delimiter(",,").is_err());
     }
 
     #[test]
-    fn words_are_quoted_for_a_shell() {
+    fn quotes_words_for_a_shell() {
         let words = ["run", "my file.csv", "--prompt", "it's {{ a }}"].map(str::to_owned);
         assert_eq!(
             shell_line(&words),

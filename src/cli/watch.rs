@@ -1,5 +1,4 @@
-//! Watches the queue from another terminal: looks, draws, and ends when somebody wants it. It only
-//! reads.
+//! `status --watch`: draws the state of the queue in a terminal. It only reads the database.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -10,76 +9,78 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
-use crate::store::{Lookout, SeenAnswer, Sight, StoreError};
-use crate::watch::{Batch, Failure, Key, Screen, Snapshot, Watch, Wish};
+use crate::store::{QueueSnapshot, RecentCompletion, SnapshotReader, StoreError};
+use crate::watch::{
+    Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure, WatchedKey,
+};
 
-use super::args::{ColorChoice, Global};
+use super::args::{ColorChoice, GlobalArgs};
 use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
 
-/// A look may take this part of the time: in a queue of a million rows looks are fewer.
-const SHARE: u32 = 10;
+/// Minimum ratio of the refresh interval to the time a read takes, for large queues.
+const MIN_INTERVAL_RATIO: u32 = 10;
 
-/// A key that has answered within this time is in use.
-const LATELY: Duration = Duration::from_mins(1);
+/// A key with a response within this time is active.
+const ACTIVE_WITHIN: Duration = Duration::from_mins(1);
 
-/// How often the picture is drawn anew, so that waits are counted down.
+/// Redraw interval, for countdowns.
 const REDRAW: Duration = Duration::from_secs(1);
 
-/// Watches until `q`, Ctrl-C, or a signal.
+/// Draws until `q` or Ctrl-C is pressed, or a signal arrives.
 pub(super) async fn watch(
-    global: &Global,
+    global: &GlobalArgs,
     database: &Path,
-    every: Duration,
+    interval: Duration,
 ) -> Result<Exit, CliError> {
     if global.json {
-        let what = "--watch draws on a terminal, and --json prints for programs";
-        return Err(CliError::new(Exit::Usage, what, "use one of them"));
+        let what = "--watch cannot be combined with --json";
+        return Err(CliError::new(Exit::Usage, what, "remove one of them"));
     }
     if !io::stdout().is_terminal() || environment::text("TERM").as_deref() == Some("dumb") {
-        let what = "--watch needs a terminal that can be drawn on";
-        let hint = "`promptmill status` prints once; `status --json` is for programs";
+        let what = "--watch requires a terminal with cursor control";
+        let hint = "use `promptmill status`, or `status --json` in scripts";
         return Err(CliError::new(Exit::Usage, what, hint));
     }
     let color = match global.color.unwrap_or_default() {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => !environment::is_plain(),
+        ColorChoice::Auto => !environment::disables_color(),
     };
-    let mut lookout = Lookout::new(database);
-    let watch = Watch::new(database.display().to_string(), every);
-    let mut screen = Screen::take(color)?;
-    let watched = look_on(&mut lookout, watch, &mut screen, every).await;
+    let mut reader = SnapshotReader::new(database);
+    let watch = WatchState::new(database.display().to_string(), interval);
+    let mut screen = Screen::open(color)?;
+    let result = watch_loop(&mut reader, watch, &mut screen, interval).await;
     drop(screen);
-    lookout.close().await;
-    watched
+    reader.close().await;
+    result
 }
 
-async fn look_on(
-    lookout: &mut Lookout,
-    mut watch: Watch,
+async fn watch_loop(
+    reader: &mut SnapshotReader,
+    mut watch: WatchState,
     screen: &mut Screen,
-    every: Duration,
+    interval: Duration,
 ) -> Result<Exit, CliError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let clock = Clock::start();
-    let mut next_look = Instant::now();
+    let mut next_read = Instant::now();
     loop {
-        if next_look <= Instant::now() {
-            let begun = Instant::now();
-            match lookout.look().await {
-                Ok(Some(sight)) => watch.saw(snapshot(sight, clock.now()), clock.now()),
-                Ok(None) => watch.missed("there is no database yet; waiting for one".to_owned()),
-                Err(error) => watch.missed(trouble(&error)),
+        if next_read <= Instant::now() {
+            let started = Instant::now();
+            match reader.read().await {
+                Ok(Some(queue)) => watch.update(snapshot(queue, clock.now()), clock.now()),
+                Ok(None) => watch.update_failed("no database yet; waiting".to_owned()),
+                Err(error) => watch.update_failed(error_line(&error)),
             }
-            next_look = Instant::now() + every.max(begun.elapsed() * SHARE);
+            next_read = Instant::now() + interval.max(started.elapsed() * MIN_INTERVAL_RATIO);
         }
         screen.draw(&watch, clock.now())?;
-        let wake = next_look.min(Instant::now() + REDRAW);
+        let wake = next_read.min(Instant::now() + REDRAW);
         tokio::select! {
-            wish = screen.wish() => if wish == Wish::Quit {
+            input = screen.input() => if input == UserInput::Quit {
                 return Ok(Exit::Done);
             },
             _ = terminate.recv() => return Ok(Exit::Terminated),
@@ -89,55 +90,55 @@ async fn look_on(
     }
 }
 
-/// Says in one line why nothing was seen.
-fn trouble(error: &StoreError) -> String {
+/// Formats the first line of a read error.
+fn error_line(error: &StoreError) -> String {
     let message = error.to_string();
     let first = message.lines().next().unwrap_or_default();
-    format!("cannot look: {first}; trying again")
+    format!("cannot read the database: {first}; retrying")
 }
 
-fn snapshot(sight: Sight, now: Timestamp) -> Snapshot {
-    let batches = sight.batches.into_iter().map(|batch| Batch {
+fn snapshot(queue: QueueSnapshot, now: Timestamp) -> Snapshot {
+    let batches = queue.batches.into_iter().map(|batch| WatchedBatch {
         name: batch.name,
         total: batch.counts.total,
         done: batch.counts.done,
         failed: batch.counts.failed,
         running: batch.counts.running,
     });
-    let keys = sight.keys.into_iter().map(|key| Key {
+    let keys = queue.keys.into_iter().map(|key| WatchedKey {
         label: key.label,
         state: key.state,
         until: key.until,
         reason: key.reason,
     });
-    let failures = sight.failures.into_iter().map(|failure| Failure {
+    let failures = queue.failures.into_iter().map(|failure| WatchedFailure {
         batch: failure.batch,
         row: failure.row,
         rule: failure.rule,
         message: failure.message,
         ended_at: failure.ended_at,
     });
-    let mut keys: Vec<Key> = keys.collect();
-    add_answering(&mut keys, &sight.answers, now);
-    let answers = sight.answers.iter();
+    let mut keys: Vec<WatchedKey> = keys.collect();
+    add_active_keys(&mut keys, &queue.completions, now);
+    let completions = queue.completions.iter();
     Snapshot {
         batches: batches.collect(),
         keys,
         failures: failures.collect(),
-        answers: answers
+        responses: completions
             .map(|completion| (completion.ended_at, completion.latency_ms))
             .collect(),
     }
 }
 
-/// Adds the keys of which nothing is written down yet: those that have only answered.
-fn add_answering(keys: &mut Vec<Key>, answers: &[SeenAnswer], now: Timestamp) {
-    for completion in answers {
-        let late = now.since(completion.ended_at) < LATELY;
-        if late && keys.iter().all(|key| key.label != completion.key_label) {
-            keys.push(Key {
+/// Adds recently used keys that have no stored state.
+fn add_active_keys(keys: &mut Vec<WatchedKey>, completions: &[RecentCompletion], now: Timestamp) {
+    for completion in completions {
+        let is_active = now.since(completion.ended_at) < ACTIVE_WITHIN;
+        if is_active && keys.iter().all(|key| key.label != completion.key_label) {
+            keys.push(WatchedKey {
                 label: completion.key_label.clone(),
-                state: "answering".to_owned(),
+                state: "active".to_owned(),
                 until: None,
                 reason: String::new(),
             });

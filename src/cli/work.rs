@@ -1,4 +1,4 @@
-//! Works on batches: keys, client and queue are put together here for a run.
+//! `promptmill work`, and the setup of a run: keys, client, and queue.
 
 use crate::clock::Clock;
 use crate::domain::request_template::Api;
@@ -6,7 +6,7 @@ use crate::domain::run_stats::RunStats;
 use crate::domain::verdict;
 use crate::progress::event::RunEvent;
 use crate::progress::json::RunReport;
-use crate::progress::quantity::Things;
+use crate::progress::quantity::Plural;
 use crate::progress::summary::SummaryContext;
 use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
@@ -14,60 +14,63 @@ use crate::runner::{self, Deps, Settings, Shutdown};
 use crate::simulator::Simulator;
 use crate::store::{Store, StoredBatch};
 
-use super::args::{Dedupe, Global, WorkArgs};
+use super::args::{Dedupe, GlobalArgs, WorkArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::key_print::Salt;
+use super::key_fingerprint::Salt;
 use super::key_sources::NamedKey;
-use super::settings::{self, Allowed, EndpointSettings};
+use super::run_lock::{RunLockOutcome, UnattendedSettings};
+use super::settings::{self, EndpointSettings, LimitsAndPrices};
 use super::signals::Signals;
-use super::turn::{Turn, Unattended};
-use super::voice::Voice;
-use super::{import, process, schema, screen, signals, simulate, status};
+use super::verbosity::Verbosity;
+use super::{console, import, process, schema, signals, simulate, status};
 
-// The keys that a run may use, with what is remembered of them.
-mod ring;
+mod run_keys;
 
-/// Causes of failure in a summary.
+/// Maximum number of causes of failure in a summary.
 const MAX_CAUSES: u32 = 5;
 
-/// `promptmill work`.
+/// Runs `promptmill work`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: WorkArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
-    let unattended = Unattended::new(&args.unattended, &file);
-    let voice = Voice::new(global, &file, args.endpoint.simulate).for_cron(unattended.cron);
+    let unattended = UnattendedSettings::new(&args.unattended, &file);
+    let verbosity = Verbosity::new(global, &file, args.endpoint.simulate).for_cron(unattended.cron);
     let limits = settings::limits(&args.limits, &file);
     let endpoint = settings::endpoint(args.endpoint, file);
-    let asked = Asked::new(&endpoint, voice).await?;
+    let access = ProviderAccess::new(&endpoint, verbosity).await?;
     let clock = Clock::start();
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    let (lock, signals) = match unattended.take_turn(&store, voice).await? {
-        Turn::Ours { lock, signals } => (lock, signals),
-        Turn::Theirs => {
+    let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
+        RunLockOutcome::Acquired { lock, signals } => (lock, signals),
+        RunLockOutcome::Skipped => {
             store.close().await?;
             return Ok(Exit::Done);
         }
     };
     let batches = match &args.batch {
-        Some(name) => vec![import::find(&store, name, &database).await?],
+        Some(name) => vec![import::find_batch(&store, name, &database).await?],
         None => store.batches().await?,
     };
-    let mut worker = Worker::new(voice, &store, asked, endpoint, limits, clock).await?;
-    worker.signals = signals;
-    let simulates = worker.simulates();
+    let mut batch_runner =
+        BatchRunner::new(verbosity, &store, access, endpoint, limits, clock).await?;
+    batch_runner.signals = signals;
+    let is_simulated = batch_runner.is_simulated();
     let mut all = RunStats::default();
-    for batch in batches.iter().filter(|batch| batch.simulated == simulates) {
-        let stats = worker.work(batch).await?;
+    for batch in batches
+        .iter()
+        .filter(|batch| batch.simulated == is_simulated)
+    {
+        let stats = batch_runner.run_batch(batch).await?;
         if !global.json {
-            let context = worker.context(&batch.name, worker.own_prices(batch));
-            voice.tell_end(&stats, &context);
+            let context = batch_runner.summary_context(&batch.name, batch_runner.own_prices(batch));
+            verbosity.print_summary(&stats, &context);
         }
         all.add(stats);
         if all.stopped_by.is_some() {
@@ -77,32 +80,32 @@ pub(super) async fn command(
     let exit = Exit::of(&all);
     if global.json {
         let name = args.batch.as_deref().unwrap_or("all");
-        let own_prices = batches.iter().any(|batch| worker.own_prices(batch));
-        let context = worker.context(name, own_prices);
+        let own_prices = batches.iter().any(|batch| batch_runner.own_prices(batch));
+        let context = batch_runner.summary_context(name, own_prices);
         let report = RunReport::new(&all, &context, exit.code());
-        screen::print(&format!("{}\n", report.to_json()))?;
+        console::print(&format!("{}\n", report.to_json()))?;
     }
-    worker.end().await;
+    batch_runner.shut_down().await;
     drop(lock);
     store.close().await?;
     Ok(exit)
 }
 
-/// What was asked for, checked before the database is opened: a key command may take long, or ask
-/// for a password.
-pub(super) struct Asked {
+/// Base URL and keys, read before the database is opened: a key command may take a long time, or
+/// prompt for a password.
+pub(super) struct ProviderAccess {
     endpoint: Endpoint,
     keys: Vec<NamedKey>,
 }
 
-impl Asked {
+impl ProviderAccess {
     /// Checks the base URL and reads the keys.
     pub(super) async fn new(
         settings: &EndpointSettings,
-        voice: Voice<'_>,
+        verbosity: Verbosity<'_>,
     ) -> Result<Self, CliError> {
         let (endpoint, notes) = Endpoint::parse(&settings.base_url)?;
-        for note in notes.iter().filter(|_| voice.tells_news()) {
+        for note in notes.iter().filter(|_| verbosity.prints_notices()) {
             tracing::warn!("base URL: {note}");
         }
         let keys = if settings.simulate {
@@ -114,84 +117,85 @@ impl Asked {
     }
 }
 
-/// Works on batches, one after another.
-pub(super) struct Worker<'a> {
-    voice: Voice<'a>,
+/// Processes batches one after another.
+pub(super) struct BatchRunner<'a> {
+    verbosity: Verbosity<'a>,
     store: &'a Store,
     clock: Clock,
     client: Client,
     keys: Vec<NamedKey>,
     salt: Salt,
     settings: Settings,
-    allowed: Allowed,
+    limits_and_prices: LimitsAndPrices,
     dedupe: Dedupe,
     simulator: Option<Simulator>,
-    /// Set up when the first request is to be made, or while the lock is waited for: until then a
-    /// signal ends the program at once.
+    /// Installed before the first request, or while waiting for the run lock; until then, a signal
+    /// terminates the process at once.
     pub(super) signals: Option<Signals>,
-    rescued: u64,
+    recovered: u64,
 }
 
-impl<'a> Worker<'a> {
-    /// Puts a worker together, and takes back what a dead run left: first what has come back and is
-    /// kept in the spool, then what was in flight.
+impl<'a> BatchRunner<'a> {
+    /// Sets up the dependencies, and recovers from a crashed run: first results from the spool,
+    /// then requests that were in flight.
     pub(super) async fn new(
-        voice: Voice<'a>,
+        verbosity: Verbosity<'a>,
         store: &'a Store,
-        asked: Asked,
+        access: ProviderAccess,
         endpoint: EndpointSettings,
         limits: settings::LimitSettings,
         clock: Clock,
     ) -> Result<Self, CliError> {
-        let kept = store.take_in_spool().await?;
-        if kept > 0 && voice.tells_news() {
-            let results = Things(kept, "result");
-            screen::say(&format!(
-                "took in {results} that an earlier run could not store\n"
+        let spooled = store.settle_spool().await?;
+        if spooled > 0 && verbosity.prints_notices() {
+            let results = Plural(spooled, "result");
+            console::eprint(&format!(
+                "imported {results} that an earlier run could not store\n"
             ));
         }
-        let rescued = store.rescue(clock.now()).await?;
+        let recovered = store.recover(clock.now()).await?;
         let simulator = if endpoint.simulate {
-            Some(simulate::start_inside().await?)
+            Some(simulate::start_in_process().await?)
         } else {
             None
         };
         let url = match &simulator {
             Some(simulator) => Endpoint::parse(&simulator.base_url())?.0,
-            None => asked.endpoint,
+            None => access.endpoint,
         };
         let client = Client::new(url, endpoint.limits)?;
         let salt = Salt::new(&store.salt().await?);
-        let (keys, signals) = (asked.keys, None);
+        let (keys, signals) = (access.keys, None);
         let mut settings = limits.settings;
-        let end = limits.allowed.max_runtime;
-        settings.bounds.until = end.map(|time| clock.started_at() + time);
-        // A request takes a handle here, and one more where it is answered from within.
-        let handles = if simulator.is_some() { 2 } else { 1 };
-        if let Some(lowered) = process::make_room(&mut settings.concurrency, handles)?
-            && voice.tells_news()
+        let end = limits.limits_and_prices.max_runtime;
+        settings.limits.until = end.map(|time| clock.started_at() + time);
+        // A simulated request uses a file descriptor on both sides.
+        let descriptors = if simulator.is_some() { 2 } else { 1 };
+        if let Some(reduced) =
+            process::raise_open_file_limit(&mut settings.concurrency, descriptors)?
+            && verbosity.prints_notices()
         {
-            tell_lowered(lowered);
+            warn_reduced(reduced);
         }
         Ok(Self {
-            voice,
+            verbosity,
             store,
             clock,
             client,
             keys,
             salt,
             settings,
-            allowed: limits.allowed,
+            limits_and_prices: limits.limits_and_prices,
             dedupe: limits.dedupe,
             simulator,
             signals,
-            rescued,
+            recovered,
         })
     }
 
-    /// Returns how much is to be said.
-    pub(super) fn voice(&self) -> Voice<'a> {
-        self.voice
+    /// Returns the verbosity.
+    pub(super) fn verbosity(&self) -> Verbosity<'a> {
+        self.verbosity
     }
 
     /// Returns the queue.
@@ -199,73 +203,74 @@ impl<'a> Worker<'a> {
         self.store
     }
 
-    /// Returns where the requests go.
+    /// Returns the base URL.
     pub(super) fn base_url(&self) -> &str {
         self.client.endpoint().display()
     }
 
-    /// Tells whether the answers are made up.
-    pub(super) fn simulates(&self) -> bool {
+    /// Returns whether responses are simulated.
+    pub(super) fn is_simulated(&self) -> bool {
         self.simulator.is_some()
     }
 
-    /// Works a batch as far as it goes, and counts.
-    pub(super) async fn work(&mut self, batch: &StoredBatch) -> Result<RunStats, CliError> {
+    /// Processes a batch until it is completed or the run stops, and returns the counts.
+    pub(super) async fn run_batch(&mut self, batch: &StoredBatch) -> Result<RunStats, CliError> {
         let mut stats = RunStats::default();
-        let mut copied = self.copy_to_twins(batch).await?;
-        self.store.free_twins(batch.id).await?;
+        let mut copied = self.copy_to_duplicates(batch).await?;
+        self.store.release_duplicates(batch.id).await?;
         loop {
-            let ended = stats.ended;
+            let finished = stats.finished;
             if self.dedupe != Dedupe::Never {
-                // A text has one vector.
+                // Embeddings are deterministic.
                 let is_exact = batch.template.api == Api::Embeddings;
                 let any = is_exact || self.dedupe == Dedupe::Always;
-                self.store.park_twins(batch.id, any).await?;
-                copied += self.copy_to_twins(batch).await?;
+                self.store.park_duplicates(batch.id, any).await?;
+                copied += self.copy_to_duplicates(batch).await?;
             }
-            self.work_once(batch, &mut stats).await?;
-            copied += self.copy_to_twins(batch).await?;
-            // Rows are left over when the one they waited for was changed or cancelled meanwhile.
-            let left = self.store.free_twins(batch.id).await?;
-            if left == 0 || stats.stopped_by.is_some() || stats.ended == ended {
+            self.send_pending(batch, &mut stats).await?;
+            copied += self.copy_to_duplicates(batch).await?;
+            // Duplicates remain if their original was changed or canceled in the meantime.
+            let released = self.store.release_duplicates(batch.id).await?;
+            if released == 0 || stats.stopped_by.is_some() || stats.finished == finished {
                 break;
             }
         }
-        if copied > 0 && self.voice.tells_news() {
-            let rows = Things(copied, "row");
-            screen::say(&format!(
-                "{rows} got a copy of what another row with the same request got\n"
+        if copied > 0 && self.verbosity.prints_notices() {
+            let rows = Plural(copied, "row");
+            console::eprint(&format!(
+                "{rows} reused the response of an identical request\n"
             ));
         }
-        self.count(batch, stats).await
+        self.add_counts(batch, stats).await
     }
 
-    async fn copy_to_twins(&self, batch: &StoredBatch) -> Result<u64, CliError> {
+    async fn copy_to_duplicates(&self, batch: &StoredBatch) -> Result<u64, CliError> {
         let now = self.clock.now();
-        Ok(self.store.copy_to_twins(batch.id, now).await?)
+        Ok(self.store.copy_to_duplicates(batch.id, now).await?)
     }
 
-    /// Asks what may be asked, and adds it to the tally.
-    async fn work_once(
+    /// Sends the pending rows, and adds the results to `stats`.
+    async fn send_pending(
         &mut self,
         batch: &StoredBatch,
         stats: &mut RunStats,
     ) -> Result<(), CliError> {
         let before = self.store.counts(batch.id).await?;
-        let open = self.store.claimable(batch.id).await?;
-        if open > 0 {
-            let cost = self.settings.bounds.cost;
-            self.allowed.check_price(cost, &batch.template.model)?;
-            let keys = self.ring(&batch.template.model).await?;
-            let mut progress = Progress::new(self.voice.progress_mode(), self.clock);
+        let claimable = self.store.claimable(batch.id).await?;
+        if claimable > 0 {
+            let cost = self.settings.limits.cost;
+            self.limits_and_prices
+                .check_price(cost, &batch.template.model)?;
+            let keys = self.run_keys(&batch.template.model).await?;
+            let mut progress = Progress::new(self.verbosity.progress_mode(), self.clock);
             progress.on(&RunEvent::Started {
                 batch: batch.name.clone(),
-                total: before.done + before.failed + open,
+                total: before.done + before.failed + claimable,
                 settled: before.done + before.failed,
             });
-            if self.rescued > 0 {
-                progress.on(&RunEvent::Rescued {
-                    unknown: self.rescued,
+            if self.recovered > 0 {
+                progress.on(&RunEvent::Recovered {
+                    unknown: self.recovered,
                 });
             }
             let shutdown = self.shutdown()?;
@@ -275,20 +280,22 @@ impl<'a> Worker<'a> {
                 store,
                 client,
                 clock,
-                prices: &self.allowed.prices,
+                prices: &self.limits_and_prices.prices,
                 schema: schema.as_ref(),
             };
             let mut on_event = |event: &RunEvent| progress.on(event);
-            let ran = runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;
+            let result =
+                runner::run(deps, batch, keys, self.settings, shutdown, &mut on_event).await;
             progress.finish();
-            let ran = ran?;
-            self.settings.bounds.use_up(&ran);
-            stats.add(ran);
+            let new_stats = result?;
+            self.settings.limits.subtract(&new_stats);
+            stats.add(new_stats);
         }
         Ok(())
     }
 
-    async fn count(
+    /// Adds the counts and the causes of failure in the database.
+    async fn add_counts(
         &mut self,
         batch: &StoredBatch,
         mut stats: RunStats,
@@ -297,13 +304,13 @@ impl<'a> Worker<'a> {
         stats.total = counts.total;
         stats.done = counts.done;
         stats.failed = counts.failed;
-        stats.left = counts.pending + counts.running;
-        if stats.left == 0 {
-            // A signal that came when all was under way has left nothing undone.
+        stats.remaining = counts.pending + counts.running;
+        if stats.remaining == 0 {
+            // The signal arrived after the last request was sent.
             stats.stopped_by = None;
         }
-        stats.rescued = std::mem::take(&mut self.rescued);
-        stats.unknown += stats.rescued;
+        stats.recovered = std::mem::take(&mut self.recovered);
+        stats.unknown += stats.recovered;
         stats.causes = self.store.causes(batch.id, MAX_CAUSES).await?;
         for cause in &mut stats.causes {
             verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
@@ -311,29 +318,32 @@ impl<'a> Worker<'a> {
         Ok(stats)
     }
 
-    /// Returns what there is to say of a run besides its counts; results and the next command are
-    /// the caller's to add.
-    pub(super) fn context<'b>(&self, batch: &'b str, own_prices: bool) -> SummaryContext<'b> {
+    /// Returns the context of a summary; the caller adds the output and the next command.
+    pub(super) fn summary_context<'b>(
+        &self,
+        batch: &'b str,
+        own_prices: bool,
+    ) -> SummaryContext<'b> {
         SummaryContext {
             batch,
             output: None,
             elapsed: self.clock.elapsed(),
             now: self.clock.now(),
-            simulated: self.simulates(),
+            simulated: self.is_simulated(),
             next_command: None,
-            color: self.voice.color(),
+            color: self.verbosity.color(),
             width: terminal_width(),
             own_prices,
         }
     }
 
-    /// Tells whether the costs of a batch are by the user's own prices.
+    /// Returns whether the cost of a batch is at the user's own prices.
     pub(super) fn own_prices(&self, batch: &StoredBatch) -> bool {
-        self.allowed.prices.is_own(&batch.template.model)
+        self.limits_and_prices.prices.is_own(&batch.template.model)
     }
 
-    /// Lets go of what the worker holds besides the queue.
-    pub(super) async fn end(self) {
+    /// Stops the signal listener and the simulator.
+    pub(super) async fn shut_down(self) {
         if let Some((_, listener)) = self.signals {
             listener.abort();
         }
@@ -351,9 +361,9 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn tell_lowered(process::Lowered { most, handles }: process::Lowered) {
+fn warn_reduced(process::ReducedConcurrency { max, open_files }: process::ReducedConcurrency) {
     tracing::warn!(
-        "no more than {most} in flight: the system allows {handles} open files; \
-         raise it with `ulimit -n` or LimitNOFILE, or lower --concurrency"
+        "concurrency reduced to {max}: the system allows {open_files} open files; \
+         raise the limit with `ulimit -n` or LimitNOFILE, or reduce --concurrency"
     );
 }

@@ -1,7 +1,7 @@
-//! Dates as providers write them, read into a [`Timestamp`]: HTTP dates and RFC 3339.
+//! Parses HTTP dates and RFC 3339 dates into a [`Timestamp`].
 //!
-//! Written by hand because the domain knows no crate for it; all of it is the proleptic Gregorian
-//! calendar, and leap seconds count as the second that follows.
+//! Implemented here because the domain does not depend on a date crate. Uses the proleptic
+//! Gregorian calendar; a leap second counts as the following second.
 
 use super::time::Timestamp;
 
@@ -9,7 +9,7 @@ const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
 
-/// A date and a time of day, without a zone.
+/// A date and time of day without a time zone.
 struct Civil {
     year: i64,
     month: i64,
@@ -21,30 +21,30 @@ struct Civil {
 }
 
 impl Civil {
-    /// Returns the moment this is in a zone `east` minutes ahead of UTC; `None` for a date that
-    /// no calendar has.
-    fn at(&self, east: i64) -> Option<Timestamp> {
-        let possible = (1..=12).contains(&self.month)
-            && (1..=days_in(self.year, self.month)).contains(&self.day)
+    /// Returns the timestamp at a UTC offset in minutes; `None` for an invalid date.
+    fn to_timestamp(&self, utc_offset: i64) -> Option<Timestamp> {
+        let is_valid = (1..=12).contains(&self.month)
+            && (1..=days_in_month(self.year, self.month)).contains(&self.day)
             && self.hour < 24
             && self.minute < 60
             && self.second <= 60;
         let days = days_from_civil(self.year, self.month, self.day);
-        let seconds = ((days * 24 + self.hour) * 60 + self.minute - east) * 60 + self.second;
-        possible.then(|| Timestamp::from_millis(seconds * 1000 + self.millis))
+        let seconds = ((days * 24 + self.hour) * 60 + self.minute - utc_offset) * 60 + self.second;
+        is_valid.then(|| Timestamp::from_millis(seconds * 1000 + self.millis))
     }
 }
 
-/// Reads an HTTP date in any of its three forms (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`,
-/// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`. The day's name is not checked.
+/// Parses an HTTP date in any of its three formats (RFC 9110, 5.6.7):
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
+/// `Sun Nov  6 08:49:37 1994`. The name of the day is not checked.
 #[must_use]
-pub fn http_date(text: &str) -> Option<Timestamp> {
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
     let mut parts = text.split([' ', ',', '-', ':']).filter(|p| !p.is_empty());
     parts.next().filter(|name| is_word(name))?;
     let first = parts.next()?;
     let civil = if is_word(first) {
         let (month, day) = (month(first)?, number(parts.next()?)?);
-        let [hour, minute, second] = clock(&mut parts)?;
+        let [hour, minute, second] = time_of_day(&mut parts)?;
         let year = year(parts.next()?)?;
         Civil {
             year,
@@ -58,7 +58,7 @@ pub fn http_date(text: &str) -> Option<Timestamp> {
     } else {
         let (day, month) = (number(first)?, month(parts.next()?)?);
         let year = year(parts.next()?)?;
-        let [hour, minute, second] = clock(&mut parts)?;
+        let [hour, minute, second] = time_of_day(&mut parts)?;
         parts
             .next()
             .filter(|zone| ["GMT", "UTC", "Z"].contains(zone))?;
@@ -72,34 +72,38 @@ pub fn http_date(text: &str) -> Option<Timestamp> {
             millis: 0,
         }
     };
-    parts.next().is_none().then(|| civil.at(0))?
+    parts.next().is_none().then(|| civil.to_timestamp(0))?
 }
 
-/// Reads an RFC 3339 moment such as `2025-11-24T00:00:00.5+08:00`. A space may stand for the `T`.
+/// Parses an RFC 3339 timestamp such as `2025-11-24T00:00:00.5+08:00`. A space is accepted in place
+/// of `T`.
 #[must_use]
-pub fn rfc3339(text: &str) -> Option<Timestamp> {
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let mut cursor = Cursor(text.as_bytes());
     let civil = cursor.civil()?;
-    let east = cursor.zone()?;
-    cursor.0.is_empty().then(|| civil.at(east))?
+    let utc_offset = cursor.zone()?;
+    cursor
+        .0
+        .is_empty()
+        .then(|| civil.to_timestamp(utc_offset))?
 }
 
-/// Reads the moment that a text begins with, in prose: the `T` may be a space or ` at `, seconds
-/// and zone may be missing. Without a zone it is taken as `east` minutes ahead of UTC.
+/// Parses the date at the start of a prose text: `T` can be a space or ` at `, and seconds and zone
+/// are optional. Without a zone, `utc_offset` applies (in minutes).
 #[must_use]
-pub fn leading(text: &str, east: i64) -> Option<Timestamp> {
+pub fn parse_prefix(text: &str, utc_offset: i64) -> Option<Timestamp> {
     let mut cursor = Cursor(text.as_bytes());
     let civil = cursor.civil()?;
     let zone = cursor.zone();
-    civil.at(zone.unwrap_or(east))
+    civil.to_timestamp(zone.unwrap_or(utc_offset))
 }
 
-/// Returns the days from 1970-01-01 to a date; negative before it.
+/// Returns the days from 1970-01-01 to a date; negative for earlier dates.
 ///
-/// The months may lie outside 1 to 12 only as far as no meaning is asked of the result.
+/// A month outside 1 to 12 yields an unspecified result.
 #[must_use]
 pub const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the leap day is the last of its year.
+    // Years begin in March here, so that the leap day is the last day of the year.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -108,7 +112,7 @@ pub const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -128,7 +132,7 @@ fn month(text: &str) -> Option<i64> {
     i64::try_from(at + 1).ok()
 }
 
-/// A year of two digits lies in 1970 to 2069.
+/// Parses a year. Two-digit years are in 1970 to 2069.
 fn year(text: &str) -> Option<i64> {
     let year = number(text)?;
     Some(match (text.len(), year) {
@@ -138,7 +142,7 @@ fn year(text: &str) -> Option<i64> {
     })
 }
 
-fn clock<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<[i64; 3]> {
+fn time_of_day<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<[i64; 3]> {
     Some([
         number(parts.next()?)?,
         number(parts.next()?)?,
@@ -146,13 +150,13 @@ fn clock<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<[i64; 3]> {
     ])
 }
 
-/// Up to four digits.
+/// Parses a number of up to four digits.
 fn number(text: &str) -> Option<i64> {
     let plain = text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok())?
 }
 
-/// What is left to read.
+/// The remaining input.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -182,7 +186,7 @@ impl Cursor<'_> {
         })
     }
 
-    /// Minutes east of UTC.
+    /// Parses a time zone and returns its UTC offset in minutes.
     fn zone(&mut self) -> Option<i64> {
         let utc = [b"Z".as_slice(), b"z", b" UTC", b" utc", b" GMT", b" gmt"];
         if utc.iter().any(|name| self.eat(name).is_some()) {
@@ -212,7 +216,7 @@ impl Cursor<'_> {
         })
     }
 
-    /// The thousandths of a fraction; the digits after them are dropped.
+    /// Returns the milliseconds of a fraction; further digits are dropped.
     fn fraction(&mut self) -> Option<i64> {
         let length = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
         let (head, rest) = self.0.split_at(length);
@@ -228,21 +232,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(read: Option<Timestamp>, expected: Option<i64>) {
-        assert_eq!(read.map(Timestamp::as_millis), expected);
+    fn check(parsed: Option<Timestamp>, expected: Option<i64>) {
+        assert_eq!(parsed.map(Timestamp::as_millis), expected);
     }
 
     #[test]
-    fn http_dates_are_read_in_all_three_forms() {
+    fn parses_http_dates_in_all_three_formats() {
         let expected = Some(784_111_777_000);
-        check(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), expected);
-        check(http_date("Sunday, 06-Nov-94 08:49:37 GMT"), expected);
-        check(http_date("Sun Nov  6 08:49:37 1994"), expected);
-        check(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        check(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), expected);
+        check(parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT"), expected);
+        check(parse_http_date("Sun Nov  6 08:49:37 1994"), expected);
+        check(parse_http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
     }
 
     #[test]
-    fn what_is_no_http_date_is_refused() {
+    fn rejects_invalid_http_dates() {
         for text in [
             "",
             "Sun",
@@ -255,17 +259,17 @@ mod tests {
             "Sun, 06 Nov 1994 08:49:37 GMT GMT",
             "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
         ] {
-            check(http_date(text), None);
+            check(parse_http_date(text), None);
         }
     }
 
     #[test]
-    fn rfc3339_is_read_with_zone_and_fraction() {
-        check(rfc3339("1970-01-01T00:00:00Z"), Some(0));
-        check(rfc3339("1970-01-01 08:00:00.5+08:00"), Some(500));
-        check(rfc3339("2000-02-29T23:59:60Z"), Some(951_868_800_000));
+    fn parses_rfc3339_with_zone_and_fraction() {
+        check(parse_rfc3339("1970-01-01T00:00:00Z"), Some(0));
+        check(parse_rfc3339("1970-01-01 08:00:00.5+08:00"), Some(500));
+        check(parse_rfc3339("2000-02-29T23:59:60Z"), Some(951_868_800_000));
         check(
-            rfc3339("2025-11-24T00:00:00.123456789Z"),
+            parse_rfc3339("2025-11-24T00:00:00.123456789Z"),
             Some(1_763_942_400_123),
         );
         for text in [
@@ -277,25 +281,25 @@ mod tests {
             "2025-11-24T00:00:00Zz",
             "2025-11-24T00:00:00+99:00",
         ] {
-            check(rfc3339(text), None);
+            check(parse_rfc3339(text), None);
         }
     }
 
     #[test]
-    fn prose_may_leave_out_seconds_and_zone() {
+    fn seconds_and_zone_are_optional_in_prose() {
         check(
-            leading("1970-01-02 at 00:00 UTC. Enjoy", 480),
+            parse_prefix("1970-01-02 at 00:00 UTC. Enjoy", 480),
             Some(86_400_000),
         );
-        check(leading("1970-01-01 08:00:01 重置", 480), Some(1_000));
+        check(parse_prefix("1970-01-01 08:00:01 重置", 480), Some(1_000));
     }
 
     #[test]
-    fn every_day_of_eight_centuries_follows_the_one_before() {
+    fn days_are_consecutive_over_eight_centuries() {
         let mut expected = days_from_civil(1600, 1, 1);
         for year in 1600..2400 {
             for month in 1..=12 {
-                for day in 1..=days_in(year, month) {
+                for day in 1..=days_in_month(year, month) {
                     assert_eq!(days_from_civil(year, month, day), expected);
                     expected += 1;
                 }

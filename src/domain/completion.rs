@@ -1,8 +1,7 @@
-//! A reply: what a completed chat request gave back, and the shape of the JSON it came in.
+//! Completions: the format of chat completion responses and the data extracted from them.
 //!
-//! The provider reads a response with this shape and the export reads the kept body again, so both
-//! find the same answer. Beyond the standard library it needs serde's traits (one value has three
-//! spellings) and `serde_json`'s `RawValue`, which keeps tool calls as the text they came in.
+//! The provider module parses responses with these types, and the export parses the stored bodies
+//! with them, so both see the same content. `RawValue` preserves tool calls verbatim.
 
 mod content;
 mod embeddings;
@@ -15,33 +14,34 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use content::{Content, StoredBody};
-pub use embeddings::EmbeddingList;
+pub use embeddings::EmbeddingsResponse;
 
-/// What is kept of an answer beside its body.
+/// The data stored with the body of a completion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompletionMetadata {
-    /// The model that answered, by its own word; empty when it told none.
+    /// The model reported by the provider; empty if not reported.
     pub model: String,
-    /// Why the model stopped; empty when it told none.
+    /// The finish reason; empty if not reported.
     pub finish_reason: String,
-    /// Tokens of the request, when the provider told.
+    /// Prompt tokens, if reported.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the answer, when the provider told.
+    /// Completion tokens, if reported.
     pub completion_tokens: Option<u64>,
 }
 
-/// The body of a chat completion, as far as it matters here.
+/// The relevant parts of the body of a chat completion.
 ///
-/// Unknown fields are skipped, missing and null ones are absent, and a text of another type counts
-/// as absent: an answer that was paid for is not lost over a detail. Read it with
-/// `serde_json::from_str`, since it borrows from the text. Only the first choice is looked at.
+/// Parsing is lenient, so that a response that was paid for is not lost over a detail: unknown
+/// fields are skipped, and null values and text fields of another type are treated as missing. Only
+/// the first choice is used. Deserialize with `serde_json::from_str`, because the result borrows
+/// from the text.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct ChatCompletion<'a> {
     #[serde(borrow)]
-    model: Text<'a>,
+    model: MessageText<'a>,
     #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<Vec<ResponseChoice<'a>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -49,8 +49,7 @@ pub struct ChatCompletion<'a> {
 }
 
 impl ChatCompletion<'_> {
-    /// Returns the answer's text: the content, or else the JSON text of the tool calls. `None` when
-    /// there is neither; blank content is none.
+    /// Returns the content, or the JSON of the tool calls if the content is missing or blank.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let message = self.message()?;
@@ -61,13 +60,13 @@ impl ChatCompletion<'_> {
             .or_else(|| calls.into_iter().flatten().find_map(calls_text))
     }
 
-    /// Returns the words in which the model refused, when it did.
+    /// Returns the refusal of the model, if any.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
         self.message()?.refusal.as_str()
     }
 
-    /// Returns why the model stopped; empty when it told none.
+    /// Returns the finish reason; empty if not reported.
     #[must_use]
     pub fn finish_reason(&self) -> &str {
         self.choice()
@@ -75,28 +74,28 @@ impl ChatCompletion<'_> {
             .unwrap_or_default()
     }
 
-    /// Returns whether there is a choice at all.
+    /// Returns whether there is at least one choice.
     #[must_use]
     pub fn has_choice(&self) -> bool {
         self.choice().is_some()
     }
 
-    /// Returns whether the body names an error of the whole request.
+    /// Returns whether the body has an error for the entire request.
     #[must_use]
     pub fn has_error(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Returns the JSON text of the error that took the first choice, when there is one.
+    /// Returns the JSON of the error of the first choice, if any.
     #[must_use]
     pub fn choice_error(&self) -> Option<&str> {
         self.choice()?.error.map(RawValue::get)
     }
 
-    /// Returns what is kept of the answer beside its body.
+    /// Returns the data to store with the body.
     #[must_use]
     pub fn metadata(&self) -> CompletionMetadata {
-        let usage: Usage = self
+        let usage: ChatUsage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
             .unwrap_or_default();
@@ -108,80 +107,82 @@ impl ChatCompletion<'_> {
         }
     }
 
-    fn choice(&self) -> Option<&Choice<'_>> {
+    fn choice(&self) -> Option<&ResponseChoice<'_>> {
         self.choices.as_ref()?.first()
     }
 
-    fn message(&self) -> Option<&Message<'_>> {
+    fn message(&self) -> Option<&ResponseMessage<'_>> {
         self.choice()?.message.as_ref()
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Choice<'a> {
+struct ResponseChoice<'a> {
     #[serde(borrow)]
-    message: Option<Message<'a>>,
+    message: Option<ResponseMessage<'a>>,
     #[serde(borrow)]
-    finish_reason: Text<'a>,
+    finish_reason: MessageText<'a>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Message<'a> {
+struct ResponseMessage<'a> {
     #[serde(borrow)]
-    content: Text<'a>,
+    content: MessageText<'a>,
     #[serde(borrow)]
-    refusal: Text<'a>,
+    refusal: MessageText<'a>,
     #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
 }
 
-/// Read apart from the rest, so that odd counts make unknown counts and not a lost answer.
+/// Parsed separately, so that invalid counts become unknown counts instead of failing the response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Usage {
+struct ChatUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
 }
 
-/// Returns the text of calls unless it is an empty list, object or string.
+/// Returns the JSON of tool calls, unless it is an empty list, object or string.
 fn calls_text(calls: &RawValue) -> Option<&str> {
     let text = calls.get();
-    let holds_something = text
+    let is_nonempty = text
         .bytes()
         .any(|byte| !byte.is_ascii_whitespace() && !b"[]{}\"".contains(&byte));
-    holds_something.then_some(text)
+    is_nonempty.then_some(text)
 }
 
-/// A text in any of its spellings: a string, null, a part with `text`, or a list of those, which
-/// are joined. Anything else is no text.
+/// Text content in any format: a string, null, a part with `text`, or a list of those, which are
+/// concatenated. Anything else is treated as missing.
 #[derive(Default)]
-struct Text<'a>(Option<Cow<'a, str>>);
+struct MessageText<'a>(Option<Cow<'a, str>>);
 
-impl Text<'_> {
+impl MessageText<'_> {
     fn as_str(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.trim().is_empty())
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for MessageText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
+        deserializer
+            .deserialize_any(MessageTextVisitor)
+            .map(MessageText)
     }
 }
 
-struct TextVisitor;
+struct MessageTextVisitor;
 
-impl<'de> Visitor<'de> for TextVisitor {
+impl<'de> Visitor<'de> for MessageTextVisitor {
     type Value = Option<Cow<'de, str>>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a text, a list of text parts, or null")
+        formatter.write_str("a string, a list of text parts, or null")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
@@ -214,7 +215,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
         let mut joined: Self::Value = None;
-        while let Some(Text(part)) = parts.next_element()? {
+        while let Some(MessageText(part)) = parts.next_element()? {
             joined = match (joined, part) {
                 (Some(text), Some(part)) => Some(text + part),
                 (text, part) => text.or(part),
@@ -224,15 +225,15 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut part: A) -> Result<Self::Value, A::Error> {
-        let (mut kind, mut text) = (Text(None), Text(None));
-        while let Some(Text(name)) = part.next_key()? {
+        let (mut kind, mut text) = (MessageText(None), MessageText(None));
+        while let Some(MessageText(name)) = part.next_key()? {
             match name.as_deref() {
                 Some("type") => kind = part.next_value()?,
                 Some("text") => text = part.next_value()?,
                 _ => drop(part.next_value::<IgnoredAny>()?),
             }
         }
-        // Parts of other types hold the model's reasoning, images and the like.
+        // Parts of other types contain reasoning, images and the like.
         let is_text = matches!(kind.as_str(), None | Some("text" | "output_text"));
         Ok(text.0.filter(|_| is_text))
     }
@@ -242,7 +243,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 mod tests {
     use super::*;
 
-    /// Wraps a message's fields into a chat completion and checks the answer's text.
+    /// Wraps the fields of a message into a chat completion and checks its text.
     #[track_caller]
     fn check(message: &str, expected: Option<&str>) {
         let body = format!(r#"{{"choices":[{{"message":{{{message}}}}}]}}"#);
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_content_in_any_spelling() {
+    fn the_text_is_the_content_in_any_format() {
         check(r#""content":"4""#, Some("4"));
         check(r#""role":"assistant","content":"a\nb é""#, Some("a\nb é"));
         check(
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_text() {
+    fn blank_or_missing_content_is_no_text() {
         for message in [
             "",
             r#""content":null"#,
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_survives_odd_details() {
+    fn metadata_tolerates_invalid_details() {
         let body = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{}},{"finish_reason":"no"}],
             "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"details":{"a":[1]}}}"#;
         let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_content_is_borrowed_not_copied() {
+    fn plain_content_is_borrowed() {
         let body = r#"{"choices":[{"message":{"content":"plain"}}]}"#;
         let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
         let text = chat.text().expect("text");

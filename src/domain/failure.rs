@@ -1,148 +1,150 @@
-//! How an attempt went wrong, as data. `verdict::judge` is the one place that says what it means.
+//! How an attempt failed, as data. Only `verdict::classify` interprets it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How an attempt went wrong. The list is closed: whoever adds a case is led by the compiler to
-/// the judge.
+/// How an attempt failed. The list is exhaustive: a new case does not compile until
+/// `verdict::classify` handles it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The endpoint answered with an error: a status that is no success, or an error in a success.
-    Refused(Refusal),
-    /// The endpoint answered with a success that holds no answer.
-    NoAnswer(NoAnswer),
-    /// No complete response came back.
-    NoResponse(NoResponse),
+    /// The endpoint returned an error: a status other than 2xx, or an error object inside a 200.
+    ErrorResponse(ErrorResponse),
+    /// The endpoint returned a success without a usable completion.
+    InvalidResponse(InvalidResponse),
+    /// No complete response was received.
+    Transport(TransportError),
 }
 
 impl Failure {
-    /// Returns what was said, redacted: the provider's message, or what happened in words.
+    /// Returns the provider's message, redacted, or a description of the failure.
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Refused(refusal) if refusal.message.is_empty() => {
-                format!("HTTP {} without a message", refusal.status)
+            Self::ErrorResponse(response) if response.message.is_empty() => {
+                format!("HTTP {} without a message", response.status)
             }
-            Self::Refused(refusal) => refusal.message.clone(),
-            Self::NoAnswer(no_answer) if no_answer.excerpt.is_empty() => {
-                no_answer.problem.words().to_owned()
+            Self::ErrorResponse(response) => response.message.clone(),
+            Self::InvalidResponse(response) if response.excerpt.is_empty() => {
+                response.problem.description().to_owned()
             }
-            Self::NoAnswer(NoAnswer {
+            Self::InvalidResponse(InvalidResponse {
                 problem, excerpt, ..
             }) => {
-                format!("{}: {excerpt}", problem.words())
+                format!("{}: {excerpt}", problem.description())
             }
-            Self::NoResponse(no_response) => no_response.detail.clone(),
+            Self::Transport(error) => error.detail.clone(),
         }
     }
 
-    /// Returns the HTTP status, when there was one.
+    /// Returns the HTTP status, if there was a response.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused(refusal) => Some(refusal.status),
-            Self::NoAnswer(_) => Some(200),
-            Self::NoResponse(_) => None,
+            Self::ErrorResponse(response) => Some(response.status),
+            Self::InvalidResponse(_) => Some(200),
+            Self::Transport(_) => None,
         }
     }
 
-    /// Returns the id under which the provider knows the request; empty when it told none.
+    /// Returns the provider's request ID; empty if none was sent.
     #[must_use]
     pub fn request_id(&self) -> &str {
         match self {
-            Self::Refused(refusal) => &refusal.request_id,
-            Self::NoAnswer(no_answer) => &no_answer.request_id,
-            Self::NoResponse(_) => "",
+            Self::ErrorResponse(response) => &response.request_id,
+            Self::InvalidResponse(response) => &response.request_id,
+            Self::Transport(_) => "",
         }
     }
 }
 
-/// An error as the endpoint told it, whatever form its body had.
+/// An error reported by the endpoint, independent of the format of its body.
 ///
-/// All text is redacted and cut to 2 KiB before it gets here.
+/// All text is already redacted and truncated to 2 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// The HTTP status. For an error inside a 200 it is the error's own code where that is a
-    /// status (400 to 599), else 502.
+pub struct ErrorResponse {
+    /// The HTTP status. For an error inside a 200, the code of the error if it is a valid status
+    /// (400 to 599), otherwise 502.
     pub status: u16,
-    /// The error's `code`, as text; empty when there is none.
+    /// The `code` of the error as text; empty if missing.
     pub code: String,
-    /// The error's `type`, as text; empty when there is none.
+    /// The `type` of the error as text; empty if missing.
     pub kind: String,
-    /// What the error says, or the start of the body when it has no message.
+    /// The message of the error, or the start of the body if it has no message.
     pub message: String,
-    /// What else the error object names (`reason`, `status`, `metadata` keys, inner codes), as words
-    /// with spaces between; empty when there is nothing.
+    /// Further values of the error object (`reason`, `status`, `metadata` keys, nested codes),
+    /// separated by spaces.
     pub details: String,
-    /// What the body was.
-    pub form: BodyForm,
-    /// The `server` header.
+    /// Format of the body.
+    pub format: BodyFormat,
+    /// Value of the `server` header.
     pub server: String,
-    /// The host a redirect points to; empty when it is none.
+    /// Target host of a redirect; empty if the response is not a redirect.
     pub redirect_to: String,
-    /// The id under which the provider knows this request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
-    /// The provider's own word on whether to retry (`x-should-retry`).
+    /// Whether the provider recommends a retry (`x-should-retry`).
     pub should_retry: Option<bool>,
-    /// How long the provider asks to wait, from a header or from the message.
-    pub hint: Option<Duration>,
+    /// Requested wait, from a header or the message.
+    pub retry_after: Option<Duration>,
 }
 
-/// What the body of a refusal was.
+/// Format of the body of an error response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyForm {
-    /// Nothing at all.
+pub enum BodyFormat {
+    /// No body.
     #[default]
     Empty,
-    /// JSON, from the endpoint's own program as a rule.
+    /// JSON, usually from the API itself.
     Json,
-    /// A web page: from a firewall, a proxy, or a server that is no API.
+    /// A web page from a firewall, a proxy or a server that is not an API.
     Html,
-    /// Any other text, cut-off JSON among it.
+    /// Any other text, including truncated JSON.
     Text,
 }
 
-/// A success without an answer in it.
+/// A success response without a usable completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoAnswer {
+pub struct InvalidResponse {
     /// What is wrong with it.
-    pub problem: Problem,
-    /// What the body said, redacted and cut to 2 KiB; the refusal's text for `Declined`.
+    pub problem: ResponseProblem,
+    /// Excerpt of the body, redacted and truncated to 2 KiB; for `Declined`, the refusal of the
+    /// model.
     pub excerpt: String,
-    /// The id under which the provider knows this request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
 }
 
-/// What is wrong with a success that holds no answer.
+/// Why a success response has no usable completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum ResponseProblem {
     /// The body is empty or blank.
     Empty,
     /// The body is a web page.
     Html,
-    /// The body is not JSON, or not of the form of what was asked for.
-    NotChat,
-    /// There is no choice in it.
+    /// The body is not JSON, or not in the format of the requested API.
+    UnexpectedFormat,
+    /// The list of choices is missing or empty.
     NoChoices,
-    /// The choice has neither text, nor a refusal, nor tool calls.
+    /// The choice has no text, refusal or tool calls.
     NoContent,
-    /// There is no vector in it, where embeddings were asked for.
+    /// The response to an embeddings request has no vector.
     NoVector,
-    /// The model refused (`refusal`), or a filter took the answer (`finish_reason: content_filter`).
+    /// The model declined (`refusal`), or a filter removed the content
+    /// (`finish_reason: content_filter`).
     Declined,
-    /// The answer does not fit the schema that was given for it.
+    /// The content does not match the JSON Schema of the batch.
     SchemaViolation,
-    /// The body is larger than the cap.
+    /// The body exceeds the size limit.
     TooLarge,
 }
 
-impl Problem {
+impl ResponseProblem {
     /// All problems.
     pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::Html,
-        Self::NotChat,
+        Self::UnexpectedFormat,
         Self::NoChoices,
         Self::NoContent,
         Self::NoVector,
@@ -151,54 +153,54 @@ impl Problem {
         Self::TooLarge,
     ];
 
-    /// Returns the problem in words.
+    /// Returns a description of the problem.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Empty => "the response is empty",
             Self::Html => "the response is a web page",
-            Self::NotChat => "the response is not a chat completion",
+            Self::UnexpectedFormat => "the response is not in the expected format",
             Self::NoChoices => "the response has no choices",
             Self::NoContent => "the response has neither text nor tool calls",
             Self::NoVector => "the response has no vector",
-            Self::Declined => "the model declined to answer",
-            Self::SchemaViolation => "the answer does not fit the schema",
-            Self::TooLarge => "the response is larger than allowed",
+            Self::Declined => "the model declined the request",
+            Self::SchemaViolation => "the response does not match the schema",
+            Self::TooLarge => "the response exceeds the size limit",
         }
     }
 }
 
-/// No complete response: what happened on the way.
+/// A failure to send a request or to receive the complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoResponse {
-    /// Where it broke.
-    pub fault: TransportFault,
-    /// The chain of causes in words, without the URL.
+pub struct TransportError {
+    /// Kind of failure.
+    pub kind: TransportErrorKind,
+    /// Description of the failure with its causes, without the URL.
     pub detail: String,
 }
 
-/// Where a request broke on its way.
+/// Kind of a transport error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TransportFault {
-    /// The host's name was not found. Nothing was sent.
+pub enum TransportErrorKind {
+    /// The host name could not be resolved. Nothing was sent.
     Dns,
-    /// No connection came about in time, or it was refused. Nothing was sent.
+    /// The connection was refused or timed out. Nothing was sent.
     Connect,
-    /// The certificate is not to be trusted. Nothing was sent.
+    /// The certificate is not trusted. Nothing was sent.
     Certificate,
-    /// The proxy did not let us through. Nothing was sent.
+    /// The proxy refused the connection. Nothing was sent.
     Proxy,
-    /// The connection broke before the response was complete.
+    /// The connection was lost before the response was complete.
     Broken,
-    /// The total time for one request ran out; the provider may have worked on it and billed it.
+    /// The request exceeded its total timeout; the provider may have processed and billed it.
     Timeout,
-    /// The worker that made the attempt panicked.
+    /// The worker panicked.
     Panic,
 }
 
-impl TransportFault {
-    /// All faults.
+impl TransportErrorKind {
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::Dns,
         Self::Connect,

@@ -1,176 +1,188 @@
-//! What a batch will take, told before it is asked: tokens, money, time. All as ranges, since what the
-//! answers will be is not known; the arithmetic alone is in here.
+//! Estimates the tokens, cost and duration of a batch before it runs. All estimates are intervals,
+//! because the lengths of the responses are not known in advance.
 
 use std::time::Duration;
 
 use super::price::{Cost, Price};
 
-/// From the least to the most.
+/// An interval from a lower to an upper bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range<T> {
-    /// The least.
+pub struct Interval<T> {
+    /// Lower bound.
     pub low: T,
-    /// The most.
+    /// Upper bound.
     pub high: T,
 }
 
-/// Tokens of an answer, when nothing bounds it and none was seen: a sentence, or a page.
-pub const ASSUMED_ANSWER: Range<u64> = Range { low: 20, high: 500 };
+/// Assumed completion tokens of a response if there is neither a limit nor an earlier response:
+/// from a sentence to a page.
+pub const ASSUMED_COMPLETION_TOKENS: Interval<u64> = Interval { low: 20, high: 500 };
 
-/// The time to an answer, when none was seen.
-pub const ASSUMED_LATENCY: Range<Duration> = Range {
+/// Assumed latency if there are no earlier responses.
+pub const ASSUMED_LATENCY: Interval<Duration> = Interval {
     low: Duration::from_millis(500),
     high: Duration::from_secs(10),
 };
 
-/// What is to be asked.
+/// The requests to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Requests.
+pub struct Workload {
+    /// Number of requests.
     pub requests: u64,
-    /// Tokens of all prompts, by [`tokens::estimate_request`](super::tokens::estimate_request).
+    /// Estimated tokens of all prompts, see
+    /// [`tokens::estimate_request`](super::tokens::estimate_request).
     pub prompt_tokens: u64,
-    /// Tokens of all answers.
-    pub answer_tokens: Range<u64>,
+    /// Tokens of all completions.
+    pub completion_tokens: Interval<u64>,
 }
 
-/// The limits that hold the work up.
+/// The limits that determine the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForecastLimits {
-    /// Keys, each with the limits below; 0 counts as one.
+    /// Number of keys, each with the limits below; 0 counts as 1.
     pub keys: u64,
-    /// Requests a minute for each key.
+    /// Requests per minute per key.
     pub rpm: Option<u64>,
-    /// Tokens a minute for each key.
+    /// Tokens per minute per key.
     pub tpm: Option<u64>,
-    /// Requests a day for each key.
+    /// Requests per day per key.
     pub rpd: Option<u64>,
-    /// Requests in flight; a range where they are found out.
-    pub concurrency: Range<u64>,
+    /// Requests in flight; an interval if tuned automatically.
+    pub concurrency: Interval<u64>,
 }
 
-/// What makes the work take its time.
+/// The limit that determines the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// Requests a minute.
+pub enum Bottleneck {
+    /// Requests per minute.
     RequestsPerMinute,
-    /// Tokens a minute.
+    /// Tokens per minute.
     TokensPerMinute,
-    /// Requests a day.
+    /// Requests per day.
     RequestsPerDay,
-    /// How many requests may be in flight, and how long an answer takes.
+    /// Requests in flight and latency.
     Concurrency,
 }
 
-/// Returns the prompt tokens that there may really be: the estimate is at most 16 % above the truth
-/// and at most 26 % below it (see [`tokens`](super::tokens)).
+/// Returns the interval of the actual number of prompt tokens: the estimate is at most 16% too high
+/// or 26% too low (see [`tokens`](super::tokens)).
 #[must_use]
-pub fn prompt_range(estimated: u64) -> Range<u64> {
-    Range {
+pub fn prompt_tokens_interval(estimated: u64) -> Interval<u64> {
+    Interval {
         low: estimated.saturating_mul(100) / 116,
         high: estimated.saturating_mul(100).div_ceil(74),
     }
 }
 
-/// Returns the tokens of an answer that may have this many at most, when those of earlier answers
-/// had so many on average.
+/// Returns the completion tokens of a response, given their maximum (`max_tokens`) and the average
+/// of earlier responses.
 #[must_use]
-pub fn answer_range(at_most: Option<u64>, seen: Option<u64>) -> Range<u64> {
-    let expected = match seen {
-        Some(average) => Range {
+pub fn completion_tokens_interval(max: Option<u64>, average: Option<u64>) -> Interval<u64> {
+    let expected = match average {
+        Some(average) => Interval {
             low: average.saturating_mul(4) / 5,
             high: average.saturating_mul(5).div_ceil(4),
         },
-        None => ASSUMED_ANSWER,
+        None => ASSUMED_COMPLETION_TOKENS,
     };
-    match at_most {
-        // A model that is allowed more often takes more: only what was seen speaks against it.
-        Some(most) if seen.is_none() => Range {
-            low: expected.low.min(most),
-            high: most,
+    match max {
+        // Without earlier responses, assume that the model uses up the maximum.
+        Some(max) if average.is_none() => Interval {
+            low: expected.low.min(max),
+            high: max,
         },
-        Some(most) => Range {
-            low: expected.low.min(most),
-            high: expected.high.min(most),
+        Some(max) => Interval {
+            low: expected.low.min(max),
+            high: expected.high.min(max),
         },
         None => expected,
     }
 }
 
-/// Returns what the work costs.
+/// Returns the cost of the workload.
 #[must_use]
-pub fn cost(work: &Work, price: Price) -> Range<Cost> {
-    let prompt = prompt_range(work.prompt_tokens);
-    Range {
-        low: price.of(prompt.low, work.answer_tokens.low),
-        high: price.of(prompt.high, work.answer_tokens.high),
+pub fn cost(workload: &Workload, price: Price) -> Interval<Cost> {
+    let prompt = prompt_tokens_interval(workload.prompt_tokens);
+    Interval {
+        low: price.cost(prompt.low, workload.completion_tokens.low),
+        high: price.cost(prompt.high, workload.completion_tokens.high),
     }
 }
 
-/// Returns how long the work takes, and what bounds it.
+/// Returns the duration of the workload and the limit that determines it.
 #[must_use]
 pub fn time(
-    work: &Work,
+    workload: &Workload,
     limits: &ForecastLimits,
-    latency: Range<Duration>,
-) -> (Range<Duration>, Bound) {
+    latency: Interval<Duration>,
+) -> (Interval<Duration>, Bottleneck) {
     const MINUTE: Duration = Duration::from_mins(1);
     let keys = limits.keys.max(1);
-    let prompt = prompt_range(work.prompt_tokens);
-    let answers = work.answer_tokens;
-    let even = |limit: Option<u64>, units: Range<u64>| {
-        limit.map(|limit| Range {
-            low: share(units.low, limit.saturating_mul(keys), MINUTE),
-            high: share(units.high, limit.saturating_mul(keys), MINUTE),
+    let prompt = prompt_tokens_interval(workload.prompt_tokens);
+    let completion = workload.completion_tokens;
+    let per_minute = |limit: Option<u64>, units: Interval<u64>| {
+        limit.map(|limit| Interval {
+            low: time_for(units.low, limit.saturating_mul(keys), MINUTE),
+            high: time_for(units.high, limit.saturating_mul(keys), MINUTE),
         })
     };
-    let requests = Range {
-        low: work.requests,
-        high: work.requests,
+    let requests = Interval {
+        low: workload.requests,
+        high: workload.requests,
     };
-    let tokens = Range {
-        low: prompt.low.saturating_add(answers.low),
-        high: prompt.high.saturating_add(answers.high),
+    let tokens = Interval {
+        low: prompt.low.saturating_add(completion.low),
+        high: prompt.high.saturating_add(completion.high),
     };
-    let most = work.requests.max(1);
-    let Range { low, high } = limits.concurrency;
-    let in_flight = Range {
-        low: share(work.requests, high.clamp(1, most), latency.low),
-        high: share(work.requests, low.clamp(1, most), latency.high),
+    let max_in_flight = workload.requests.max(1);
+    let Interval { low, high } = limits.concurrency;
+    let in_flight = Interval {
+        low: time_for(workload.requests, high.clamp(1, max_in_flight), latency.low),
+        high: time_for(workload.requests, low.clamp(1, max_in_flight), latency.high),
     };
-    let bounds = [
-        (even(limits.rpm, requests), Bound::RequestsPerMinute),
-        (even(limits.tpm, tokens), Bound::TokensPerMinute),
-        (days(work, limits, keys), Bound::RequestsPerDay),
-        (Some(in_flight), Bound::Concurrency),
+    let candidates = [
+        (
+            per_minute(limits.rpm, requests),
+            Bottleneck::RequestsPerMinute,
+        ),
+        (per_minute(limits.tpm, tokens), Bottleneck::TokensPerMinute),
+        (
+            time_for_daily_limit(workload, limits, keys),
+            Bottleneck::RequestsPerDay,
+        ),
+        (Some(in_flight), Bottleneck::Concurrency),
     ];
-    let bounds = bounds
+    let candidates = candidates
         .into_iter()
-        .filter_map(|(time, by)| Some((time?, by)));
-    let least = bounds.clone().map(|(time, _)| time.low).max();
-    let slowest = bounds.max_by_key(|(time, _)| time.high);
-    let (most, by) = slowest.map_or((in_flight, Bound::Concurrency), |found| found);
-    let low = least.unwrap_or_default();
-    let high = most.high;
-    (Range { low, high }, by)
+        .filter_map(|(time, bottleneck)| Some((time?, bottleneck)));
+    let low = candidates.clone().map(|(time, _)| time.low).max();
+    let low = low.unwrap_or_default();
+    let slowest = candidates.max_by_key(|(time, _)| time.high);
+    let (Interval { high, .. }, bottleneck) =
+        slowest.unwrap_or((in_flight, Bottleneck::Concurrency));
+    (Interval { low, high }, bottleneck)
 }
 
-/// The days that a daily limit takes: what is left of the first one is not known, so that a batch
-/// which fits into one may take none.
-fn days(work: &Work, limits: &ForecastLimits, keys: u64) -> Option<Range<Duration>> {
+/// Returns the time that a daily limit adds. The remaining quota of today is not known; a batch
+/// that fits into one day is assumed to take no extra time.
+fn time_for_daily_limit(
+    workload: &Workload,
+    limits: &ForecastLimits,
+    keys: u64,
+) -> Option<Interval<Duration>> {
     const DAY: Duration = Duration::from_hours(24);
     let limit = limits.rpd?.saturating_mul(keys).max(1);
-    let days = (work.requests.saturating_sub(1)) / limit;
+    let days = (workload.requests.saturating_sub(1)) / limit;
     let time = DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
-    Some(Range {
+    Some(Interval {
         low: time,
         high: time,
     })
 }
 
-/// The time of `units` when `each` takes as many of them at once.
-fn share(units: u64, at_once: u64, each: Duration) -> Duration {
-    let nanos = each.as_nanos() * u128::from(units) / u128::from(at_once.max(1));
+/// Returns the time for `units` if `per_period` of them are processed in each period.
+fn time_for(units: u64, per_period: u64, period: Duration) -> Duration {
+    let nanos = period.as_nanos() * u128::from(units) / u128::from(per_period.max(1));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -183,14 +195,14 @@ mod tests {
         rpm: None,
         tpm: None,
         rpd: None,
-        concurrency: Range { low: 10, high: 10 },
+        concurrency: Interval { low: 10, high: 10 },
     };
 
-    fn work(requests: u64) -> Work {
-        Work {
+    fn workload(requests: u64) -> Workload {
+        Workload {
             requests,
             prompt_tokens: requests * 116,
-            answer_tokens: Range {
+            completion_tokens: Interval {
                 low: requests * 20,
                 high: requests * 500,
             },
@@ -198,20 +210,20 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(limits: ForecastLimits, expected: (u64, u64), by: Bound) {
-        let (time, bound) = time(&work(600), &limits, ASSUMED_LATENCY);
+    fn check(limits: ForecastLimits, expected: (u64, u64), by: Bottleneck) {
+        let (time, bound) = time(&workload(600), &limits, ASSUMED_LATENCY);
         assert_eq!((time.low.as_secs(), time.high.as_secs()), expected);
         assert_eq!(bound, by);
     }
 
     #[test]
-    fn the_slowest_limit_says_how_long_it_takes() {
-        check(LIMITS, (30, 600), Bound::Concurrency);
+    fn the_tightest_limit_determines_the_duration() {
+        check(LIMITS, (30, 600), Bottleneck::Concurrency);
         let rpm = Some(20);
         check(
             ForecastLimits { rpm, ..LIMITS },
             (1_800, 1_800),
-            Bound::RequestsPerMinute,
+            Bottleneck::RequestsPerMinute,
         );
         check(
             ForecastLimits {
@@ -220,51 +232,63 @@ mod tests {
                 ..LIMITS
             },
             (900, 900),
-            Bound::RequestsPerMinute,
+            Bottleneck::RequestsPerMinute,
         );
         let tpm = Some(6_000);
         check(
             ForecastLimits { tpm, ..LIMITS },
             (720, 3_940),
-            Bound::TokensPerMinute,
+            Bottleneck::TokensPerMinute,
         );
         let rpd = Some(200);
         check(
             ForecastLimits { rpd, ..LIMITS },
             (172_800, 172_800),
-            Bound::RequestsPerDay,
+            Bottleneck::RequestsPerDay,
         );
         let rpd = Some(600);
         check(
             ForecastLimits { rpd, ..LIMITS },
             (30, 600),
-            Bound::Concurrency,
+            Bottleneck::Concurrency,
         );
     }
 
     #[test]
-    fn nothing_takes_no_time_and_no_money() {
-        let (time, _) = time(&Work::default(), &LIMITS, ASSUMED_LATENCY);
-        assert_eq!(time, Range::default());
-        let price = Price::per_million(1.0, 2.0).expect("it is one");
-        assert_eq!(cost(&Work::default(), price), Range::default());
+    fn an_empty_workload_takes_no_time_and_costs_nothing() {
+        let (time, _) = time(&Workload::default(), &LIMITS, ASSUMED_LATENCY);
+        assert_eq!(time, Interval::default());
+        let price = Price::per_million(1.0, 2.0).expect("a valid price");
+        assert_eq!(cost(&Workload::default(), price), Interval::default());
     }
 
     #[test]
-    fn an_answer_is_as_long_as_those_before_it_and_never_longer_than_allowed() {
-        let range = |low, high| Range { low, high };
-        assert_eq!(answer_range(None, None), ASSUMED_ANSWER);
-        assert_eq!(answer_range(Some(5), None), range(5, 5));
-        assert_eq!(answer_range(Some(4_000), None), range(20, 4_000));
-        assert_eq!(answer_range(None, Some(100)), range(80, 125));
-        assert_eq!(answer_range(Some(110), Some(100)), range(80, 110));
+    fn completion_tokens_follow_earlier_responses_up_to_the_maximum() {
+        let interval = |low, high| Interval { low, high };
+        assert_eq!(
+            completion_tokens_interval(None, None),
+            ASSUMED_COMPLETION_TOKENS
+        );
+        assert_eq!(completion_tokens_interval(Some(5), None), interval(5, 5));
+        assert_eq!(
+            completion_tokens_interval(Some(4_000), None),
+            interval(20, 4_000)
+        );
+        assert_eq!(
+            completion_tokens_interval(None, Some(100)),
+            interval(80, 125)
+        );
+        assert_eq!(
+            completion_tokens_interval(Some(110), Some(100)),
+            interval(80, 110)
+        );
     }
 
     #[test]
-    fn a_cost_is_a_range_around_the_estimate() {
-        let price = Price::per_million(10.0, 20.0).expect("it is one");
-        let found = cost(&work(1_000), price);
-        assert_eq!(found.low, price.of(100_000, 20_000));
-        assert_eq!(found.high, price.of(156_757, 500_000));
+    fn a_cost_is_an_interval_around_the_estimate() {
+        let price = Price::per_million(10.0, 20.0).expect("a valid price");
+        let found = cost(&workload(1_000), price);
+        assert_eq!(found.low, price.cost(100_000, 20_000));
+        assert_eq!(found.high, price.cost(156_757, 500_000));
     }
 }

@@ -1,51 +1,50 @@
-//! What happened to a batch, request by request: the facts for those who look back at a run. No
-//! prompt, answer or message is among them.
+//! The request history of a batch, for reports. It contains no prompts, responses or messages.
 
 use super::time::Timestamp;
 use super::verdict::Scope;
 
-/// A request that was answered.
+/// A request that returned a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletedRequest {
-    /// The model, as the provider told it.
+    /// The model reported by the provider.
     pub model: String,
-    /// Why the answer ended; empty when the provider told nothing.
+    /// The finish reason; empty if not reported.
     pub finish_reason: String,
-    /// Tokens of the request, where the provider told.
+    /// Prompt tokens, if reported.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the answer, where the provider told.
+    /// Completion tokens, if reported.
     pub completion_tokens: Option<u64>,
-    /// Milliseconds from sending to the last byte.
+    /// Milliseconds from sending the request to the last byte of the response.
     pub latency_ms: u64,
-    /// The label of the key that was used.
+    /// Label of the key.
     pub key_label: String,
-    /// When it came.
+    /// When the response was complete.
     pub ended_at: Timestamp,
 }
 
-/// A request that was not answered.
+/// A request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRequest {
-    /// Whose fault it was.
+    /// Scope of the failure.
     pub scope: Scope,
-    /// Whether its end is unknown: the program died, or gave it up.
+    /// Whether its result is unknown, because the program crashed or abandoned it.
     pub unknown: bool,
     /// The HTTP status, when there was one.
     pub status: Option<u16>,
-    /// Milliseconds that the provider asked to wait.
+    /// Wait requested by the provider, in milliseconds.
     pub wait_ms: Option<u64>,
-    /// The label of the key that was used; empty when none was.
+    /// Label of the key; empty if none was used.
     pub key_label: String,
-    /// When it ended.
+    /// When the request ended.
     pub ended_at: Timestamp,
-    /// Whether its row failed for good with it.
-    pub is_last: bool,
+    /// Whether its row failed permanently with this request.
+    pub is_final: bool,
 }
 
 impl FailedRequest {
-    /// Tells whether it met a rate limit or a quota.
+    /// Returns whether it reached a rate limit or a quota.
     #[must_use]
-    pub fn is_throttled(&self) -> bool {
+    pub fn is_rate_limited(&self) -> bool {
         !self.unknown && (self.scope == Scope::Quota || self.status == Some(429))
     }
 }

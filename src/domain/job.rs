@@ -1,127 +1,127 @@
-//! A job: one row of a batch, to be answered once.
+//! A job: one row of a batch, to be completed once.
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a job in the queue. Jobs of a file are numbered in input order.
+/// ID of a job in the queue. The jobs of a file are numbered in input order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub i64);
 
-/// Where a job stands. A job of a run that died is `Running` until the next run rescues it.
+/// Status of a job. After a crash a job stays `Running` until the next run recovers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Waits to be claimed, from `not_before` on.
+    /// Can be claimed from `not_before` on.
     Pending,
     /// Claimed by the run that holds the lock.
     Running,
-    /// Has its answer.
+    /// Completed.
     Done,
-    /// Has failed for good, and says why.
+    /// Failed permanently.
     Failed,
 }
 
 /// A row of an input file, ready to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRow {
-    /// What tells this row from all others of its batch: the id column's text, or a hash of the
-    /// row's cells followed by `-` and an occurrence number.
+    /// Unique key within the batch: the text of the ID column, or a hash of the cells followed by
+    /// `-` and an occurrence number.
     pub key: String,
-    /// The row's cells as a JSON array of strings, in the order of the header; of an input of
-    /// objects, the object as it stands there.
+    /// The cells as a JSON array of strings in the order of the header; for an input of objects,
+    /// the object verbatim.
     pub cells: String,
-    /// The request body as it will be sent: a JSON object with `model` and `messages`.
+    /// The request body to send, a JSON object.
     pub request: String,
-    /// The first 16 bytes of the SHA-256 of `request`, in hex. When it changes, the row is asked again.
+    /// The first 16 bytes of the SHA-256 of `request`, in hex. A row is sent again if its digest
+    /// changes.
     pub digest: String,
 }
 
-/// Rows of an input that are handed on together, in its order.
+/// Consecutive rows of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// The rows; none at the end of the input.
+    /// The rows; empty at the end of the input.
     pub rows: Vec<NewRow>,
-    /// Names of columns that show up here for the first time.
+    /// Columns that occur here for the first time.
     pub columns: Vec<String>,
 }
 
 impl From<Vec<NewRow>> for Chunk {
-    /// Makes a chunk whose columns are all known.
+    /// Creates a chunk without new columns.
     fn from(rows: Vec<NewRow>) -> Self {
         let columns = Vec::new();
         Self { rows, columns }
     }
 }
 
-/// What a row of the input says.
+/// Content of an input row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cells {
-    /// The texts of a table's line, in the order of the header.
-    Line(Vec<String>),
-    /// The text of a JSON object as it stood in its line, without blanks around it.
+pub enum RowData {
+    /// Cells of a table row, in the order of the header.
+    Cells(Vec<String>),
+    /// A JSON object, verbatim without surrounding whitespace.
     Object(String),
 }
 
-/// One row of a batch with what became of it, as it is exported.
+/// A row of a batch with its result, as exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// What the input says.
-    pub cells: Cells,
-    /// Where the job stands.
+pub struct ExportRow {
+    /// The input row.
+    pub input: RowData,
+    /// Status of the job.
     pub state: JobState,
-    /// HTTP requests made for the job so far.
+    /// Requests sent for the job so far.
     pub attempts: u32,
-    /// The answer, when the job is done.
+    /// The completion, if the job is done.
     pub completion: Option<Completion>,
-    /// `scope: message (rule)` of the last failure, when the job is not done and has one.
+    /// The last failure as `scope: message (rule)`, if the job is not done.
     pub error: Option<String>,
 }
 
-/// The answer to a job, as it is kept.
+/// The completion of a job, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
-    /// The response body as it came: a chat completion in JSON.
+    /// The response body, verbatim.
     pub body: String,
-    /// The model that answered, by its own word; empty when it told none.
+    /// The model reported by the provider; empty if not reported.
     pub model: String,
-    /// Why the model stopped; empty when it told none.
+    /// The finish reason; empty if not reported.
     pub finish_reason: String,
-    /// Tokens of the request, when the provider told.
+    /// Prompt tokens, if reported.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the answer, when the provider told.
+    /// Completion tokens, if reported.
     pub completion_tokens: Option<u64>,
     /// Milliseconds from sending the request to the last byte of the response.
     pub latency_ms: u64,
-    /// The provider's id of the request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     #[serde(default)]
     pub request_id: String,
 }
 
-/// One row of a batch as an exchange with the provider: under which name it was asked, and what came
-/// back.
+/// The outcome of a row's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// The job.
+pub struct RequestOutcome {
+    /// ID of the job.
     pub id: JobId,
-    /// What tells the row from all others of its batch.
+    /// Unique key of the row within its batch.
     pub key: String,
-    /// The answer, when the job is done.
+    /// The completion, if the job is done.
     pub completion: Option<Completion>,
-    /// The last failure, when the job is not done and has one.
+    /// The last failure, if the job is not done.
     pub failure: Option<RecordedFailure>,
-    /// Whether the job has failed for good.
+    /// Whether the job has failed permanently.
     pub failed: bool,
 }
 
-/// A failure as it is kept.
+/// A failure, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedFailure {
-    /// The rule that judged it.
+    /// Rule that classified it.
     pub rule: String,
-    /// What was said, redacted.
+    /// The message, redacted.
     pub message: String,
-    /// The HTTP status, when there was one.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// The provider's id of the request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
 }

@@ -1,4 +1,4 @@
-//! One key of the ring: where it stands, and why.
+//! An API key of a run: its state and the reason for it.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use super::job::JobId;
 use super::time::Timestamp;
 
-/// Returns what a key is called in a sentence: `key work`, but not `key key-1`.
+/// Returns the name of a key for use in a sentence: `key work`, but `key-1` rather than
+/// `key key-1`.
 #[must_use]
-pub fn titled(label: &str) -> String {
+pub fn display_name(label: &str) -> String {
     if label.to_lowercase().starts_with("key") {
         label.to_owned()
     } else {
@@ -16,40 +17,51 @@ pub fn titled(label: &str) -> String {
     }
 }
 
-/// Where a key stands.
+/// Returns the text that describes a stored state to users; other words are returned unchanged.
+#[must_use]
+pub fn state_text(name: &str) -> &str {
+    match name {
+        "cooling" => "rate limited",
+        "quarantined" | "dead" => "disabled",
+        "exhausted" => "quota used up",
+        other => other,
+    }
+}
+
+/// State of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyState {
-    /// May be used.
+    /// Usable.
     #[default]
     Healthy,
-    /// Rests for a rate limit or a quota.
+    /// Throttled by a rate limit or a quota.
     Cooling {
-        /// Until then.
+        /// End of the cooldown.
         until: Timestamp,
     },
-    /// Was refused without anybody knowing why. It is used for other jobs only when no healthy key
-    /// is there, one request at a time. Lasts no longer than the run.
-    Doubted,
-    /// Was refused for a cause that may pass.
+    /// Rejected for an unknown reason; the key may not be the cause. Used for other jobs only when
+    /// no healthy key is available, one request at a time. This state is not stored.
+    Probation,
+    /// Rejected for a cause that may be temporary.
     Quarantined {
-        /// Then one request tries it again.
+        /// When a single request probes the key again.
         until: Timestamp,
     },
-    /// The account behind it has no money or no quota left.
+    /// Its account has run out of credit or quota.
     Exhausted {
-        /// Then one request tries it again.
+        /// When a single request probes the key again.
         until: Timestamp,
     },
-    /// Is definitely invalid.
+    /// Definitely invalid.
     Dead,
 }
 
 impl KeyState {
-    /// Returns the state's name, as it is stored and shown. A doubt is not kept.
+    /// Returns the name of the state, as stored and in JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Healthy | Self::Doubted => "healthy",
+            Self::Healthy | Self::Probation => "healthy",
             Self::Cooling { .. } => "cooling",
             Self::Quarantined { .. } => "quarantined",
             Self::Exhausted { .. } => "exhausted",
@@ -57,18 +69,18 @@ impl KeyState {
         }
     }
 
-    /// Returns when the state ends by itself.
+    /// Returns when the state ends on its own.
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
         match *self {
             Self::Cooling { until } | Self::Quarantined { until } | Self::Exhausted { until } => {
                 Some(until)
             }
-            Self::Healthy | Self::Doubted | Self::Dead => None,
+            Self::Healthy | Self::Probation | Self::Dead => None,
         }
     }
 
-    /// Reads a state back from its name and end. An unknown name is a healthy key.
+    /// Restores a state from its stored name and end. An unknown name yields a healthy key.
     #[must_use]
     pub fn from_parts(name: &str, until: Option<Timestamp>) -> Self {
         match (name, until) {
@@ -80,50 +92,52 @@ impl KeyState {
         }
     }
 
-    /// Tells whether the key is out until a moment or for good, so that it can give no evidence.
+    /// Returns whether the key is disabled at `now`, so that it cannot provide evidence about a
+    /// job.
     #[must_use]
-    pub fn is_out(&self, now: Timestamp) -> bool {
+    pub fn is_disabled_at(&self, now: Timestamp) -> bool {
         match *self {
             Self::Quarantined { until } | Self::Exhausted { until } => until > now,
             Self::Dead => true,
-            Self::Healthy | Self::Doubted | Self::Cooling { .. } => false,
+            Self::Healthy | Self::Probation | Self::Cooling { .. } => false,
         }
     }
 }
 
-/// One key of the ring. Its secret lives elsewhere.
+/// A key of the ring, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The key's name for people.
+    /// Name of the key in messages.
     pub label: String,
-    /// A salted print of the key.
+    /// Salted fingerprint of the key.
     pub fingerprint: String,
-    /// The limit or account that it shares with other keys of the same group.
+    /// Group of keys that share one account or limit.
     pub group: Option<String>,
-    /// How many requests it gets for each of a key of weight 1.
+    /// Number of requests it receives for each request of a key with weight 1.
     pub weight: NonZeroU32,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyState,
-    /// Whether the state is about the run's model only.
+    /// Whether the state applies only to the model of the run.
     pub model_only: bool,
-    /// Why, as the provider said it, redacted; empty for a healthy key.
+    /// Reason for the state: the provider's message, redacted; empty for a healthy key.
     pub reason: String,
-    /// Answers it has brought in this run.
+    /// Completions it has returned in this run.
     pub served: u64,
-    /// Throttled answers since the last good one.
+    /// Consecutive throttled requests.
     pub throttles: u32,
-    /// Whether it need not be tried one by one after its rest, because its pace is known.
-    pub(super) paced: bool,
+    /// Whether its rate limit is known, so that it needs no probe request after a cooldown.
+    pub(super) rate_known: bool,
     /// Requests in flight.
     pub(super) in_flight: u32,
-    /// Whether its last doubt came from connections that are no longer used, with no answer since.
+    /// Whether its last rejection may have been caused by connections that have since been
+    /// replaced. Cleared by a completion.
     pub(super) excused: bool,
-    /// The jobs that it was refused for and another key was not, since its last answer.
+    /// Jobs that it was rejected for and another key completed, since its own last completion.
     pub(super) strikes: BTreeSet<JobId>,
 }
 
 impl Key {
-    /// Makes a healthy key of weight 1, in no group.
+    /// Creates a healthy key of weight 1 without a group.
     #[must_use]
     pub fn new(label: String, fingerprint: String) -> Self {
         Self {
@@ -136,39 +150,39 @@ impl Key {
             reason: String::new(),
             served: 0,
             throttles: 0,
-            paced: false,
+            rate_known: false,
             in_flight: 0,
             excused: false,
             strikes: BTreeSet::new(),
         }
     }
 
-    /// How busy it is for its weight.
+    /// Returns the number of requests in flight relative to the weight.
     pub(super) fn load(&self) -> u64 {
-        // Scaled, so that whole numbers tell a third from a half.
+        // Scaled to preserve precision in the integer division.
         u64::from(self.in_flight) * 1_000_000 / u64::from(self.weight.get())
     }
 
-    pub(super) fn is_set_aside(&self) -> bool {
+    pub(super) fn is_disabled(&self) -> bool {
         matches!(
             self.state,
             KeyState::Dead | KeyState::Quarantined { .. } | KeyState::Exhausted { .. }
         )
     }
 
-    pub(super) fn heal(&mut self) {
+    pub(super) fn mark_healthy(&mut self) {
         self.state = KeyState::Healthy;
         self.model_only = false;
         self.reason.clear();
     }
 }
 
-/// Why a key comes to rest or is set aside.
+/// Why a key is throttled or disabled.
 #[derive(Clone, Copy, Debug)]
-pub struct Cause<'a> {
-    /// What the provider said, redacted.
-    pub reason: &'a str,
-    /// Whether it is about the run's model only.
+pub struct StateReason<'a> {
+    /// Message of the provider, redacted.
+    pub message: &'a str,
+    /// Whether it applies only to the model of the run.
     pub model_only: bool,
 }
 
@@ -177,9 +191,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_called_a_key_once() {
+    fn a_display_name_contains_the_word_key_once() {
         for (label, expected) in [("key-1", "key-1"), ("Key 2", "Key 2"), ("work", "key work")] {
-            assert_eq!(titled(label), expected);
+            assert_eq!(display_name(label), expected);
         }
     }
 }

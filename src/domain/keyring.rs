@@ -1,28 +1,28 @@
-//! The key ring: which API key may send now, and when the others come back.
+//! Key ring: which API key can send a request now, and when the others become available.
 //!
-//! It knows states and moments only; how fast a key may send is the pace's business.
+//! It tracks states and times only. The rate limiter enforces request rates.
 
 use super::job::JobId;
-use super::key::{Cause, Key, KeyState};
+use super::key::{Key, KeyState, StateReason};
 use super::time::Timestamp;
-use super::verdict::SetAside;
+use super::verdict::KeyPenalty;
 
-/// Strikes from different jobs, with no answer between them, that set a key aside.
+/// Number of strikes for different jobs, without a completion in between, that disable a key.
 const MAX_STRIKES: usize = 3;
 
-/// A key's place in the ring.
+/// Index of a key in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyIndex(pub usize);
 
-/// When a key of the ring may be used.
+/// When a key can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
+pub enum Availability {
     /// Now.
     Now,
-    /// Not before a moment.
+    /// Not before this time.
     At(Timestamp),
-    /// When a request that is in flight has come back.
-    AfterFlight,
+    /// After a request in flight has finished.
+    AfterInFlight,
     /// Not in this run.
     Never,
 }
@@ -34,15 +34,17 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Makes a ring. When no key of it may be used now, those that rest but are not dead may be
-    /// tried once: a person who runs the program again may well have mended what was wrong.
+    /// Creates a ring. If every key is disabled, those that are not dead can be probed at once,
+    /// because a user who starts the program again has probably fixed the cause.
     #[must_use]
     pub fn new(mut keys: Vec<Key>, now: Timestamp) -> Self {
-        let all_aside = keys.iter().all(|key| key.state.is_out(now));
+        let all_disabled = keys.iter().all(|key| key.state.is_disabled_at(now));
         for key in &mut keys {
             let probe = match key.state {
-                KeyState::Quarantined { .. } if all_aside => KeyState::Quarantined { until: now },
-                KeyState::Exhausted { .. } if all_aside => KeyState::Exhausted { until: now },
+                KeyState::Quarantined { .. } if all_disabled => {
+                    KeyState::Quarantined { until: now }
+                }
+                KeyState::Exhausted { .. } if all_disabled => KeyState::Exhausted { until: now },
                 _ => continue,
             };
             key.state = probe;
@@ -56,7 +58,7 @@ impl KeyRing {
         self.keys.len()
     }
 
-    /// Tells whether the ring has no key at all.
+    /// Returns whether the ring has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -68,33 +70,33 @@ impl KeyRing {
         &self.keys[index.0]
     }
 
-    /// Returns all keys, in the order they were given.
+    /// Returns all keys, in the order given.
     #[must_use]
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// Returns all places of the ring.
+    /// Returns the indices of all keys.
     pub fn indices(&self) -> impl Iterator<Item = KeyIndex> + use<> {
         (0..self.keys.len()).map(KeyIndex)
     }
 
-    /// Tells whether any key has brought an answer in this run.
+    /// Returns whether any key has returned a completion in this run.
     #[must_use]
     pub fn any_served(&self) -> bool {
         self.keys.iter().any(|key| key.served > 0)
     }
 
-    /// Returns the least busy of the keys that may be used now and that `wanted` accepts.
+    /// Returns the least busy key that is available now and accepted by `wanted`.
     pub fn pick(&self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
         self.indices()
-            .filter(|index| wanted(*index) && self.ready(*index, now) == Ready::Now)
+            .filter(|index| wanted(*index) && self.availability(*index, now) == Availability::Now)
             .min_by_key(|index| self.key(*index).load())
     }
 
-    /// Returns a key in doubt that `wanted` accepts, when no better one that it accepts will be
-    /// there: other keys of the ring may be well, and yet none of them may take this job.
-    pub fn pick_doubted(
+    /// Returns an idle key on probation that `wanted` accepts, unless `wanted` also accepts a
+    /// better key. Other keys can be healthy but not allowed for this job.
+    pub fn pick_on_probation(
         &self,
         now: Timestamp,
         wanted: impl Fn(KeyIndex) -> bool,
@@ -102,61 +104,71 @@ impl KeyRing {
         let accepted = || self.indices().filter(|index| wanted(*index));
         let better = accepted().any(|index| {
             let state = &self.key(index).state;
-            *state != KeyState::Doubted && !state.is_out(now)
+            *state != KeyState::Probation && !state.is_disabled_at(now)
         });
         let idle = |index: &KeyIndex| {
             let key = self.key(*index);
-            key.state == KeyState::Doubted && key.in_flight == 0
+            key.state == KeyState::Probation && key.in_flight == 0
         };
         accepted().find(idle).filter(|_| !better)
     }
 
-    /// Says when a key may be used.
+    /// Returns when a key can be used.
     #[must_use]
-    pub fn ready(&self, index: KeyIndex, now: Timestamp) -> Ready {
+    pub fn availability(&self, index: KeyIndex, now: Timestamp) -> Availability {
         let key = self.key(index);
         let one_at_a_time = if key.in_flight == 0 {
-            Ready::Now
+            Availability::Now
         } else {
-            Ready::AfterFlight
+            Availability::AfterInFlight
         };
-        // Not before its first answer, nor after a throttled one, nor just excused.
-        let trusted = key.served > 0 && (key.throttles == 0 || key.paced) && !key.excused;
+        // False before its first completion, after a throttled request, and after being excused.
+        let trusted = key.served > 0 && (key.throttles == 0 || key.rate_known) && !key.excused;
         match key.state {
-            KeyState::Healthy if trusted => Ready::Now,
-            KeyState::Cooling { until } if trusted && key.paced && until <= now => Ready::Now,
+            KeyState::Healthy if trusted => Availability::Now,
+            KeyState::Cooling { until } if trusted && key.rate_known && until <= now => {
+                Availability::Now
+            }
             KeyState::Cooling { until }
             | KeyState::Quarantined { until }
             | KeyState::Exhausted { until } => {
                 if until <= now {
                     one_at_a_time
                 } else {
-                    Ready::At(until)
+                    Availability::At(until)
                 }
             }
-            KeyState::Doubted if self.has_better_than_doubted(now) => Ready::AfterFlight,
-            // One request shows how things stand.
-            KeyState::Healthy | KeyState::Doubted => one_at_a_time,
-            KeyState::Dead => Ready::Never,
+            KeyState::Probation if self.has_preferred_key(now) => Availability::AfterInFlight,
+            // One request determines whether the key works.
+            KeyState::Healthy | KeyState::Probation => one_at_a_time,
+            KeyState::Dead => Availability::Never,
         }
     }
 
-    /// Says when the first of the keys that `wanted` accepts may be used.
-    pub fn first_ready(&self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Ready {
-        let mut first = Ready::Never;
+    /// Returns when the first of the keys accepted by `wanted` can be used.
+    pub fn earliest_availability(
+        &self,
+        now: Timestamp,
+        wanted: impl Fn(KeyIndex) -> bool,
+    ) -> Availability {
+        let mut first = Availability::Never;
         for index in self.indices().filter(|index| wanted(*index)) {
-            first = match (first, self.ready(index, now)) {
-                (Ready::Now, _) | (_, Ready::Now) => return Ready::Now,
-                (Ready::AfterFlight, _) | (_, Ready::AfterFlight) => Ready::AfterFlight,
-                (Ready::At(one), Ready::At(other)) => Ready::At(one.min(other)),
-                (Ready::Never, other) => other,
-                (first, Ready::Never) => first,
+            first = match (first, self.availability(index, now)) {
+                (Availability::Now, _) | (_, Availability::Now) => return Availability::Now,
+                (Availability::AfterInFlight, _) | (_, Availability::AfterInFlight) => {
+                    Availability::AfterInFlight
+                }
+                (Availability::At(one), Availability::At(other)) => {
+                    Availability::At(one.min(other))
+                }
+                (Availability::Never, other) => other,
+                (first, Availability::Never) => first,
             };
         }
         first
     }
 
-    fn has_better_than_doubted(&self, now: Timestamp) -> bool {
+    fn has_preferred_key(&self, now: Timestamp) -> bool {
         self.keys.iter().any(|key| match key.state {
             KeyState::Healthy => true,
             KeyState::Cooling { until } => until <= now,
@@ -164,101 +176,107 @@ impl KeyRing {
         })
     }
 
-    /// Notes that a request goes out with a key.
-    pub fn sent(&mut self, index: KeyIndex) {
+    /// Records that a request is sent with a key.
+    pub fn begin_request(&mut self, index: KeyIndex) {
         self.keys[index.0].in_flight += 1;
     }
 
-    /// Notes that a request with a key has come back, however it ended.
-    pub fn came_back(&mut self, index: KeyIndex) {
+    /// Records that a request with a key has ended, with any result.
+    pub fn end_request(&mut self, index: KeyIndex) {
         let key = &mut self.keys[index.0];
         key.in_flight = key.in_flight.saturating_sub(1);
     }
 
-    /// Notes that a key has brought an answer. Returns whether this took it back into the ring.
-    pub fn answered(&mut self, index: KeyIndex) -> bool {
+    /// Records that a key has returned a completion. Returns whether this re-enabled the key.
+    pub fn record_success(&mut self, index: KeyIndex) -> bool {
         let key = &mut self.keys[index.0];
         key.served += 1;
         key.excused = false;
         key.strikes.clear();
-        let was_aside = key.is_set_aside() || key.state == KeyState::Doubted;
-        // An answer that was under way when the key was throttled says nothing about the limit.
+        let was_disabled = key.is_disabled() || key.state == KeyState::Probation;
+        // A completion that was in flight when the key was throttled says nothing about the limit.
         if !matches!(key.state, KeyState::Cooling { .. }) {
             key.throttles = 0;
         }
-        if was_aside {
-            key.heal();
+        if was_disabled {
+            key.mark_healthy();
         }
-        was_aside
+        was_disabled
     }
 
-    /// Notes that a rest is over: the first request after it has brought an answer.
-    pub fn rested(&mut self, index: KeyIndex, now: Timestamp) {
+    /// Ends a cooldown that has expired: the first request after it has succeeded.
+    pub fn end_cooldown(&mut self, index: KeyIndex, now: Timestamp) {
         let key = &mut self.keys[index.0];
         if matches!(key.state, KeyState::Cooling { until } if until <= now) {
             key.throttles = 0;
-            key.heal();
+            key.mark_healthy();
         }
     }
 
-    /// Lets a key, and all that share its limit, rest for a rate limit or a quota; a longer rest
-    /// stays. Where a pace is known that the limit allows (`paced`), the rest is over at its end,
-    /// else with the first answer after it.
-    pub fn throttled(&mut self, index: KeyIndex, until: Timestamp, paced: bool, cause: Cause<'_>) {
+    /// Throttles a key and all keys of its group until a time; an existing longer cooldown is kept.
+    /// If the allowed rate is known (`rate_known`), the cooldown ends at that time. Otherwise it
+    /// ends with the first completion after that time.
+    pub fn throttle(
+        &mut self,
+        index: KeyIndex,
+        until: Timestamp,
+        rate_known: bool,
+        reason: StateReason<'_>,
+    ) {
         let throttled = &mut self.keys[index.0];
         throttled.throttles = throttled.throttles.saturating_add(1);
         for member in self.members(index) {
             let key = &mut self.keys[member.0];
             let until = match key.state {
                 KeyState::Cooling { until: longer } => until.max(longer),
-                KeyState::Healthy | KeyState::Doubted => until,
+                KeyState::Healthy | KeyState::Probation => until,
                 KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => {
                     continue;
                 }
             };
             key.state = KeyState::Cooling { until };
-            key.paced = paced;
-            key.model_only = cause.model_only;
-            cause.reason.clone_into(&mut key.reason);
+            key.rate_known = rate_known;
+            key.model_only = reason.model_only;
+            reason.message.clone_into(&mut key.reason);
         }
     }
 
-    /// Takes a key out of the ring, and with an account that is exhausted all keys that share it. A
-    /// key that has brought answers in this run is not called dead by one refusal: it is tried
-    /// again at `until`. Returns the keys that were in the ring before and are out now.
-    pub fn set_aside(
+    /// Applies a penalty to a key; an exhausted account disables all keys of the group. A key that
+    /// has returned completions in this run is not declared dead after one rejection but probed
+    /// again at `until`. Returns the keys that this has disabled.
+    pub fn penalize(
         &mut self,
         index: KeyIndex,
-        how: SetAside,
+        penalty: KeyPenalty,
         until: Timestamp,
-        cause: Cause<'_>,
+        reason: StateReason<'_>,
     ) -> Vec<KeyIndex> {
-        let members = match how {
-            SetAside::Exhausted => self.members(index),
-            SetAside::Doubted | SetAside::Quarantined | SetAside::Dead => vec![index],
+        let members = match penalty {
+            KeyPenalty::Exhausted => self.members(index),
+            KeyPenalty::Probation | KeyPenalty::Quarantined | KeyPenalty::Dead => vec![index],
         };
-        let mut out = Vec::new();
+        let mut disabled = Vec::new();
         for member in members {
             let key = &mut self.keys[member.0];
-            let was_in = !key.is_set_aside();
-            key.state = match how {
-                SetAside::Doubted if was_in => KeyState::Doubted,
-                SetAside::Doubted => continue,
-                SetAside::Exhausted => KeyState::Exhausted { until },
-                SetAside::Dead if key.served == 0 => KeyState::Dead,
-                SetAside::Dead | SetAside::Quarantined => KeyState::Quarantined { until },
+            let was_enabled = !key.is_disabled();
+            key.state = match penalty {
+                KeyPenalty::Probation if was_enabled => KeyState::Probation,
+                KeyPenalty::Probation => continue,
+                KeyPenalty::Exhausted => KeyState::Exhausted { until },
+                KeyPenalty::Dead if key.served == 0 => KeyState::Dead,
+                KeyPenalty::Dead | KeyPenalty::Quarantined => KeyState::Quarantined { until },
             };
             key.excused = false;
-            key.model_only = cause.model_only;
-            cause.reason.clone_into(&mut key.reason);
-            if was_in && how != SetAside::Doubted {
-                out.push(member);
+            key.model_only = reason.model_only;
+            reason.message.clone_into(&mut key.reason);
+            if was_enabled && penalty != KeyPenalty::Probation {
+                disabled.push(member);
             }
         }
-        out
+        disabled
     }
 
-    /// The key itself and those of its group.
+    /// Returns the key itself and the others of its group.
     fn members(&self, index: KeyIndex) -> Vec<KeyIndex> {
         let group = &self.key(index).group;
         let same = |other: &KeyIndex| {
@@ -267,36 +285,36 @@ impl KeyRing {
         self.indices().filter(same).collect()
     }
 
-    /// Takes a doubt back: what was refused was not the key's fault.
-    pub fn trust(&mut self, index: KeyIndex) {
+    /// Ends the probation of a key that did not cause its rejection.
+    pub fn end_probation(&mut self, index: KeyIndex) {
         let key = &mut self.keys[index.0];
-        if key.state == KeyState::Doubted {
-            key.heal();
+        if key.state == KeyState::Probation {
+            key.mark_healthy();
         }
     }
 
-    /// Notes that the doubt about a key comes from connections that are no longer used: they may
-    /// have been the cause, so it is not held against the key. Until it brings an answer it gets
-    /// one request at a time.
+    /// Records that the rejection may have been caused by connections that are no longer used, so
+    /// it does not count against the key. Until its next completion the key gets one request at a
+    /// time.
     pub fn excuse(&mut self, index: KeyIndex) {
         self.keys[index.0].excused = true;
     }
 
-    /// Notes that a key was refused for a job that another key got an answer for. A key that has
-    /// brought answers itself is set aside at the third such job, another at the first, an excused
-    /// one not at all. Returns whether it is out of the ring now.
+    /// Records that a key was rejected for a job that another key has completed. The first such job
+    /// disables a key without completions, and the third one any other key. An excused key is not
+    /// disabled. Returns whether this disabled the key.
     pub fn strike(&mut self, index: KeyIndex, job: JobId, until: Timestamp) -> bool {
         let key = &mut self.keys[index.0];
-        if key.state != KeyState::Doubted {
+        if key.state != KeyState::Probation {
             return false;
         }
         if key.excused {
-            key.heal();
+            key.mark_healthy();
             return false;
         }
         key.strikes.insert(job);
         if key.served > 0 && key.strikes.len() < MAX_STRIKES {
-            key.heal();
+            key.mark_healthy();
             return false;
         }
         key.state = KeyState::Quarantined { until };
@@ -312,8 +330,8 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-    const WHY: Cause<'_> = Cause {
-        reason: "refused",
+    const REASON: StateReason<'_> = StateReason {
+        message: "rejected",
         model_only: false,
     };
 
@@ -330,10 +348,10 @@ mod tests {
     }
 
     #[test]
-    fn the_least_busy_key_comes_first() {
+    fn the_least_busy_key_is_picked() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.answered(KeyIndex(0));
-        ring.sent(KeyIndex(0));
+        ring.record_success(KeyIndex(0));
+        ring.begin_request(KeyIndex(0));
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
         assert_eq!(
             ring.pick(NOW, |index| index != KeyIndex(1)),
@@ -342,55 +360,67 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_key_comes_back_with_one_request_at_a_time() {
+    fn a_throttled_key_is_probed_with_one_request_at_a_time() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(5), false, WHY);
-        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
-        assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
-        ring.sent(KeyIndex(0));
-        assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::AfterFlight);
-        ring.came_back(KeyIndex(0));
-        ring.answered(KeyIndex(0));
-        ring.rested(KeyIndex(0), later(6));
-        ring.sent(KeyIndex(0));
-        assert_eq!(ring.ready(KeyIndex(0), later(6)), Ready::Now);
+        ring.throttle(KeyIndex(0), later(5), false, REASON);
+        assert_eq!(
+            ring.availability(KeyIndex(0), NOW),
+            Availability::At(later(5))
+        );
+        assert_eq!(ring.availability(KeyIndex(0), later(5)), Availability::Now);
+        ring.begin_request(KeyIndex(0));
+        assert_eq!(
+            ring.availability(KeyIndex(0), later(6)),
+            Availability::AfterInFlight
+        );
+        ring.end_request(KeyIndex(0));
+        ring.record_success(KeyIndex(0));
+        ring.end_cooldown(KeyIndex(0), later(6));
+        ring.begin_request(KeyIndex(0));
+        assert_eq!(ring.availability(KeyIndex(0), later(6)), Availability::Now);
     }
 
     #[test]
-    fn a_longer_rest_is_not_shortened_by_a_later_hint() {
+    fn a_later_wait_does_not_shorten_a_longer_cooldown() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttled(KeyIndex(0), later(60), false, WHY);
-        ring.throttled(KeyIndex(0), later(1), false, WHY);
-        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(60)));
+        ring.throttle(KeyIndex(0), later(60), false, REASON);
+        ring.throttle(KeyIndex(0), later(1), false, REASON);
+        assert_eq!(
+            ring.availability(KeyIndex(0), NOW),
+            Availability::At(later(60))
+        );
     }
 
     #[test]
-    fn a_doubted_key_is_used_only_when_no_healthy_one_is_there() {
+    fn a_key_on_probation_is_used_only_without_a_healthy_one() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
-        ring.set_aside(KeyIndex(1), SetAside::Dead, later(60), WHY);
+        ring.penalize(KeyIndex(1), KeyPenalty::Dead, later(60), REASON);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
     }
 
     #[test]
-    fn a_doubted_key_takes_a_job_that_no_better_one_may_take() {
+    fn a_key_on_probation_is_used_for_a_job_that_excludes_all_better_keys() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
-        assert_eq!(ring.pick_doubted(NOW, |_| true), None);
-        let not_the_better = |index| index != KeyIndex(1);
-        assert_eq!(ring.pick(NOW, not_the_better), None);
-        assert_eq!(ring.pick_doubted(NOW, not_the_better), Some(KeyIndex(0)));
-        ring.sent(KeyIndex(0));
-        assert_eq!(ring.pick_doubted(NOW, not_the_better), None);
+        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
+        assert_eq!(ring.pick_on_probation(NOW, |_| true), None);
+        let other_than_healthy = |index| index != KeyIndex(1);
+        assert_eq!(ring.pick(NOW, other_than_healthy), None);
+        assert_eq!(
+            ring.pick_on_probation(NOW, other_than_healthy),
+            Some(KeyIndex(0))
+        );
+        ring.begin_request(KeyIndex(0));
+        assert_eq!(ring.pick_on_probation(NOW, other_than_healthy), None);
     }
 
     #[test]
-    fn a_key_that_served_is_quarantined_and_not_called_dead() {
+    fn a_key_with_completions_is_quarantined_rather_than_dead() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.answered(KeyIndex(0));
+        ring.record_success(KeyIndex(0));
         assert_eq!(
-            ring.set_aside(KeyIndex(0), SetAside::Dead, later(60), WHY),
+            ring.penalize(KeyIndex(0), KeyPenalty::Dead, later(60), REASON),
             [KeyIndex(0)]
         );
         assert_eq!(
@@ -400,44 +430,47 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_served_is_out_at_the_third_strike_another_at_the_first() {
+    fn three_strikes_disable_a_key_with_completions_and_one_disables_any_other() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.answered(KeyIndex(0));
+        ring.record_success(KeyIndex(0));
         for job in 1..=3 {
-            ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+            ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
             assert_eq!(ring.strike(KeyIndex(0), JobId(job), later(60)), job == 3);
         }
-        ring.set_aside(KeyIndex(1), SetAside::Doubted, later(60), WHY);
+        ring.penalize(KeyIndex(1), KeyPenalty::Probation, later(60), REASON);
         assert!(ring.strike(KeyIndex(1), JobId(1), later(60)));
     }
 
     #[test]
-    fn a_key_that_was_refused_over_old_connections_is_not_struck() {
+    fn a_rejection_over_old_connections_is_not_a_strike() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
         ring.excuse(KeyIndex(0));
         assert!(!ring.strike(KeyIndex(0), JobId(1), later(60)));
-        ring.set_aside(KeyIndex(0), SetAside::Doubted, later(60), WHY);
+        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
         assert!(ring.strike(KeyIndex(0), JobId(2), later(60)));
     }
 
     #[test]
-    fn when_every_key_rests_at_the_start_they_may_be_probed_but_dead_ones_not() {
-        let resting = KeyState::Quarantined { until: later(600) };
-        let mut lone = ring(vec![KeyState::Dead, resting.clone()]);
-        assert_eq!(lone.pick(NOW, |_| true), Some(KeyIndex(1)));
-        lone.sent(KeyIndex(1));
-        assert_eq!(lone.first_ready(NOW, |_| true), Ready::AfterFlight);
-        let with_healthy = ring(vec![KeyState::Healthy, resting]);
+    fn if_all_keys_are_disabled_at_the_start_all_but_dead_ones_are_probed() {
+        let quarantined = KeyState::Quarantined { until: later(600) };
+        let mut probing = ring(vec![KeyState::Dead, quarantined.clone()]);
+        assert_eq!(probing.pick(NOW, |_| true), Some(KeyIndex(1)));
+        probing.begin_request(KeyIndex(1));
+        assert_eq!(
+            probing.earliest_availability(NOW, |_| true),
+            Availability::AfterInFlight
+        );
+        let with_healthy = ring(vec![KeyState::Healthy, quarantined]);
         assert_eq!(with_healthy.pick(NOW, |_| true), Some(KeyIndex(0)));
         assert_eq!(
-            ring(vec![KeyState::Dead]).first_ready(NOW, |_| true),
-            Ready::Never
+            ring(vec![KeyState::Dead]).earliest_availability(NOW, |_| true),
+            Availability::Never
         );
     }
 
     #[test]
-    fn keys_of_a_group_rest_and_run_dry_together() {
+    fn keys_of_a_group_are_throttled_and_exhausted_together() {
         let mut ring = ring(vec![
             KeyState::Healthy,
             KeyState::Healthy,
@@ -446,47 +479,56 @@ mod tests {
         for shared in [0, 1] {
             ring.keys[shared].group = Some("account".to_owned());
         }
-        ring.throttled(KeyIndex(0), later(5), false, WHY);
-        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::At(later(5)));
-        assert_eq!(ring.ready(KeyIndex(2), NOW), Ready::Now);
-        let out = ring.set_aside(KeyIndex(1), SetAside::Exhausted, later(60), WHY);
-        assert_eq!(out, [KeyIndex(0), KeyIndex(1)]);
+        ring.throttle(KeyIndex(0), later(5), false, REASON);
+        assert_eq!(
+            ring.availability(KeyIndex(1), NOW),
+            Availability::At(later(5))
+        );
+        assert_eq!(ring.availability(KeyIndex(2), NOW), Availability::Now);
+        let disabled = ring.penalize(KeyIndex(1), KeyPenalty::Exhausted, later(60), REASON);
+        assert_eq!(disabled, [KeyIndex(0), KeyIndex(1)]);
         assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(2)));
     }
 
     #[test]
-    fn a_key_gets_one_request_until_its_first_answer() {
+    fn a_key_gets_one_request_until_its_first_completion() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.answered(KeyIndex(0));
-        ring.sent(KeyIndex(1));
-        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::AfterFlight);
-        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::Now);
-        ring.came_back(KeyIndex(1));
-        ring.answered(KeyIndex(1));
-        ring.sent(KeyIndex(1));
-        assert_eq!(ring.ready(KeyIndex(1), NOW), Ready::Now);
+        ring.record_success(KeyIndex(0));
+        ring.begin_request(KeyIndex(1));
+        assert_eq!(
+            ring.availability(KeyIndex(1), NOW),
+            Availability::AfterInFlight
+        );
+        assert_eq!(ring.availability(KeyIndex(0), NOW), Availability::Now);
+        ring.end_request(KeyIndex(1));
+        ring.record_success(KeyIndex(1));
+        ring.begin_request(KeyIndex(1));
+        assert_eq!(ring.availability(KeyIndex(1), NOW), Availability::Now);
     }
 
     #[test]
-    fn a_throttled_key_whose_pace_is_known_goes_on_at_the_end_of_its_rest() {
+    fn a_throttled_key_with_a_known_rate_is_available_after_its_cooldown() {
         let mut ring = ring(vec![KeyState::Healthy]);
-        ring.answered(KeyIndex(0));
-        ring.throttled(KeyIndex(0), later(5), true, WHY);
-        ring.sent(KeyIndex(0));
-        assert_eq!(ring.ready(KeyIndex(0), NOW), Ready::At(later(5)));
-        assert_eq!(ring.ready(KeyIndex(0), later(5)), Ready::Now);
+        ring.record_success(KeyIndex(0));
+        ring.throttle(KeyIndex(0), later(5), true, REASON);
+        ring.begin_request(KeyIndex(0));
+        assert_eq!(
+            ring.availability(KeyIndex(0), NOW),
+            Availability::At(later(5))
+        );
+        assert_eq!(ring.availability(KeyIndex(0), later(5)), Availability::Now);
     }
 
     #[test]
-    fn a_heavier_key_gets_more() {
+    fn keys_get_requests_in_proportion_to_their_weights() {
         let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
         ring.keys[1].weight = NonZeroU32::new(3).unwrap();
-        ring.answered(KeyIndex(0));
-        ring.answered(KeyIndex(1));
+        ring.record_success(KeyIndex(0));
+        ring.record_success(KeyIndex(1));
         let mut sent = [0, 0];
         for _ in 0..40 {
             let index = ring.pick(NOW, |_| true).unwrap();
-            ring.sent(index);
+            ring.begin_request(index);
             sent[index.0] += 1;
         }
         assert_eq!(sent, [10, 30]);

@@ -1,36 +1,36 @@
-//! How long answers take: of the last hundred.
+//! Latency of recent completions.
 
 use std::time::Duration;
 
-/// How many of the last latencies count.
-const KEPT: usize = 100;
+/// Number of latencies kept.
+const CAPACITY: usize = 100;
 
-/// The last latencies.
+/// The most recent latencies.
 #[derive(Clone, Debug, Default)]
-pub struct Latencies {
+pub struct RecentLatencies {
     last: Vec<Duration>,
-    /// The oldest, when all places are taken.
+    /// Index of the oldest entry when full.
     oldest: usize,
 }
 
-impl Latencies {
-    /// Notes one.
-    pub fn note(&mut self, latency: Duration) {
-        if self.last.len() < KEPT {
+impl RecentLatencies {
+    /// Records a latency and drops the oldest.
+    pub fn record(&mut self, latency: Duration) {
+        if self.last.len() < CAPACITY {
             self.last.push(latency);
         } else {
             self.last[self.oldest] = latency;
-            self.oldest = (self.oldest + 1) % KEPT;
+            self.oldest = (self.oldest + 1) % CAPACITY;
         }
     }
 
-    /// Returns the time within which 95 of 100 came back; zero while none has.
+    /// Returns the 95th percentile; zero if nothing is recorded.
     #[must_use]
-    pub fn most(&self) -> Duration {
+    pub fn p95(&self) -> Duration {
         let mut sorted = self.last.clone();
         sorted.sort_unstable();
-        let at = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
-        sorted.get(at).copied().unwrap_or_default()
+        let index = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
+        sorted.get(index).copied().unwrap_or_default()
     }
 }
 
@@ -38,23 +38,23 @@ impl Latencies {
 mod tests {
     use super::*;
 
-    fn of(millis: impl IntoIterator<Item = u64>) -> Duration {
-        let mut latencies = Latencies::default();
+    fn p95_of(millis: impl IntoIterator<Item = u64>) -> Duration {
+        let mut latencies = RecentLatencies::default();
         for millis in millis {
-            latencies.note(Duration::from_millis(millis));
+            latencies.record(Duration::from_millis(millis));
         }
-        latencies.most()
+        latencies.p95()
     }
 
     #[test]
-    fn ninety_five_of_a_hundred_came_back_within_it() {
-        assert_eq!(of([]), Duration::ZERO);
-        assert_eq!(of([7]), Duration::from_millis(7));
-        assert_eq!(of((1..=100).rev()), Duration::from_millis(95));
+    fn p95_covers_95_of_100() {
+        assert_eq!(p95_of([]), Duration::ZERO);
+        assert_eq!(p95_of([7]), Duration::from_millis(7));
+        assert_eq!(p95_of((1..=100).rev()), Duration::from_millis(95));
     }
 
     #[test]
-    fn only_the_last_hundred_count() {
-        assert_eq!(of((0..900).chain(1..=100)), Duration::from_millis(95));
+    fn only_the_last_100_count() {
+        assert_eq!(p95_of((0..900).chain(1..=100)), Duration::from_millis(95));
     }
 }

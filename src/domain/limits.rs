@@ -1,4 +1,4 @@
-//! The limits that a user sets for a key or for a group of keys.
+//! Rate limits configured for a key or a group of keys.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,44 +8,48 @@ use super::time::Timestamp;
 /// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What limits a key, or a group of keys that share an account. `None` is no limit of this kind.
+/// The limits of a key, or of a group of keys that share an account. `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyLimits {
-    /// Requests a minute.
+    /// Requests per minute.
     pub rpm: Option<NonZeroU32>,
-    /// Tokens a minute, those of prompts and answers together.
+    /// Prompt and completion tokens per minute.
     pub tpm: Option<NonZeroU32>,
-    /// Requests a day.
+    /// Requests per day.
     pub rpd: Option<NonZeroU32>,
     /// Requests in flight.
     pub in_flight: Option<NonZeroU32>,
-    /// When the day of `rpd` begins.
-    pub zone: Zone,
+    /// UTC offset that determines when the day of `rpd` begins.
+    pub utc_offset: UtcOffset,
 }
 
 impl KeyLimits {
-    /// Takes from `others` what these limits leave open.
+    /// Returns these limits, with unset ones taken from `others`.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
-        let zone_is_set = self.zone != Zone::default();
+        let offset_is_set = self.utc_offset != UtcOffset::default();
         Self {
             rpm: self.rpm.or(others.rpm),
             tpm: self.tpm.or(others.tpm),
             rpd: self.rpd.or(others.rpd),
             in_flight: self.in_flight.or(others.in_flight),
-            zone: if zone_is_set { self.zone } else { others.zone },
+            utc_offset: if offset_is_set {
+                self.utc_offset
+            } else {
+                others.utc_offset
+            },
         }
     }
 }
 
-/// A zone of the clock without summer time: how far it is ahead of UTC.
+/// A fixed offset from UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Zone {
+pub struct UtcOffset {
     minutes_east: i16,
 }
 
-impl Zone {
-    /// Reads a zone: `UTC`, `Z`, `+08:00`, `+8` or `-0330`. `None` for anything else.
+impl UtcOffset {
+    /// Parses `UTC`, `GMT`, `Z`, `+08:00`, `+8` or `-0330`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if ["UTC", "GMT", "Z"].contains(&text.to_ascii_uppercase().as_str()) {
@@ -71,7 +75,7 @@ impl Zone {
         })
     }
 
-    /// Returns when the day that `now` is in began here.
+    /// Returns the start of the day that contains `now`.
     #[must_use]
     pub fn day_start(self, now: Timestamp) -> Timestamp {
         let east = i64::from(self.minutes_east) * 60_000;
@@ -79,15 +83,15 @@ impl Zone {
         Timestamp::from_millis(local.div_euclid(DAY_MS) * DAY_MS - east)
     }
 
-    /// Returns when the next day begins here.
+    /// Returns the start of the day after `now`.
     #[must_use]
     pub fn next_day(self, now: Timestamp) -> Timestamp {
         self.day_start(now) + Duration::from_millis(DAY_MS.unsigned_abs())
     }
 }
 
-impl std::fmt::Display for Zone {
-    /// Writes the zone as `UTC` or `+08:00`.
+impl std::fmt::Display for UtcOffset {
+    /// Formats the offset as `UTC` or `+08:00`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let minutes = self.minutes_east.unsigned_abs();
         match self.minutes_east {
@@ -106,12 +110,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
-        let shown = Zone::parse(text).map(|zone| zone.to_string());
+        let shown = UtcOffset::parse(text).map(|offset| offset.to_string());
         assert_eq!(shown.as_deref(), expected, "{text}");
     }
 
     #[test]
-    fn zones_are_read_as_people_write_them() {
+    fn parses_offsets_in_common_notations() {
         check("UTC", Some("UTC"));
         check("z", Some("UTC"));
         check("+08:00", Some("+08:00"));
@@ -126,21 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn a_day_begins_at_midnight_of_its_zone() {
-        // 2026-11-23T20:00:00Z is 04:00 of the 24th in +08:00.
+    fn a_day_begins_at_midnight_at_its_offset() {
+        // 2026-11-23T20:00:00Z is 04:00 on the 24th at +08:00.
         let now = Timestamp::from_millis(1_795_464_000_000);
-        let zone = Zone::parse("+08:00").unwrap();
-        let start = zone.day_start(now);
+        let offset = UtcOffset::parse("+08:00").unwrap();
+        let start = offset.day_start(now);
         assert_eq!(now.since(start), Duration::from_hours(4));
-        assert_eq!(zone.next_day(now).since(now), Duration::from_hours(20));
+        assert_eq!(offset.next_day(now).since(now), Duration::from_hours(20));
         assert_eq!(
-            Zone::default().next_day(now).since(now),
+            UtcOffset::default().next_day(now).since(now),
             Duration::from_hours(4)
         );
     }
 
     #[test]
-    fn what_a_key_leaves_open_is_taken_from_the_others() {
+    fn unset_limits_are_taken_from_the_others() {
         let rpm = |n| KeyLimits {
             rpm: NonZeroU32::new(n),
             ..KeyLimits::default()

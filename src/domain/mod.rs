@@ -1,15 +1,16 @@
-//! The words of the program and its decisions, as values.
+//! The domain model: the program's terms and decision rules, as plain values.
 //!
-//! Nothing in here reads a clock, throws dice or does I/O: the time and the jitter are arguments.
-//! Only the standard library and serde's derives are used, so every rule can be tested as a table.
+//! Nothing here reads a clock, generates random numbers or does I/O; the time and the jitter are
+//! arguments, so every rule has table-driven tests. The only dependencies are the standard library
+//! and serde.
 
-pub mod breaker;
-pub mod budget;
+pub mod attribution;
+pub mod circuit_breaker;
 pub mod civil;
 pub mod completion;
-pub mod doubt;
+pub mod concurrency;
+pub mod error_fingerprint;
 pub mod failure;
-pub mod fingerprint;
 pub mod forecast;
 pub mod history;
 pub mod job;
@@ -22,9 +23,9 @@ pub mod redact;
 pub mod request_template;
 pub mod retry;
 pub mod retry_after;
+pub mod retry_budget;
 pub mod run_stats;
 pub mod spelling;
 pub mod time;
 pub mod tokens;
 pub mod verdict;
-pub mod window;

@@ -1,33 +1,33 @@
-//! What tokens cost: the list prices of well-known models, prices of the user's own, and money.
+//! Token prices (built-in list prices and the user's own) and amounts of money.
 //!
-//! A price that is not known stays unknown; nothing here ever takes it for zero.
+//! An unknown price stays unknown; it is never treated as zero.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-/// The built-in list, with its date and its sources in its head.
+/// The built-in price list. Its header names its date and sources.
 const LIST: &str = include_str!("price/list.tsv");
 
-/// The day as of which the built-in prices are.
+/// Date of the built-in prices.
 pub const LIST_DATE: &str = "2026-11-23";
 
-/// Picodollars in a dollar.
+/// Picodollars per dollar.
 const PICO: f64 = 1e12;
 
-/// An amount of money, in millionths of a millionth of a US dollar, so that the price of a single
-/// token is a whole number. The most is 18 million dollars; a sum beyond stays there.
+/// An amount of money in picodollars (10⁻¹² US dollars), so that the price of a single token is an
+/// integer. Sums saturate at 18 million dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost(u64);
 
 impl Cost {
-    /// Makes an amount from US dollars; `None` for what is no amount: negative, or not finite.
+    /// Creates an amount from US dollars; `None` if negative or not finite.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "checked: not negative, and what is too large stays at the most"
+        reason = "not negative, and the cast saturates"
     )]
     pub fn from_dollars(dollars: f64) -> Option<Self> {
         (dollars.is_finite() && dollars >= 0.0).then(|| Self((dollars * PICO).round() as u64))
@@ -37,44 +37,44 @@ impl Cost {
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
-        reason = "shown to a few digits; up to 9,000 dollars it is exact"
+        reason = "exact up to 9,000 dollars, and displayed with a few digits"
     )]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / PICO
     }
 
-    /// Tells whether it is no money at all.
+    /// Returns whether the amount is zero.
     #[must_use]
-    pub fn is_nothing(self) -> bool {
+    pub fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns how many more things this amount pays for, when `count` (at least 1) of them have
-    /// cost `spent` (more than nothing) so far.
+    /// Returns how many more items this budget pays for, given that `count` items cost `spent`.
+    /// Both must be positive.
     #[must_use]
-    pub fn pays_for(self, spent: Self, count: u64) -> u64 {
+    pub fn affords(self, spent: Self, count: u64) -> u64 {
         let left = u128::from(self.0.saturating_sub(spent.0));
         let more = left * u128::from(count) / u128::from(spent.0.max(1));
         u64::try_from(more).unwrap_or(u64::MAX)
     }
 
-    /// Returns what `wanted` things cost, when `count` (at least 1) of them cost this
-    /// amount.
+    /// Returns the cost of `wanted` items, given that `count` items cost this amount. `count` must
+    /// be positive.
     #[must_use]
-    pub fn share(self, wanted: u64, count: u64) -> Self {
+    pub fn scaled(self, wanted: u64, count: u64) -> Self {
         let all = u128::from(self.0) * u128::from(wanted) / u128::from(count.max(1));
         Self(u64::try_from(all).unwrap_or(u64::MAX))
     }
 
-    /// Returns what is left of the amount after another; never less than nothing.
+    /// Subtracts an amount, saturating at zero.
     #[must_use]
-    pub fn minus(self, other: Self) -> Self {
+    pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Returns the amount `count` times.
+    /// Returns `count` times the amount.
     #[must_use]
-    pub fn times(self, count: u64) -> Self {
+    pub fn saturating_mul(self, count: u64) -> Self {
         Self(self.0.saturating_mul(count))
     }
 }
@@ -100,8 +100,8 @@ impl Sum for Cost {
 }
 
 impl fmt::Display for Cost {
-    /// Writes the amount with a dollar sign: cents from one dollar on, below it two digits that
-    /// count, so that a small amount is never shown as nothing.
+    /// Formats the amount with a dollar sign and two decimals, or two significant digits below one
+    /// dollar, so that a small amount is never displayed as zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
         let mut digits = 2;
@@ -113,17 +113,17 @@ impl fmt::Display for Cost {
     }
 }
 
-/// The price of a token of the prompt and of one of the answer.
+/// The price of prompt and completion tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
-    /// Of one token of the prompt.
+    /// Price of one prompt token.
     pub input: Cost,
-    /// Of one token of the answer.
+    /// Price of one completion token.
     pub output: Cost,
 }
 
 impl Price {
-    /// Makes a price from US dollars for a million tokens, as providers write it.
+    /// Creates a price from US dollars per million tokens.
     #[must_use]
     pub fn per_million(input: f64, output: f64) -> Option<Self> {
         Some(Self {
@@ -132,65 +132,65 @@ impl Price {
         })
     }
 
-    /// Returns what a request costs that used so many tokens.
+    /// Returns the cost of a request with these numbers of tokens.
     #[must_use]
-    pub fn of(self, prompt_tokens: u64, completion_tokens: u64) -> Cost {
-        self.input.times(prompt_tokens) + self.output.times(completion_tokens)
+    pub fn cost(self, prompt_tokens: u64, completion_tokens: u64) -> Cost {
+        self.input.saturating_mul(prompt_tokens) + self.output.saturating_mul(completion_tokens)
     }
 }
 
-/// The prices that count: those of the user first, then the built-in list.
+/// The user's own prices, which take precedence, and the built-in list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     own: BTreeMap<String, Price>,
 }
 
 impl Prices {
-    /// Takes the user's own prices, by model.
+    /// Creates a price list with the user's own prices, by model.
     #[must_use]
     pub fn new(own: BTreeMap<String, Price>) -> Self {
         Self { own }
     }
 
-    /// Tells whether the price of a model is one of the user's own.
+    /// Returns whether the user has set the price of a model.
     #[must_use]
     pub fn is_own(&self, model: &str) -> bool {
         self.own.contains_key(model)
     }
 
-    /// Returns the price of a model, by its name as it is asked for or as the provider told it;
-    /// `None` when it is not known. The maker before a slash and a date behind do not matter.
+    /// Returns the price of a model by its requested or reported name; `None` if unknown. A vendor
+    /// prefix (`openai/`) and a date suffix are ignored.
     #[must_use]
-    pub fn of(&self, model: &str) -> Option<Price> {
+    pub fn get(&self, model: &str) -> Option<Price> {
         let bare = model.rsplit('/').next().unwrap_or(model);
         self.own.get(model).copied().or_else(|| {
-            let names = [bare, family(bare)];
-            names.iter().find_map(|name| built_in(name))
+            let names = [bare, without_date(bare)];
+            names.iter().find_map(|name| list_price(name))
         })
     }
 }
 
-/// Returns the list price of a model of just this name.
-fn built_in(model: &str) -> Option<Price> {
+/// Returns the list price of a model with exactly this name.
+fn list_price(model: &str) -> Option<Price> {
     let lines = LIST.lines().filter(|line| !line.starts_with('#'));
     lines
-        .filter_map(entry)
+        .filter_map(parse_entry)
         .find_map(|(name, price)| name.eq_ignore_ascii_case(model).then_some(price))
 }
 
-/// Reads a line of the list: provider, model, and dollars for a million tokens in and out.
-fn entry(line: &str) -> Option<(&str, Price)> {
+/// Parses a line of the list: provider, model, and dollars per million input and output tokens.
+fn parse_entry(line: &str) -> Option<(&str, Price)> {
     let mut fields = line.split('\t').skip(1);
     let name = fields.next()?;
     let (input, output) = (fields.next()?.parse(), fields.next()?.parse());
     Some((name, Price::per_million(input.ok()?, output.ok()?)?))
 }
 
-/// How dates stand behind a model's name; `0` is any digit.
+/// Formats of date suffixes; `0` stands for any digit.
 const DATES: [&str; 3] = ["-0000-00-00", "-00000000", "-0000"];
 
-/// Takes the date, or "latest", off the end of a model's name.
-fn family(model: &str) -> &str {
+/// Removes a date or `latest` from the end of a model name.
+fn without_date(model: &str) -> &str {
     let model = model.strip_suffix("-latest").unwrap_or(model);
     let dated = DATES.iter().find_map(|date| {
         let (name, end) = model.split_at_checked(model.len().checked_sub(date.len())?)?;
@@ -210,11 +210,11 @@ mod tests {
     #[track_caller]
     fn check(model: &str, dollars_per_million: Option<(f64, f64)>) {
         let expected = dollars_per_million.and_then(|(i, o)| Price::per_million(i, o));
-        assert_eq!(Prices::default().of(model), expected, "{model}");
+        assert_eq!(Prices::default().get(model), expected, "{model}");
     }
 
     #[test]
-    fn models_are_known_by_their_names_and_those_that_providers_make_of_them() {
+    fn finds_models_by_the_names_that_providers_report() {
         check("gpt-4o-mini", Some((0.15, 0.6)));
         check("GPT-4o-mini", Some((0.15, 0.6)));
         check("gpt-4o-mini-2024-07-18", Some((0.15, 0.6)));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_has_no_price_and_never_that_of_another() {
+    fn an_unknown_model_has_no_price() {
         for model in [
             "",
             "gpt",
@@ -239,22 +239,22 @@ mod tests {
     }
 
     #[test]
-    fn a_price_of_the_users_own_goes_first() {
+    fn own_prices_take_precedence() {
         let own = Price::per_million(1.0, 2.0).unwrap();
         let prices = Prices::new([("gpt-4o-mini".to_owned(), own)].into());
-        assert_eq!(prices.of("gpt-4o-mini"), Some(own));
+        assert_eq!(prices.get("gpt-4o-mini"), Some(own));
         assert!(prices.is_own("gpt-4o-mini") && !prices.is_own("gpt-4o"));
-        assert_eq!(prices.of("gpt-4o"), Prices::default().of("gpt-4o"));
+        assert_eq!(prices.get("gpt-4o"), Prices::default().get("gpt-4o"));
     }
 
     #[test]
-    fn every_line_of_the_list_is_read() {
+    fn every_line_of_the_list_is_valid() {
         let lines = LIST.lines().filter(|line| !line.starts_with('#'));
         let (mut names, mut count) = (std::collections::BTreeSet::new(), 0);
         for line in lines {
-            let (name, price) = entry(line).unwrap_or_else(|| panic!("{line}"));
+            let (name, price) = parse_entry(line).unwrap_or_else(|| panic!("{line}"));
             assert!(price.input > Cost::default(), "{line}");
-            assert!(names.insert(name), "twice: {line}");
+            assert!(names.insert(name), "duplicate: {line}");
             count += 1;
         }
         assert!(count > 100, "{count}");
@@ -262,9 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_exact_and_small_ones_are_shown() {
+    fn costs_are_exact_and_small_ones_are_displayed() {
         let price = Price::per_million(0.15, 0.6).unwrap();
-        assert_eq!(price.of(1000, 500), Cost::from_dollars(0.00045).unwrap());
+        assert_eq!(price.cost(1000, 500), Cost::from_dollars(0.00045).unwrap());
         let shown = |dollars| Cost::from_dollars(dollars).unwrap().to_string();
         assert_eq!(shown(0.0), "$0.00");
         assert_eq!(shown(0.000_45), "$0.00045");

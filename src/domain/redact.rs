@@ -1,23 +1,23 @@
-//! Takes secrets out of text that is shown or stored.
+//! Redacts secrets from text that is displayed or stored.
 //!
-//! Known keys go first, whole, masked or in part; then whatever looks like a key. The patterns are
-//! broad on purpose: a word too much hidden costs nothing, a key byte shown cannot be taken back.
+//! Known keys are redacted in full, masked or partial form, then everything that looks like a key.
+//! The patterns are broad on purpose: hiding an ordinary word is harmless, leaking a key is not.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What stands where a secret was.
-pub const HIDDEN: &str = "[redacted]";
+/// Replacement for a secret.
+pub const REDACTED: &str = "[redacted]";
 
-/// The most of an error body that is kept, in bytes.
+/// Maximum length of an excerpt in bytes.
 pub const EXCERPT_BYTES: usize = 2048;
 
-/// The fewest characters after a prefix that make a word a key.
-const KEY_LENGTH: usize = 8;
-/// The fewest characters of a known key's start or end that are hidden where they stand alone.
-const ECHO_LENGTH: usize = 4;
+/// Minimum length of a key after its prefix.
+const MIN_KEY_LENGTH: usize = 8;
+/// Minimum length of the start or end of a known key to redact.
+const MIN_FRAGMENT_LENGTH: usize = 4;
 
-/// How keys begin. Those that may begin an ordinary word too count only with a digit in the word.
+/// Prefixes of keys. Those that also occur in ordinary words require a digit in the word.
 const PREFIXES: [&str; 18] = [
     "sk-",
     "sk_",
@@ -38,9 +38,9 @@ const PREFIXES: [&str; 18] = [
     "eyJ",
     "tvly-",
 ];
-const DOUBTFUL_PREFIXES: [&str; 3] = ["key-", "key_", "api-"];
+const AMBIGUOUS_PREFIXES: [&str; 3] = ["key-", "key_", "api-"];
 
-/// What stands before a secret, lower-case; `:` or `=` may follow, with quotes and spaces.
+/// Labels before a secret, in lowercase, followed by `:` or `=` with optional quotes and spaces.
 const LABELS: [&str; 7] = [
     "x-api-key",
     "api-key",
@@ -51,25 +51,25 @@ const LABELS: [&str; 7] = [
     "client_secret",
 ];
 
-/// Returns the text with every secret replaced by [`HIDDEN`]; borrowed when there is none.
+/// Returns the text with every secret replaced by [`REDACTED`]; borrowed if there is none.
 ///
-/// `known` are the keys in use. Empty ones are ignored.
+/// `known` are the keys in use; empty ones are ignored.
 #[must_use]
 pub fn redact<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
     let mut secrets = Vec::new();
-    exact(text, known, &mut secrets);
-    words(text, known, &mut secrets);
-    bearers(text, &mut secrets);
-    labelled(text, &mut secrets);
-    userinfo(text, &mut secrets);
+    find_known_keys(text, known, &mut secrets);
+    find_key_like_words(text, known, &mut secrets);
+    find_bearer_tokens(text, &mut secrets);
+    find_labeled_values(text, &mut secrets);
+    find_userinfo(text, &mut secrets);
     if secrets.is_empty() {
         return Cow::Borrowed(text);
     }
     secrets.sort_unstable_by_key(|secret: &Range<usize>| secret.start);
-    Cow::Owned(without(text, &secrets))
+    Cow::Owned(replace(text, &secrets))
 }
 
-/// Returns the text redacted, trimmed and cut to [`EXCERPT_BYTES`] at a character's border.
+/// Returns the text redacted, trimmed and truncated to [`EXCERPT_BYTES`] at a character boundary.
 #[must_use]
 pub fn excerpt(text: &str, known: &[&str]) -> String {
     let clean = redact(text.trim(), known);
@@ -83,14 +83,14 @@ pub fn excerpt(text: &str, known: &[&str]) -> String {
     }
 }
 
-/// Writes the text around the secrets, which are sorted and may overlap.
-fn without(text: &str, secrets: &[Range<usize>]) -> String {
+/// Replaces the secrets, which are sorted and may overlap.
+fn replace(text: &str, secrets: &[Range<usize>]) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut end = 0;
     for secret in secrets {
         if secret.start >= end {
             clean.push_str(&text[end..secret.start]);
-            clean.push_str(HIDDEN);
+            clean.push_str(REDACTED);
         }
         end = end.max(secret.end);
     }
@@ -98,21 +98,22 @@ fn without(text: &str, secrets: &[Range<usize>]) -> String {
     clean
 }
 
-fn exact(text: &str, known: &[&str], secrets: &mut Vec<Range<usize>>) {
+fn find_known_keys(text: &str, known: &[&str], secrets: &mut Vec<Range<usize>>) {
     for key in known.iter().filter(|key| !key.is_empty()) {
         let found = text.match_indices(key);
         secrets.extend(found.map(|(at, _)| at..at + key.len()));
-        for form in other_forms(key) {
+        for form in encoded_forms(key) {
             let found = text.match_indices(&form);
             secrets.extend(found.map(|(at, _)| at..at + form.len()));
         }
     }
 }
 
-/// Returns a key as a URL spells it, where that differs, and as it stands in base64, alone or behind
-/// something else (`user:key`). A short key has none: its base64 would be found in any text.
-fn other_forms(key: &str) -> Vec<String> {
-    if key.len() < KEY_LENGTH {
+/// Returns the percent-encoded form of a key, if it differs, and its base64 forms, alone or after
+/// other bytes (`user:key`). Short keys are skipped, because their base64 would match ordinary
+/// text.
+fn encoded_forms(key: &str) -> Vec<String> {
+    if key.len() < MIN_KEY_LENGTH {
         return Vec::new();
     }
     let mut forms: Vec<_> = (0..3).flat_map(|before| base64(key, before)).collect();
@@ -125,18 +126,18 @@ fn other_forms(key: &str) -> Vec<String> {
 }
 
 fn percent_encoded(key: &str) -> String {
-    let spelt = |byte: u8| {
+    let encode = |byte: u8| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             char::from(byte).to_string()
         } else {
             format!("%{byte:02X}")
         }
     };
-    key.bytes().map(spelt).collect()
+    key.bytes().map(encode).collect()
 }
 
-/// Returns the characters in base64, plain and for URLs, that depend on the key alone when so many
-/// bytes stand before it.
+/// Returns the part of the base64 text, standard and URL-safe, that depends only on the key when it
+/// follows `before` bytes.
 fn base64(key: &str, before: usize) -> [String; 2] {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let bits: Vec<u8> = std::iter::repeat_n(0, before)
@@ -144,10 +145,11 @@ fn base64(key: &str, before: usize) -> [String; 2] {
         .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
         .collect();
     let first = (before * 8).div_ceil(6);
-    let sixes = bits.chunks_exact(6).skip(first);
-    let numbers: Vec<usize> = sixes
-        .map(|six| {
-            six.iter()
+    let groups = bits.chunks_exact(6).skip(first);
+    let numbers: Vec<usize> = groups
+        .map(|group| {
+            group
+                .iter()
                 .fold(0, |number, bit| number * 2 + usize::from(*bit))
         })
         .collect();
@@ -160,29 +162,29 @@ fn base64(key: &str, before: usize) -> [String; 2] {
     })
 }
 
-/// Hides the words that look like a key, or echo a known one.
-fn words(text: &str, known: &[&str], secrets: &mut Vec<Range<usize>>) {
+/// Finds words that look like a key or contain part of a known one.
+fn find_key_like_words(text: &str, known: &[&str], secrets: &mut Vec<Range<usize>>) {
     let mut rest = text;
-    while let Some(skip) = rest.find(of_a_key) {
+    while let Some(skip) = rest.find(is_key_char) {
         let start = text.len() - rest.len() + skip;
         let length = text[start..]
-            .find(|c| !of_a_key(c))
+            .find(|c| !is_key_char(c))
             .unwrap_or(text.len() - start);
         rest = &text[start + length..];
         let word = &text[start..start + length];
-        // The point that ends a sentence is no part of the key; three of them are a mask.
+        // A period that ends a sentence is not part of the key; three of them are a mask.
         let word = match word.strip_suffix('.') {
             Some(shorter) if !shorter.ends_with('.') => shorter,
             _ => word,
         };
-        if looks_like_a_key(word) || known.iter().any(|key| echoes(word, key)) {
+        if looks_like_a_key(word) || known.iter().any(|key| shows_part(word, key)) {
             secrets.push(start..start + word.len());
         }
     }
 }
 
-/// Characters of keys, and of the masks that providers put into them.
-fn of_a_key(c: char) -> bool {
+/// Returns whether a character occurs in keys or in their masks.
+fn is_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*' | '…' | '•')
 }
 
@@ -194,19 +196,20 @@ fn is_masked(word: &str) -> bool {
 
 fn looks_like_a_key(word: &str) -> bool {
     let after = |prefix: &&str| word.strip_prefix(*prefix).map_or(0, str::len);
-    let long = |prefix: &&str| after(prefix) >= KEY_LENGTH;
+    let long = |prefix: &&str| after(prefix) >= MIN_KEY_LENGTH;
     let masked = |prefix: &&str| after(prefix) > 0 && is_masked(word);
     let digit = || word.bytes().any(|byte| byte.is_ascii_digit());
     PREFIXES.iter().any(|prefix| long(prefix) || masked(prefix))
-        || DOUBTFUL_PREFIXES
+        || AMBIGUOUS_PREFIXES
             .iter()
             .any(|prefix| (long(prefix) && digit()) || masked(prefix))
         || (word.contains("***") && word.bytes().any(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Whether a word shows the start or the end of a key: `sk-ab****wxyz`, `…wxyz`, `wxyz`.
-fn echoes(word: &str, key: &str) -> bool {
-    if key.len() <= ECHO_LENGTH || !key.is_ascii() {
+/// Returns whether a word is or contains the start or end of a key: `sk-ab****wxyz`, `…wxyz`,
+/// `wxyz`.
+fn shows_part(word: &str, key: &str) -> bool {
+    if key.len() <= MIN_FRAGMENT_LENGTH || !key.is_ascii() {
         return false;
     }
     let mask = |c: char| matches!(c, '*' | '…' | '•' | '.');
@@ -214,34 +217,38 @@ fn echoes(word: &str, key: &str) -> bool {
     let tail = word
         .rfind(mask)
         .map_or(word, |at| word[at..].trim_start_matches(mask));
-    let shows = |part: &str, least: usize| {
-        part.len() >= least && (key.starts_with(part) || key.ends_with(part))
+    let shows = |part: &str, min_length: usize| {
+        part.len() >= min_length && (key.starts_with(part) || key.ends_with(part))
     };
-    let least = if is_masked(word) { 2 } else { ECHO_LENGTH };
-    // The start of a key is often a word of its own, as in `sk-proj`; a few more letters must follow.
-    let whole = word.len() >= KEY_LENGTH && key.starts_with(word);
-    if is_masked(word) {
-        shows(head, least) || shows(tail, least)
+    let min_length = if is_masked(word) {
+        2
     } else {
-        whole || (word.len() >= least && key.ends_with(word))
+        MIN_FRAGMENT_LENGTH
+    };
+    // A short prefix of a key, such as `sk-proj`, is not a secret.
+    let whole = word.len() >= MIN_KEY_LENGTH && key.starts_with(word);
+    if is_masked(word) {
+        shows(head, min_length) || shows(tail, min_length)
+    } else {
+        whole || (word.len() >= min_length && key.ends_with(word))
     }
 }
 
-/// Hides what follows `Bearer`.
-fn bearers(text: &str, secrets: &mut Vec<Range<usize>>) {
-    for at in places(text, "bearer ") {
+/// Finds tokens after `Bearer`.
+fn find_bearer_tokens(text: &str, secrets: &mut Vec<Range<usize>>) {
+    for at in positions(text, "bearer ") {
         let start = at + "bearer ".len();
         let end = start + value_length(&text[start..]);
-        if is_secretive(&text[start..end]) {
+        if looks_secret(&text[start..end]) {
             secrets.push(start..end);
         }
     }
 }
 
-/// Hides what follows a label such as `api_key=` or `x-api-key: `.
-fn labelled(text: &str, secrets: &mut Vec<Range<usize>>) {
+/// Finds values after a label such as `api_key=` or `x-api-key: `.
+fn find_labeled_values(text: &str, secrets: &mut Vec<Range<usize>>) {
     for label in LABELS {
-        for at in places(text, label) {
+        for at in positions(text, label) {
             let rest = text[at + label.len()..].trim_start_matches(['"', '\'', ' ']);
             let Some(value) = rest.strip_prefix([':', '=']) else {
                 continue;
@@ -249,16 +256,16 @@ fn labelled(text: &str, secrets: &mut Vec<Range<usize>>) {
             let value = value.trim_start_matches(['"', '\'', ' ']);
             let start = text.len() - value.len();
             let end = start + value_length(value);
-            let sure = rest.starts_with('=') || label == "x-api-key";
-            if end > start && (sure || is_secretive(&text[start..end])) {
+            let always = rest.starts_with('=') || label == "x-api-key";
+            if end > start && (always || looks_secret(&text[start..end])) {
                 secrets.push(start..end);
             }
         }
     }
 }
 
-/// Hides `user:password` in `https://user:password@host`.
-fn userinfo(text: &str, secrets: &mut Vec<Range<usize>>) {
+/// Finds `user:password` in `https://user:password@host`.
+fn find_userinfo(text: &str, secrets: &mut Vec<Range<usize>>) {
     for (at, mark) in text.match_indices("://") {
         let start = at + mark.len();
         let authority = &text[start..];
@@ -270,10 +277,10 @@ fn userinfo(text: &str, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-/// A value that can only be a secret: no plain word, and not a number or two.
-fn is_secretive(value: &str) -> bool {
+/// Returns whether a value is likely a secret rather than a plain word or a short number.
+fn looks_secret(value: &str) -> bool {
     let digit = value.bytes().any(|byte| byte.is_ascii_digit());
-    value.len() >= 20 || (value.len() >= KEY_LENGTH && digit) || is_masked(value)
+    value.len() >= 20 || (value.len() >= MIN_KEY_LENGTH && digit) || is_masked(value)
 }
 
 fn value_length(text: &str) -> usize {
@@ -283,8 +290,8 @@ fn value_length(text: &str) -> usize {
     text.find(end).unwrap_or(text.len())
 }
 
-/// The places of an ASCII word in any case.
-fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+/// Returns the positions of an ASCII word, ignoring case.
+fn positions<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let windows = text.as_bytes().windows(word.len()).enumerate();
     windows
         .filter(|(_, window)| window.eq_ignore_ascii_case(word.as_bytes()))
@@ -303,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn known_keys_go_whole_masked_or_in_part() {
+    fn redacts_known_keys_in_full_masked_or_partial_form() {
         check("key sk-vTKq83hsLLw72mQap2!", "key [redacted]!");
         check("xxsk-vTKq83hsLLw72mQap2yy", "xx[redacted]yy");
         check(
@@ -321,15 +328,15 @@ mod tests {
     }
 
     #[test]
-    fn known_keys_go_in_base64_and_as_a_url_spells_them() {
+    fn redacts_known_keys_in_base64_and_percent_encoding() {
         // printf '%s' 'me:sk-vTKq83hsLLw72mQap2' | base64
         check(
             "Basic bWU6c2stdlRLcTgzaHNMTHc3Mm1RYXAy!",
             "Basic bWU6[redacted]!",
         );
-        // Alone, and behind one byte.
+        // Alone, then after one byte.
         check("c2stdlRLcTgzaHNMTHc3Mm1RYXAy", "[redacted]");
-        // The last letter holds half a byte of it.
+        // The last letter encodes only part of a byte.
         check("OnNrLXZUS3E4M2hzTEx3NzJtUWFwMg==", "On[redacted]g==");
         let odd = "canary/7f3a9c2e+5b8d1046==";
         for text in [
@@ -341,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_known_by_their_looks() {
+    fn redacts_unknown_keys_by_their_format() {
         check(
             "Incorrect API key provided: sk-proj-********abcd.",
             "Incorrect API key provided: [redacted].",
@@ -369,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_words_stay_and_nothing_is_allocated() {
+    fn keeps_ordinary_words_without_allocating() {
         for text in [
             "",
             "Bearer token is invalid",
@@ -385,19 +392,19 @@ mod tests {
     }
 
     #[test]
-    fn no_run_of_a_key_survives_wherever_it_is_cut() {
-        for end in KEY_LENGTH..=KEY.len() {
+    fn redacts_every_long_enough_start_or_end_of_a_key() {
+        for end in MIN_KEY_LENGTH..=KEY.len() {
             let text = format!("Incorrect key {} given", &KEY[..end]);
             assert_eq!(redact(&text, &[KEY]), "Incorrect key [redacted] given");
         }
-        for start in 1..=KEY.len() - ECHO_LENGTH {
+        for start in 1..=KEY.len() - MIN_FRAGMENT_LENGTH {
             let text = format!("Incorrect key {} given", &KEY[start..]);
             assert_eq!(redact(&text, &[KEY]), "Incorrect key [redacted] given");
         }
     }
 
     #[test]
-    fn an_excerpt_is_cut_after_it_is_redacted_and_between_characters() {
+    fn an_excerpt_is_truncated_after_redaction_at_a_character_boundary() {
         let text = format!("{}{KEY}", "界".repeat(680));
         let cut = excerpt(&text, &[KEY]);
         assert!(

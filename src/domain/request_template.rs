@@ -1,49 +1,49 @@
-//! A recipe: how a row becomes a request.
+//! The request template of a batch: how a row becomes a request.
 
 use serde::{Deserialize, Serialize};
 
-/// How a row becomes a request. A batch has one recipe; another recipe is another question, so
-/// the answers of the two are never mixed.
+/// How a row becomes a request. A batch has exactly one template, so that responses to different
+/// templates are never mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestTemplate {
-    /// The model's name, sent as it is.
+    /// Model name, sent verbatim.
     pub model: String,
-    /// The template of the user message; `None` takes the column `prompt` as it is.
+    /// Template of the user message; `None` sends the `prompt` column verbatim.
     pub prompt: Option<String>,
-    /// The template of the system message, if there is one.
+    /// Template of the system message, if any.
     pub system: Option<String>,
-    /// Request parameters by name, in the order given. A value may be a template; what it renders
-    /// to is sent as JSON where it parses as JSON, else as a string.
+    /// Request parameters by name, in the order given. A value can be a template; the rendered text
+    /// is sent as JSON if it is valid JSON, otherwise as a string.
     pub params: Vec<(String, String)>,
-    /// The column whose text is the row's key; `None` makes the key from the row's content.
+    /// Column with the row keys; `None` derives the key from the content of the row.
     pub id_column: Option<String>,
-    /// What a row of the input is.
-    #[serde(default, skip_serializing_if = "Form::is_table")]
-    pub form: Form,
-    /// What is asked for.
+    /// Format of an input row.
+    #[serde(default, rename = "form", skip_serializing_if = "RowFormat::is_table")]
+    pub row_format: RowFormat,
+    /// The API that requests are sent to.
     #[serde(default, skip_serializing_if = "Api::is_chat")]
     pub api: Api,
-    /// The JSON Schema that every answer is to fit, if there is one.
+    /// JSON Schema that every response must match, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
 }
 
-/// What is asked for: the part of the API that answers.
+/// An API of the endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
-    /// A chat completion: text for messages.
+    /// Chat completions.
     #[default]
     Chat,
-    /// Embeddings: a vector for a text.
+    /// Embeddings.
     Embeddings,
 }
 
 impl Api {
-    /// All of them.
+    /// All APIs.
     pub const ALL: [Self; 2] = [Self::Chat, Self::Embeddings];
 
-    /// Returns its path below the base URL.
+    /// Returns the path below the base URL.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Api {
         }
     }
 
-    /// Returns its path as a line of the `OpenAI` Batch API names it.
+    /// Returns the `url` of a request in the `OpenAI` Batch API.
     #[must_use]
     pub fn batch_url(self) -> &'static str {
         match self {
@@ -61,27 +61,27 @@ impl Api {
         }
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires it")]
     fn is_chat(&self) -> bool {
         *self == Self::Chat
     }
 }
 
-/// What a row of an input is.
+/// Format of an input row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// A line of a table: cells under a header (CSV).
+pub enum RowFormat {
+    /// CSV: cells under a header row.
     #[default]
     Table,
-    /// A JSON object on a line of its own (JSONL); its fields are the columns.
+    /// JSONL: an object per line, whose fields are the columns.
     Objects,
-    /// A whole request on a line of its own, in the form of the `OpenAI` Batch API.
+    /// JSONL in the format of the `OpenAI` Batch API: a complete request per line.
     Requests,
 }
 
-impl Form {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+impl RowFormat {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires it")]
     fn is_table(&self) -> bool {
         *self == Self::Table
     }

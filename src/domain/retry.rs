@@ -1,55 +1,58 @@
-//! From a verdict to what becomes of the job.
+//! Retry decision: whether a failed job is requeued or fails.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 use super::verdict::{Action, Scope, Verdict};
 
-/// What becomes of a job after an attempt that failed.
+/// What happens to a job after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
-    /// Back to the queue.
+    /// Returns to the queue.
     Requeue {
-        /// Not to be claimed before.
+        /// When it can be claimed again.
         not_before: Timestamp,
-        /// Whether the attempt counts against the job's limit.
+        /// Whether the attempt counts against `max_attempts`.
         counted: bool,
     },
-    /// Failed for good.
+    /// Fails permanently.
     Fail,
 }
 
-/// How much a job has used up of its chances.
+/// The attempts of a job so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// Attempts that count, without this one.
+pub struct AttemptCounts {
+    /// Counted attempts, excluding this one.
     pub attempts: u32,
-    /// Attempts that failed by the verdict's rule, without this one.
+    /// Failures by the rule of the verdict, excluding this one.
     pub by_rule: u32,
-    /// The most attempts a job may have.
+    /// Maximum number of attempts of a job.
     pub max_attempts: u32,
 }
 
-/// Decides what becomes of a job. `backoff` is the wait for a failure that passes, jitter included;
-/// `endpoint_down` says that the failure is part of an outage, which is no job's fault.
+/// Decides what happens to a job. `backoff` is the wait after a temporary failure, including
+/// jitter; `endpoint_down` means that the failure is part of an outage, which does not count
+/// against jobs.
 #[must_use]
 pub fn decide(
     verdict: &Verdict,
-    spent: Spent,
+    counts: AttemptCounts,
     backoff: Duration,
     endpoint_down: bool,
     now: Timestamp,
 ) -> Transition {
-    let wait = verdict.wait.map_or(backoff, |hint| hint.max(backoff));
+    let wait = verdict
+        .wait
+        .map_or(backoff, |requested| requested.max(backoff));
     let network = verdict.scope == Scope::Network;
     match verdict.action {
         Action::FailJob => Transition::Fail,
-        // The key rests, not the job: another key may take it at once.
+        // Only the key has to wait: another key can take the job at once.
         Action::Wait | Action::NextKey(_) | Action::StopRun => Transition::Requeue {
             not_before: now,
             counted: false,
         },
-        // Nothing was sent, or the endpoint is down: that is no word on this job.
+        // Nothing was sent, or the endpoint is down: the failure says nothing about this job.
         Action::Retry { at_most } if endpoint_down || (network && at_most.is_none()) => {
             Transition::Requeue {
                 not_before: now + wait,
@@ -57,8 +60,8 @@ pub fn decide(
             }
         }
         Action::Retry { at_most } => {
-            let rule_is_spent = at_most.is_some_and(|most| spent.by_rule + 1 >= most);
-            if rule_is_spent || spent.attempts + 1 >= spent.max_attempts {
+            let rule_limit_reached = at_most.is_some_and(|max| counts.by_rule + 1 >= max);
+            if rule_limit_reached || counts.attempts + 1 >= counts.max_attempts {
                 Transition::Fail
             } else {
                 Transition::Requeue {
@@ -86,47 +89,47 @@ mod tests {
             wait,
             hint: "",
         };
-        let spent = Spent {
+        let counts = AttemptCounts {
             attempts,
             by_rule,
             max_attempts: 5,
         };
         let backoff = Duration::from_secs(1);
-        assert_eq!(decide(&verdict, spent, backoff, false, NOW), expected);
+        assert_eq!(decide(&verdict, counts, backoff, false, NOW), expected);
     }
 
     #[test]
-    fn a_fault_that_passes_is_retried_until_the_attempts_are_spent() {
+    fn a_temporary_failure_is_retried_until_the_attempts_are_used_up() {
         let retry = Action::Retry { at_most: None };
-        let again = Transition::Requeue {
+        let requeued = Transition::Requeue {
             not_before: Timestamp::from_millis(3000),
             counted: true,
         };
-        check(retry, Scope::Transient, (0, 0), again);
-        check(retry, Scope::Transient, (3, 3), again);
+        check(retry, Scope::Transient, (0, 0), requeued);
+        check(retry, Scope::Transient, (3, 3), requeued);
         check(retry, Scope::Transient, (4, 0), Transition::Fail);
     }
 
     #[test]
-    fn a_rule_with_a_limit_of_its_own_fails_the_job_earlier() {
+    fn a_rule_with_its_own_limit_fails_the_job_earlier() {
         let twice = Action::Retry { at_most: Some(2) };
         check(twice, Scope::Transient, (3, 1), Transition::Fail);
-        let again = Transition::Requeue {
+        let requeued = Transition::Requeue {
             not_before: Timestamp::from_millis(3000),
             counted: true,
         };
-        check(twice, Scope::Transient, (3, 0), again);
+        check(twice, Scope::Transient, (3, 0), requeued);
     }
 
     #[test]
-    fn what_is_not_the_jobs_fault_uses_up_nothing() {
-        let now = Transition::Requeue {
+    fn a_failure_not_caused_by_the_job_does_not_count() {
+        let immediate = Transition::Requeue {
             not_before: NOW,
             counted: false,
         };
-        check(Action::Wait, Scope::Quota, (4, 9), now);
-        check(Action::StopRun, Scope::Endpoint, (4, 9), now);
-        let later = Transition::Requeue {
+        check(Action::Wait, Scope::Quota, (4, 9), immediate);
+        check(Action::StopRun, Scope::Endpoint, (4, 9), immediate);
+        let delayed = Transition::Requeue {
             not_before: Timestamp::from_millis(3000),
             counted: false,
         };
@@ -134,7 +137,7 @@ mod tests {
             Action::Retry { at_most: None },
             Scope::Network,
             (4, 9),
-            later,
+            delayed,
         );
     }
 }

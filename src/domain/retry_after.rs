@@ -1,7 +1,7 @@
-//! How long a provider asks to wait, in every spelling seen: the order of the sources and their
-//! clock. What a length of time looks like is in `duration`, what a sentence says in `sentence`.
+//! The wait a provider requests, from headers, body fields and messages in all known formats.
+//! Durations are parsed in `duration`, sentences in `sentence`.
 //!
-//! A hint is untrusted text: whatever it says, the result is between zero and [`LONGEST`].
+//! The text is untrusted: the result is always between zero and [`MAX_WAIT`].
 
 pub mod duration;
 mod sentence;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use super::civil;
 use super::time::Timestamp;
 
-/// The longest wait a hint can ask for. A longer one is asked again after a day.
-pub const LONGEST: Duration = Duration::from_hours(24);
+/// Maximum wait. If a provider requests a longer one, the request is retried after a day.
+pub const MAX_WAIT: Duration = Duration::from_hours(24);
 
-/// The longest text of a header that is looked at, in bytes.
-const LONGEST_TEXT: usize = 64;
+/// Maximum length of a header value that is parsed, in bytes.
+const MAX_HEADER_LENGTH: usize = 64;
 
-/// The headers of a limit: what remains of it, and when it is whole again. The time counts only
-/// when nothing remains, because on any response it names the way back to the full limit.
-const LIMITS: [(&str, &str); 12] = [
+/// The headers of rate limits: remaining units and time of reset. The reset matters only if nothing
+/// remains, because every response states when the full limit is restored.
+const LIMIT_HEADERS: [(&str, &str); 12] = [
     (
         "x-ratelimit-remaining-requests",
         "x-ratelimit-reset-requests",
@@ -61,81 +61,90 @@ const LIMITS: [(&str, &str); 12] = [
     ("ratelimit-remaining", "ratelimit-reset"),
 ];
 
-/// A refusal, as far as it may hold a hint.
+/// The parts of an error response that can request a wait.
 #[derive(Clone, Copy)]
-pub struct Said<'a> {
+pub struct RetryHints<'a> {
     /// The HTTP status.
     pub status: u16,
-    /// Looks up a header by its lower-case name.
+    /// Looks up a header by its lowercase name.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
-    /// A delay that the body names in a field of its own (`retryDelay`, `retry_after`).
+    /// A delay from a field of the body (`retryDelay`, `retry_after`).
     pub delay: Option<&'a str>,
-    /// What the error says.
+    /// The error message.
     pub message: &'a str,
 }
 
-/// Returns the least time to wait from `now`, at most [`LONGEST`]; zero for a moment that has
-/// passed; `None` when nothing is said, or nothing that makes sense.
+/// Returns the requested wait from `now`, at most [`MAX_WAIT`] and zero for a time in the past;
+/// `None` if no valid wait is found.
 ///
-/// The first that parses counts: `retry-after-ms`, `retry-after`, for a 429 the latest reset of a
-/// limit of which nothing remains, the body's own field, the message, and for a 429 a reset without
-/// a word on what remains. Moments are compared with the response's `Date`, if it has one.
+/// The first valid source wins: `retry-after-ms`, `retry-after`, for a 429 the latest reset of an
+/// exhausted limit, the field of the body, the message, and for a 429 the latest reset of a limit
+/// without a remaining count. Times are relative to the `Date` header, if present.
 #[must_use]
-pub fn parse(said: &Said<'_>, now: Timestamp) -> Option<Duration> {
-    let now = header(said, "date")
-        .and_then(civil::http_date)
+pub fn parse(hints: &RetryHints<'_>, now: Timestamp) -> Option<Duration> {
+    let now = header(hints, "date")
+        .and_then(civil::parse_http_date)
         .unwrap_or(now);
-    let limited = said.status == 429;
-    header(said, "retry-after-ms")
+    let limited = hints.status == 429;
+    header(hints, "retry-after-ms")
         .and_then(duration::milliseconds)
-        .or_else(|| header(said, "retry-after").and_then(|text| wait(text, now)))
+        .or_else(|| header(hints, "retry-after").and_then(|text| parse_wait(text, now)))
         .or_else(|| {
             if limited {
-                reset(said, now, Some("0"))
+                latest_reset(hints, now, Some("0"))
             } else {
                 None
             }
         })
-        .or_else(|| said.delay.filter(short).and_then(|text| wait(text, now)))
-        .or_else(|| sentence::wait(said.message, now))
+        .or_else(|| {
+            hints
+                .delay
+                .filter(is_short)
+                .and_then(|text| parse_wait(text, now))
+        })
+        .or_else(|| sentence::parse_wait(hints.message, now))
         .or_else(|| {
             if limited {
-                reset(said, now, None)
+                latest_reset(hints, now, None)
             } else {
                 None
             }
         })
-        .map(|wait| wait.min(LONGEST))
+        .map(|wait| wait.min(MAX_WAIT))
 }
 
-/// The latest reset among the limits of which `remaining` is left.
-fn reset(said: &Said<'_>, now: Timestamp, remaining: Option<&str>) -> Option<Duration> {
-    let spent = LIMITS
+/// Returns the latest reset among the limits whose remaining count is `remaining`.
+fn latest_reset(
+    hints: &RetryHints<'_>,
+    now: Timestamp,
+    remaining: Option<&str>,
+) -> Option<Duration> {
+    let matching = LIMIT_HEADERS
         .iter()
-        .filter(|(left, _)| header(said, left).map(str::trim) == remaining);
-    spent
-        .filter_map(|(_, reset)| wait(header(said, reset)?, now))
+        .filter(|(left, _)| header(hints, left).map(str::trim) == remaining);
+    matching
+        .filter_map(|(_, reset)| parse_wait(header(hints, reset)?, now))
         .max()
 }
 
-/// Reads a length of time, a moment since 1970 in seconds or milliseconds, or a date.
-fn wait(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Some(length) = duration::exact(text) {
-        return Some(match duration::epoch(text) {
-            Some(moment) => moment.since(now),
-            None => length,
+/// Parses a duration, a Unix time in seconds or milliseconds, or a date.
+fn parse_wait(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Some(duration) = duration::parse(text) {
+        return Some(match duration::unix_time(text) {
+            Some(time) => time.since(now),
+            None => duration,
         });
     }
-    let moment = civil::http_date(text).or_else(|| civil::rfc3339(text))?;
-    Some(moment.since(now))
+    let time = civil::parse_http_date(text).or_else(|| civil::parse_rfc3339(text))?;
+    Some(time.since(now))
 }
 
-fn header<'a>(said: &Said<'a>, name: &str) -> Option<&'a str> {
-    (said.header)(name).map(str::trim).filter(short)
+fn header<'a>(hints: &RetryHints<'a>, name: &str) -> Option<&'a str> {
+    (hints.header)(name).map(str::trim).filter(is_short)
 }
 
-fn short(text: &&str) -> bool {
-    text.len() <= LONGEST_TEXT
+fn is_short(text: &&str) -> bool {
+    text.len() <= MAX_HEADER_LENGTH
 }
 
 #[cfg(test)]
@@ -144,7 +153,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_942_400_000); // 2025-11-24T00:00:00Z
 
-    fn ask(
+    fn wait_of(
         status: u16,
         headers: &[(&str, &str)],
         delay: Option<&str>,
@@ -157,7 +166,7 @@ mod tests {
                 .map(|(_, text)| *text)
         };
         parse(
-            &Said {
+            &RetryHints {
                 status,
                 header: &header,
                 delay,
@@ -170,14 +179,14 @@ mod tests {
     #[track_caller]
     fn check(headers: &[(&str, &str)], expected_ms: Option<u64>) {
         assert_eq!(
-            ask(429, headers, None, ""),
+            wait_of(429, headers, None, ""),
             expected_ms.map(Duration::from_millis),
             "{headers:?}"
         );
     }
 
     #[test]
-    fn retry_after_is_read_in_every_spelling() {
+    fn parses_retry_after_in_every_format() {
         for (text, expected) in [
             ("2", Some(2_000)),
             (" 0.5 ", Some(500)),
@@ -203,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_source_that_parses_counts() {
+    fn the_first_valid_source_wins() {
         check(&[("retry-after-ms", "20"), ("retry-after", "9")], Some(20));
         check(&[("retry-after-ms", "20.5")], Some(21));
         check(
@@ -215,26 +224,26 @@ mod tests {
             Some(3_000),
         );
         assert_eq!(
-            ask(429, &[], Some("41s"), "try again in 3s"),
+            wait_of(429, &[], Some("41s"), "try again in 3s"),
             Some(Duration::from_secs(41))
         );
         assert_eq!(
-            ask(503, &[], None, "try again in 3s"),
+            wait_of(503, &[], None, "try again in 3s"),
             Some(Duration::from_secs(3))
         );
     }
 
     #[test]
-    fn a_reset_counts_for_a_429_when_nothing_remains() {
-        let spent = [
+    fn a_reset_counts_for_a_429_if_nothing_remains() {
+        let exhausted = [
             ("x-ratelimit-remaining-requests", "0"),
             ("x-ratelimit-reset-requests", "120ms"),
             ("x-ratelimit-remaining-tokens", "0"),
             ("x-ratelimit-reset-tokens", "2m59.56s"),
         ];
-        check(&spent, Some(179_560));
-        check(&spent[..2], Some(120));
-        assert_eq!(ask(500, &spent, None, ""), None);
+        check(&exhausted, Some(179_560));
+        check(&exhausted[..2], Some(120));
+        assert_eq!(wait_of(500, &exhausted, None, ""), None);
         check(
             &[
                 ("x-ratelimit-remaining-requests", "7"),
@@ -242,11 +251,11 @@ mod tests {
             ],
             None,
         );
-        let moment = [
+        let with_date = [
             ("anthropic-ratelimit-tokens-remaining", "0"),
             ("anthropic-ratelimit-tokens-reset", "2025-11-24T00:00:30Z"),
         ];
-        check(&moment, Some(30_000));
+        check(&with_date, Some(30_000));
         check(
             &[
                 ("x-ratelimit-remaining", "0"),
@@ -257,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_measured_by_the_clock_of_the_server() {
+    fn times_are_relative_to_the_clock_of_the_server() {
         let skewed = [
             ("date", "Mon, 24 Nov 2025 02:00:00 GMT"),
             ("retry-after", "Mon, 24 Nov 2025 02:00:05 GMT"),
@@ -265,10 +274,10 @@ mod tests {
         check(&skewed, Some(5_000));
     }
 
-    /// A small generator, so that the test needs no crate and fails the same way twice.
-    struct Dice(u64);
+    /// A deterministic generator (xorshift64) of texts that resemble requested waits.
+    struct TextGenerator(u64);
 
-    impl Dice {
+    impl TextGenerator {
         fn below(&mut self, end: usize) -> usize {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -332,26 +341,26 @@ mod tests {
     }
 
     #[test]
-    fn no_text_panics_or_asks_for_more_than_a_day() {
-        let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
-        let mut understood = 0_u32;
+    fn no_text_panics_or_yields_more_than_a_day() {
+        let mut generator = TextGenerator(0x9E37_79B9_7F4A_7C15);
+        let mut parsed = 0_u32;
         for _ in 0..150_000 {
-            let (one, two) = (dice.text(), dice.text());
+            let (one, two) = (generator.text(), generator.text());
             let headers = [
                 ("retry-after", one.as_str()),
                 ("x-ratelimit-reset", two.as_str()),
             ];
             for found in [
-                ask(429, &headers, None, &two),
-                ask(429, &[], Some(&two), &one),
+                wait_of(429, &headers, None, &two),
+                wait_of(429, &[], Some(&two), &one),
             ] {
-                assert!(found.is_none_or(|wait| wait <= LONGEST), "{one:?} {two:?}");
-                understood += u32::from(found.is_some());
+                assert!(found.is_none_or(|wait| wait <= MAX_WAIT), "{one:?} {two:?}");
+                parsed += u32::from(found.is_some());
             }
         }
         assert!(
-            understood > 10_000,
-            "the dice hardly ever spell a hint: {understood}"
+            parsed > 10_000,
+            "too few of the texts contain a wait: {parsed}"
         );
     }
 }

@@ -1,63 +1,63 @@
-//! The tally: the counts of a run, from which its summary and its exit code follow.
+//! Counts of a run, from which its summary and exit code are derived.
 
 use super::price::Cost;
 use super::time::Timestamp;
 use super::verdict::Scope;
 
-/// What a run did and what it leaves.
+/// Counts of a run and of the rows that remain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunStats {
     /// Rows of the batch.
     pub total: u64,
-    /// Rows with an answer, those of earlier runs among them.
+    /// Completed rows, including those of earlier runs.
     pub done: u64,
-    /// Rows that failed for good, those of earlier runs among them.
+    /// Permanently failed rows, including those of earlier runs.
     pub failed: u64,
-    /// Rows still to be answered.
-    pub left: u64,
+    /// Rows that are neither completed nor failed.
+    pub remaining: u64,
     /// Requests sent by this run.
     pub requests: u64,
-    /// Requests of this run that met a rate limit or a quota.
+    /// Requests of this run that reached a rate limit or a quota.
     pub throttled: u64,
-    /// Requests that were in flight when a run died or was stopped: nobody knows their end.
+    /// Requests with an unknown result: in flight when a run crashed or was stopped.
     pub unknown: u64,
-    /// Requests that were in flight when an earlier run died, whose jobs this run asks again.
-    pub rescued: u64,
-    /// Tokens of this run's requests, as far as the provider told.
+    /// Requests that were in flight when an earlier run crashed and that this run sends again.
+    pub recovered: u64,
+    /// Prompt tokens of this run, as reported by the provider.
     pub prompt_tokens: u64,
-    /// Tokens of this run's answers, as far as the provider told.
+    /// Completion tokens of this run, as reported by the provider.
     pub completion_tokens: u64,
-    /// Rows that this run brought to their end: answered, or failed for good.
-    pub ended: u64,
-    /// Answers that this run got.
-    pub answers: u64,
-    /// What this run's answers cost, as far as prices are known.
+    /// Rows that were completed or failed permanently in this run.
+    pub finished: u64,
+    /// Completions returned in this run.
+    pub completions: u64,
+    /// Cost of this run, as far as prices are known.
     pub cost: Cost,
-    /// Answers of this run whose price is not known.
+    /// Completions of this run with an unknown price.
     pub unpriced: u64,
-    /// Why jobs failed or wait, most frequent first.
+    /// Why jobs failed or are waiting, most frequent first.
     pub causes: Vec<Cause>,
-    /// Why the run ended before the work did; `None` when nothing was left to do.
+    /// Why the run stopped early; `None` if nothing remained to do.
     pub stopped_by: Option<StopReason>,
-    /// When it makes sense to run again, where that is known.
+    /// When to run again, if known.
     pub resume_at: Option<Timestamp>,
 }
 
 impl RunStats {
-    /// Adds the counts of a further batch; how that one ended is how the whole ended.
+    /// Adds the counts of a later batch, whose stop reason replaces the current one.
     pub fn add(&mut self, other: Self) {
         self.total += other.total;
         self.done += other.done;
         self.failed += other.failed;
-        self.left += other.left;
+        self.remaining += other.remaining;
         self.requests += other.requests;
         self.throttled += other.throttled;
         self.unknown += other.unknown;
-        self.rescued += other.rescued;
+        self.recovered += other.recovered;
         self.prompt_tokens += other.prompt_tokens;
         self.completion_tokens += other.completion_tokens;
-        self.ended += other.ended;
-        self.answers += other.answers;
+        self.finished += other.finished;
+        self.completions += other.completions;
         self.cost += other.cost;
         self.unpriced += other.unpriced;
         self.causes.extend(other.causes);
@@ -66,36 +66,36 @@ impl RunStats {
     }
 }
 
-/// One cause of failures, with the number of jobs it hit.
+/// A cause of failures, with the number of affected jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// Whose fault it is.
+    /// Scope of the failure.
     pub scope: Scope,
-    /// The rule that said so.
+    /// Rule that classified the failure.
     pub rule: String,
-    /// What the provider said, the last time, redacted.
+    /// Most recent message of the provider, redacted.
     pub message: String,
-    /// What a person should do about it; empty where there is nothing to do.
+    /// What to do about it; empty if there is nothing to do.
     pub hint: String,
-    /// Jobs it hit.
+    /// Number of affected jobs.
     pub jobs: u64,
 }
 
-/// Why a run ended before the work did.
+/// Why a run stopped before all work was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// SIGINT.
     Interrupted,
     /// SIGTERM or SIGHUP.
     Terminated,
-    /// No key is left that may be used: says why, key by key, or why keys are not the cause.
+    /// No usable API key left, with the reason for each key, or with another cause.
     NoUsableKey(String),
-    /// The set-up cannot work (address, endpoint, model, certificate): says what is wrong.
+    /// Configuration error (address, endpoint, model or certificate), with its description.
     Misconfigured(String),
-    /// The endpoint did not answer for too long.
+    /// The endpoint was unavailable for too long.
     Unavailable,
-    /// What is left waits for a limit, longer than the run may wait.
+    /// Remaining rows are waiting for a rate limit or a quota for longer than the run can wait.
     Quota,
-    /// The run has gone as far as it was allowed: says by which bound, as a fragment.
+    /// A limit of the run was reached, given by its flag.
     Limit(&'static str),
 }

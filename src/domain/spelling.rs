@@ -1,43 +1,42 @@
-//! Near misses of model names: which known name was meant, and what differs. Names only; where the
-//! known ones come from is the caller's affair.
+//! Finds the known model name closest to a misspelled one, and how the two differ.
 
-/// How many changed letters still make a near miss, for each eight letters of the name.
+/// Number of edits allowed per eight characters of a name.
 const EDITS_PER_EIGHT: usize = 2;
 
-/// The longest name that is compared letter by letter, in characters.
-const LONGEST: usize = 128;
+/// Number of characters of a name that are compared.
+const MAX_COMPARED: usize = 128;
 
-/// What a name has in front of or behind it at some providers: `gpt-4o-mini-ca` is a cheaper
-/// `gpt-4o-mini` at `ChatAnywhere`, and Ollama lists each model with its tag.
+/// Suffixes that some providers append: `gpt-4o-mini-ca` is a cheaper `gpt-4o-mini` at
+/// `ChatAnywhere`, and Ollama lists each model with its tag.
 const SUFFIXES: [&str; 2] = ["-ca", ":latest"];
 
-/// A known name that may have been meant.
+/// The known name closest to an unknown one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Near<'a> {
+pub struct NearMatch<'a> {
     /// The known name.
     pub name: &'a str,
-    /// What differs.
+    /// How the two differ.
     pub difference: Difference,
 }
 
-/// What differs between a name and the one that was meant.
+/// How an unknown name differs from a known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// Upper and lower case.
+    /// Only in case.
     Case,
-    /// A character that only looks like the right one, or is not seen at all.
+    /// A look-alike or invisible character.
     Character(char),
-    /// A suffix that only one of the two has.
+    /// A suffix that only one of the names has.
     Suffix(&'static str),
-    /// The maker in front of it, as in `openai/gpt-4o`, that only one of the two has.
-    Maker,
-    /// Some letters.
+    /// A vendor prefix, as in `openai/gpt-4o`, that only one of the names has.
+    VendorPrefix,
+    /// One or more letters.
     Letters,
 }
 
-/// Returns the known name that was most likely meant by a name that is not known.
+/// Returns the known name closest to an unknown one, if any is close enough.
 #[must_use]
-pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<Near<'a>> {
+pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<NearMatch<'a>> {
     let same_but = |fold: &dyn Fn(&str) -> String| {
         let folded = fold(name);
         let mut known = known.iter().map(String::as_str);
@@ -45,61 +44,61 @@ pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<Near<'a>> {
     };
     if let Some(name) = same_but(&str::to_lowercase) {
         let difference = Difference::Case;
-        return Some(Near { name, difference });
+        return Some(NearMatch { name, difference });
     }
-    if let Some(odd) = name.chars().find(|c| is_odd(*c))
-        && let Some(name) = same_but(&plain)
+    if let Some(unusual) = name.chars().find(|c| is_unusual(*c))
+        && let Some(name) = same_but(&normalize)
     {
-        let difference = Difference::Character(odd);
-        return Some(Near { name, difference });
+        let difference = Difference::Character(unusual);
+        return Some(NearMatch { name, difference });
     }
     for suffix in SUFFIXES {
-        if let Some(name) = same_but(&|name| without_suffix(&plain(name), suffix)) {
+        if let Some(name) = same_but(&|name| without_suffix(&normalize(name), suffix)) {
             let difference = Difference::Suffix(suffix);
-            return Some(Near { name, difference });
+            return Some(NearMatch { name, difference });
         }
     }
-    if let Some(name) = same_but(&|name| without_maker(&plain(name))) {
-        let difference = Difference::Maker;
-        return Some(Near { name, difference });
+    if let Some(name) = same_but(&|name| without_vendor(&normalize(name))) {
+        let difference = Difference::VendorPrefix;
+        return Some(NearMatch { name, difference });
     }
-    by_letters(&plain(name), known)
+    nearest_by_edits(&normalize(name), known)
 }
 
-/// Returns whether a list knows a name; a tag `:latest` need not be written.
+/// Returns whether a list contains a name; a `:latest` tag can be omitted.
 #[must_use]
-pub fn knows(known: &[String], name: &str) -> bool {
+pub fn is_listed(known: &[String], name: &str) -> bool {
     known
         .iter()
         .any(|known| known == name || known.strip_suffix(":latest") == Some(name))
 }
 
-fn by_letters<'a>(name: &str, known: &'a [String]) -> Option<Near<'a>> {
+fn nearest_by_edits<'a>(name: &str, known: &'a [String]) -> Option<NearMatch<'a>> {
     let allowed = (name.chars().count() * EDITS_PER_EIGHT).div_ceil(8).max(1);
     let near = known.iter().filter_map(|known| {
-        let edits = distance(name, &plain(known));
+        let edits = distance(name, &normalize(known));
         (edits <= allowed).then_some((edits, known))
     });
-    // The first of equals is taken: providers list what they recommend first.
+    // The first of equally close names wins: providers list recommended models first.
     let (_, name) = near.min_by_key(|(edits, _)| *edits)?;
     let difference = Difference::Letters;
-    Some(Near { name, difference })
+    Some(NearMatch { name, difference })
 }
 
-/// Writes a name as a keyboard would: lower case, plain hyphens, nothing that is not seen.
-fn plain(name: &str) -> String {
-    let visible = name.chars().filter(|c| !is_unseen(*c));
+/// Normalizes a name to characters on a keyboard: lowercase, plain hyphens, nothing invisible.
+fn normalize(name: &str) -> String {
+    let visible = name.chars().filter(|c| !is_invisible(*c));
     visible
-        .flat_map(|c| keyboard(c).to_lowercase())
+        .flat_map(|c| to_keyboard_char(c).to_lowercase())
         .collect::<String>()
 }
 
-fn is_odd(c: char) -> bool {
-    is_unseen(c) || keyboard(c) != c
+fn is_unusual(c: char) -> bool {
+    is_invisible(c) || to_keyboard_char(c) != c
 }
 
-/// Spaces of all kinds, and characters without width.
-fn is_unseen(c: char) -> bool {
+/// Returns whether a character is whitespace, a control character or of zero width.
+fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(
@@ -108,9 +107,9 @@ fn is_unseen(c: char) -> bool {
         )
 }
 
-/// The character of the keyboard that another one looks like: hyphens and dashes of text
-/// processors, and the full-width forms of Chinese input.
-fn keyboard(c: char) -> char {
+/// Maps look-alike characters to those of a keyboard: typographic hyphens and dashes, and the
+/// full-width forms of Chinese input methods.
+fn to_keyboard_char(c: char) -> char {
     match c {
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => '-',
         '\u{3002}' => '.',
@@ -123,23 +122,25 @@ fn without_suffix(name: &str, suffix: &str) -> String {
     name.strip_suffix(suffix).unwrap_or(name).to_owned()
 }
 
-fn without_maker(name: &str) -> String {
+fn without_vendor(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
 }
 
-/// The fewest letters to add, to drop, to change or to swap with the next one.
+/// Returns the Damerau-Levenshtein distance (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.chars().take(LONGEST).collect();
-    let other: Vec<char> = other.chars().take(LONGEST).collect();
+    let one: Vec<char> = one.chars().take(MAX_COMPARED).collect();
+    let other: Vec<char> = other.chars().take(MAX_COMPARED).collect();
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
     for (row, letter) in one.iter().enumerate() {
         let mut line = vec![row + 1];
-        for (column, against) in other.iter().enumerate() {
-            let changed = last[column] + usize::from(letter != against);
+        for (column, other_letter) in other.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != other_letter);
             let mut fewest = changed.min(last[column + 1] + 1).min(line[column] + 1);
-            let swapped =
-                row > 0 && column > 0 && one[row - 1] == *against && other[column - 1] == *letter;
+            let swapped = row > 0
+                && column > 0
+                && one[row - 1] == *other_letter
+                && other[column - 1] == *letter;
             if swapped {
                 fewest = fewest.min(before_last[column - 1] + 1);
             }
@@ -176,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn the_name_that_was_meant_is_found_with_what_differs() {
-        use Difference::{Case, Character, Letters, Maker, Suffix};
+    fn finds_the_nearest_name_and_the_difference() {
+        use Difference::{Case, Character, Letters, Suffix, VendorPrefix};
         check("GPT-4o-mini", Some(("gpt-4o-mini", Case)));
         check(
             "gpt\u{2011}4o\u{2011}mini",
@@ -192,8 +193,8 @@ mod tests {
         check("ｇpt-4o", Some(("gpt-4o", Character('ｇ'))));
         check("gpt-4o-mini-ca", Some(("gpt-4o-mini", Suffix("-ca"))));
         check("gpt-5-nano", Some(("gpt-5-nano-ca", Suffix("-ca"))));
-        check("openai/gpt-4o", Some(("gpt-4o", Maker)));
-        check("qwen3-8b", Some(("qwen/qwen3-8b", Maker)));
+        check("openai/gpt-4o", Some(("gpt-4o", VendorPrefix)));
+        check("qwen3-8b", Some(("qwen/qwen3-8b", VendorPrefix)));
         check("gpt-4o-mni", Some(("gpt-4o-mini", Letters)));
         check("gtp-4o", Some(("gpt-4o", Letters)));
         check("gpt4o", Some(("gpt-4o", Letters)));
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn another_model_is_no_near_miss() {
+    fn a_different_model_is_not_near() {
         check("claude-sonnet-4", None);
         check("mistral", None);
         check("o1", None);
@@ -210,15 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn a_list_knows_exact_names_and_leaves_out_the_latest_tag() {
-        assert!(knows(&list(), "gpt-4o"));
-        assert!(knows(&list(), "llama3.2"));
-        assert!(!knows(&list(), "GPT-4o"));
-        assert!(!knows(&list(), "gpt-5-nano"));
+    fn names_are_listed_exactly_or_without_the_latest_tag() {
+        assert!(is_listed(&list(), "gpt-4o"));
+        assert!(is_listed(&list(), "llama3.2"));
+        assert!(!is_listed(&list(), "GPT-4o"));
+        assert!(!is_listed(&list(), "gpt-5-nano"));
     }
 
     #[test]
-    fn distances_count_single_changes() {
+    fn distances_count_single_edits() {
         for (one, other, edits) in [
             ("", "", 0),
             ("abc", "", 3),

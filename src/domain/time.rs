@@ -1,11 +1,11 @@
-//! A moment, as the queue stores it.
+//! Timestamps, as stored in the database.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment in milliseconds since 1970-01-01T00:00:00Z.
+/// A Unix time in milliseconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -13,19 +13,19 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Makes a moment from milliseconds since 1970.
+    /// Creates a timestamp from milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Returns the milliseconds since 1970.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Returns the time from `earlier` to this moment; zero when `earlier` is later.
+    /// Returns the time elapsed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0).max(0);
@@ -36,9 +36,9 @@ impl Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// Adds a time, rounded up to a whole millisecond, so that a wait is never cut short.
-    fn add(self, wait: Duration) -> Self {
-        let millis = wait.as_nanos().div_ceil(1_000_000);
+    /// Adds a duration, rounded up to a whole millisecond so that a wait is never too short.
+    fn add(self, duration: Duration) -> Self {
+        let millis = duration.as_nanos().div_ceil(1_000_000);
         Self(
             self.0
                 .saturating_add(i64::try_from(millis).unwrap_or(i64::MAX)),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_rounded_up_and_never_overflows() {
+    fn additions_round_up_and_saturate() {
         let at = Timestamp::from_millis(5);
         assert_eq!((at + Duration::from_micros(1)).as_millis(), 6);
         assert_eq!((at + Duration::MAX).as_millis(), i64::MAX);

@@ -1,27 +1,28 @@
-//! How many tokens a text has, told from its characters alone: no tokenizer knows every model, and a
-//! guess that costs nothing can be made for each of a million rows.
+//! Estimates the number of tokens of a text from its characters. No tokenizer covers every model,
+//! and an estimate is cheap enough for a million rows.
 //!
-//! Measured against the tokenizer of GPT-4o and its successors (`o200k_base`) over 30 languages, code,
-//! tables and noise: between 26 % too few and 16 % too many. Older tokenizers need up to half as much
-//! again for Latin scripts, and several times as much for scripts that they were not made for.
+//! Compared with the tokenizer of GPT-4o and its successors (`o200k_base`), for more than 30
+//! languages, code, tables and noise, estimates are between 26% too low and 16% too high. Older
+//! tokenizers produce up to 50% more tokens for Latin scripts and several times as many for scripts
+//! they do not cover.
 
-/// Parts of a token that the weights below are written in.
+/// Weight of one token, the unit of the weights below.
 const TOKEN: u64 = 20;
 
-/// Tokens that a message costs beside its text: its role and the marks around it.
+/// Overhead of a message in tokens: its role and delimiters.
 const PER_MESSAGE: u64 = 4;
 
-/// Tokens that a request costs beside its messages: the start of the answer.
+/// Overhead of a request in tokens: the start of the response.
 const PER_REQUEST: u64 = 3;
 
-/// Tokens of a picture of middling size; its bytes tell nothing.
-const PER_PICTURE: u64 = 1_000;
+/// Tokens of an average image, regardless of its size in bytes.
+const PER_IMAGE: u64 = 1_000;
 
-/// Letters of a word that cost nothing beyond the word itself.
+/// Number of letters of a word that are included in the weight of its first letter.
 const FREE_LETTERS: u64 = 6;
 
-/// The parts of a request that the model reads; all else only steers it.
-const READ: [&str; 7] = [
+/// Fields of a request that become part of the prompt; the others are parameters.
+const PROMPT_FIELDS: [&str; 7] = [
     "messages",
     "input",
     "prompt",
@@ -34,43 +35,43 @@ const READ: [&str; 7] = [
 /// Estimates the tokens of a text.
 #[must_use]
 pub fn estimate(text: &str) -> u64 {
-    let mut counter = Counter::default();
-    text.chars().for_each(|c| counter.add(c));
-    counter.tokens()
+    let mut estimator = Estimator::default();
+    text.chars().for_each(|c| estimator.add(c));
+    estimator.tokens()
 }
 
-/// Estimates the prompt tokens of a request body: a JSON object as it is sent. What is no JSON is
-/// taken as a text.
+/// Estimates the prompt tokens of a request body. A body that is not a JSON object is treated as
+/// plain text.
 #[must_use]
 pub fn estimate_request(body: &str) -> u64 {
-    let mut scan = Scan::default();
+    let mut scanner = RequestScanner::default();
     let mut rest = body;
     while let Some(at) = rest.find(['"', '{', '}', '[', ']']) {
-        let mark = rest.as_bytes()[at];
+        let delimiter = rest.as_bytes()[at];
         rest = &rest[at + 1..];
-        match mark {
-            b'{' | b'[' => scan.depth += 1,
-            b'}' | b']' => scan.depth = scan.depth.saturating_sub(1),
+        match delimiter {
+            b'{' | b'[' => scanner.depth += 1,
+            b'}' | b']' => scanner.depth = scanner.depth.saturating_sub(1),
             _ => {
                 let Some(end) = end_of_string(rest) else {
                     return estimate(body);
                 };
                 let text = &rest[..end];
                 rest = &rest[end + 1..];
-                scan.string(text, rest.trim_start().starts_with(':'));
+                scanner.add_string(text, rest.trim_start().starts_with(':'));
             }
         }
     }
-    if scan.depth > 0 || !scan.is_object {
+    if scanner.depth > 0 || !scanner.is_object {
         return estimate(body);
     }
-    scan.tokens + PER_REQUEST
+    scanner.tokens + PER_REQUEST
 }
 
-/// Returns the most tokens that a request body allows its answer, where it says so.
+/// Returns the maximum number of completion tokens that a request body sets, if any.
 #[must_use]
-pub fn most_completion(body: &str) -> Option<u64> {
-    // A quote within a text of the body has a backslash before it, so only names are found.
+pub fn max_completion_tokens(body: &str) -> Option<u64> {
+    // Quotes inside strings are escaped, so this finds field names only.
     ["\"max_completion_tokens\":", "\"max_tokens\":"]
         .iter()
         .find_map(|name| {
@@ -82,31 +83,31 @@ pub fn most_completion(body: &str) -> Option<u64> {
         })
 }
 
-/// A walk through a request's JSON, from string to string.
+/// Scans the strings of a request body.
 #[derive(Default)]
-struct Scan {
+struct RequestScanner {
     depth: usize,
     is_object: bool,
-    is_read: bool,
+    in_prompt: bool,
     is_role: bool,
     tokens: u64,
 }
 
-impl Scan {
-    fn string(&mut self, text: &str, is_name: bool) {
+impl RequestScanner {
+    fn add_string(&mut self, text: &str, is_name: bool) {
         if is_name && self.depth == 1 {
             self.is_object = true;
-            self.is_read = READ.contains(&text);
+            self.in_prompt = PROMPT_FIELDS.contains(&text);
         }
         let is_role = is_name && text == "role";
-        if self.is_read && is_role {
+        if self.in_prompt && is_role {
             self.tokens += PER_MESSAGE;
         }
-        let is_frame = is_name && ["role", "content", "type"].contains(&text);
-        if self.is_read && self.depth >= 1 && !is_frame && !self.is_role {
+        let is_structural = is_name && ["role", "content", "type"].contains(&text);
+        if self.in_prompt && self.depth >= 1 && !is_structural && !self.is_role {
             self.tokens += match text {
                 _ if is_name && self.depth == 1 => 0,
-                picture if picture.starts_with("data:image/") => PER_PICTURE,
+                image if image.starts_with("data:image/") => PER_IMAGE,
                 text => estimate_escaped(text),
             };
         }
@@ -114,7 +115,7 @@ impl Scan {
     }
 }
 
-/// Returns where a JSON string ends, from behind its first quote.
+/// Returns the end of a JSON string that starts after its opening quote.
 fn end_of_string(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -122,7 +123,7 @@ fn end_of_string(text: &str) -> Option<usize> {
         if text.as_bytes()[at] == b'"' {
             return Some(at);
         }
-        // Two bytes behind a backslash is never inside a character: what is escaped is ASCII.
+        // Escaped characters are ASCII, so this is a character boundary in valid JSON.
         from = at + 2;
         if !text.is_char_boundary(from) || from > text.len() {
             return None;
@@ -130,115 +131,112 @@ fn end_of_string(text: &str) -> Option<usize> {
     }
 }
 
-/// Estimates the tokens of a JSON string's inside.
+/// Estimates the tokens of the content of a JSON string.
 fn estimate_escaped(text: &str) -> u64 {
     if !text.contains('\\') {
         return estimate(text);
     }
-    let mut counter = Counter::default();
+    let mut estimator = Estimator::default();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
-            counter.add(c);
+            estimator.add(c);
             continue;
         }
         match chars.next() {
-            Some('n' | 'r') => counter.add('\n'),
-            Some('t' | 'b' | 'f') => counter.add('\t'),
+            Some('n' | 'r') => estimator.add('\n'),
+            Some('t' | 'b' | 'f') => estimator.add('\t'),
             Some('u') => {
                 let code = (0..4).try_fold(0, |code, _| {
                     Some(code * 16 + chars.next().and_then(|c| c.to_digit(16))?)
                 });
-                counter.add(code.and_then(char::from_u32).unwrap_or('\u{fffd}'));
+                estimator.add(code.and_then(char::from_u32).unwrap_or('\u{fffd}'));
             }
-            Some(other) => counter.add(other),
+            Some(other) => estimator.add(other),
             None => {}
         }
     }
-    counter.tokens()
+    estimator.tokens()
 }
 
-/// What a character is to a tokenizer.
+/// Class of a character for a tokenizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
+enum CharClass {
     #[default]
     Start,
-    Small,
-    Capital,
-    /// A letter with an accent.
+    Lower,
+    Upper,
+    /// An accented letter.
     Accented,
     Digit,
-    Blank,
+    Space,
     LineEnd,
-    Mark,
-    /// Of another script: counted one by one.
+    Punctuation,
+    /// A character of another script, weighted individually.
     Other,
 }
 
-impl Kind {
+impl CharClass {
     fn of(c: char) -> Self {
         match c {
-            'a'..='z' => Self::Small,
-            'A'..='Z' => Self::Capital,
+            'a'..='z' => Self::Lower,
+            'A'..='Z' => Self::Upper,
             '0'..='9' => Self::Digit,
             '\n' | '\r' => Self::LineEnd,
-            ' ' | '\t' | '\u{b}' | '\u{c}' => Self::Blank,
-            '\0'..='\u{7f}' => Self::Mark,
+            ' ' | '\t' | '\u{b}' | '\u{c}' => Self::Space,
+            '\0'..='\u{7f}' => Self::Punctuation,
             '\u{80}'..='\u{2ff}' | '\u{1e00}'..='\u{1eff}' => Self::Accented,
             _ => Self::Other,
         }
     }
 
     fn is_letter(self) -> bool {
-        matches!(self, Self::Small | Self::Capital | Self::Accented)
+        matches!(self, Self::Lower | Self::Upper | Self::Accented)
     }
 }
 
-/// Adds up characters. A tokenizer splits a text into words, numbers of three digits, marks and line
-/// ends, and a word into the more pieces the longer and rarer it is.
+/// Adds up the weights of characters. A tokenizer splits a text into words, groups of three digits,
+/// punctuation and line breaks, and long or rare words into several tokens.
 #[derive(Default)]
-struct Counter {
+struct Estimator {
     weight: u64,
-    before: Kind,
-    /// Characters of this kind in a row.
+    before: CharClass,
+    /// Length of the current run of characters of one class.
     run: u64,
 }
 
-impl Counter {
-    #[expect(
-        clippy::match_same_arms,
-        reason = "one kind after another, as a reader looks for them"
-    )]
+impl Estimator {
+    #[expect(clippy::match_same_arms, reason = "arms are ordered by class")]
     fn add(&mut self, c: char) {
-        let kind = Kind::of(c);
+        let class = CharClass::of(c);
         let (before, word) = (self.before, self.before.is_letter());
-        let goes_on = match kind {
-            Kind::Small | Kind::Accented => word,
-            Kind::Capital => before == Kind::Capital,
-            _ => before == kind,
+        let continues = match class {
+            CharClass::Lower | CharClass::Accented => word,
+            CharClass::Upper => before == CharClass::Upper,
+            _ => before == class,
         };
-        self.run = if goes_on { self.run + 1 } else { 1 };
-        self.weight += match kind {
-            Kind::Small if !goes_on => TOKEN,
-            Kind::Small if self.run > FREE_LETTERS => 4,
-            Kind::Capital if goes_on => 4,
-            Kind::Capital => TOKEN,
-            Kind::Accented if goes_on => 15,
-            Kind::Accented => TOKEN + 15,
-            Kind::Digit if goes_on && self.run % 3 != 1 => 0,
-            // A blank before a number is a token of its own; before a word it belongs to the word.
-            Kind::Digit if before == Kind::Blank => 2 * TOKEN,
-            Kind::Digit => TOKEN,
-            Kind::Blank if self.run == 2 => TOKEN,
-            Kind::LineEnd if matches!(before, Kind::LineEnd | Kind::Blank) => 0,
-            Kind::LineEnd if before == Kind::Mark => 6,
-            Kind::LineEnd => TOKEN,
-            Kind::Mark if goes_on => 8,
-            Kind::Mark => 16,
-            Kind::Other => weight_of(c),
-            Kind::Small | Kind::Blank | Kind::Start => 0,
+        self.run = if continues { self.run + 1 } else { 1 };
+        self.weight += match class {
+            CharClass::Lower if !continues => TOKEN,
+            CharClass::Lower if self.run > FREE_LETTERS => 4,
+            CharClass::Upper if continues => 4,
+            CharClass::Upper => TOKEN,
+            CharClass::Accented if continues => 15,
+            CharClass::Accented => TOKEN + 15,
+            CharClass::Digit if continues && self.run % 3 != 1 => 0,
+            // A space before a number is a separate token; before a word it is part of the word.
+            CharClass::Digit if before == CharClass::Space => 2 * TOKEN,
+            CharClass::Digit => TOKEN,
+            CharClass::Space if self.run == 2 => TOKEN,
+            CharClass::LineEnd if matches!(before, CharClass::LineEnd | CharClass::Space) => 0,
+            CharClass::LineEnd if before == CharClass::Punctuation => 6,
+            CharClass::LineEnd => TOKEN,
+            CharClass::Punctuation if continues => 8,
+            CharClass::Punctuation => 16,
+            CharClass::Other => script_weight(c),
+            CharClass::Lower | CharClass::Space | CharClass::Start => 0,
         };
-        self.before = kind;
+        self.before = class;
     }
 
     fn tokens(&self) -> u64 {
@@ -246,12 +244,12 @@ impl Counter {
     }
 }
 
-/// The weight of a character by its script.
-fn weight_of(c: char) -> u64 {
+/// Returns the weight of a character by its script.
+fn script_weight(c: char) -> u64 {
     match c {
         // Cyrillic, Armenian; Devanagari; Georgian.
         '\u{400}'..='\u{58f}' | '\u{900}'..='\u{97f}' | '\u{10a0}'..='\u{10ff}' => 6,
-        // Arabic; the other scripts of India.
+        // Arabic; other Indic scripts.
         '\u{600}'..='\u{77f}' | '\u{980}'..='\u{dff}' => 7,
         // Greek; Hebrew.
         '\u{370}'..='\u{3ff}' | '\u{590}'..='\u{5ff}' => 8,
@@ -259,9 +257,9 @@ fn weight_of(c: char) -> u64 {
         '\u{e00}'..='\u{eff}' => 9,
         // Burmese, Khmer.
         '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => 12,
-        // Chinese and Japanese marks, kana, Hangul, wide forms.
+        // CJK punctuation, kana, Hangul, full-width forms.
         '\u{3000}'..='\u{30ff}' | '\u{ac00}'..='\u{d7af}' | '\u{ff00}'..='\u{ffef}' => 14,
-        // Dashes, quotes, signs.
+        // Dashes, quotes, symbols.
         '\u{2000}'..='\u{2e7f}' => 15,
         // Chinese characters.
         '\u{3400}'..='\u{9fff}' => 17,
@@ -269,7 +267,7 @@ fn weight_of(c: char) -> u64 {
         '\u{300}'..='\u{36f}' => TOKEN,
         // Emoji and rare Chinese characters.
         '\u{10000}'.. => 30,
-        // Ethiopic and all that no tokenizer has learned: nearly a token for each byte.
+        // Ethiopic and other scripts missing from tokenizers: nearly one token per byte.
         _ => 2 * TOKEN,
     }
 }
@@ -279,19 +277,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bound_of_an_answer_is_read_and_not_that_in_a_text() {
+    fn reads_max_tokens_but_not_from_a_prompt() {
         let text = r#"{"messages":[{"content":"\\"max_tokens\\":9"}]}"#;
-        assert_eq!(most_completion(text), None);
-        assert_eq!(most_completion(r#"{"max_tokens": 20,"n":1}"#), Some(20));
-        assert_eq!(most_completion(r#"{"max_completion_tokens":7}"#), Some(7));
-        assert_eq!(most_completion(r#"{"max_tokens":null}"#), None);
+        assert_eq!(max_completion_tokens(text), None);
+        assert_eq!(
+            max_completion_tokens(r#"{"max_tokens": 20,"n":1}"#),
+            Some(20)
+        );
+        assert_eq!(
+            max_completion_tokens(r#"{"max_completion_tokens":7}"#),
+            Some(7)
+        );
+        assert_eq!(max_completion_tokens(r#"{"max_tokens":null}"#), None);
     }
 
-    /// A name, the tokens that `o200k_base` makes of a text, and the text as JSON.
+    /// Each line has a name, the number of tokens by `o200k_base`, and the text as a JSON string.
     const MEASURED: &str = include_str!("tokens/measured.tsv");
 
     #[test]
-    fn texts_of_all_kinds_are_told_within_the_range_that_is_stated() {
+    fn estimates_are_within_the_stated_range() {
         let (mut estimated, mut counted) = (0, 0);
         for line in MEASURED.lines() {
             let mut cells = line.split('\t');
@@ -314,12 +318,12 @@ mod tests {
     }
 
     #[test]
-    fn of_a_request_only_what_the_model_reads_is_counted() {
+    fn counts_only_the_prompt_of_a_request() {
         let bare =
             r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello world"}]}"#;
         check(bare, 2 + PER_MESSAGE + PER_REQUEST);
-        let steered = r#"{"user":"somebody in particular","messages":[{"role":"user","content":"Hello world"}],"temperature":0.5,"stop":["a","b c d"]}"#;
-        check(steered, 2 + PER_MESSAGE + PER_REQUEST);
+        let with_params = r#"{"user":"somebody in particular","messages":[{"role":"user","content":"Hello world"}],"temperature":0.5,"stop":["a","b c d"]}"#;
+        check(with_params, 2 + PER_MESSAGE + PER_REQUEST);
         let two = r#"{"messages":[{"role":"system","content":"Hello"},{"role":"user","content":[{"type":"text","text":"Hello world"}]}]}"#;
         assert!(estimate_request(two) > 3 + 2 * PER_MESSAGE + PER_REQUEST);
         check(
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_the_characters_they_stand_for() {
+    fn decodes_escapes() {
         let request = |text: &str| {
             let text = serde_json::to_string(text).unwrap();
             format!(r#"{{"messages":[{{"role":"user","content":{text}}}]}}"#)
@@ -340,20 +344,17 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_not_counted_by_its_bytes() {
+    fn an_image_is_not_counted_by_its_bytes() {
         let body = format!(
             r#"{{"messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{}"}}}}]}}]}}"#,
             "iVBORw0KGgo".repeat(10_000)
         );
         let tokens = estimate_request(&body);
-        assert!(
-            (PER_PICTURE..PER_PICTURE + 40).contains(&tokens),
-            "{tokens}"
-        );
+        assert!((PER_IMAGE..PER_IMAGE + 40).contains(&tokens), "{tokens}");
     }
 
     #[test]
-    fn what_is_no_request_is_taken_as_a_text_and_harms_nobody() {
+    fn an_invalid_request_is_treated_as_text() {
         for text in [
             "",
             "plain words",

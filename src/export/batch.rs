@@ -1,97 +1,93 @@
-//! Results in the form of the `OpenAI` Batch API: a line for each request with what came back under its
-//! `custom_id`, answers and errors in files of their own where that is wanted; and requests without an
-//! answer in the form that the API takes.
+//! Writes results in the format of the `OpenAI` Batch API: one line per request with its
+//! `custom_id`, and errors optionally in a separate file. Also writes requests for that API.
 
 use std::io::{BufWriter, Write};
 
 use serde_json::json;
 
 use super::ExportError;
-use crate::domain::job::{Exchange, RecordedFailure};
+use crate::domain::job::{RecordedFailure, RequestOutcome};
 
-/// Bytes gathered before they are written.
 const BUFFER: usize = 256 * 1024;
 
-/// The most requests that the API takes in one file.
+/// Maximum number of requests that the API accepts in a file.
 const MAX_REQUESTS: u64 = 50_000;
 
-/// The most bytes that it takes in one file: the 200 MB of its documents, read in the smaller way.
+/// Maximum file size that the API accepts: 200 MB, interpreted as decimal megabytes.
 const MAX_BYTES: u64 = 200_000_000;
 
-/// The error code of a row that nobody has answered yet.
-const PENDING: &str = "pending";
+/// The error code of a row that is not completed.
+const PENDING_CODE: &str = "pending";
 
-/// Files of results that are being written: the answers, and what has none.
+/// Writes results to one file, or responses and errors to two.
 #[derive(Debug)]
-pub struct BatchSheet<W: Write, E: Write> {
-    answers: BufWriter<W>,
+pub struct BatchWriter<W: Write, E: Write> {
+    responses: BufWriter<W>,
     errors: Option<BufWriter<E>>,
     line: Vec<u8>,
 }
 
-impl<W: Write, E: Write> BatchSheet<W, E> {
-    /// Begins files. Without one for errors, rows that have no answer stand between the others.
-    pub fn new(answers: W, errors: Option<E>) -> Self {
+impl<W: Write, E: Write> BatchWriter<W, E> {
+    /// Creates a writer. Without `errors`, rows without a response are written to `responses`.
+    pub fn new(responses: W, errors: Option<E>) -> Self {
         Self {
-            answers: BufWriter::with_capacity(BUFFER, answers),
+            responses: BufWriter::with_capacity(BUFFER, responses),
             errors: errors.map(|errors| BufWriter::with_capacity(BUFFER, errors)),
             line: Vec::new(),
         }
     }
 
-    /// Writes one row.
-    pub fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
+    /// Writes the outcome of a row.
+    pub fn write(&mut self, outcome: &RequestOutcome) -> Result<(), ExportError> {
         self.line.clear();
-        put_exchange(&mut self.line, exchange);
+        write_outcome(&mut self.line, outcome);
         match &mut self.errors {
-            Some(errors) if exchange.completion.is_none() => errors.write_all(&self.line)?,
-            _ => self.answers.write_all(&self.line)?,
+            Some(errors) if outcome.completion.is_none() => errors.write_all(&self.line)?,
+            _ => self.responses.write_all(&self.line)?,
         }
         Ok(())
     }
 
-    /// Writes out what is buffered and returns the writers beneath.
+    /// Flushes the buffers and returns the inner writers.
     pub fn finish(self) -> Result<(W, Option<E>), ExportError> {
-        Ok((
-            emptied(self.answers)?,
-            self.errors.map(emptied).transpose()?,
-        ))
+        Ok((flush(self.responses)?, self.errors.map(flush).transpose()?))
     }
 }
 
-fn emptied<W: Write>(writer: BufWriter<W>) -> Result<W, ExportError> {
+fn flush<W: Write>(writer: BufWriter<W>) -> Result<W, ExportError> {
     writer
         .into_inner()
         .map_err(|error| ExportError::from(error.into_error()))
 }
 
-/// Writes a line as the API does: the body of an answer as it came, but on one line.
-fn put_exchange(line: &mut Vec<u8>, exchange: &Exchange) {
-    let id = format!("batch_req_{}", exchange.id.0);
-    let start = json!({"id": id, "custom_id": exchange.key}).to_string();
+/// Writes an outcome in the format of the API. The body of a response is unchanged, except that line
+/// breaks become spaces.
+fn write_outcome(line: &mut Vec<u8>, outcome: &RequestOutcome) {
+    let id = format!("batch_req_{}", outcome.id.0);
+    let start = json!({"id": id, "custom_id": outcome.key}).to_string();
     line.extend_from_slice(start.trim_end_matches('}').as_bytes());
-    if let Some(completion) = &exchange.completion {
+    if let Some(completion) = &outcome.completion {
         line.extend_from_slice(br#","response":{"status_code":200,"request_id":"#);
         line.extend_from_slice(json!(completion.request_id).to_string().as_bytes());
         line.extend_from_slice(br#","body":"#);
-        put_on_one_line(line, &completion.body);
+        write_on_one_line(line, &completion.body);
         line.extend_from_slice(b"},\"error\":null}\n");
         return;
     }
-    let (response, error) = match &exchange.failure {
-        Some(failure) if exchange.failed => failed(failure),
+    let (response, error) = match &outcome.failure {
+        Some(failure) if outcome.failed => response_and_error(failure),
         _ => (
             serde_json::Value::Null,
-            json!({"code": PENDING, "message": "this request has not been answered yet"}),
+            json!({"code": PENDING_CODE, "message": "this request has not been completed yet"}),
         ),
     };
     let end = format!(",\"response\":{response},\"error\":{error}}}\n");
     line.extend_from_slice(end.as_bytes());
 }
 
-/// Returns response and error of a request that has failed: a refusal is a response, anything else is
-/// an error.
-fn failed(failure: &RecordedFailure) -> (serde_json::Value, serde_json::Value) {
+/// Returns the response and the error of a failed request. A rejection is a response; other failures
+/// are errors.
+fn response_and_error(failure: &RecordedFailure) -> (serde_json::Value, serde_json::Value) {
     let RecordedFailure {
         rule,
         message,
@@ -111,8 +107,8 @@ fn failed(failure: &RecordedFailure) -> (serde_json::Value, serde_json::Value) {
     }
 }
 
-/// Writes JSON without its line ends. None of them is in a text, where it would be escaped.
-fn put_on_one_line(line: &mut Vec<u8>, json: &str) {
+/// Writes JSON with line breaks replaced by spaces. Inside JSON strings, line breaks are escaped.
+fn write_on_one_line(line: &mut Vec<u8>, json: &str) {
     let start = line.len();
     line.extend_from_slice(json.trim().as_bytes());
     for byte in &mut line[start..] {
@@ -122,19 +118,19 @@ fn put_on_one_line(line: &mut Vec<u8>, json: &str) {
     }
 }
 
-/// How much is in a file of requests, against what the API takes in one.
+/// The size of a request file, checked against the limits of the API.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RequestFile {
+pub struct BatchFileSize {
     requests: u64,
     bytes: u64,
 }
 
-impl RequestFile {
-    /// Takes a line if there is room for it; returns whether there was.
-    pub fn takes(&mut self, line: &[u8]) -> bool {
+impl BatchFileSize {
+    /// Adds a line and returns true, unless the file would exceed the limits.
+    pub fn try_add(&mut self, line: &[u8]) -> bool {
         let length = line.len() as u64;
         let fits = self.requests < MAX_REQUESTS && self.bytes + length <= MAX_BYTES;
-        // A line that no file has room for gets one to itself: the API will say so.
+        // A line beyond the limits gets its own file, which the API then rejects.
         if fits || self.requests == 0 {
             self.requests += 1;
             self.bytes += length;
@@ -144,12 +140,12 @@ impl RequestFile {
     }
 }
 
-/// Writes a request as the API takes it: to be answered below `url`, the body as it is sent.
-pub fn put_request(line: &mut Vec<u8>, key: &str, url: &str, body: &str) {
+/// Writes a request for the API, with the body on one line.
+pub fn write_request(line: &mut Vec<u8>, key: &str, url: &str, body: &str) {
     let start = json!({"custom_id": key, "method": "POST", "url": url}).to_string();
     line.extend_from_slice(start.trim_end_matches('}').as_bytes());
     line.extend_from_slice(br#","body":"#);
-    put_on_one_line(line, body);
+    write_on_one_line(line, body);
     line.extend_from_slice(b"}\n");
 }
 
@@ -158,8 +154,8 @@ mod tests {
     use super::*;
     use crate::domain::job::{Completion, JobId};
 
-    fn exchange(completion: Option<&str>, failure: Option<(&str, Option<u16>)>) -> Exchange {
-        Exchange {
+    fn outcome(completion: Option<&str>, failure: Option<(&str, Option<u16>)>) -> RequestOutcome {
+        RequestOutcome {
             id: JobId(7),
             key: "r\"7}".to_owned(),
             completion: completion.map(|body| Completion {
@@ -182,64 +178,64 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(exchange: &Exchange, expected: &str) {
-        let mut sheet = BatchSheet::new(Vec::new(), None::<Vec<u8>>);
-        sheet.write(exchange).unwrap();
-        let written = String::from_utf8(sheet.finish().unwrap().0).unwrap();
+    fn check(outcome: &RequestOutcome, expected: &str) {
+        let mut writer = BatchWriter::new(Vec::new(), None::<Vec<u8>>);
+        writer.write(outcome).unwrap();
+        let written = String::from_utf8(writer.finish().unwrap().0).unwrap();
         assert_eq!(written, format!("{expected}\n"));
         let read: serde_json::Value = serde_json::from_str(&written).unwrap();
         assert_eq!(read["custom_id"], "r\"7}");
     }
 
     #[test]
-    fn an_answer_is_a_response_with_the_body_as_it_came() {
+    fn a_completion_is_a_response_with_an_unchanged_body() {
         check(
-            &exchange(Some("{\n \"a\": 1.50,\r\n \"b\":\"\\n\"}\n"), None),
+            &outcome(Some("{\n \"a\": 1.50,\r\n \"b\":\"\\n\"}\n"), None),
             r#"{"id":"batch_req_7","custom_id":"r\"7}","response":{"status_code":200,"request_id":"req_1","body":{  "a": 1.50,   "b":"\n"}},"error":null}"#,
         );
     }
 
     #[test]
-    fn a_refusal_is_a_response_and_anything_else_an_error() {
+    fn a_rejection_is_a_response_and_other_failures_are_errors() {
         check(
-            &exchange(None, Some(("too-long", Some(400)))),
+            &outcome(None, Some(("too-long", Some(400)))),
             r#"{"id":"batch_req_7","custom_id":"r\"7}","response":{"status_code":400,"request_id":"req_2","body":{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"too-long"}}},"error":null}"#,
         );
         check(
-            &exchange(None, Some(("declined", Some(200)))),
+            &outcome(None, Some(("declined", Some(200)))),
             r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"declined","message":"no"}}"#,
         );
         check(
-            &exchange(None, None),
-            r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"pending","message":"this request has not been answered yet"}}"#,
+            &outcome(None, None),
+            r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"pending","message":"this request has not been completed yet"}}"#,
         );
     }
 
     #[test]
-    fn what_has_no_answer_goes_into_the_file_for_errors() {
-        let mut sheet = BatchSheet::new(Vec::new(), Some(Vec::new()));
-        sheet.write(&exchange(Some("{}"), None)).unwrap();
-        sheet.write(&exchange(None, None)).unwrap();
-        let (answers, errors) = sheet.finish().unwrap();
+    fn rows_without_a_response_go_to_the_error_file() {
+        let mut writer = BatchWriter::new(Vec::new(), Some(Vec::new()));
+        writer.write(&outcome(Some("{}"), None)).unwrap();
+        writer.write(&outcome(None, None)).unwrap();
+        let (responses, errors) = writer.finish().unwrap();
         let lines = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().lines().count();
-        assert_eq!((lines(answers), errors.map(lines)), (1, Some(1)));
+        assert_eq!((lines(responses), errors.map(lines)), (1, Some(1)));
     }
 
     #[test]
-    fn a_file_of_requests_takes_what_the_api_takes() {
-        let mut file = RequestFile::default();
-        assert!((0..MAX_REQUESTS).all(|_| file.takes(b"x\n")));
-        assert!(!file.takes(b"x\n"));
+    fn a_request_file_has_the_limits_of_the_api() {
+        let mut file = BatchFileSize::default();
+        assert!((0..MAX_REQUESTS).all(|_| file.try_add(b"x\n")));
+        assert!(!file.try_add(b"x\n"));
         let large = vec![b'x'; 90_000_000];
-        let mut file = RequestFile::default();
-        assert!(file.takes(&large) && file.takes(&large));
-        assert!(!file.takes(&large));
+        let mut file = BatchFileSize::default();
+        assert!(file.try_add(&large) && file.try_add(&large));
+        assert!(!file.try_add(&large));
     }
 
     #[test]
-    fn a_request_keeps_its_body() {
+    fn a_request_body_is_unchanged() {
         let mut line = Vec::new();
-        put_request(&mut line, "a", "/v1/embeddings", "{ \"n\":\n1.0}");
+        write_request(&mut line, "a", "/v1/embeddings", "{ \"n\":\n1.0}");
         assert_eq!(
             String::from_utf8(line).unwrap(),
             "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{ \"n\": 1.0}}\n"

@@ -1,29 +1,29 @@
-//! The results as CSV: all input columns first, then ours, one line a row, in input order.
+//! Writes results as CSV: the input columns, followed by the output columns, in input order.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
 use super::ExportError;
-use super::guard::guard;
+use super::columns::{output_columns, status};
+use super::formula::escape_formula;
 use super::object::object_cells;
-use super::own::{own_columns, status};
 use crate::domain::completion::{Content, StoredBody};
-use crate::domain::job::{Cells, Record};
+use crate::domain::job::{ExportRow, RowData};
 
-/// Bytes gathered before they are written: a system call for every few hundred rows.
+/// Buffer size: one system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
 
-/// How cells are written.
+/// Options for writing CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// Leaves text as it is, so that a spreadsheet may run it (`--csv-raw`).
+pub struct CsvOptions {
+    /// Whether to write formulas unescaped (`--csv-raw`).
     pub raw: bool,
-    /// The byte between cells.
+    /// The field delimiter.
     pub delimiter: u8,
 }
 
-impl Default for Style {
-    /// Guarded cells with commas between.
+impl Default for CsvOptions {
+    /// Escapes formulas and separates fields with commas.
     fn default() -> Self {
         Self {
             raw: false,
@@ -32,78 +32,78 @@ impl Default for Style {
     }
 }
 
-/// A CSV file that is being written, record by record.
+/// Writes results to a CSV file.
 ///
-/// Text cells are guarded against being run by a spreadsheet unless the style is raw: those of the
-/// input and the header as well, since a spreadsheet runs them all the same. Our numbers need no guard.
+/// Unless [`CsvOptions::raw`] is set, formulas are escaped in all text cells, including the header
+/// and the input columns.
 #[derive(Debug)]
-pub struct CsvSheet<W: Write> {
+pub struct CsvWriter<W: Write> {
     writer: csv::Writer<W>,
-    style: Style,
+    options: CsvOptions,
     columns: Vec<String>,
-    /// Fields of the answers that have a column each.
+    /// Response fields that have their own column.
     fields: Vec<String>,
     rows: u64,
     digits: String,
 }
 
-impl<W: Write> CsvSheet<W> {
-    /// Begins a sheet and writes its header: `columns` of the input, then our own, then `fields` of the
-    /// answers.
+impl<W: Write> CsvWriter<W> {
+    /// Creates a writer and writes the header: the input columns, the output columns, and the
+    /// response fields.
     pub fn new(
         writer: W,
         columns: &[String],
         fields: &[String],
-        style: Style,
+        options: CsvOptions,
     ) -> Result<Self, ExportError> {
         let writer = csv::WriterBuilder::new()
-            .delimiter(style.delimiter)
+            .delimiter(options.delimiter)
             .buffer_capacity(BUFFER)
             .flexible(true)
             .from_writer(writer);
-        let mut sheet = Self {
+        let mut csv = Self {
             writer,
-            style,
+            options,
             columns: columns.to_vec(),
             fields: fields.to_vec(),
             rows: 0,
             digits: String::new(),
         };
         for name in columns {
-            sheet.text(name)?;
+            csv.write_text(name)?;
         }
-        for name in own_columns(columns, fields) {
-            sheet.text(&name)?;
+        for name in output_columns(columns, fields) {
+            csv.write_text(&name)?;
         }
-        sheet.end_record()?;
-        Ok(sheet)
+        csv.end_record()?;
+        Ok(csv)
     }
 
-    /// Writes one record. A job that is running is shown as pending: its end is not known.
-    pub fn write(&mut self, record: &Record) -> Result<(), ExportError> {
+    /// Writes a row. Running jobs are written as pending, since their result is unknown.
+    pub fn write(&mut self, record: &ExportRow) -> Result<(), ExportError> {
         self.rows += 1;
-        match &record.cells {
-            Cells::Line(cells) => self.line(cells)?,
-            Cells::Object(object) => self.object(object)?,
+        match &record.input {
+            RowData::Cells(cells) => self.write_cells(cells)?,
+            RowData::Object(object) => self.write_object(object)?,
         }
-        self.own_cells(record)?;
+        self.write_output_cells(record)?;
         self.end_record()
     }
 
-    /// Writes out what is buffered and returns the writer beneath.
+    /// Flushes the buffer and returns the inner writer.
     pub fn finish(self) -> Result<W, ExportError> {
         self.writer
             .into_inner()
             .map_err(|error| ExportError::from(error.into_error()))
     }
 
-    /// Returns how many records were written.
+    /// Returns the number of rows written.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    fn line(&mut self, cells: &[String]) -> Result<(), ExportError> {
+    fn write_cells(&mut self, cells: &[String]) -> Result<(), ExportError> {
         if cells.len() != self.columns.len() {
             return Err(ExportError::Cells {
                 row: self.rows,
@@ -111,56 +111,56 @@ impl<W: Write> CsvSheet<W> {
                 expected: self.columns.len(),
             });
         }
-        cells.iter().try_for_each(|cell| self.text(cell))
+        cells.iter().try_for_each(|cell| self.write_text(cell))
     }
 
-    /// Writes the fields of an object below their columns; one that it does not have is empty.
-    fn object(&mut self, object: &str) -> Result<(), ExportError> {
+    /// Writes the fields of an object in column order; missing ones are empty.
+    fn write_object(&mut self, object: &str) -> Result<(), ExportError> {
         let columns = std::mem::take(&mut self.columns);
         let cells = object_cells(object, &columns);
-        let written = cells.iter().try_for_each(|cell| self.text(cell));
+        let written = cells.iter().try_for_each(|cell| self.write_text(cell));
         self.columns = columns;
         written
     }
 
-    fn own_cells(&mut self, record: &Record) -> Result<(), ExportError> {
+    fn write_output_cells(&mut self, record: &ExportRow) -> Result<(), ExportError> {
         let completion = record.completion.as_ref();
-        let stored = completion.map(|completion| StoredBody::read(&completion.body));
+        let stored = completion.map(|completion| StoredBody::parse(&completion.body));
         let content = stored.as_ref().and_then(StoredBody::content);
-        self.text(content.as_ref().map_or("", Content::as_text))?;
-        self.text(status(record.state))?;
-        self.text(record.error.as_deref().unwrap_or_default())?;
-        self.text(completion.map_or("", |completion| &completion.model))?;
-        self.text(completion.map_or("", |completion| &completion.finish_reason))?;
-        self.number(completion.and_then(|completion| completion.prompt_tokens))?;
-        self.number(completion.and_then(|completion| completion.completion_tokens))?;
-        self.number(Some(u64::from(record.attempts)))?;
-        self.number(completion.map(|completion| completion.latency_ms))?;
+        self.write_text(content.as_ref().map_or("", Content::as_text))?;
+        self.write_text(status(record.state))?;
+        self.write_text(record.error.as_deref().unwrap_or_default())?;
+        self.write_text(completion.map_or("", |completion| &completion.model))?;
+        self.write_text(completion.map_or("", |completion| &completion.finish_reason))?;
+        self.write_number(completion.and_then(|completion| completion.prompt_tokens))?;
+        self.write_number(completion.and_then(|completion| completion.completion_tokens))?;
+        self.write_number(Some(u64::from(record.attempts)))?;
+        self.write_number(completion.map(|completion| completion.latency_ms))?;
         let fields = std::mem::take(&mut self.fields);
         let content = content.as_ref().map_or("", Content::as_text);
         let cells = object_cells(content, &fields);
-        let written = cells.iter().try_for_each(|cell| self.text(cell));
+        let written = cells.iter().try_for_each(|cell| self.write_text(cell));
         self.fields = fields;
         written
     }
 
-    fn text(&mut self, text: &str) -> Result<(), ExportError> {
-        if self.style.raw {
-            self.field(text.as_bytes())
+    fn write_text(&mut self, text: &str) -> Result<(), ExportError> {
+        if self.options.raw {
+            self.write_field(text.as_bytes())
         } else {
-            self.field(guard(text).as_bytes())
+            self.write_field(escape_formula(text).as_bytes())
         }
     }
 
-    fn number(&mut self, number: Option<u64>) -> Result<(), ExportError> {
+    fn write_number(&mut self, number: Option<u64>) -> Result<(), ExportError> {
         self.digits.clear();
         if let Some(number) = number {
-            write!(self.digits, "{number}").expect("writing to a string does not fail");
+            write!(self.digits, "{number}").expect("writing to a string cannot fail");
         }
         self.writer.write_field(&self.digits).map_err(from_csv)
     }
 
-    fn field(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+    fn write_field(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         self.writer.write_field(bytes).map_err(from_csv)
     }
 
@@ -169,7 +169,7 @@ impl<W: Write> CsvSheet<W> {
     }
 }
 
-/// Takes the system's error out of the csv crate's; a flexible writer meets no other kind.
+/// Returns the I/O error in an error of the csv crate; a flexible writer has no other errors.
 fn from_csv(error: csv::Error) -> ExportError {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error.into(),
@@ -182,9 +182,9 @@ mod tests {
     use super::*;
     use crate::domain::job::{Completion, JobState};
 
-    fn record(cells: &[&str], state: JobState) -> Record {
-        Record {
-            cells: Cells::Line(cells.iter().map(ToString::to_string).collect()),
+    fn record(cells: &[&str], state: JobState) -> ExportRow {
+        ExportRow {
+            input: RowData::Cells(cells.iter().map(ToString::to_string).collect()),
             state,
             attempts: 0,
             completion: None,
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    fn answered(cells: &[&str], text: &str) -> Record {
+    fn completed(cells: &[&str], text: &str) -> ExportRow {
         let choice = serde_json::json!({"message": {"role": "assistant", "content": text}});
         let completion = Completion {
             body: serde_json::json!({"choices": [choice]}).to_string(),
@@ -203,7 +203,7 @@ mod tests {
             latency_ms: 345,
             request_id: String::new(),
         };
-        Record {
+        ExportRow {
             attempts: 2,
             completion: Some(completion),
             ..record(cells, JobState::Done)
@@ -214,47 +214,47 @@ mod tests {
         columns.iter().map(ToString::to_string).collect()
     }
 
-    fn sheet(columns: &[&str], style: Style, records: &[Record]) -> String {
-        let mut sheet = CsvSheet::new(Vec::new(), &names(columns), &[], style).unwrap();
+    fn write_csv(columns: &[&str], options: CsvOptions, records: &[ExportRow]) -> String {
+        let mut csv = CsvWriter::new(Vec::new(), &names(columns), &[], options).unwrap();
         for record in records {
-            sheet.write(record).unwrap();
+            csv.write(record).unwrap();
         }
-        String::from_utf8(sheet.finish().unwrap()).unwrap()
+        String::from_utf8(csv.finish().unwrap()).unwrap()
     }
 
-    /// Checks the second line, without the header.
+    /// Checks the output without its header.
     #[track_caller]
-    fn check(record: Record, style: Style, expected: &str) {
-        let written = sheet(&["a", "b"], style, &[record]);
+    fn check(record: ExportRow, options: CsvOptions, expected: &str) {
+        let written = write_csv(&["a", "b"], options, &[record]);
         let (_, row) = written.split_once('\n').unwrap();
         assert_eq!(row, expected);
     }
 
     #[test]
-    fn input_columns_come_first_then_ours() {
+    fn input_columns_come_first() {
         assert_eq!(
-            sheet(&["id", "prompt"], Style::default(), &[]),
+            write_csv(&["id", "prompt"], CsvOptions::default(), &[]),
             "id,prompt,response,status,error,model,finish_reason,prompt_tokens,\
              completion_tokens,attempts,latency_ms\n"
         );
     }
 
     #[test]
-    fn a_record_shows_what_became_of_it() {
-        let style = Style::default();
+    fn writes_the_status_of_a_row() {
+        let options = CsvOptions::default();
         check(
-            answered(&["1", "hi"], "Hello, \"you\"\nthere"),
-            style,
+            completed(&["1", "hi"], "Hello, \"you\"\nthere"),
+            options,
             "1,hi,\"Hello, \"\"you\"\"\nthere\",done,,gpt-4o-mini,stop,12,,2,345\n",
         );
         check(
             record(&["1", ""], JobState::Pending),
-            style,
+            options,
             "1,,,pending,,,,,,0,\n",
         );
         check(
             record(&["1", ""], JobState::Running),
-            style,
+            options,
             "1,,,pending,,,,,,0,\n",
         );
         let mut failed = record(&["1", "x"], JobState::Failed);
@@ -262,21 +262,21 @@ mod tests {
         failed.attempts = 1;
         check(
             failed,
-            style,
+            options,
             "1,x,,failed,request: too long (context-length),,,,,1,\n",
         );
     }
 
     #[test]
-    fn an_answer_of_tool_calls_shows_them_and_a_body_without_text_an_empty_cell() {
+    fn tool_calls_are_json_and_a_body_without_text_is_an_empty_cell() {
         #[track_caller]
         fn check_body(body: &str, content: &str) {
-            let mut row = answered(&["1", ""], "");
+            let mut row = completed(&["1", ""], "");
             if let Some(completion) = &mut row.completion {
                 body.clone_into(&mut completion.body);
             }
             let expected = format!("1,,{content},done,,gpt-4o-mini,stop,12,,2,345\n");
-            check(row, Style::default(), &expected);
+            check(row, CsvOptions::default(), &expected);
         }
         let calls = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":7}]}}]}"#;
         check_body(calls, "\"[{\"\"id\"\":7}]\"");
@@ -285,15 +285,15 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_an_answer_have_their_columns_behind_ours() {
+    fn response_fields_follow_the_output_columns() {
         let fields = names(&["city", "people", "status"]);
-        let mut sheet =
-            CsvSheet::new(Vec::new(), &names(&["a"]), &fields, Style::default()).unwrap();
+        let mut csv =
+            CsvWriter::new(Vec::new(), &names(&["a"]), &fields, CsvOptions::default()).unwrap();
         for text in [r#"{"people":[1, 2],"city":"=Rome","x":1}"#, "no JSON"] {
-            sheet.write(&answered(&["1"], text)).unwrap();
+            csv.write(&completed(&["1"], text)).unwrap();
         }
-        sheet.write(&record(&["2"], JobState::Pending)).unwrap();
-        let written = String::from_utf8(sheet.finish().unwrap()).unwrap();
+        csv.write(&record(&["2"], JobState::Pending)).unwrap();
+        let written = String::from_utf8(csv.finish().unwrap()).unwrap();
         let ends: Vec<_> = written
             .lines()
             .map(|line| line.split_once("latency_ms").map_or(line, |(_, end)| end))
@@ -305,67 +305,67 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_is_json_in_a_cell() {
-        let mut row = answered(&["1", ""], "");
+    fn a_vector_is_written_as_json() {
+        let mut row = completed(&["1", ""], "");
         if let Some(completion) = &mut row.completion {
             r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#.clone_into(&mut completion.body);
         }
         let expected = "1,,\"[-0.50, 1e-3]\",done,,gpt-4o-mini,stop,12,,2,345\n";
-        check(row, Style::default(), expected);
+        check(row, CsvOptions::default(), expected);
     }
 
     #[test]
-    fn the_fields_of_an_object_stand_below_their_columns() {
+    fn object_fields_are_written_in_column_order() {
         let mut row = record(&[], JobState::Pending);
         let object = r#"{"b": {"k": [1, "x"]}, "a":"=1+1\n"}"#;
-        row.cells = Cells::Object(object.to_owned());
+        row.input = RowData::Object(object.to_owned());
         let nested = "\"{\"\"k\"\": [1, \"\"x\"\"]}\"";
         check(
             row.clone(),
-            Style::default(),
+            CsvOptions::default(),
             &format!("\"'=1+1\n\",{nested},,pending,,,,,,0,\n"),
         );
-        row.cells = Cells::Object(r#"{"b":null,"c":1}"#.to_owned());
-        check(row, Style::default(), ",,,pending,,,,,,0,\n");
+        row.input = RowData::Object(r#"{"b":null,"c":1}"#.to_owned());
+        check(row, CsvOptions::default(), ",,,pending,,,,,,0,\n");
     }
 
     #[test]
-    fn every_text_cell_is_guarded_unless_raw() {
-        let mut hostile = answered(&["=1+1", "-5"], "@cmd");
+    fn formulas_are_escaped_unless_raw() {
+        let mut hostile = completed(&["=1+1", "-5"], "@cmd");
         hostile.error = Some("+err".to_owned());
         if let Some(completion) = &mut hostile.completion {
             completion.model = "=m".to_owned();
             completion.finish_reason = "\tstop".to_owned();
         }
-        let guarded = "'=1+1,-5,'@cmd,done,'+err,'=m,'\tstop,12,,2,345\n";
-        check(hostile.clone(), Style::default(), guarded);
-        let raw = Style {
+        let escaped = "'=1+1,-5,'@cmd,done,'+err,'=m,'\tstop,12,,2,345\n";
+        check(hostile.clone(), CsvOptions::default(), escaped);
+        let raw = CsvOptions {
             raw: true,
-            ..Style::default()
+            ..CsvOptions::default()
         };
         check(hostile, raw, "=1+1,-5,@cmd,done,+err,=m,\tstop,12,,2,345\n");
-        assert!(sheet(&["=h"], Style::default(), &[]).starts_with("'=h,"));
+        assert!(write_csv(&["=h"], CsvOptions::default(), &[]).starts_with("'=h,"));
     }
 
     #[test]
-    fn another_delimiter_is_quoted_where_it_stands_in_a_cell() {
-        let style = Style {
+    fn cells_with_the_delimiter_are_quoted() {
+        let options = CsvOptions {
             delimiter: b';',
-            ..Style::default()
+            ..CsvOptions::default()
         };
         check(
-            answered(&["1", "a;b"], "c,d"),
-            style,
+            completed(&["1", "a;b"], "c,d"),
+            options,
             "1;\"a;b\";c,d;done;;gpt-4o-mini;stop;12;;2;345\n",
         );
     }
 
     #[test]
-    fn a_record_that_does_not_fit_the_header_is_refused_by_number() {
-        let mut sheet =
-            CsvSheet::new(Vec::new(), &names(&["a", "b"]), &[], Style::default()).unwrap();
-        sheet.write(&record(&["1", "2"], JobState::Done)).unwrap();
-        let error = sheet.write(&record(&["1"], JobState::Done)).unwrap_err();
+    fn rejects_rows_with_a_wrong_number_of_cells() {
+        let mut csv =
+            CsvWriter::new(Vec::new(), &names(&["a", "b"]), &[], CsvOptions::default()).unwrap();
+        csv.write(&record(&["1", "2"], JobState::Done)).unwrap();
+        let error = csv.write(&record(&["1"], JobState::Done)).unwrap_err();
         assert!(matches!(
             error,
             ExportError::Cells {
@@ -377,12 +377,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_cell_by_cell() {
+    fn the_output_can_be_parsed() {
         let cells = ["multi\r\nline \"q\"", "\u{1F600} 中文, \u{1b}[31m"];
-        let written = sheet(
+        let written = write_csv(
             &["a", "b"],
-            Style::default(),
-            &[answered(&cells, "x\ny\0z")],
+            CsvOptions::default(),
+            &[completed(&cells, "x\ny\0z")],
         );
         let mut reader = csv::Reader::from_reader(written.as_bytes());
         let row = reader.records().next().unwrap().unwrap();
@@ -394,9 +394,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gone_reader_is_told_to_the_caller() {
-        struct Gone;
-        impl Write for Gone {
+    fn a_closed_pipe_is_reported() {
+        struct ClosedPipe;
+        impl Write for ClosedPipe {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
                 Err(std::io::ErrorKind::BrokenPipe.into())
             }
@@ -404,9 +404,9 @@ mod tests {
                 Ok(())
             }
         }
-        let sheet = CsvSheet::new(Gone, &names(&["a"]), &[], Style::default()).unwrap();
+        let csv = CsvWriter::new(ClosedPipe, &names(&["a"]), &[], CsvOptions::default()).unwrap();
         assert!(matches!(
-            sheet.finish().map(drop).unwrap_err(),
+            csv.finish().map(drop).unwrap_err(),
             ExportError::BrokenPipe
         ));
     }

@@ -1,12 +1,12 @@
-//! Jobs and their answers become a file that a person opens.
+//! Writes result files.
 //!
-//! The caller pages through the queue and hands over one record after the other; this room knows
-//! how a row is written (`csv` with its `guard`, `jsonl`, `batch`), what is said of it (`own`) and how a file
-//! comes into being whole or not at all (`target`). It knows neither the queue nor the provider, and holds one record at a time.
+//! The caller reads the rows from the database and passes them one by one. `csv` (with `formula`),
+//! `jsonl` and `batch` write a row, `columns` defines the output columns, and `target` replaces the
+//! output file atomically. This module depends neither on the queue nor on the provider.
 
-mod guard;
+mod columns;
+mod formula;
 mod object;
-mod own;
 
 pub mod batch;
 pub mod csv;
@@ -16,75 +16,74 @@ pub mod target;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::batch::{BatchSheet, RequestFile, put_request};
-pub use self::csv::{CsvSheet, Style};
-pub use self::jsonl::JsonlSheet;
-pub use self::target::{Draft, Target};
+pub use self::batch::{BatchFileSize, BatchWriter, write_request};
+pub use self::csv::{CsvOptions, CsvWriter};
+pub use self::jsonl::JsonlWriter;
+pub use self::target::{OutputWriter, Target};
 
-/// Why the results could not be written. A message with a second line says there what to do.
-///
-/// File names are shown in quotes with everything escaped that a terminal would act on.
+/// Why the results could not be written. File names in messages are quoted, and control characters
+/// are escaped.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// Whoever read our standard output has gone (`… | head`). The caller ends quietly.
-    #[error("nobody reads the output any more")]
+    /// The reader of standard output has closed it (`… | head`). The caller exits silently.
+    #[error("standard output was closed")]
     BrokenPipe,
-    /// The directory for the results is missing.
+    /// The directory of the results file does not exist.
     #[error(
-        "cannot write the results to {path:?}: there is no directory {parent:?}\nhint: create it (`mkdir -p`), or name another file with `-o`"
+        "cannot write the results to {path:?}: directory {parent:?} not found\nhint: create it with `mkdir -p`, or choose another file with `-o`"
     )]
     NoDirectory {
-        /// The results file as it was asked for.
+        /// The path of the results file.
         path: PathBuf,
-        /// The directory it should be in.
+        /// Its directory.
         parent: PathBuf,
     },
     /// The target is a directory.
-    #[error("cannot write the results to {path:?}: it is a directory\nhint: name a file in it, for example `-o {}`", .path.join("results.csv").display().to_string().escape_debug())]
+    #[error("cannot write the results to {path:?}: it is a directory\nhint: choose a file in it, for example `-o {}`", .path.join("results.csv").display().to_string().escape_debug())]
     IsDirectory {
-        /// The results file as it was asked for.
+        /// The path of the results file.
         path: PathBuf,
     },
-    /// The target is a symbolic link, which may point to where nobody wants the results.
+    /// The target is a symbolic link, which could redirect the results to another place.
     #[error(
-        "cannot write the results to {path:?}: it is a symbolic link\nhint: name the file it points to, or remove the link; `-o -` writes to standard output"
+        "cannot write the results to {path:?}: it is a symbolic link\nhint: use the file it points to, or remove the link; `-o -` writes to standard output"
     )]
     Symlink {
-        /// The results file as it was asked for.
+        /// The path of the results file.
         path: PathBuf,
     },
     /// The target is a device, a pipe or a socket, and a rename would replace it.
     #[error(
-        "cannot write the results to {path:?}: it is no regular file\nhint: name a regular file; `-o -` writes to standard output"
+        "cannot write the results to {path:?}: it is not a regular file\nhint: choose another file; `-o -` writes to standard output"
     )]
     NotAFile {
-        /// The results file as it was asked for.
+        /// The path of the results file.
         path: PathBuf,
     },
-    /// The target's directory cannot be written to, or a step on the way to the finished file failed.
+    /// The directory is not writable, or the file could not be completed.
     #[error("cannot write the results to {path:?}: {source}\nhint: {}", hint(.source))]
     File {
-        /// The results file as it was asked for.
+        /// The path of the results file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Writing failed part of the way.
+    /// Writing the rows failed.
     #[error("cannot write the results: {source}\nhint: {}", hint(.source))]
     Write {
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A record has not as many cells as the header has columns.
+    /// The number of cells of a row differs from that of the header.
     #[error(
-        "cannot write the results: row {row} has {found} cells where the header has {expected}\nhint: import the input file again with `promptmill import`, then export"
+        "cannot write the results: row {row} has {found} cells, but the header has {expected}\nhint: import the input file again with `promptmill import`, then export"
     )]
     Cells {
-        /// The row, counted from 1.
+        /// The row number, counted from 1.
         row: u64,
-        /// Cells of the record.
+        /// The number of cells of the row.
         found: usize,
-        /// Columns of the header.
+        /// The number of columns of the header.
         expected: usize,
     },
 }
@@ -107,20 +106,22 @@ impl From<io::Error> for ExportError {
     }
 }
 
-/// Says what a person should do about an error of the file system.
+/// Returns the hint for a file system error.
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the answers are safe in the queue: free some space, then run `promptmill export`"
+            "free up disk space, then run `promptmill export`; all responses are stored in the database"
         }
         io::ErrorKind::PermissionDenied => {
-            "give yourself the right to write in that directory, or name another file with `-o`"
+            "grant yourself write access to the directory, or choose another file with `-o`"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "that file system is read-only: name a file elsewhere with `-o`"
+            "the file system is read-only; choose another file with `-o`"
         }
-        io::ErrorKind::InvalidFilename => "choose a shorter or plainer file name with `-o`",
-        _ => "the answers are safe in the queue: mend the cause, then run `promptmill export`",
+        io::ErrorKind::InvalidFilename => "choose a shorter or simpler file name with `-o`",
+        _ => {
+            "fix the cause, then run `promptmill export`; all responses are stored in the database"
+        }
     }
 }
 
@@ -134,28 +135,28 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_happened_and_then_what_to_do() {
+    fn messages_contain_a_hint() {
         check(
             &ExportError::NoDirectory {
                 path: "out/r.csv".into(),
                 parent: "out".into(),
             },
-            "cannot write the results to \"out/r.csv\": there is no directory \"out\"\n\
-             hint: create it (`mkdir -p`), or name another file with `-o`",
+            "cannot write the results to \"out/r.csv\": directory \"out\" not found\n\
+             hint: create it with `mkdir -p`, or choose another file with `-o`",
         );
         check(
             &ExportError::IsDirectory { path: "out".into() },
             "cannot write the results to \"out\": it is a directory\n\
-             hint: name a file in it, for example `-o out/results.csv`",
+             hint: choose a file in it, for example `-o out/results.csv`",
         );
         let full = io::Error::from(io::ErrorKind::StorageFull);
         assert!(ExportError::from(full).to_string().ends_with(
-            "the answers are safe in the queue: free some space, then run `promptmill export`"
+            "free up disk space, then run `promptmill export`; all responses are stored in the database"
         ));
     }
 
     #[test]
-    fn a_file_name_cannot_act_on_the_terminal() {
+    fn file_names_are_escaped() {
         let hostile = PathBuf::from("a\u{1b}]52;c;x\u{7}\u{202e}b");
         for error in [
             ExportError::Symlink {
@@ -176,9 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gone_reader_is_told_apart_from_a_failed_write() {
-        let gone = ExportError::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert!(matches!(gone, ExportError::BrokenPipe));
+    fn a_closed_pipe_is_not_a_failed_write() {
+        let closed = ExportError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(matches!(closed, ExportError::BrokenPipe));
         let other = ExportError::from(io::Error::from(io::ErrorKind::StorageFull));
         assert!(matches!(other, ExportError::Write { .. }));
     }

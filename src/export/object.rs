@@ -1,13 +1,13 @@
-//! Takes a row's JSON object apart for a table, and writes our fields behind those it has.
+//! Reads fields from JSON objects, and prepares objects for additional fields.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-/// Returns the texts of an object's fields in the order of the columns: a string's own text,
-/// nothing for null and for what is not there, the JSON of anything else.
+/// Returns the cells of an object in column order: the contents of strings, an empty text for null
+/// and missing fields, and JSON for other values.
 ///
-/// The object was read when it was kept; one that cannot be read now has no cells.
+/// The object was validated when it was imported; the cells of an invalid one are empty.
 pub(super) fn object_cells(object: &str, columns: &[String]) -> Vec<String> {
     let cell = |value: &str| match value {
         "null" => String::new(),
@@ -20,8 +20,8 @@ pub(super) fn object_cells(object: &str, columns: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Returns the JSON of an object's fields in the order of their names; null for what is not there, and
-/// for all of them where it is no object.
+/// Returns the JSON values of the fields with these names: null for missing fields, and for all
+/// fields if the text is not an object.
 pub(super) fn object_values<'a>(object: &'a str, names: &[String]) -> Vec<&'a str> {
     if names.is_empty() {
         return Vec::new();
@@ -31,9 +31,8 @@ pub(super) fn object_values<'a>(object: &'a str, names: &[String]) -> Vec<&'a st
     names.iter().map(value).collect()
 }
 
-/// Opens an object for more fields: all of it but its closing brace. Returns the text, and whether
-/// a comma is needed before the next field.
-pub(super) fn reopened(object: &str) -> (&str, bool) {
+/// Returns an object without its closing brace, and whether the next field needs a comma.
+pub(super) fn without_closing_brace(object: &str) -> (&str, bool) {
     let open = object.rfind('}').map_or(object, |brace| &object[..brace]);
     let is_empty = open.trim_start_matches('{').trim().is_empty();
     (open, !is_empty)
@@ -44,11 +43,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_opened_for_more() {
-        assert_eq!(reopened("{}"), ("{", false));
-        assert_eq!(reopened("{ }"), ("{ ", false));
+    fn removes_the_closing_brace() {
+        assert_eq!(without_closing_brace("{}"), ("{", false));
+        assert_eq!(without_closing_brace("{ }"), ("{ ", false));
         assert_eq!(
-            reopened(r#"{"a": {"b": {}}}"#),
+            without_closing_brace(r#"{"a": {"b": {}}}"#),
             (r#"{"a": {"b": {}}"#, true)
         );
     }

@@ -1,8 +1,8 @@
-//! Where results go: to standard output, or to a file that is there whole or not at all.
+//! The output target: standard output, or a file that is replaced atomically.
 //!
-//! A file is written under a temporary name in the target's own directory, synced and renamed, so
-//! a reader sees the old results or the new ones, and a crash leaves the old ones. What a crash
-//! can leave behind is the temporary file (`.results.csv.….part`), which nothing reads.
+//! A file is written under a temporary name in the directory of the target, synced and renamed.
+//! Readers see the old or the new results, and a crash leaves the old ones, possibly with a
+//! temporary file (`.results.csv.….part`).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
@@ -15,17 +15,17 @@ use crate::failpoint;
 
 use super::ExportError;
 
-/// Where results go.
+/// An output target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// A file, which is replaced as a whole.
+    /// A file, which is replaced atomically.
     File(PathBuf),
 }
 
 impl Target {
-    /// Reads what was given with `-o`: `-` is standard output, anything else a file.
+    /// Parses the value of `-o`: `-` is standard output, anything else a file.
     #[must_use]
     pub fn from_option(path: &Path) -> Self {
         if path.as_os_str() == "-" {
@@ -35,92 +35,90 @@ impl Target {
         }
     }
 
-    /// Finds out whether the results can be written, before any work is done for them.
+    /// Checks in advance whether the results can be written.
     ///
-    /// Makes the temporary file and takes it away again: nothing less tells a read-only file
-    /// system or a missing right for sure. The target itself is not touched.
+    /// Creates and removes a temporary file, the only reliable way to detect a read-only file
+    /// system or missing permissions. The target itself is not modified.
     pub fn check(&self) -> Result<(), ExportError> {
         self.create().map(drop)
     }
 
-    /// Begins to write. Nothing is to be seen at the target before [`Draft::publish`].
-    pub fn create(&self) -> Result<Draft, ExportError> {
-        let sink = match self {
-            Self::Stdout => Sink::Stdout(io::stdout()),
-            Self::File(path) => Sink::File(Box::new(Replacement::new(path)?)),
+    /// Creates a writer. The target is not modified before [`OutputWriter::publish`].
+    pub fn create(&self) -> Result<OutputWriter, ExportError> {
+        let destination = match self {
+            Self::Stdout => Destination::Stdout(io::stdout()),
+            Self::File(path) => Destination::File(Box::new(AtomicFile::new(path)?)),
         };
-        Ok(Draft { sink })
+        Ok(OutputWriter { destination })
     }
 }
 
-/// Results that are being written. Dropped without [`publish`](Self::publish), it leaves a file
-/// target as it was.
-///
-/// Has no buffer of its own: a sheet brings one.
+/// Writes to a target, unbuffered. If it is dropped without [`publish`](Self::publish), a file is
+/// left unchanged.
 #[derive(Debug)]
-pub struct Draft {
-    sink: Sink,
+pub struct OutputWriter {
+    destination: Destination,
 }
 
 #[derive(Debug)]
-enum Sink {
+enum Destination {
     Stdout(io::Stdout),
-    File(Box<Replacement>),
+    File(Box<AtomicFile>),
 }
 
-impl Draft {
-    /// Puts the results in place: flushed, or synced to disk and renamed. When this returns, they
-    /// outlast a power loss.
+impl OutputWriter {
+    /// Completes the output: flushes standard output, or syncs and renames the file. When this
+    /// returns, a file is durable.
     pub fn publish(self) -> Result<(), ExportError> {
-        match self.sink {
-            Sink::Stdout(mut stdout) => Ok(stdout.flush()?),
-            Sink::File(file) => file.publish(),
+        match self.destination {
+            Destination::Stdout(mut stdout) => Ok(stdout.flush()?),
+            Destination::File(file) => file.publish(),
         }
     }
 }
 
-impl Write for Draft {
+impl Write for OutputWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.write(bytes),
-            Sink::File(file) => file.temporary.write(bytes),
+        match &mut self.destination {
+            Destination::Stdout(stdout) => stdout.write(bytes),
+            Destination::File(file) => file.temporary.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.flush(),
-            Sink::File(file) => file.temporary.flush(),
+        match &mut self.destination {
+            Destination::Stdout(stdout) => stdout.flush(),
+            Destination::File(file) => file.temporary.flush(),
         }
     }
 }
 
-/// How the names of files end that are being written.
-const PART: &str = ".part";
+/// The suffix of temporary files.
+const TEMPORARY_SUFFIX: &str = ".part";
 
-/// A file that will take the target's place.
+/// A temporary file that will replace the target.
 #[derive(Debug)]
-struct Replacement {
+struct AtomicFile {
     path: PathBuf,
     parent: PathBuf,
     temporary: NamedTempFile,
 }
 
-impl Replacement {
+impl AtomicFile {
     fn new(path: &Path) -> Result<Self, ExportError> {
-        inspect(path)?;
+        check_target(path)?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         let prefix = temporary_prefix(path);
-        remove_abandoned(parent, &prefix);
+        remove_stale_files(parent, &prefix);
         let temporary = temporary_file(parent, &prefix).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExportError::NoDirectory {
                 path: path.to_owned(),
                 parent: parent.to_owned(),
             },
-            _ => ExportError::file(path, source_of(error)),
+            _ => ExportError::file(path, without_path(error)),
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -129,18 +127,18 @@ impl Replacement {
         })
     }
 
-    /// The target is looked at again: the run may have lasted a night. Between this look and the
-    /// rename a link could still be put there; the rename then replaces the link and follows none.
+    /// Checks the target again, since it may have changed during the run. If a link is created
+    /// after this check, the rename replaces the link and does not follow it.
     fn publish(self) -> Result<(), ExportError> {
         let Self {
             path,
             parent,
             mut temporary,
         } = self;
-        let existing = inspect(&path)?;
+        let existing = check_target(&path)?;
         let failed = |error| ExportError::file(&path, error);
         temporary.flush().map_err(failed)?;
-        dress(temporary.as_file(), existing.as_ref()).map_err(failed)?;
+        copy_permissions(temporary.as_file(), existing.as_ref()).map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
         failpoint::hit("export-rename").map_err(|hit| failed(hit.into()))?;
         temporary
@@ -150,30 +148,29 @@ impl Replacement {
     }
 }
 
-/// Makes a file to write to, and locks it: whoever finds it without a lock knows that its writer is
-/// dead.
+/// Creates and locks a temporary file. A temporary file without a lock has no running writer.
 fn temporary_file(parent: &Path, prefix: &OsStr) -> io::Result<NamedTempFile> {
     loop {
         let temporary = tempfile::Builder::new()
             .prefix(prefix)
-            .suffix(PART)
+            .suffix(TEMPORARY_SUFFIX)
             .tempfile_in(parent)?;
         lock(temporary.as_file());
-        // Before it had its lock, another process may have taken it for abandoned.
+        // Another process may have removed it before it was locked.
         if temporary.path().exists() {
             return Ok(temporary);
         }
     }
 }
 
-/// Removes what killed processes have left of results of this name. What cannot be looked at is left
-/// alone: it is in nobody's way.
-fn remove_abandoned(parent: &Path, prefix: &OsStr) {
+/// Removes the temporary files of killed processes for this target. Errors are ignored, since stale
+/// files do no harm.
+fn remove_stale_files(parent: &Path, prefix: &OsStr) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
         let is_ours = name.starts_with(prefix.as_encoded_bytes())
-            && name.ends_with(PART.as_bytes())
+            && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
             && entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_ours && File::open(entry.path()).is_ok_and(|file| lock(&file)) {
             let _ = fs::remove_file(entry.path());
@@ -181,7 +178,7 @@ fn remove_abandoned(parent: &Path, prefix: &OsStr) {
     }
 }
 
-/// Locks a file for this process; returns whether that was possible. The lock goes with the process.
+/// Tries to lock a file; returns whether it succeeded. The lock is released when the process ends.
 #[cfg(unix)]
 fn lock(file: &File) -> bool {
     use rustix::fs::{FlockOperation, flock};
@@ -194,41 +191,47 @@ fn lock(_: &File) -> bool {
     false
 }
 
-/// Looks at what is at the target; `None` when nothing is. Follows no link.
-fn inspect(path: &Path) -> Result<Option<Metadata>, ExportError> {
-    let named = || path.to_owned();
-    // `symlink_metadata("link/")` follows the link; a file's name does not end in a slash anyway.
+/// Returns the metadata of the target, or `None` if it does not exist. Does not follow links.
+fn check_target(path: &Path) -> Result<Option<Metadata>, ExportError> {
+    let is_directory = || ExportError::IsDirectory {
+        path: path.to_owned(),
+    };
+    // `symlink_metadata("link/")` would follow the link.
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(ExportError::IsDirectory { path: named() });
+        return Err(is_directory());
     }
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A parent that is a file is told by the step that makes the temporary file.
+        // If the parent is a file, creating the temporary file reports the error.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(ExportError::file(path, error)),
     };
     let kind = metadata.file_type();
     if kind.is_symlink() {
-        Err(ExportError::Symlink { path: named() })
+        Err(ExportError::Symlink {
+            path: path.to_owned(),
+        })
     } else if kind.is_dir() {
-        Err(ExportError::IsDirectory { path: named() })
+        Err(is_directory())
     } else if kind.is_file() {
         Ok(Some(metadata))
     } else {
-        Err(ExportError::NotAFile { path: named() })
+        Err(ExportError::NotAFile {
+            path: path.to_owned(),
+        })
     }
 }
 
-/// Names the temporary file after the target, hidden, and short enough for a long name.
+/// Returns the prefix of the temporary file: hidden, and truncated for long names.
 fn temporary_prefix(path: &Path) -> OsString {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let short: String = name.chars().take(40).collect();
     OsString::from(format!(".{short}."))
 }
 
-/// Takes the system's own words out of an error that repeats the temporary file's name.
-fn source_of(error: io::Error) -> io::Error {
+/// Removes the name of the temporary file from an error.
+fn without_path(error: io::Error) -> io::Error {
     let inner = error
         .get_ref()
         .and_then(|named| named.source())
@@ -237,10 +240,10 @@ fn source_of(error: io::Error) -> io::Error {
     inner.map_or(error, |text| io::Error::new(kind, text))
 }
 
-/// Gives the new file the mode and, where we may, the owner of the one it replaces. A new file is
-/// for its owner alone (0600): answers may hold personal data.
+/// Copies the mode and, if allowed, the owner of the replaced file. A new file is private (0600),
+/// because responses may contain personal data.
 #[cfg(unix)]
-fn dress(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
+fn copy_permissions(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 
     let mut mode = 0o600;
@@ -248,7 +251,7 @@ fn dress(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
         mode = existing.mode() & 0o777;
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (existing.uid(), existing.gid()) {
-            // Only root may give files away; for all others the results stay their own.
+            // Only root can change the owner.
             let _ = fchown(file, Some(existing.uid()), Some(existing.gid()));
         }
     }
@@ -256,14 +259,14 @@ fn dress(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn dress(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
+fn copy_permissions(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
     existing.map_or(Ok(()), |existing| {
         file.set_permissions(existing.permissions())
     })
 }
 
-/// Makes the rename itself outlast a power loss. Some network file systems cannot sync a
-/// directory and say so; the results are in place all the same.
+/// Makes the rename durable. Some network file systems cannot sync directories; their errors are
+/// ignored.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory).and_then(|directory| directory.sync_all()) {
         Err(error)
@@ -287,10 +290,10 @@ mod tests {
 
     use super::*;
 
-    fn written(path: &Path, text: &str) -> Result<(), ExportError> {
-        let mut draft = Target::from_option(path).create()?;
-        draft.write_all(text.as_bytes())?;
-        draft.publish()
+    fn write_file(path: &Path, text: &str) -> Result<(), ExportError> {
+        let mut output = Target::from_option(path).create()?;
+        output.write_all(text.as_bytes())?;
+        output.publish()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -318,35 +321,35 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_whole_and_for_its_owner_alone() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("results.csv");
-        written(&path, "a,b\n").unwrap();
+    fn a_new_file_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.csv");
+        write_file(&path, "a,b\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n");
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(entries(room.path()), ["results.csv"]);
+        assert_eq!(entries(directory.path()), ["results.csv"]);
     }
 
     #[test]
-    fn an_existing_file_keeps_its_mode_and_its_text_until_the_end() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("results.csv");
+    fn an_existing_file_is_unchanged_until_it_is_published_and_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.csv");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let mut draft = Target::File(path.clone()).create().unwrap();
-        draft.write_all(b"new").unwrap();
+        let mut output = Target::File(path.clone()).create().unwrap();
+        output.write_all(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        draft.publish().unwrap();
+        output.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(mode(&path), 0o644);
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_what_is_being_written_is_not() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("r.csv");
-        fs::write(room.path().join(".r.csv.AbCdEf.part"), "half").unwrap();
-        fs::write(room.path().join(".other.csv.AbCdEf.part"), "half").unwrap();
+    fn removes_temporary_files_of_killed_processes_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.csv");
+        fs::write(directory.path().join(".r.csv.AbCdEf.part"), "partial").unwrap();
+        fs::write(directory.path().join(".other.csv.AbCdEf.part"), "partial").unwrap();
         let target = Target::File(path.clone());
         let mut first = target.create().unwrap();
         let mut second = target.create().unwrap();
@@ -355,41 +358,47 @@ mod tests {
         first.publish().unwrap();
         second.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "second");
-        assert_eq!(entries(room.path()), [".other.csv.AbCdEf.part", "r.csv"]);
+        assert_eq!(
+            entries(directory.path()),
+            [".other.csv.AbCdEf.part", "r.csv"]
+        );
     }
 
     #[test]
-    fn a_draft_that_is_dropped_leaves_nothing() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("results.csv");
-        let mut draft = Target::File(path).create().unwrap();
-        draft.write_all(b"half").unwrap();
-        assert_eq!(entries(room.path()).len(), 1);
-        drop(draft);
-        assert!(entries(room.path()).is_empty());
+    fn a_dropped_writer_leaves_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.csv");
+        let mut output = Target::File(path).create().unwrap();
+        output.write_all(b"partial").unwrap();
+        assert_eq!(entries(directory.path()).len(), 1);
+        drop(output);
+        assert!(entries(directory.path()).is_empty());
     }
 
     #[test]
-    fn a_check_leaves_no_trace() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("results.csv");
+    fn a_check_modifies_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.csv");
         fs::write(&path, "old").unwrap();
         Target::File(path.clone()).check().unwrap();
-        assert_eq!(entries(room.path()), ["results.csv"]);
+        assert_eq!(entries(directory.path()), ["results.csv"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 
     #[test]
-    fn a_link_is_refused_even_one_that_points_nowhere() {
-        let room = tempfile::tempdir().unwrap();
-        let (link, dangling) = (room.path().join("link"), room.path().join("dangling"));
-        let real = room.path().join("real");
+    fn rejects_symbolic_links_even_dangling_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, dangling) = (
+            directory.path().join("link"),
+            directory.path().join("dangling"),
+        );
+        let real = directory.path().join("real");
         fs::write(&real, "kept").unwrap();
         symlink(&real, &link).unwrap();
-        symlink(room.path().join("nowhere"), &dangling).unwrap();
+        symlink(directory.path().join("nowhere"), &dangling).unwrap();
         for path in [&link, &dangling] {
             assert!(matches!(
-                written(path, "x"),
+                write_file(path, "x"),
                 Err(ExportError::Symlink { .. })
             ));
         }
@@ -397,25 +406,25 @@ mod tests {
     }
 
     #[test]
-    fn a_link_put_there_during_the_run_is_refused_at_the_end() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("results.csv");
-        let draft = Target::File(path.clone()).create().unwrap();
-        symlink(room.path().join("elsewhere"), &path).unwrap();
-        assert!(matches!(draft.publish(), Err(ExportError::Symlink { .. })));
-        assert_eq!(entries(room.path()), ["results.csv"]);
+    fn rejects_a_link_that_was_created_during_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.csv");
+        let output = Target::File(path.clone()).create().unwrap();
+        symlink(directory.path().join("elsewhere"), &path).unwrap();
+        assert!(matches!(output.publish(), Err(ExportError::Symlink { .. })));
+        assert_eq!(entries(directory.path()), ["results.csv"]);
     }
 
     #[test]
-    fn what_is_no_file_is_refused_before_any_work() {
-        let room = tempfile::tempdir().unwrap();
-        let file = room.path().join("file");
+    fn the_check_rejects_invalid_targets() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
         let check = |path: PathBuf| Target::File(path).check().unwrap_err();
-        let directory = room.path().to_owned();
-        assert!(matches!(check(directory), ExportError::IsDirectory { .. }));
+        let itself = directory.path().to_owned();
+        assert!(matches!(check(itself), ExportError::IsDirectory { .. }));
         assert!(matches!(
-            check(room.path().join("new/")),
+            check(directory.path().join("new/")),
             ExportError::IsDirectory { .. }
         ));
         assert!(matches!(
@@ -426,7 +435,7 @@ mod tests {
             check("/dev/null".into()),
             ExportError::NotAFile { .. }
         ));
-        let missing = room.path().join("no/such/results.csv");
+        let missing = directory.path().join("no/such/results.csv");
         assert!(matches!(check(missing), ExportError::NoDirectory { .. }));
         let under_a_file = file.join("results.csv");
         assert!(matches!(
@@ -436,14 +445,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_as_long_as_the_system_allows_is_written() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("é".repeat(127));
-        written(&path, "x").unwrap();
+    fn supports_names_of_maximum_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("é".repeat(127));
+        write_file(&path, "x").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "x");
-        let too_long = room.path().join("x".repeat(300));
+        let too_long = directory.path().join("x".repeat(300));
         assert!(matches!(
-            written(&too_long, "x"),
+            write_file(&too_long, "x"),
             Err(ExportError::File { .. })
         ));
     }

@@ -1,26 +1,29 @@
-//! The columns of an input: checks the header, finds a column by its name, and tells who asked
-//! for one that is not there what they probably meant.
+//! The columns of an input: checks the header, finds columns by name, and suggests a fix when a
+//! column is not found.
 
 use std::collections::HashMap;
 
 use csv::StringRecord;
 
-use super::error::{IntakeError, SHOWN_CHARS, quoted, safe};
+use super::error::{IntakeError, MAX_SHOWN_CHARS, quoted, safe};
 
-/// The column that holds the prompt when the recipe has no template for it.
+/// The column that contains the prompt when there is no prompt template.
 pub(super) const PROMPT: &str = "prompt";
 
-/// The most columns of a file.
-const MOST_COLUMNS: usize = 10_000;
+/// Maximum number of columns of an input.
+const MAX_COLUMNS: usize = 10_000;
 
-/// The most columns that a message lists.
-const LISTED: usize = 12;
+/// Maximum number of columns listed in a message.
+const MAX_LISTED: usize = 12;
 
-const HEADERLESS: &str =
-    "the first line names the columns; if it is a job itself, put a line `prompt` above it";
+/// Hint for an invalid header.
+pub(super) const HEADER_HINT: &str = "name the columns in the first line, including `prompt`";
 
-/// Under such names people keep what they want to ask, the likeliest first.
-const LIKELY: [&str; 14] = [
+const NO_HEADER_HINT: &str =
+    "the first line must be a header; if it is data, insert a line `prompt` above it";
+
+/// Common names for a column of prompts, most likely first.
+const PROMPT_SYNONYMS: [&str; 14] = [
     "prompts",
     "question",
     "query",
@@ -37,9 +40,8 @@ const LIKELY: [&str; 14] = [
     "title",
 ];
 
-/// Words that mean something else in a template, so that a column of that name is reached
-/// through `row`.
-const RESERVED: [&str; 21] = [
+/// Reserved words of templates. A column with one of these names must be accessed through `row`.
+const RESERVED_WORDS: [&str; 21] = [
     "true",
     "false",
     "none",
@@ -63,21 +65,21 @@ const RESERVED: [&str; 21] = [
     "import",
 ];
 
-/// The columns of an input, with where its header stands.
+/// The columns of an input, and the position of its header.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// The names, in the order of the header.
+    /// The names in header order.
     pub(super) names: Vec<String>,
     index: HashMap<String, usize>,
     file: String,
     line: u64,
     delimiter: u8,
-    /// Whether more columns may show up.
+    /// Whether more columns can appear.
     is_open: bool,
 }
 
 impl Columns {
-    /// Makes a list of columns that show up one after another.
+    /// Creates an empty list for an input whose columns are discovered row by row.
     pub(super) fn open(file: &str) -> Self {
         Self {
             names: Vec::new(),
@@ -89,30 +91,30 @@ impl Columns {
         }
     }
 
-    /// Returns the list with these new columns at its end.
-    pub(super) fn with(&self, new: &[&str]) -> Result<Self, IntakeError> {
-        let mut wider = Self {
+    /// Returns the list with new columns appended.
+    pub(super) fn extended(&self, new: &[&str]) -> Result<Self, IntakeError> {
+        let mut extended = Self {
             is_open: true,
             ..self.closed()
         };
         for name in new {
-            wider.index.insert((*name).to_owned(), wider.names.len());
-            wider.names.push((*name).to_owned());
+            extended
+                .index
+                .insert((*name).to_owned(), extended.names.len());
+            extended.names.push((*name).to_owned());
         }
-        if wider.names.len() > MOST_COLUMNS {
+        if extended.names.len() > MAX_COLUMNS {
             return Err(IntakeError::Header {
                 file: self.file.clone(),
                 line: self.line,
-                what: format!(
-                    "the objects have more than {MOST_COLUMNS} fields of different names"
-                ),
-                hint: "put what differs from line to line into one field".to_owned(),
+                message: format!("the objects have more than {MAX_COLUMNS} distinct fields"),
+                hint: "move data from field names into field values".to_owned(),
             });
         }
-        Ok(wider)
+        Ok(extended)
     }
 
-    /// Returns the list as one to which nothing is added.
+    /// Returns the list, marked as complete.
     pub(super) fn closed(&self) -> Self {
         Self {
             names: self.names.clone(),
@@ -124,54 +126,51 @@ impl Columns {
         }
     }
 
-    /// Tells whether more columns may show up.
+    /// Returns whether more columns can appear.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// Takes the header's names. A column may be without a name; two may not have the same.
+    /// Creates the list from a header. Columns can be unnamed; names must be unique.
     pub(super) fn new(
         header: &StringRecord,
         file: &str,
         line: u64,
         delimiter: u8,
     ) -> Result<Self, IntakeError> {
-        let refuse = |what, hint: &str| IntakeError::Header {
+        let reject = |message, hint: &str| IntakeError::Header {
             file: file.to_owned(),
             line,
-            what,
+            message,
             hint: hint.to_owned(),
         };
-        if header.len() > MOST_COLUMNS {
-            let what = format!(
-                "the header has {} columns; {MOST_COLUMNS} is the most",
+        if header.len() > MAX_COLUMNS {
+            let message = format!(
+                "the header has {} columns; the maximum is {MAX_COLUMNS}",
                 header.len()
             );
-            return Err(refuse(
-                what,
-                "check --delimiter, and that no quote is left open",
+            return Err(reject(
+                message,
+                "check --delimiter, and look for an unclosed quote",
             ));
         }
         if header.iter().all(|name| name.trim().is_empty()) {
-            let what = "the header names no column".to_owned();
-            return Err(refuse(
-                what,
-                "the first line names the columns, `prompt` among them",
-            ));
+            let message = "the header has no column names".to_owned();
+            return Err(reject(message, HEADER_HINT));
         }
         let mut index = HashMap::with_capacity(header.len());
-        for (place, name) in header
+        for (position, name) in header
             .iter()
             .enumerate()
             .filter(|(_, name)| !name.is_empty())
         {
-            if let Some(first) = index.insert(name.to_owned(), place) {
-                let (first, second) = (first + 1, place + 1);
-                let what = format!(
-                    "the columns {first} and {second} are both called {}",
+            if let Some(first) = index.insert(name.to_owned(), position) {
+                let (first, second) = (first + 1, position + 1);
+                let message = format!(
+                    "duplicate column name {} (columns {first} and {second})",
                     quoted(name)
                 );
-                return Err(refuse(what, "give each column a name of its own"));
+                return Err(reject(message, "rename one of the columns"));
             }
         }
         let names = header.iter().map(str::to_owned).collect();
@@ -186,126 +185,139 @@ impl Columns {
         })
     }
 
-    /// Finds a column by its exact name.
+    /// Returns the position of a column, by its exact name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
 
-    /// Finds the column that holds the prompt when there is no template for it.
+    /// Returns the position of the column that is the prompt when there is no template.
     pub(super) fn prompt(&self) -> Result<usize, IntakeError> {
         self.find(PROMPT).ok_or_else(|| {
-            let likely = || self.nearest(PROMPT).or_else(|| self.likely());
-            let hint = self.delimiter_hint().unwrap_or_else(|| match likely() {
+            let similar = || self.nearest(PROMPT).or_else(|| self.prompt_synonym());
+            let hint = self.delimiter_hint().unwrap_or_else(|| match similar() {
                 Some(name) => format!(
-                    "take the prompt from another column: --prompt '{}'",
-                    reference(name)
+                    "use another column as the prompt: --prompt '{}'",
+                    template_reference(name)
                 ),
-                None if self.is_rather_a_row() => HEADERLESS.to_owned(),
+                None if self.looks_like_data() => NO_HEADER_HINT.to_owned(),
                 None => format!(
-                    "make the prompt from the columns you have: --prompt 'About {}: …'",
-                    reference(self.first())
+                    "build the prompt from existing columns: --prompt 'About {}: …'",
+                    template_reference(self.first())
                 ),
             });
-            self.missing(PROMPT, "", hint)
+            self.not_found(PROMPT, "", hint)
         })
     }
 
-    /// Finds a column that `asker` names, which is a flag.
-    pub(super) fn require(&self, name: &str, asker: &str) -> Result<usize, IntakeError> {
-        self.find(name).ok_or_else(|| self.unknown(name, asker))
+    /// Returns the position of a column that `flag` refers to.
+    pub(super) fn require(&self, name: &str, flag: &str) -> Result<usize, IntakeError> {
+        self.find(name).ok_or_else(|| self.unknown(name, flag))
     }
 
-    /// Says that a column `asker` names is not there.
-    pub(super) fn unknown(&self, name: &str, asker: &str) -> IntakeError {
+    /// Returns the error for an unknown column that `flag` refers to.
+    pub(super) fn unknown(&self, name: &str, flag: &str) -> IntakeError {
         let hint = self
             .delimiter_hint()
             .unwrap_or_else(|| match self.nearest(name) {
-                Some(near) if asker == "--id-column" => format!("{asker} {}", shell_word(near)),
-                Some(near) => format!("write {} in {asker}", reference(near)),
-                None => format!("name one of the columns in {asker}, spelled as in the header"),
+                Some(near) if flag == "--id-column" => format!("use {flag} {}", shell_quoted(near)),
+                Some(near) => format!("use {} in {flag}", template_reference(near)),
+                None => {
+                    format!("use one of the available columns in {flag}; names are case-sensitive")
+                }
             });
-        self.missing(name, &format!(" for {asker}"), hint)
+        self.not_found(name, &format!(" (referenced by {flag})"), hint)
     }
 
-    fn missing(&self, name: &str, asker: &str, hint: String) -> IntakeError {
+    fn not_found(&self, name: &str, reference: &str, hint: String) -> IntakeError {
         let split_wrongly = self.delimiter_hint().is_some();
         let guess = match self.nearest(name).filter(|_| !split_wrongly) {
             Some(near) => format!("; did you mean {}?", quoted(near)),
             None => ";".to_owned(),
         };
-        let what = format!("no column {}{asker}{guess} {}", quoted(name), self.list());
-        IntakeError::NoColumn {
+        let message = format!(
+            "column {} not found{reference}{guess} {}",
+            quoted(name),
+            self.list_columns()
+        );
+        IntakeError::MissingColumn {
             file: self.file.clone(),
             line: self.line,
-            what,
+            message,
             hint,
         }
     }
 
-    fn list(&self) -> String {
+    fn list_columns(&self) -> String {
         let all = || self.names.iter().filter(|name| !name.is_empty());
-        let names: Vec<_> = all().take(LISTED).map(|name| listed(name)).collect();
-        let more = all().count().saturating_sub(LISTED);
+        let names: Vec<_> = all()
+            .take(MAX_LISTED)
+            .map(|name| displayed_name(name))
+            .collect();
+        let more = all().count().saturating_sub(MAX_LISTED);
         let tail = if more > 0 {
             format!(" and {more} more")
         } else {
             String::new()
         };
         match names.as_slice() {
-            [_] if self.is_rather_a_row() => {
-                format!("the only column is {}", length(self.first()))
+            [_] if self.looks_like_data() => {
+                format!("available columns: {}", redacted_name(self.first()))
             }
-            [only] => format!("the only column is {only}"),
-            _ => format!("the columns are {}{tail}", names.join(", ")),
+            _ => format!("available columns: {}{tail}", names.join(", ")),
         }
     }
 
-    /// A header of one column that holds another delimiter was split by the wrong one.
+    /// Suggests another delimiter if the only column name contains it.
     fn delimiter_hint(&self) -> Option<String> {
         let [only] = self.names.as_slice() else {
             return None;
         };
-        let used = [';', '\t', '|', ',']
+        let others = [';', '\t', '|', ',']
             .into_iter()
-            .filter(|&mark| mark as u32 != u32::from(self.delimiter));
-        let mark = used.into_iter().find(|&mark| only.contains(mark))?;
-        let shown = mark.escape_default();
+            .filter(|&delimiter| delimiter as u32 != u32::from(self.delimiter));
+        let delimiter = others
+            .into_iter()
+            .find(|&delimiter| only.contains(delimiter))?;
+        let shown = delimiter.escape_default();
         Some(format!(
-            "the fields seem to be separated by `{shown}`: --delimiter '{shown}'"
+            "fields appear to be separated by `{shown}`; use --delimiter '{shown}'"
         ))
     }
 
-    /// The name that was probably meant: the same but for case and spaces, else a slip or two away.
-    fn nearest(&self, wanted: &str) -> Option<&str> {
+    /// Returns the most similar name, ignoring case and punctuation, with at most two typos.
+    fn nearest(&self, target: &str) -> Option<&str> {
         let plain = |name: &str| {
-            let letters = name.chars().filter(|symbol| symbol.is_alphanumeric());
+            let letters = name.chars().filter(|c| c.is_alphanumeric());
             letters.flat_map(char::to_lowercase).collect::<String>()
         };
-        let wanted = plain(wanted);
-        let slips = |name: &str| edits(&plain(name), &wanted);
+        let target = plain(target);
+        let distance = |name: &str| edit_distance(&plain(name), &target);
         let named = self
             .names
             .iter()
             .filter(|name| !name.is_empty() && name.len() < 200);
         let near = named
-            .map(|name| (slips(name), name))
-            .min_by_key(|(slips, _)| *slips)?;
-        let allowed = (wanted.chars().count() / 3).min(2);
+            .map(|name| (distance(name), name))
+            .min_by_key(|(distance, _)| *distance)?;
+        let allowed = (target.chars().count() / 3).min(2);
         (near.0 <= allowed).then_some(near.1.as_str())
     }
 
-    fn likely(&self) -> Option<&str> {
-        let called = |likely: &str| {
+    fn prompt_synonym(&self) -> Option<&str> {
+        let find = |synonym: &str| {
             self.names
                 .iter()
-                .find(|name| name.trim().eq_ignore_ascii_case(likely))
+                .find(|name| name.trim().eq_ignore_ascii_case(synonym))
         };
-        LIKELY.into_iter().find_map(called).map(String::as_str)
+        PROMPT_SYNONYMS
+            .into_iter()
+            .find_map(find)
+            .map(String::as_str)
     }
 
-    /// What is longer than a name may be somebody's text: the file has no header then.
-    /// Tells whether the header seems to be a job: it is long, or one column that is a sentence.
-    fn is_rather_a_row(&self) -> bool {
+    /// Returns whether the header is probably data, not names: it contains long text, or its only
+    /// column is a sentence.
+    fn looks_like_data(&self) -> bool {
         let is_sentence = match self.names.as_slice() {
             [only] => {
                 only.split_whitespace().count() > 3
@@ -313,7 +325,7 @@ impl Columns {
             }
             _ => false,
         };
-        is_sentence || self.names.iter().any(|name| !is_short(name))
+        is_sentence || self.names.iter().any(|name| !is_name_length(name))
     }
 
     fn first(&self) -> &str {
@@ -322,36 +334,36 @@ impl Columns {
     }
 }
 
-fn is_short(name: &str) -> bool {
-    name.chars().nth(SHOWN_CHARS).is_none()
+fn is_name_length(name: &str) -> bool {
+    name.chars().nth(MAX_SHOWN_CHARS).is_none()
 }
 
-/// A name in a list; the text of what is too long for a name is not told.
-fn listed(name: &str) -> String {
-    if is_short(name) {
+/// Formats a name for a list. Text that is too long for a name may be a prompt and is not shown.
+fn displayed_name(name: &str) -> String {
+    if is_name_length(name) {
         quoted(name)
     } else {
-        length(name)
+        redacted_name(name)
     }
 }
 
-fn length(name: &str) -> String {
+fn redacted_name(name: &str) -> String {
     format!("a name of {} characters", name.chars().count())
 }
 
-/// How a template refers to a column.
-fn reference(name: &str) -> String {
-    let plain = |symbol: char| symbol.is_ascii_alphanumeric() || symbol == '_';
-    let word = name.chars().all(plain) && !name.starts_with(|symbol: char| symbol.is_ascii_digit());
-    if word && !RESERVED.contains(&name) {
+/// Returns the template expression for a column.
+fn template_reference(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_word = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_word && !RESERVED_WORDS.contains(&name) {
         format!("{{{{ {name} }}}}")
     } else {
         format!("{{{{ row[\"{}\"] }}}}", safe(name).replace('"', "\\\""))
     }
 }
 
-fn shell_word(name: &str) -> String {
-    let plain = |symbol: char| symbol.is_alphanumeric() || "_-.".contains(symbol);
+fn shell_quoted(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     let name = safe(name);
     if name.chars().all(plain) {
         name
@@ -360,16 +372,16 @@ fn shell_word(name: &str) -> String {
     }
 }
 
-/// How many characters must be added, dropped or changed to make `left` of `right`.
-fn edits(left: &str, right: &str) -> usize {
+/// Returns the Levenshtein distance between two names.
+fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (count, from) in left.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], count + 1);
-        for (place, to) in right.iter().enumerate() {
+        for (position, to) in right.iter().enumerate() {
             let changed = diagonal + usize::from(from != *to);
-            diagonal = row[place + 1];
-            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
+            diagonal = row[position + 1];
+            row[position + 1] = changed.min(diagonal + 1).min(row[position] + 1);
         }
     }
     row[right.len()]
@@ -385,146 +397,148 @@ mod tests {
 
     #[track_caller]
     fn check_header(names: &[&str], expected: &str) {
-        let error = columns(names).expect_err("it must be refused");
+        let error = columns(names).expect_err("the header must be rejected");
         assert_eq!(error.to_string(), expected);
     }
 
     #[track_caller]
     fn check_prompt(names: &[&str], expected: &str) {
-        let columns = columns(names).expect("the header is good");
-        let error = columns.prompt().expect_err("there is no such column");
+        let columns = columns(names).expect("the header is valid");
+        let error = columns.prompt().expect_err("the column does not exist");
         assert_eq!(error.to_string(), expected);
     }
 
     #[track_caller]
-    fn check_unknown(names: &[&str], name: &str, asker: &str, expected: &str) {
-        let columns = columns(names).expect("the header is good");
+    fn check_unknown(names: &[&str], name: &str, flag: &str, expected: &str) {
+        let columns = columns(names).expect("the header is valid");
         let error = columns
-            .require(name, asker)
-            .expect_err("there is no such column");
+            .require(name, flag)
+            .expect_err("the column does not exist");
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
-    fn a_header_has_names_and_each_once() {
+    fn column_names_are_present_and_unique() {
         check_header(
             &["a", "b", "", "a"],
-            "jobs.csv:1: the columns 1 and 4 are both called `a`\nhint: give each column a name of its own",
+            "jobs.csv:1: duplicate column name `a` (columns 1 and 4)\nhint: rename one of the columns",
         );
         check_header(
             &["", " "],
-            "jobs.csv:1: the header names no column\nhint: the first line names the columns, `prompt` among them",
+            "jobs.csv:1: the header has no column names\nhint: name the columns in the first line, including `prompt`",
         );
         check_header(
             &vec!["x"; 10_001],
-            "jobs.csv:1: the header has 10001 columns; 10000 is the most\n\
-             hint: check --delimiter, and that no quote is left open",
+            "jobs.csv:1: the header has 10001 columns; the maximum is 10000\n\
+             hint: check --delimiter, and look for an unclosed quote",
         );
-        let unnamed = columns(&["", "prompt", ""]).expect("an index column has no name as a rule");
+        let unnamed = columns(&["", "prompt", ""]).expect("columns can be unnamed");
         assert_eq!(unnamed.find("prompt"), Some(1));
         assert_eq!(unnamed.find(""), None);
     }
 
     #[test]
-    fn a_missing_prompt_column_is_answered_with_what_to_write() {
+    fn a_missing_prompt_column_gets_a_suggestion() {
         check_prompt(
             &["id", "Prompt"],
-            "jobs.csv:1: no column `prompt`; did you mean `Prompt`? the columns are `id`, `Prompt`\n\
-             hint: take the prompt from another column: --prompt '{{ Prompt }}'",
+            "jobs.csv:1: column `prompt` not found; did you mean `Prompt`? available columns: `id`, `Prompt`\n\
+             hint: use another column as the prompt: --prompt '{{ Prompt }}'",
         );
         check_prompt(
             &["id", " prompt"],
-            "jobs.csv:1: no column `prompt`; did you mean ` prompt`? the columns are `id`, ` prompt`\n\
-             hint: take the prompt from another column: --prompt '{{ row[\" prompt\"] }}'",
+            "jobs.csv:1: column `prompt` not found; did you mean ` prompt`? available columns: `id`, ` prompt`\n\
+             hint: use another column as the prompt: --prompt '{{ row[\" prompt\"] }}'",
         );
         check_prompt(
             &["id", "title", "question"],
-            "jobs.csv:1: no column `prompt`; the columns are `id`, `title`, `question`\n\
-             hint: take the prompt from another column: --prompt '{{ question }}'",
+            "jobs.csv:1: column `prompt` not found; available columns: `id`, `title`, `question`\n\
+             hint: use another column as the prompt: --prompt '{{ question }}'",
         );
         check_prompt(
             &["id", "Country"],
-            "jobs.csv:1: no column `prompt`; the columns are `id`, `Country`\n\
-             hint: make the prompt from the columns you have: --prompt 'About {{ id }}: …'",
+            "jobs.csv:1: column `prompt` not found; available columns: `id`, `Country`\n\
+             hint: build the prompt from existing columns: --prompt 'About {{ id }}: …'",
         );
     }
 
     #[test]
-    fn a_file_without_a_header_does_not_tell_its_first_prompt() {
+    fn prompts_in_place_of_a_header_are_not_shown() {
         let prompt = "Write a letter to my bank and tell them that I will not pay for it.";
         check_prompt(
             &["1", prompt],
-            "jobs.csv:1: no column `prompt`; the columns are `1`, a name of 67 characters\n\
-             hint: the first line names the columns; if it is a job itself, put a line `prompt` above it",
+            "jobs.csv:1: column `prompt` not found; available columns: `1`, a name of 67 characters\n\
+             hint: the first line must be a header; if it is data, insert a line `prompt` above it",
         );
     }
 
     #[test]
-    fn a_sentence_alone_is_a_job_without_a_header() {
+    fn a_single_sentence_is_not_a_header() {
         for prompt in ["What is two and two?", "日本の首都は？"] {
             let letters = prompt.chars().count();
-            let told = format!(
-                "jobs.csv:1: no column `prompt`; the only column is a name of {letters} characters\n\
-                 hint: the first line names the columns; if it is a job itself, put a line `prompt` above it"
+            let expected = format!(
+                "jobs.csv:1: column `prompt` not found; available columns: a name of {letters} characters\n\
+                 hint: the first line must be a header; if it is data, insert a line `prompt` above it"
             );
-            check_prompt(&[prompt], &told);
+            check_prompt(&[prompt], &expected);
         }
         check_prompt(
             &["Full name"],
-            "jobs.csv:1: no column `prompt`; the only column is `Full name`\n\
-             hint: make the prompt from the columns you have: --prompt 'About {{ row[\"Full name\"] }}: …'",
+            "jobs.csv:1: column `prompt` not found; available columns: `Full name`\n\
+             hint: build the prompt from existing columns: --prompt 'About {{ row[\"Full name\"] }}: …'",
         );
     }
 
     #[test]
-    fn a_wrong_delimiter_is_seen() {
+    fn detects_a_wrong_delimiter() {
         check_prompt(
             &["id;prompt"],
-            "jobs.csv:1: no column `prompt`; the only column is `id;prompt`\n\
-             hint: the fields seem to be separated by `;`: --delimiter ';'",
+            "jobs.csv:1: column `prompt` not found; available columns: `id;prompt`\n\
+             hint: fields appear to be separated by `;`; use --delimiter ';'",
         );
         check_prompt(
             &["id;prompt;note"],
-            "jobs.csv:1: no column `prompt`; the only column is `id;prompt;note`\n\
-             hint: the fields seem to be separated by `;`: --delimiter ';'",
+            "jobs.csv:1: column `prompt` not found; available columns: `id;prompt;note`\n\
+             hint: fields appear to be separated by `;`; use --delimiter ';'",
         );
         check_unknown(
             &["id\tprompt"],
             "id",
             "--id-column",
-            "jobs.csv:1: no column `id` for --id-column; the only column is `id\\tprompt`\n\
-             hint: the fields seem to be separated by `\\t`: --delimiter '\\t'",
+            "jobs.csv:1: column `id` not found (referenced by --id-column); available columns: `id\\tprompt`\n\
+             hint: fields appear to be separated by `\\t`; use --delimiter '\\t'",
         );
     }
 
     #[test]
-    fn a_near_miss_is_named() {
+    fn suggests_similar_names() {
         check_unknown(
             &["city", "country"],
             "contry",
             "--prompt",
-            "jobs.csv:1: no column `contry` for --prompt; did you mean `country`? the columns are `city`, `country`\n\
-             hint: write {{ country }} in --prompt",
+            "jobs.csv:1: column `contry` not found (referenced by --prompt); did you mean `country`? available columns: `city`, `country`\n\
+             hint: use {{ country }} in --prompt",
         );
         check_unknown(
             &["Row ID", "prompt"],
             "row_id",
             "--id-column",
-            "jobs.csv:1: no column `row_id` for --id-column; did you mean `Row ID`? the columns are `Row ID`, `prompt`\n\
-             hint: --id-column 'Row ID'",
+            "jobs.csv:1: column `row_id` not found (referenced by --id-column); did you mean `Row ID`? available columns: `Row ID`, `prompt`\n\
+             hint: use --id-column 'Row ID'",
         );
-        let names: Vec<String> = (0..14).map(|place| format!("column{place}")).collect();
+        let names: Vec<String> = (0..14)
+            .map(|position| format!("column{position}"))
+            .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let columns = columns(&names).expect("the header is good");
+        let columns = columns(&names).expect("the header is valid");
         let error = columns.unknown("x", "--system").to_string();
         assert!(
-            error.contains("`column11` and 2 more\nhint: name one of the columns"),
+            error.contains("`column11` and 2 more\nhint: use one of the available columns"),
             "{error}"
         );
     }
 
     #[test]
-    fn edits_are_counted() {
+    fn edit_distance_is_symmetric() {
         for (left, right, expected) in [
             ("", "", 0),
             ("a", "", 1),
@@ -532,8 +546,8 @@ mod tests {
             ("promt", "prompt", 1),
             ("abc", "xyz", 3),
         ] {
-            assert_eq!(edits(left, right), expected, "{left} {right}");
-            assert_eq!(edits(right, left), expected, "{right} {left}");
+            assert_eq!(edit_distance(left, right), expected, "{left} {right}");
+            assert_eq!(edit_distance(right, left), expected, "{right} {left}");
         }
     }
 }

@@ -1,245 +1,242 @@
-//! What can be wrong with an input, in words: the error of this room and the wording of names
-//! that come from outside. No message holds a cell of the file, an id apart.
+//! The errors of an input, and the escaping of untrusted names. Messages never contain the value
+//! of a field, except for IDs.
 
 use std::fmt;
 use std::io;
 
-use super::params::SetError;
+use super::params::ParamError;
 
-/// The most bad rows that are shown; the rest is counted.
-pub(super) const SHOWN_ROWS: usize = 10;
+/// Maximum number of invalid rows in a message; the rest are counted.
+pub(super) const MAX_SHOWN_ROWS: usize = 10;
 
-/// The most characters of a foreign name that are shown.
-pub(super) const SHOWN_CHARS: usize = 60;
+/// Maximum number of characters of a name in a message.
+pub(super) const MAX_SHOWN_CHARS: usize = 60;
 
-/// Why an input was refused. Whatever it is: nothing of the file may be kept.
+/// Why an input was rejected. The caller must not import any of its rows.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// There is no such file.
-    #[error("{file}: no such file\nhint: check the path; `-` reads standard input")]
+    /// The file does not exist.
+    #[error("{file}: no such file\nhint: check the path, or use `-` for standard input")]
     NotFound {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
     /// The path is a directory.
-    #[error("{file}: is a directory\nhint: name one CSV or JSONL file in it")]
+    #[error("{file}: is a directory\nhint: pass a CSV or JSONL file")]
     Directory {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
-    /// The file may not be opened by this user.
-    #[error("{file}: permission denied\nhint: give this user the right to read it")]
-    Forbidden {
-        /// The file, as it is shown.
+    /// The user is not allowed to read the file.
+    #[error("{file}: permission denied\nhint: grant yourself read access to the file")]
+    PermissionDenied {
+        /// The name of the input.
         file: String,
     },
-    /// The operating system failed to read on.
+    /// An I/O error while reading.
     #[error(
-        "{file}: reading failed: {why}\nhint: nothing was imported; run it again when the file can be read"
+        "{file}: read error: {error}\nhint: nothing was imported; try again when the file can be read"
     )]
     Read {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
-        /// What the operating system said.
-        why: io::Error,
+        /// The error of the operating system.
+        error: io::Error,
     },
-    /// The file was written to in the meantime.
+    /// The file was modified while it was being read.
     #[error(
-        "{file}: changed while it was read\nhint: nothing was imported; run it again when the file is complete"
+        "{file}: file changed while it was being read\nhint: nothing was imported; try again when the file is complete"
     )]
     Changed {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
-    /// There is nothing in the file.
+    /// The file is empty.
     #[error(
-        "{file}: is empty\nhint: the first line names the columns, `prompt` among them; each further line is a job"
+        "{file}: input is empty\nhint: name the columns in the first line, including `prompt`, and add one line per job"
     )]
     Empty {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
-    /// There is a header and nothing below it.
+    /// The file contains a header only.
     #[error(
-        "{file}: no rows below the header\nhint: each line below the header is a job; if the first line is a job itself, put a line `prompt` above it"
+        "{file}: no rows after the header\nhint: add one line per job; if the first line is a job, insert a line `prompt` above it"
     )]
     NoRows {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
-    /// There is not a single line in the file.
-    #[error("{file}: holds no line\nhint: each line is a JSON object, and a job")]
+    /// A JSONL file contains no objects.
+    #[error("{file}: input is empty\nhint: write one JSON object per line; each is a job")]
     NoLines {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
     },
-    /// The input holds whole requests, and a flag says something about them too.
+    /// The input contains complete requests, to which a flag does not apply.
     #[error(
-        "{file}: holds whole requests, to which {flag} has nothing to add\nhint: leave {flag} out; the requests are sent as they stand in the file"
+        "{file}: {flag} cannot be used with complete requests\nhint: remove {flag}; requests are sent unchanged"
     )]
-    Given {
-        /// The file, as it is shown.
+    ConflictingFlag {
+        /// The name of the input.
         file: String,
         /// The flag.
         flag: &'static str,
     },
-    /// The file is of another kind.
-    #[error("{file}: {what}\nhint: {hint}")]
-    NotCsv {
-        /// The file, as it is shown.
+    /// The file is not in a supported format.
+    #[error("{file}: {message}\nhint: {hint}")]
+    UnsupportedFormat {
+        /// The name of the input.
         file: String,
-        /// What it looks like.
-        what: &'static str,
-        /// What to do.
+        /// The detected format.
+        message: &'static str,
+        /// How to fix it.
         hint: &'static str,
     },
-    /// The delimiter cannot separate fields.
+    /// The delimiter is invalid.
     #[error(
-        "the delimiter {delimiter} cannot separate fields\nhint: take one ASCII character such as `,` `;` `|` or a tab"
+        "invalid delimiter {delimiter}\nhint: use a single ASCII character such as `,` `;` `|` or a tab"
     )]
     Delimiter {
-        /// The delimiter, as it is shown.
+        /// The escaped delimiter.
         delimiter: String,
     },
-    /// The header cannot be used.
-    #[error("{file}:{line}: {what}\nhint: {hint}")]
+    /// The header is invalid.
+    #[error("{file}:{line}: {message}\nhint: {hint}")]
     Header {
-        /// The file, as it is shown.
+        /// The name of the input.
         file: String,
-        /// The line where the header starts.
+        /// The first line of the header.
         line: u64,
-        /// What is wrong.
-        what: String,
-        /// What to do.
+        /// The error.
+        message: String,
+        /// How to fix it.
         hint: String,
     },
-    /// The recipe names a column that is not there.
-    #[error("{file}:{line}: {what}\nhint: {hint}")]
-    NoColumn {
-        /// The file, as it is shown.
+    /// A required column is missing.
+    #[error("{file}:{line}: {message}\nhint: {hint}")]
+    MissingColumn {
+        /// The name of the input.
         file: String,
-        /// The line where the header starts.
+        /// The first line of the header.
         line: u64,
-        /// Which column, who asked for it, and which columns there are.
-        what: String,
-        /// What to do.
+        /// The column, the flag that refers to it, and the available columns.
+        message: String,
+        /// How to fix it.
         hint: String,
     },
-    /// A template cannot work, whatever the row.
-    #[error("{name}: {what}\nhint: {hint}")]
+    /// A template is invalid.
+    #[error("{name}: {message}\nhint: {hint}")]
     Template {
-        /// The flag it was given with.
+        /// The name of its flag.
         name: String,
-        /// What is wrong.
-        what: String,
-        /// What to do.
+        /// The error.
+        message: String,
+        /// How to fix it.
         hint: &'static str,
     },
-    /// A request parameter cannot be set like this.
+    /// A request parameter is invalid.
     #[error(transparent)]
-    Set(#[from] SetError),
-    /// Rows that cannot become jobs.
-    #[error("{}", BadRows { file, rows, more: *more })]
-    BadRows {
-        /// The file, as it is shown.
+    Param(#[from] ParamError),
+    /// Rows that cannot be imported.
+    #[error("{}", InvalidRows { file, rows, more: *more })]
+    InvalidRows {
+        /// The name of the input.
         file: String,
-        /// The first of them, in the order of the file; 10 at most.
-        rows: Vec<BadRow>,
-        /// How many there are besides.
+        /// The first invalid rows, in input order; at most 10.
+        rows: Vec<InvalidRow>,
+        /// The number of further invalid rows.
         more: u64,
     },
 }
 
-/// Which exit code an input's error earns.
+/// The exit code of an input error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
-    /// The input is not there or cannot be read (66).
-    Missing,
-    /// The input, or the recipe for it, is wrong (65).
-    Bad,
+    /// The input does not exist or cannot be read (66).
+    NoInput,
+    /// The input, or a request setting for it, is invalid (65).
+    DataError,
 }
 
-/// A row that cannot become a job.
+/// A row that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRow {
-    /// The line of the fault, counted from 1: where the row starts, or where its open quote stands.
+pub struct InvalidRow {
+    /// The line of the error, counted from 1: the start of the row, or of an unclosed quote.
     pub line: u64,
-    /// The column at fault, where it is one.
+    /// The column with the error, if any.
     pub column: Option<String>,
-    /// What is wrong and what to do.
-    pub what: String,
+    /// The error and how to fix it.
+    pub message: String,
 }
 
 impl IntakeError {
-    /// Tells which exit code the error earns.
+    /// Returns the exit code of the error.
     #[must_use]
     pub fn exit_kind(&self) -> ExitKind {
         match self {
             Self::NotFound { .. }
             | Self::Directory { .. }
-            | Self::Forbidden { .. }
-            | Self::Read { .. } => ExitKind::Missing,
-            _ => ExitKind::Bad,
+            | Self::PermissionDenied { .. }
+            | Self::Read { .. } => ExitKind::NoInput,
+            _ => ExitKind::DataError,
         }
     }
 }
 
-/// Foreign text as a message may show it: without anything that moves a terminal's cursor.
+/// Escapes control characters and invisible characters of untrusted text.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for symbol in text.chars() {
-        if symbol.is_control() || is_invisible(symbol) {
-            out.extend(symbol.escape_default());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_default());
         } else {
-            out.push(symbol);
+            out.push(c);
         }
     }
     out
 }
 
-/// Foreign text as a message may show it, and no more of it than a name is long.
+/// Escapes untrusted text and truncates it to the length of a name.
 pub(super) fn safe(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS) {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => escaped(&text[..end]) + "…",
         None => escaped(text),
     }
 }
 
-/// A foreign name in backticks.
+/// Formats an untrusted name in backticks.
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", safe(name))
 }
 
-struct BadRows<'a> {
+struct InvalidRows<'a> {
     file: &'a str,
-    rows: &'a [BadRow],
+    rows: &'a [InvalidRow],
     more: u64,
 }
 
-impl fmt::Display for BadRows<'_> {
+impl fmt::Display for InvalidRows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in self.rows {
             write!(f, "{}:{}: ", self.file, row.line)?;
             if let Some(column) = &row.column {
                 write!(f, "column {}: ", quoted(column))?;
             }
-            writeln!(f, "{}", row.what)?;
+            writeln!(f, "{}", row.message)?;
         }
         match self.more {
             0 => {}
-            1 => writeln!(f, "and 1 more bad row")?,
-            more => writeln!(f, "and {more} more bad rows")?,
+            1 => writeln!(f, "and 1 more invalid row")?,
+            more => writeln!(f, "and {more} more invalid rows")?,
         }
-        write!(
-            f,
-            "hint: nothing was imported; mend the file and run it again"
-        )
+        write!(f, "hint: nothing was imported; fix the file and try again")
     }
 }
 
-/// Marks that turn the direction of text, and marks without width.
-fn is_invisible(symbol: char) -> bool {
-    matches!(symbol, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Returns whether a character has no width or changes the direction of text.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -247,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_names_are_cut_and_cannot_move_the_cursor() {
+    fn untrusted_names_are_truncated_and_escaped() {
         assert_eq!(quoted("a\u{1b}[2Jb\n"), "`a\\u{1b}[2Jb\\n`");
         assert_eq!(quoted("a\u{202e}b"), "`a\\u{202e}b`");
         assert_eq!(quoted("国家"), "`国家`");
@@ -255,22 +252,22 @@ mod tests {
     }
 
     #[test]
-    fn bad_rows_stand_one_on_a_line_with_the_rest_counted() {
-        let row = |line, column: Option<&str>| BadRow {
+    fn invalid_rows_are_listed_one_per_line() {
+        let row = |line, column: Option<&str>| InvalidRow {
             line,
             column: column.map(str::to_owned),
-            what: "is wrong".to_owned(),
+            message: "is invalid".to_owned(),
         };
-        let error = IntakeError::BadRows {
+        let error = IntakeError::InvalidRows {
             file: "jobs.csv".to_owned(),
             rows: vec![row(3, None), row(17, Some("prompt"))],
             more: 2,
         };
         assert_eq!(
             error.to_string(),
-            "jobs.csv:3: is wrong\njobs.csv:17: column `prompt`: is wrong\nand 2 more bad rows\n\
-             hint: nothing was imported; mend the file and run it again"
+            "jobs.csv:3: is invalid\njobs.csv:17: column `prompt`: is invalid\nand 2 more invalid rows\n\
+             hint: nothing was imported; fix the file and try again"
         );
-        assert_eq!(error.exit_kind(), ExitKind::Bad);
+        assert_eq!(error.exit_kind(), ExitKind::DataError);
     }
 }

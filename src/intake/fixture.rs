@@ -1,4 +1,4 @@
-//! Files for the tests of this room.
+//! Temporary input files for the tests of this module.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,29 +7,30 @@ use tempfile::NamedTempFile;
 
 use super::source::{Options, Source};
 
-/// A file that lives as long as the value.
+/// A file that is deleted on drop.
 pub(super) struct Fixture(NamedTempFile);
 
-/// Writes a file with this content.
-pub(super) fn source(bytes: &[u8]) -> Fixture {
-    let mut file = NamedTempFile::new().expect("a file");
-    file.write_all(bytes).expect("it is written");
+/// Creates a file with this content.
+pub(super) fn input_file(bytes: &[u8]) -> Fixture {
+    let mut file = NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("the file is writable");
     Fixture(file)
 }
 
 impl Fixture {
-    /// Opens the file with commas between its fields.
+    /// Opens the file with default options.
     #[track_caller]
     pub(super) fn open(&self) -> Source {
-        Source::open(self.path(), Options::default()).expect("it opens")
+        Source::open(self.path(), Options::default()).expect("the file opens")
     }
 
-    /// Writes more at the end of the file.
     pub(super) fn append(&self, bytes: &[u8]) {
-        self.0.as_file().write_all(bytes).expect("it is written");
+        self.0
+            .as_file()
+            .write_all(bytes)
+            .expect("the file is writable");
     }
 
-    /// Returns where the file is.
     pub(super) fn path(&self) -> &Path {
         self.0.path()
     }

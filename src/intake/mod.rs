@@ -1,27 +1,26 @@
-//! A file becomes rows: it is read as a stream, every row is checked, and a recipe turns it into
-//! the request that will be sent.
+//! Reads input files: streams the rows, validates them, and renders the request of each.
 //!
-//! The border: bytes come in, [`NewRow`](crate::domain::job::NewRow)s go out. Nothing in here
-//! knows the queue or the network. Code is synchronous and `Send`, for a blocking thread.
+//! Bytes in, [`NewRow`](crate::domain::job::NewRow)s out. This module does not depend on the queue
+//! or the network. The code is synchronous and `Send`, so that it can run on a blocking thread.
 //!
-//! In the order of a row's way: `source` opens, `sniff` tells the form and refuses what is no text.
-//! A `table` is read by `scan`, which watches the quotes, and `records`, which splits and checks;
-//! `objects` and whole `requests` are read by `lines` and `fields`. `columns` knows the names,
-//! `template`, `params` and `request` write the request, `keys` name the row, `reader` hands it out
-//! in chunks. `outcomes` is the way back: what became of requests that somebody else has sent.
+//! In the order of processing: `source` opens the input, `sniff` detects its format. A `table` is
+//! read by `scan`, which checks the quotes, and `records`, which splits it into fields; `objects`
+//! and complete `requests` are read by `line_reader` and `fields`. `columns` resolves names,
+//! `template`, `params` and `request` render the request, `row_keys` assigns the key, and `reader`
+//! returns the rows in chunks. `batch_output` reads the results of the `OpenAI` Batch API.
 
+mod batch_output;
 mod columns;
 mod error;
 mod fields;
-mod keys;
-mod lines;
+mod line_reader;
 mod objects;
-mod outcomes;
 mod params;
 mod reader;
 mod records;
 mod request;
 mod requests;
+mod row_keys;
 mod scan;
 mod sniff;
 mod source;
@@ -31,8 +30,8 @@ mod template;
 #[cfg(test)]
 mod fixture;
 
-pub use error::{BadRow, ExitKind, IntakeError};
-pub use outcomes::{Brought, Outcome, Outcomes};
-pub use params::{SetError, parse_set};
+pub use batch_output::{BatchOutput, BatchOutputLine, RequestResult};
+pub use error::{ExitKind, IntakeError, InvalidRow};
+pub use params::{ParamError, parse_set};
 pub use reader::Reader;
-pub use source::{Format, Options, Source, Stamp};
+pub use source::{FileStamp, Format, Options, Source};

@@ -1,41 +1,41 @@
-//! Rows that are JSON objects, one a line: a field is a column, whichever line it first shows up
-//! in. A field that a line does not have is empty there, as a cell of a table may be.
+//! Rows that are JSON objects, one per line. Fields are columns, in the order of their first
+//! occurrence; a field that is missing from a line is empty.
 //!
-//! What columns there are is known at the end only, so a name that stands in no line at all is
-//! found out then.
+//! The set of columns is complete only at the end of the input, so unknown columns are reported
+//! there.
 
 use std::sync::Arc;
 
 use csv::StringRecord;
 
 use super::columns::Columns;
-use super::error::{BadRow, IntakeError};
-use super::fields::{Fields, cell};
-use super::keys::{Keys, digest_of};
-use super::lines::Lines;
-use super::reader::Step;
-use super::records::CELL_BYTES;
-use super::request::{Composer, Uncomposed};
+use super::error::{IntakeError, InvalidRow};
+use super::fields::{Fields, cell_text};
+use super::line_reader::LineReader;
+use super::reader::NextRow;
+use super::records::MAX_CELL_BYTES;
+use super::request::{RenderError, RequestRenderer};
+use super::row_keys::{RowKeys, digest_of};
 use crate::domain::job::NewRow;
 use crate::domain::request_template::RequestTemplate;
 
-/// An input of objects.
+/// An input of JSON objects.
 pub(super) struct Objects {
-    lines: Lines,
+    lines: LineReader,
     template: RequestTemplate,
     columns: Arc<Columns>,
-    composer: Composer,
-    keys: Keys,
+    renderer: RequestRenderer,
+    keys: RowKeys,
     record: StringRecord,
 }
 
 impl Objects {
-    /// Makes ready to read the lines with this recipe.
-    pub(super) fn new(lines: Lines, template: &RequestTemplate) -> Result<Self, IntakeError> {
+    /// Creates a reader that renders requests with this template.
+    pub(super) fn new(lines: LineReader, template: &RequestTemplate) -> Result<Self, IntakeError> {
         let columns = Arc::new(Columns::open(&lines.file));
         Ok(Self {
-            composer: Composer::new(template, &columns)?,
-            keys: Keys::new(template.id_column.is_some()),
+            renderer: RequestRenderer::new(template, &columns)?,
+            keys: RowKeys::new(template.id_column.is_some()),
             template: template.clone(),
             columns,
             lines,
@@ -43,58 +43,63 @@ impl Objects {
         })
     }
 
-    /// Returns the names of the columns that have shown up, in the order they did.
+    /// Returns the names of the columns found so far, in order of first occurrence.
     pub(super) fn columns(&self) -> &[String] {
         &self.columns.names
     }
 
-    /// Returns the input as messages call it.
+    /// Returns the name of the input in messages.
     pub(super) fn file(&self) -> &str {
         &self.lines.file
     }
 
-    /// Reads the next row.
-    pub(super) fn next(&mut self) -> Result<Step, IntakeError> {
+    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
         let Self {
             lines,
             template,
             columns,
-            composer,
+            renderer,
             keys,
             record,
         } = self;
         let Some((line, text)) = lines.next()? else {
-            return Ok(Step::End);
+            return Ok(NextRow::End);
         };
-        let bad = |column: Option<String>, what| Ok(Step::Bad(BadRow { line, column, what }));
+        let invalid = |column: Option<String>, message| {
+            Ok(NextRow::Invalid(InvalidRow {
+                line,
+                column,
+                message,
+            }))
+        };
         let text = match text {
             Ok(text) => text,
-            Err(what) => return bad(None, what),
+            Err(message) => return invalid(None, message),
         };
-        let fields = match Fields::read(text) {
+        let fields = match Fields::parse(text) {
             Ok(fields) => fields,
-            Err(what) => return bad(None, what),
+            Err(message) => return invalid(None, message),
         };
-        grow(columns, composer, &fields)?;
-        if let Err((name, what)) = fill(record, columns, &fields) {
-            return bad(Some(name), what);
+        add_columns(columns, renderer, &fields)?;
+        if let Err((name, message)) = fill(record, columns, &fields) {
+            return invalid(Some(name), message);
         }
-        let request = match composer.compose(record) {
+        let request = match renderer.render(record) {
             Ok(request) => request,
-            Err(Uncomposed::RequestTemplate(error)) => return Err(error),
-            Err(Uncomposed::Row(field, what)) => {
-                let name = field.and_then(|place| columns.names.get(place));
-                return bad(name.cloned(), what);
+            Err(RenderError::Template(error)) => return Err(error),
+            Err(RenderError::Row(field, message)) => {
+                let name = field.and_then(|index| columns.names.get(index));
+                return invalid(name.cloned(), message);
             }
         };
         let id = template.id_column.as_deref();
-        let place = id.and_then(|name| columns.find(name));
-        let id_text = place
-            .and_then(|place| record.get(place))
+        let index = id.and_then(|name| columns.find(name));
+        let id_text = index
+            .and_then(|index| record.get(index))
             .unwrap_or_default();
         match keys.key(id_text, text, line) {
-            Err(what) => bad(id.map(str::to_owned), what),
-            Ok(key) => Ok(Step::Row(NewRow {
+            Err(message) => invalid(id.map(str::to_owned), message),
+            Ok(key) => Ok(NextRow::Row(NewRow {
                 key,
                 digest: digest_of(&request),
                 cells: text.to_owned(),
@@ -103,55 +108,58 @@ impl Objects {
         }
     }
 
-    /// Holds the recipe to the columns that there are, now that all have shown up.
+    /// Checks the template against the columns, now that all are known.
     pub(super) fn check_end(&self) -> Result<(), IntakeError> {
         let columns = Arc::new(self.columns.closed());
         if let Some(name) = &self.template.id_column {
             columns.require(name, "--id-column")?;
         }
-        Composer::new(&self.template, &columns)?;
-        for (flag, name) in self.composer.missed() {
+        RequestRenderer::new(&self.template, &columns)?;
+        for (flag, name) in self.renderer.missing_columns() {
             columns.require(&name, &flag)?;
         }
         Ok(())
     }
 }
 
-/// Takes up the columns that show up for the first time.
-fn grow(
+/// Adds the columns that occur for the first time.
+fn add_columns(
     columns: &mut Arc<Columns>,
-    composer: &mut Composer,
+    renderer: &mut RequestRenderer,
     fields: &Fields<'_>,
 ) -> Result<(), IntakeError> {
     let names = fields.0.iter().map(|(name, _)| name.as_ref());
     let new: Vec<_> = names.filter(|name| columns.find(name).is_none()).collect();
     if !new.is_empty() {
-        *columns = Arc::new(columns.with(&new)?);
-        composer.grow(columns);
+        *columns = Arc::new(columns.extended(&new)?);
+        renderer.set_columns(columns);
     }
     Ok(())
 }
 
-/// Puts the cells of an object at the places of their columns.
+/// Writes the fields of an object to the positions of their columns.
 fn fill(
     record: &mut StringRecord,
     columns: &Columns,
     fields: &Fields<'_>,
 ) -> Result<(), (String, String)> {
     record.clear();
-    let mut at = 0;
-    // As a rule an object has its fields in the order of the columns; what has not is looked up.
+    let mut next = 0;
+    // Fields are usually in column order; others are searched for.
     for name in &columns.names {
-        let in_order = fields.0.get(at).filter(|(known, _)| known == name);
+        let in_order = fields.0.get(next).filter(|(known, _)| known == name);
         let found = in_order.or_else(|| fields.0.iter().find(|(known, _)| known == name));
-        at += usize::from(in_order.is_some());
+        next += usize::from(in_order.is_some());
         let Some((_, value)) = found else {
             record.push_field("");
             continue;
         };
-        let cell = cell(value).map_err(|what| (name.clone(), what))?;
-        if cell.len() > CELL_BYTES {
-            return Err((name.clone(), "is larger than 1 MiB; shorten it".to_owned()));
+        let cell = cell_text(value).map_err(|message| (name.clone(), message))?;
+        if cell.len() > MAX_CELL_BYTES {
+            return Err((
+                name.clone(),
+                "value is larger than 1 MiB; shorten it".to_owned(),
+            ));
         }
         record.push_field(&cell);
     }

@@ -1,88 +1,90 @@
-//! Request parameters: reads `--set name=value`, and refuses names that would break the request.
+//! Request parameters: parses `--set name=value`, and rejects names that would break the request.
 
 use serde_json::value::RawValue;
 
 use super::error::{quoted, safe};
 use super::template::is_template;
 
-/// The most characters of a parameter's name.
-const NAME_CHARS: usize = 64;
+/// Maximum length of a parameter name.
+const MAX_NAME_CHARS: usize = 64;
 
-/// Why a request parameter cannot be set like this.
+/// Why a request parameter is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SetError {
+pub enum ParamError {
     /// There is no `=`.
-    #[error("--set {text} has no `=`\nhint: write --set name=value, as in --set temperature=0.2")]
+    #[error(
+        "--set {text}: missing `=`\nhint: use --set name=value, for example --set temperature=0.2"
+    )]
     NoValue {
-        /// What was given, as it is shown.
+        /// The escaped argument.
         text: String,
     },
-    /// The name is empty, too long, or holds something else than letters, digits, `_`, `-`, `.`.
+    /// The name is empty, too long, or has characters other than letters, digits, `_`, `-`, `.`.
     #[error(
-        "{name} cannot be the name of a request parameter\nhint: write --set name=value, as in --set temperature=0.2"
+        "invalid parameter name {name}\nhint: use --set name=value, for example --set temperature=0.2"
     )]
     Name {
-        /// The name, as it is shown.
+        /// The escaped name.
         name: String,
     },
-    /// The parameter is set in another way, or would break the request.
-    #[error("`{name}` cannot be set: {why}\nhint: {hint}")]
+    /// The parameter has its own flag, or would break the request.
+    #[error("cannot set parameter `{name}`: {reason}\nhint: {hint}")]
     Reserved {
         /// The name.
         name: &'static str,
-        /// Why not.
-        why: &'static str,
-        /// What to do instead.
+        /// The reason.
+        reason: &'static str,
+        /// The alternative.
         hint: &'static str,
     },
-    /// The parameter is set twice.
-    #[error("{name} is set twice\nhint: keep one of the two")]
-    Twice {
-        /// The name, as it is shown.
+    /// The parameter is set more than once.
+    #[error("parameter {name} is set more than once\nhint: remove all but one")]
+    Duplicate {
+        /// The escaped name.
         name: String,
     },
-    /// The value starts like JSON and is none.
+    /// The value starts like JSON but is invalid.
     #[error(
-        "the value of {name} starts like JSON and is none: {why}\nhint: put single quotes around it in the shell; for a text that starts so, write it as a JSON string"
+        "invalid JSON in parameter {name}: {reason}\nhint: enclose the value in single quotes in the shell; to send it as text, write a JSON string"
     )]
     NotJson {
-        /// The name, as it is shown.
+        /// The escaped name.
         name: String,
-        /// Where reading it failed.
-        why: String,
+        /// The parse error.
+        reason: String,
     },
 }
 
-/// Splits the `name=value` of a `--set` flag, and checks both.
+/// Parses and validates the `name=value` of a `--set` flag.
 ///
-/// The value is what stands behind the first `=`, unchanged. It is sent as JSON where it parses
-/// as JSON, else as a string; with `{{` or `{%` in it, it is a template over the columns.
-pub fn parse_set(text: &str) -> Result<(String, String), SetError> {
+/// The value is everything after the first `=`, unchanged. It is sent as JSON if it is valid JSON,
+/// and otherwise as a string. If it contains `{{` or `{%`, it is a template over the columns.
+pub fn parse_set(text: &str) -> Result<(String, String), ParamError> {
     let Some((name, value)) = text.split_once('=') else {
         let text = safe(text);
-        return Err(SetError::NoValue { text });
+        return Err(ParamError::NoValue { text });
     };
     let name = name.trim();
     check(name, value)?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Checks all parameters of a recipe, which need not have come through [`parse_set`].
-pub(super) fn check_all(params: &[(String, String)]) -> Result<(), SetError> {
-    for (place, (name, value)) in params.iter().enumerate() {
+/// Validates all parameters of a batch, including those that are not from [`parse_set`].
+pub(super) fn check_all(params: &[(String, String)]) -> Result<(), ParamError> {
+    for (index, (name, value)) in params.iter().enumerate() {
         check(name, value)?;
-        if params[..place].iter().any(|(earlier, _)| earlier == name) {
+        if params[..index].iter().any(|(earlier, _)| earlier == name) {
             let name = quoted(name);
-            return Err(SetError::Twice { name });
+            return Err(ParamError::Duplicate { name });
         }
     }
     Ok(())
 }
 
-/// Writes a value into a request: as JSON where it parses as JSON, else as a string.
+/// Writes a value into a request: as JSON if it is valid JSON, and otherwise as a string.
 ///
-/// A number keeps its digits. Tells what is wrong with a text that starts like an object or a
-/// list and is none: sent as a string, it would be refused for every row.
+/// Numbers keep their digits. A text that starts like an object, an array or a string but is
+/// invalid is an error: sent as a string, it would be rejected for every row.
 pub(super) fn write_value(out: &mut Vec<u8>, text: &str) -> Result<(), serde_json::Error> {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(json) => out.extend_from_slice(json.get().as_bytes()),
@@ -92,38 +94,38 @@ pub(super) fn write_value(out: &mut Vec<u8>, text: &str) -> Result<(), serde_jso
     Ok(())
 }
 
-fn check(name: &str, value: &str) -> Result<(), SetError> {
-    let plain = |symbol: char| symbol.is_ascii_alphanumeric() || "_-.".contains(symbol);
-    if name.is_empty() || name.len() > NAME_CHARS || !name.chars().all(plain) {
+fn check(name: &str, value: &str) -> Result<(), ParamError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty() || name.len() > MAX_NAME_CHARS || !name.chars().all(plain) {
         let name = quoted(name);
-        return Err(SetError::Name { name });
+        return Err(ParamError::Name { name });
     }
     check_reserved(name, value)?;
     if is_template(value) {
         return Ok(());
     }
-    write_value(&mut Vec::new(), value).map_err(|error| SetError::NotJson {
+    write_value(&mut Vec::new(), value).map_err(|error| ParamError::NotJson {
         name: quoted(name),
-        // What serde_json says holds positions and kinds, never the text.
-        why: error.to_string(),
+        // Messages of serde_json contain positions and types, never the text.
+        reason: error.to_string(),
     })
 }
 
-fn check_reserved(name: &str, value: &str) -> Result<(), SetError> {
-    let refuse = |name, why, hint| Err(SetError::Reserved { name, why, hint });
+fn check_reserved(name: &str, value: &str) -> Result<(), ParamError> {
+    let reject = |name, reason, hint| Err(ParamError::Reserved { name, reason, hint });
     match name {
-        "model" => refuse("model", "it has a flag of its own", "--model NAME"),
-        "messages" => refuse(
+        "model" => reject("model", "it has its own flag", "use --model NAME"),
+        "messages" => reject(
             "messages",
-            "they are made of the prompt and the system message",
-            "--prompt and --system take templates",
+            "it is built from the prompt and the system message",
+            "use --prompt and --system",
         ),
-        "prompt" => refuse("prompt", "it has a flag of its own", "--prompt TEMPLATE"),
-        "stream" => refuse("stream", "answers are always read whole", "leave it out"),
-        "n" if value.trim() != "1" => refuse(
+        "prompt" => reject("prompt", "it has its own flag", "use --prompt TEMPLATE"),
+        "stream" => reject("stream", "streaming is not supported", "remove it"),
+        "n" if value.trim() != "1" => reject(
             "n",
-            "a row has one answer",
-            "leave it out; for more answers give more rows",
+            "each row gets one response",
+            "remove it; to get more responses, add more rows",
         ),
         _ => Ok(()),
     }
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_a_name_and_what_follows_the_first_equals_sign() {
+    fn a_parameter_is_split_at_the_first_equals_sign() {
         check("temperature=0.2", Ok(("temperature", "0.2")));
         check(" user = a=b ", Ok(("user", " a=b ")));
         check("stop=", Ok(("stop", "")));
@@ -160,59 +162,65 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_would_break_the_request_is_refused() {
-        check("temperature", Err("--set temperature has no `=`"));
-        check("=1", Err("`` cannot be the name of a request parameter"));
-        check(
-            "a b=1",
-            Err("`a b` cannot be the name of a request parameter"),
-        );
+    fn rejects_parameters_that_would_break_the_request() {
+        check("temperature", Err("--set temperature: missing `=`"));
+        check("=1", Err("invalid parameter name ``"));
+        check("a b=1", Err("invalid parameter name `a b`"));
         check(
             "model=x",
-            Err("`model` cannot be set: it has a flag of its own"),
+            Err("cannot set parameter `model`: it has its own flag"),
         );
         check(
             "messages=[]",
-            Err("`messages` cannot be set: they are made of the prompt and the system message"),
+            Err(
+                "cannot set parameter `messages`: it is built from the prompt and the system message",
+            ),
         );
         check(
             "prompt=x",
-            Err("`prompt` cannot be set: it has a flag of its own"),
+            Err("cannot set parameter `prompt`: it has its own flag"),
         );
         check(
             "stream=true",
-            Err("`stream` cannot be set: answers are always read whole"),
+            Err("cannot set parameter `stream`: streaming is not supported"),
         );
-        check("n=2", Err("`n` cannot be set: a row has one answer"));
-        check("n={{ n }}", Err("`n` cannot be set: a row has one answer"));
+        check(
+            "n=2",
+            Err("cannot set parameter `n`: each row gets one response"),
+        );
+        check(
+            "n={{ n }}",
+            Err("cannot set parameter `n`: each row gets one response"),
+        );
         check(
             "response_format={type: json_object}",
             Err(
-                "the value of `response_format` starts like JSON and is none: key must be a string at line 1 column 2",
+                "invalid JSON in parameter `response_format`: key must be a string at line 1 column 2",
             ),
         );
     }
 
     #[test]
-    fn a_parameter_is_set_once() {
+    fn rejects_duplicate_parameters() {
         let set = |name: &str| (name.to_owned(), "1".to_owned());
         assert_eq!(check_all(&[set("a"), set("b")]), Ok(()));
-        let error = check_all(&[set("a"), set("b"), set("a")]).expect_err("it must be refused");
+        let error =
+            check_all(&[set("a"), set("b"), set("a")]).expect_err("the duplicate must be rejected");
         assert_eq!(
             error.to_string(),
-            "`a` is set twice\nhint: keep one of the two"
+            "parameter `a` is set more than once\nhint: remove all but one"
         );
     }
 
     #[track_caller]
     fn check_value(text: &str, expected: &str) {
         let mut out = Vec::new();
-        write_value(&mut out, text).expect("it can be sent");
+        write_value(&mut out, text).expect("the value is valid");
         assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
     }
 
     #[test]
-    fn a_value_is_json_where_it_parses_as_json() {
+    fn valid_json_is_sent_as_json() {
         check_value("0.20", "0.20");
         check_value(" 7\n", "7");
         check_value("true", "true");

@@ -1,152 +1,148 @@
-//! Hands out the rows of an input in chunks, ready to be stored, or all that is wrong with them.
+//! Reads the rows of an input in chunks that are ready to be stored, or reports all invalid rows.
 
 use std::fmt;
 
-use super::error::{BadRow, IntakeError, SHOWN_ROWS};
-use super::lines::Lines;
+use super::error::{IntakeError, InvalidRow, MAX_SHOWN_ROWS};
+use super::line_reader::LineReader;
 use super::objects::Objects;
 use super::requests::{self, Requests};
 use super::source::{Format, Source};
 use super::table::Table;
 use crate::domain::job::{Chunk, NewRow};
-use crate::domain::request_template::{Form, RequestTemplate};
+use crate::domain::request_template::{RequestTemplate, RowFormat};
 
-/// From this many bytes on a chunk is full, however few its rows.
+/// A chunk of this many bytes is full, regardless of its number of rows.
 const CHUNK_BYTES: usize = 8 << 20;
 
-/// An input that has begun to be read, and whose recipe fits it as far as that is known.
+/// Reads an input and renders the request of each row.
 pub struct Reader {
-    rows: Rows,
+    rows: RowSource,
     template: RequestTemplate,
     has_rows: bool,
-    /// Columns that were handed out.
-    told_columns: usize,
-    bad: Vec<BadRow>,
-    more: u64,
+    /// Number of columns returned so far.
+    returned_columns: usize,
+    invalid: Vec<InvalidRow>,
+    more_invalid: u64,
 }
 
-/// What comes next in an input.
-pub(super) enum Step {
-    /// A row.
+/// The next item of an input.
+pub(super) enum NextRow {
     Row(NewRow),
-    /// A row that cannot become a job.
-    Bad(BadRow),
-    /// Nothing.
+    /// A row that cannot be imported.
+    Invalid(InvalidRow),
     End,
 }
 
-enum Rows {
+enum RowSource {
     Table(Box<Table>),
     Objects(Box<Objects>),
     Requests(Box<Requests>),
 }
 
 impl Reader {
-    /// Begins to read a source: the header of a table, the first line of anything else.
+    /// Creates a reader. Reads the header of a table, or the first line of another format.
     ///
-    /// Errors: the file has none of our forms, or no usable header; a column that the recipe
-    /// names is not there; a template or a parameter cannot work.
+    /// Errors: the format is not supported; the header, a template or a parameter is invalid; a
+    /// required column is missing.
     pub fn new(source: Source, template: &RequestTemplate) -> Result<Self, IntakeError> {
-        let begun = source.begin()?;
+        let input = source.sniff()?;
         let mut template = template.clone();
-        let rows = if begun.format == Format::Csv {
-            template.form = Form::Table;
-            Rows::Table(Box::new(Table::new(begun, &template)?))
+        let rows = if input.format == Format::Csv {
+            template.row_format = RowFormat::Table;
+            RowSource::Table(Box::new(Table::new(input, &template)?))
         } else {
-            let is_told = begun.told;
-            let mut is_batch = begun.format == Format::Batch;
-            let mut lines = Lines::new(begun);
-            if !is_told && let Some((_, first)) = lines.next()? {
+            let is_explicit = input.is_explicit;
+            let mut is_batch = input.format == Format::Batch;
+            let mut lines = LineReader::new(input);
+            if !is_explicit && let Some((_, first)) = lines.next()? {
                 is_batch = first.is_ok_and(requests::is_request);
-                lines.hold();
+                lines.unread();
             }
             if is_batch {
-                let (requests, given) = Requests::new(lines, &template)?;
-                template = given;
-                Rows::Requests(Box::new(requests))
+                let (requests, settings) = Requests::new(lines, &template)?;
+                template = settings;
+                RowSource::Requests(Box::new(requests))
             } else {
-                template.form = Form::Objects;
-                Rows::Objects(Box::new(Objects::new(lines, &template)?))
+                template.row_format = RowFormat::Objects;
+                RowSource::Objects(Box::new(Objects::new(lines, &template)?))
             }
         };
         Ok(Self {
             rows,
             template,
             has_rows: false,
-            told_columns: 0,
-            bad: Vec::new(),
-            more: 0,
+            returned_columns: 0,
+            invalid: Vec::new(),
+            more_invalid: 0,
         })
     }
 
-    /// Returns the recipe as the input completes it: with the form of its rows, and with the model
-    /// that its requests name.
+    /// Returns the template with the values that the input determines: the row format and, for
+    /// complete requests, the endpoint and the model.
     #[must_use]
     pub fn template(&self) -> &RequestTemplate {
         &self.template
     }
 
-    /// Returns the names of the columns that have shown up so far, in that order. Those of a table
-    /// are all known from the start.
+    /// Returns the names of the columns found so far, in order. For a table, the list is complete.
     #[must_use]
     pub fn columns(&self) -> &[String] {
         match &self.rows {
-            Rows::Table(table) => table.columns(),
-            Rows::Objects(objects) => objects.columns(),
-            Rows::Requests(requests) => requests.columns(),
+            RowSource::Table(table) => table.columns(),
+            RowSource::Objects(objects) => objects.columns(),
+            RowSource::Requests(requests) => requests.columns(),
         }
     }
 
-    /// Reads the next rows, `max_rows` at most and fewer when they are large. A chunk without rows
-    /// is the end of the input.
+    /// Reads the next rows: at most `max_rows`, and fewer when they are large. A chunk without rows
+    /// marks the end of the input.
     ///
-    /// After a bad row no row is handed out any more: the rest of the input is read to tell all
-    /// that is wrong with it at once. With any error, the chunks that were handed out before must
-    /// not be kept.
+    /// After an invalid row, no more rows are returned; the rest of the input is read to report
+    /// all errors at once. On any error, discard the chunks that were returned before.
     pub fn next_chunk(&mut self, max_rows: usize) -> Result<Chunk, IntakeError> {
         let mut rows = Vec::new();
         let mut bytes = 0;
         while rows.len() < max_rows.max(1) && bytes < CHUNK_BYTES {
-            let step = match &mut self.rows {
-                Rows::Table(table) => table.next(),
-                Rows::Objects(objects) => objects.next(),
-                Rows::Requests(requests) => requests.next(),
+            let next = match &mut self.rows {
+                RowSource::Table(table) => table.next(),
+                RowSource::Objects(objects) => objects.next(),
+                RowSource::Requests(requests) => requests.next(),
             };
-            match step? {
-                Step::End => {
+            match next? {
+                NextRow::End => {
                     self.check_end()?;
                     break;
                 }
-                Step::Row(row) if self.bad.is_empty() => {
+                NextRow::Row(row) if self.invalid.is_empty() => {
                     bytes += row.cells.len() + row.request.len();
                     rows.push(row);
                 }
-                Step::Row(_) => {}
-                Step::Bad(bad) => {
-                    self.note(bad);
+                NextRow::Row(_) => {}
+                NextRow::Invalid(row) => {
+                    self.record_invalid(row);
                     rows.clear();
                 }
             }
             self.has_rows = true;
         }
-        let columns = self.columns()[self.told_columns..].to_vec();
-        self.told_columns += columns.len();
+        let columns = self.columns()[self.returned_columns..].to_vec();
+        self.returned_columns += columns.len();
         Ok(Chunk { rows, columns })
     }
 
-    fn note(&mut self, bad: BadRow) {
-        if self.bad.len() == SHOWN_ROWS {
-            self.more += 1;
+    fn record_invalid(&mut self, row: InvalidRow) {
+        if self.invalid.len() == MAX_SHOWN_ROWS {
+            self.more_invalid += 1;
         } else {
-            self.bad.push(bad);
+            self.invalid.push(row);
         }
     }
 
     fn file(&self) -> &str {
         match &self.rows {
-            Rows::Table(table) => table.file(),
-            Rows::Objects(objects) => objects.file(),
-            Rows::Requests(requests) => requests.file(),
+            RowSource::Table(table) => table.file(),
+            RowSource::Objects(objects) => objects.file(),
+            RowSource::Requests(requests) => requests.file(),
         }
     }
 
@@ -154,25 +150,25 @@ impl Reader {
         let file = self.file().to_owned();
         if !self.has_rows {
             return Err(match self.rows {
-                Rows::Table(_) => IntakeError::NoRows { file },
-                Rows::Objects(_) | Rows::Requests(_) => IntakeError::NoLines { file },
+                RowSource::Table(_) => IntakeError::NoRows { file },
+                RowSource::Objects(_) | RowSource::Requests(_) => IntakeError::NoLines { file },
             });
         }
-        // A name that stands nowhere is why rows are bad, and not the other way round.
-        if let Rows::Objects(objects) = &self.rows
+        // Checked first: an unknown column is the cause of invalid rows, not a consequence.
+        if let RowSource::Objects(objects) = &self.rows
             && !objects.columns().is_empty()
         {
             objects.check_end()?;
         }
-        if !self.bad.is_empty() {
-            let (rows, more) = (self.bad.clone(), self.more);
-            return Err(IntakeError::BadRows { file, rows, more });
+        if !self.invalid.is_empty() {
+            let (rows, more) = (self.invalid.clone(), self.more_invalid);
+            return Err(IntakeError::InvalidRows { file, rows, more });
         }
         Ok(())
     }
 }
 
-/// The row at hand is not shown: a prompt belongs in no log.
+/// Omits the current row: prompts must not appear in logs.
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Reader");

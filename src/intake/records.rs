@@ -1,162 +1,165 @@
-//! Splits the bytes into records of cells, and refuses what is no clean text: open quotes, bytes
-//! that are not UTF-8, NULs, and cells or records beyond all measure. Memory stays bounded by the
-//! largest record.
+//! Splits a table into records. Rejects unclosed quotes, invalid UTF-8, NUL bytes, and fields or
+//! records that are too long. Memory is bounded by the maximum record length.
 
 use csv::StringRecord;
 
 use super::error::IntakeError;
-use super::scan::{Flaw, FlawKind, Guard};
-use super::source::{Begun, Bytes, Stamp};
+use super::scan::{CsvError, CsvErrorKind, ScanningReader};
+use super::source::{Bytes, FileStamp, SniffedInput};
 
-/// The most bytes of one cell.
-pub(super) const CELL_BYTES: usize = 1 << 20;
+/// Maximum length of a field.
+pub(super) const MAX_CELL_BYTES: usize = 1 << 20;
 
-/// How many bytes are read at once.
+/// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The records of an input, in order.
+/// Reads the records of a table.
 #[derive(Debug)]
 pub(super) struct Records {
-    /// The input as messages call it.
+    /// The name of the input in messages.
     pub(super) file: String,
-    csv: csv::Reader<Guard<Bytes>>,
-    stamp: Option<Stamp>,
+    csv: csv::Reader<ScanningReader<Bytes>>,
+    stamp: Option<FileStamp>,
 }
 
-/// What comes next in the input.
+/// The next item of a table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// A record, which starts at this line.
+pub(super) enum NextRecord {
+    /// A record that starts on this line.
     Record(u64),
-    /// A record that cannot be used.
-    Fault(Fault),
-    /// Nothing.
+    Invalid(RecordError),
     End,
 }
 
-/// Why a record cannot be used.
+/// Why a record is invalid.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// The line to look at.
+pub(super) struct RecordError {
+    /// The line of the error.
     pub(super) line: u64,
-    /// The number of the field at fault, from 0.
+    /// The position of the field with the error, counted from 0.
     pub(super) field: Option<usize>,
-    /// What is wrong and what to do.
-    pub(super) what: String,
+    /// The error and how to fix it.
+    pub(super) message: String,
 }
 
 impl Records {
-    /// Makes ready to read an input.
-    pub(super) fn new(begun: Begun) -> Self {
-        let Begun {
+    /// Creates a reader for an input.
+    pub(super) fn new(input: SniffedInput) -> Self {
+        let SniffedInput {
             file,
             delimiter,
             bytes,
             stamp,
             ..
-        } = begun;
+        } = input;
         let csv = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(Guard::new(bytes, delimiter));
+            .from_reader(ScanningReader::new(bytes, delimiter));
         Self { file, csv, stamp }
     }
 
-    /// Reads the next record into `record`, which is empty or meaningless unless the answer is
-    /// [`Next::Record`].
+    /// Reads the next record into `record`, whose contents are only valid if this returns
+    /// [`NextRecord::Record`].
     ///
-    /// Errors: the operating system cannot read on, or the file was written to in the meantime.
-    pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<Next, IntakeError> {
+    /// Errors: an I/O error, or the file was modified while it was being read.
+    pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<NextRecord, IntakeError> {
         let read = self.csv.read_record(record);
         if let Ok(false) = read {
             return self.end();
         }
-        let not_text = match read {
+        let encoding_error = match read {
             Ok(_) => None,
-            Err(error) => Some(self.not_text(error)?),
+            Err(error) => Some(self.encoding_error(error)?),
         };
         let start = self.csv.get_mut().take_start();
         let line = start.map_or(0, |start| start.line);
-        if let Some(flaw) = start.and_then(|start| start.flaw) {
-            return Ok(Next::Fault(flaw.into()));
+        if let Some(error) = start.and_then(|start| start.error) {
+            return Ok(NextRecord::Invalid(error.into()));
         }
-        let fault = not_text.or_else(|| fault_in(record));
-        Ok(fault.map_or(Next::Record(line), |(field, what)| {
+        let error = encoding_error.or_else(|| check_cells(record));
+        Ok(error.map_or(NextRecord::Record(line), |(field, message)| {
             let field = Some(field);
-            Next::Fault(Fault { line, field, what })
+            NextRecord::Invalid(RecordError {
+                line,
+                field,
+                message,
+            })
         }))
     }
 
-    /// At the end, the file must still be the one that was opened.
-    fn end(&self) -> Result<Next, IntakeError> {
+    /// Checks that the file was not modified since it was opened.
+    fn end(&self) -> Result<NextRecord, IntakeError> {
         let (_, input) = self.csv.get_ref().input().get_ref();
         if self.stamp.is_some_and(|stamp| input.changed_since(stamp)) {
             let file = self.file.clone();
             return Err(IntakeError::Changed { file });
         }
-        Ok(Next::End)
+        Ok(NextRecord::End)
     }
 
-    /// Tells the field that is not UTF-8, or passes the operating system's error on.
-    fn not_text(&self, error: csv::Error) -> Result<(usize, String), IntakeError> {
-        let said = error.to_string();
+    /// Returns the field with invalid UTF-8, or the I/O error.
+    fn encoding_error(&self, error: csv::Error) -> Result<(usize, String), IntakeError> {
+        let text = error.to_string();
         match error.into_kind() {
             csv::ErrorKind::Utf8 { err, .. } => {
                 let byte = err.valid_up_to() + 1;
-                let what = format!(
-                    "is not UTF-8 (byte {byte} of the cell); save the file as \"CSV UTF-8\""
+                let message = format!(
+                    "invalid UTF-8 at byte {byte} of the field; save the file as \"CSV UTF-8\""
                 );
-                Ok((err.field(), what))
+                Ok((err.field(), message))
             }
             kind => {
                 let file = self.file.clone();
-                let why = match kind {
-                    csv::ErrorKind::Io(why) => why,
-                    _ => std::io::Error::other(said),
+                let error = match kind {
+                    csv::ErrorKind::Io(error) => error,
+                    _ => std::io::Error::other(text),
                 };
-                Err(IntakeError::Read { file, why })
+                Err(IntakeError::Read { file, error })
             }
         }
     }
 }
 
-impl From<Flaw> for Fault {
-    fn from(flaw: Flaw) -> Self {
-        let what = match flaw.kind {
-            FlawKind::Unclosed => {
-                "a quote opens here and is never closed; close it, or double it where it belongs to the text"
+impl From<CsvError> for RecordError {
+    fn from(error: CsvError) -> Self {
+        let message = match error.kind {
+            CsvErrorKind::UnclosedQuote => {
+                "the quote opened here is never closed; close it, or double it if it is part of the text"
             }
-            FlawKind::TextAfterQuote => {
-                "text follows the closing quote; a quote inside quoted text is written twice (\"\")"
+            CsvErrorKind::TextAfterQuote => {
+                "unexpected text after the closing quote; double the quotes inside a quoted field (\"\")"
             }
-            FlawKind::TooLong => "the row is larger than 16 MiB; is a quote not closed here?",
+            CsvErrorKind::RecordTooLong => {
+                "the row is larger than 16 MiB; check for an unclosed quote"
+            }
         };
         Self {
-            line: flaw.line,
-            field: Some(flaw.field),
-            what: what.to_owned(),
+            line: error.line,
+            field: Some(error.field),
+            message: message.to_owned(),
         }
     }
 }
 
-/// Finds a NUL, or a cell that is too large.
-fn fault_in(record: &StringRecord) -> Option<(usize, String)> {
+/// Returns the first field that is too long or contains a NUL byte.
+fn check_cells(record: &StringRecord) -> Option<(usize, String)> {
     let text = record.as_slice();
-    if text.len() > CELL_BYTES {
-        let large = record.iter().position(|cell| cell.len() > CELL_BYTES);
+    if text.len() > MAX_CELL_BYTES {
+        let large = record.iter().position(|cell| cell.len() > MAX_CELL_BYTES);
         if let Some(field) = large {
-            let what = "is larger than 1 MiB; shorten it".to_owned();
-            return Some((field, what));
+            let message = "value is larger than 1 MiB; shorten it".to_owned();
+            return Some((field, message));
         }
     }
     if text.as_bytes().contains(&0) {
         let field = record
             .iter()
             .position(|cell| cell.as_bytes().contains(&0))?;
-        let what = "holds a NUL byte; remove it".to_owned();
-        return Some((field, what));
+        let message = "value contains a NUL byte; remove it".to_owned();
+        return Some((field, message));
     }
     None
 }
@@ -164,56 +167,59 @@ fn fault_in(record: &StringRecord) -> Option<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::fixture::source;
+    use crate::intake::fixture::input_file;
 
-    /// The line of a record, or the line, the field and the words of its fault.
-    type Seen<'a> = Result<u64, (u64, Option<usize>, &'a str)>;
+    /// The line of a record, or the line, field and message of its error.
+    type RecordResult<'a> = Result<u64, (u64, Option<usize>, &'a str)>;
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: &[Seen<'_>]) {
-        let file = source(bytes);
-        let mut records = Records::new(file.open().begin().expect("it is text"));
+    fn check(bytes: &[u8], expected: &[RecordResult<'_>]) {
+        let file = input_file(bytes);
+        let mut records = Records::new(file.open().sniff().expect("the input is text"));
         let mut record = StringRecord::new();
         let mut found = Vec::new();
         loop {
-            match records.next(&mut record).expect("it reads") {
-                Next::Record(line) => found.push(Ok(line)),
-                Next::Fault(fault) => found.push(Err((fault.line, fault.field, fault.what))),
-                Next::End => break,
+            match records.next(&mut record).expect("the input is readable") {
+                NextRecord::Record(line) => found.push(Ok(line)),
+                NextRecord::Invalid(error) => {
+                    found.push(Err((error.line, error.field, error.message)));
+                }
+                NextRecord::End => break,
             }
         }
         let found: Vec<_> = found
             .iter()
-            .map(|one| {
-                one.as_ref()
+            .map(|result| {
+                result
+                    .as_ref()
                     .map(|line| *line)
-                    .map_err(|(line, field, what)| (*line, *field, what.as_str()))
+                    .map_err(|(line, field, message)| (*line, *field, message.as_str()))
             })
             .collect();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn faults_are_told_with_line_and_field_and_reading_goes_on() {
-        let nul = "holds a NUL byte; remove it";
+    fn errors_have_a_line_and_a_field_and_reading_continues() {
+        let nul = "value contains a NUL byte; remove it";
         check(
             b"a,b\nc,d\0\ne,f\n",
             &[Ok(1), Err((2, Some(1), nul)), Ok(3)],
         );
-        let latin = "is not UTF-8 (byte 4 of the cell); save the file as \"CSV UTF-8\"";
+        let latin = "invalid UTF-8 at byte 4 of the field; save the file as \"CSV UTF-8\"";
         check(
             b"a\r\n\"x\r\ny\"\r\ncaf\xe9\r\nb\r\n",
             &[Ok(1), Ok(2), Err((4, Some(0), latin)), Ok(5)],
         );
-        // The halves of a character in two cells are no text, though they are side by side.
-        let half = "is not UTF-8 (byte 1 of the cell); save the file as \"CSV UTF-8\"";
+        // The bytes of one character, split over two adjacent fields.
+        let half = "invalid UTF-8 at byte 1 of the field; save the file as \"CSV UTF-8\"";
         check(b"\xc3,\xa9\nb\n", &[Err((1, Some(0), half)), Ok(2)]);
     }
 
     #[test]
-    fn a_cell_beyond_1_mib_is_refused_and_one_of_1_mib_is_not() {
-        let large = "is larger than 1 MiB; shorten it";
-        let full = "x".repeat(CELL_BYTES);
+    fn a_field_is_at_most_1_mib() {
+        let large = "value is larger than 1 MiB; shorten it";
+        let full = "x".repeat(MAX_CELL_BYTES);
         check(format!("a,b\n1,{full}\n").as_bytes(), &[Ok(1), Ok(2)]);
         check(
             format!("a,b\n1,{full}x\n2,c\n").as_bytes(),
@@ -222,38 +228,42 @@ mod tests {
     }
 
     #[test]
-    fn a_record_beyond_16_mib_is_the_last_that_is_read() {
-        let endless = "is larger than 16 MiB".to_owned();
+    fn reading_stops_after_a_record_beyond_16_mib() {
+        let too_long = "is larger than 16 MiB";
         let bytes = format!("a,b\n1,\"{}", "text\n".repeat(4 << 20));
-        let file = source(bytes.as_bytes());
-        let mut records = Records::new(file.open().begin().expect("it is text"));
+        let file = input_file(bytes.as_bytes());
+        let mut records = Records::new(file.open().sniff().expect("the input is text"));
         let mut record = StringRecord::new();
         assert_eq!(
-            records.next(&mut record).expect("it reads"),
-            Next::Record(1)
+            records.next(&mut record).expect("the input is readable"),
+            NextRecord::Record(1)
         );
-        let Next::Fault(fault) = records.next(&mut record).expect("it reads") else {
-            panic!("the record must be refused");
+        let NextRecord::Invalid(error) = records.next(&mut record).expect("the input is readable")
+        else {
+            panic!("the record must be rejected");
         };
-        assert_eq!((fault.line, fault.field), (2, Some(1)));
-        assert!(fault.what.contains(&endless), "{}", fault.what);
+        assert_eq!((error.line, error.field), (2, Some(1)));
+        assert!(error.message.contains(too_long), "{}", error.message);
         assert!(record.as_slice().len() < 17 << 20);
-        assert_eq!(records.next(&mut record).expect("it reads"), Next::End);
+        assert_eq!(
+            records.next(&mut record).expect("the input is readable"),
+            NextRecord::End
+        );
     }
 
     #[test]
-    fn a_file_that_grows_while_it_is_read_is_refused() {
-        let file = source(b"a\n1\n");
-        let mut records = Records::new(file.open().begin().expect("it is text"));
+    fn rejects_a_file_that_grows_while_it_is_read() {
+        let file = input_file(b"a\n1\n");
+        let mut records = Records::new(file.open().sniff().expect("the input is text"));
         file.append(b"2\n");
         let mut record = StringRecord::new();
         while let Ok(next) = records.next(&mut record) {
-            assert_ne!(next, Next::End, "the end must not be reached");
+            assert_ne!(next, NextRecord::End, "the change must be detected");
         }
         let error = records
             .next(&mut record)
-            .expect_err("it changed")
+            .expect_err("the file changed")
             .to_string();
-        assert!(error.contains("changed while it was read"), "{error}");
+        assert!(error.contains("changed while it was being read"), "{error}");
     }
 }

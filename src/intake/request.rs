@@ -1,5 +1,5 @@
-//! Writes a row's request: the JSON that will be sent, straight into text. What is the same for
-//! every row is written once, when the recipe is read.
+//! Renders the request of a row as JSON text. Parts that are the same for every row are rendered
+//! once.
 
 use std::sync::Arc;
 
@@ -8,104 +8,104 @@ use csv::StringRecord;
 use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
-use super::template::{Templates, Unrendered, is_template};
+use super::template::{TemplateError, Templates, is_template};
 use crate::domain::request_template::{Api, RequestTemplate};
 
-/// A recipe, ready to write requests.
+/// Renders requests from a compiled template.
 #[derive(Debug)]
-pub(super) struct Composer {
-    parts: Vec<Part>,
+pub(super) struct RequestRenderer {
+    parts: Vec<RequestPart>,
     templates: Templates,
-    /// How long the last request was: a good guess for the next.
+    /// Length of the last request, an estimate for the next one.
     last_len: usize,
 }
 
-/// Why there is no request for a row.
+/// Why the request of a row could not be rendered.
 #[derive(Debug)]
-pub(super) enum Uncomposed {
-    /// It is the row's fault: the field, where it is one, and what is wrong.
+pub(super) enum RenderError {
+    /// The row is invalid: the field, if the error is in one, and the message.
     Row(Option<usize>, String),
-    /// No row can have a request.
-    RequestTemplate(IntakeError),
+    /// The template is invalid.
+    Template(IntakeError),
 }
 
-/// A part of the request's text.
+/// A part of the request text.
 #[derive(Debug)]
-enum Part {
+enum RequestPart {
     /// JSON that is the same for every row.
     Fixed(Vec<u8>),
-    /// The text of a column, as the prompt.
+    /// The prompt, from a column.
     PromptCell(usize),
-    /// A template's text, as the prompt.
+    /// The prompt, from a template.
     PromptTemplate,
-    /// The whole system message with a template's text; nothing where that is blank.
+    /// The system message from a template; omitted if blank.
     SystemTemplate,
-    /// A parameter of this name, its value from the template of that flag.
+    /// A parameter whose value is the template of `flag`.
     Param { name: Vec<u8>, flag: String },
 }
 
-/// The place of a column that has not shown up yet.
-const NOWHERE: usize = usize::MAX;
+/// The position of a column that has not appeared yet.
+const UNKNOWN_COLUMN: usize = usize::MAX;
 
 const PROMPT_FLAG: &str = "--prompt";
 const SYSTEM_FLAG: &str = "--system";
 const EMPTY_PROMPT: &str = "the prompt is empty; fill it in or remove the row";
 
-impl Composer {
-    /// Reads a recipe for a file with these columns.
+impl RequestRenderer {
+    /// Compiles a request template for an input with these columns.
     pub(super) fn new(
         template: &RequestTemplate,
         columns: &Arc<Columns>,
     ) -> Result<Self, IntakeError> {
         check_all(&template.params)?;
-        let mut composer = Self {
+        let mut renderer = Self {
             parts: Vec::new(),
             templates: Templates::new(Arc::clone(columns)),
             last_len: 0,
         };
-        composer.fix(|out| {
+        renderer.push_fixed(|out| {
             out.extend_from_slice(b"{\"model\":");
             write_string(out, &template.model);
         });
         match template.api {
             Api::Chat => {
-                composer.fix(|out| out.extend_from_slice(b",\"messages\":["));
-                composer.add_system(template.system.as_deref())?;
-                composer.fix(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
-                composer.add_prompt(template.prompt.as_deref(), columns)?;
-                composer.fix(|out| out.extend_from_slice(b"}]"));
+                renderer.push_fixed(|out| out.extend_from_slice(b",\"messages\":["));
+                renderer.add_system(template.system.as_deref())?;
+                renderer
+                    .push_fixed(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
+                renderer.add_prompt(template.prompt.as_deref(), columns)?;
+                renderer.push_fixed(|out| out.extend_from_slice(b"}]"));
             }
             Api::Embeddings => {
-                refuse_system(template.system.as_deref())?;
-                composer.fix(|out| out.extend_from_slice(b",\"input\":"));
-                composer.add_prompt(template.prompt.as_deref(), columns)?;
+                reject_system(template.system.as_deref())?;
+                renderer.push_fixed(|out| out.extend_from_slice(b",\"input\":"));
+                renderer.add_prompt(template.prompt.as_deref(), columns)?;
             }
         }
         for (name, value) in &template.params {
-            composer.add_param(name, value)?;
+            renderer.add_param(name, value)?;
         }
-        composer.fix(|out| out.push(b'}'));
-        Ok(composer)
+        renderer.push_fixed(|out| out.push(b'}'));
+        Ok(renderer)
     }
 
-    /// Takes up columns that have shown up.
-    pub(super) fn grow(&mut self, columns: &Arc<Columns>) {
-        self.templates.grow(columns);
+    /// Replaces the columns by a list that contains new ones.
+    pub(super) fn set_columns(&mut self, columns: &Arc<Columns>) {
+        self.templates.set_columns(columns);
         for part in &mut self.parts {
-            if let Part::PromptCell(place) = part {
-                *place = columns.find(PROMPT).unwrap_or(NOWHERE);
+            if let RequestPart::PromptCell(index) = part {
+                *index = columns.find(PROMPT).unwrap_or(UNKNOWN_COLUMN);
             }
         }
     }
 
-    /// Returns the flags of templates with the columns they looked up in vain so far, though those
-    /// might still have shown up.
-    pub(super) fn missed(&self) -> Vec<(String, String)> {
-        self.templates.missed()
+    /// Returns the columns not found so far, as pairs of template flag and column name.
+    pub(super) fn missing_columns(&self) -> Vec<(String, String)> {
+        self.templates.missing_columns()
     }
 
-    /// Writes the request of a row. The record is the same afterwards.
-    pub(super) fn compose(&mut self, record: &mut StringRecord) -> Result<String, Uncomposed> {
+    /// Renders the request of a row. `record` is unchanged when this returns.
+    pub(super) fn render(&mut self, record: &mut StringRecord) -> Result<String, RenderError> {
         let mut out = Vec::with_capacity(self.last_len + self.last_len / 8 + 64);
         for part in &self.parts {
             self.write(&mut out, part, record)?;
@@ -117,10 +117,10 @@ impl Composer {
     fn add_system(&mut self, system: Option<&str>) -> Result<(), IntakeError> {
         match system {
             Some(text) if is_template(text) => {
-                self.add_template(SYSTEM_FLAG, text, Part::SystemTemplate)
+                self.add_template(SYSTEM_FLAG, text, RequestPart::SystemTemplate)
             }
             Some(text) if !text.trim().is_empty() => {
-                self.fix(|out| write_system(out, text));
+                self.push_fixed(|out| write_system(out, text));
                 Ok(())
             }
             _ => Ok(()),
@@ -130,19 +130,19 @@ impl Composer {
     fn add_prompt(&mut self, prompt: Option<&str>, columns: &Columns) -> Result<(), IntakeError> {
         match prompt {
             None => {
-                let place = if columns.is_open() {
-                    NOWHERE
+                let index = if columns.is_open() {
+                    UNKNOWN_COLUMN
                 } else {
                     columns.prompt()?
                 };
-                self.parts.push(Part::PromptCell(place));
+                self.parts.push(RequestPart::PromptCell(index));
             }
             Some(text) if is_template(text) => {
-                self.add_template(PROMPT_FLAG, text, Part::PromptTemplate)?;
+                self.add_template(PROMPT_FLAG, text, RequestPart::PromptTemplate)?;
             }
             Some(text) => {
                 check_fixed_prompt(text, columns)?;
-                self.fix(|out| write_string(out, text));
+                self.push_fixed(|out| write_string(out, text));
             }
         }
         Ok(())
@@ -154,31 +154,36 @@ impl Composer {
         start.push(b':');
         if is_template(value) {
             let flag = format!("--set {name}");
-            let part = Part::Param {
+            let part = RequestPart::Param {
                 name: start,
                 flag: flag.clone(),
             };
             return self.add_template(&flag, value, part);
         }
-        self.fix(|out| {
+        self.push_fixed(|out| {
             out.append(&mut start);
-            write_value(out, value).expect("`check_all` has seen that it can be written");
+            write_value(out, value).expect("`check_all` accepted the value");
         });
         Ok(())
     }
 
-    fn add_template(&mut self, flag: &str, text: &str, part: Part) -> Result<(), IntakeError> {
+    fn add_template(
+        &mut self,
+        flag: &str,
+        text: &str,
+        part: RequestPart,
+    ) -> Result<(), IntakeError> {
         self.templates.add(flag, text)?;
         self.parts.push(part);
         Ok(())
     }
 
-    /// Writes on at the fixed part that is last.
-    fn fix(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.parts.last(), Some(Part::Fixed(_))) {
-            self.parts.push(Part::Fixed(Vec::new()));
+    /// Appends to the last part, which is the same for every row.
+    fn push_fixed(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !matches!(self.parts.last(), Some(RequestPart::Fixed(_))) {
+            self.parts.push(RequestPart::Fixed(Vec::new()));
         }
-        if let Some(Part::Fixed(out)) = self.parts.last_mut() {
+        if let Some(RequestPart::Fixed(out)) = self.parts.last_mut() {
             write(out);
         }
     }
@@ -186,54 +191,54 @@ impl Composer {
     fn write(
         &self,
         out: &mut Vec<u8>,
-        part: &Part,
+        part: &RequestPart,
         record: &mut StringRecord,
-    ) -> Result<(), Uncomposed> {
+    ) -> Result<(), RenderError> {
         match part {
-            Part::Fixed(json) => out.extend_from_slice(json),
-            Part::PromptCell(place) => {
-                let text = record.get(*place).unwrap_or_default();
-                write_prompt(out, text, Some(*place))?;
+            RequestPart::Fixed(json) => out.extend_from_slice(json),
+            RequestPart::PromptCell(index) => {
+                let text = record.get(*index).unwrap_or_default();
+                write_prompt(out, text, Some(*index))?;
             }
-            Part::PromptTemplate => {
+            RequestPart::PromptTemplate => {
                 let text = self.templates.render(PROMPT_FLAG, record)?;
                 write_prompt(out, &text, None)?;
             }
-            Part::SystemTemplate => {
+            RequestPart::SystemTemplate => {
                 let text = self.templates.render(SYSTEM_FLAG, record)?;
                 if !text.trim().is_empty() {
                     write_system(out, &text);
                 }
             }
-            Part::Param { name, flag } => {
+            RequestPart::Param { name, flag } => {
                 let text = self.templates.render(flag, record)?;
                 out.extend_from_slice(name);
-                write_value(out, &text).map_err(|_| not_json(flag))?;
+                write_value(out, &text).map_err(|_| invalid_json(flag))?;
             }
         }
         Ok(())
     }
 }
 
-impl From<Unrendered> for Uncomposed {
-    fn from(unrendered: Unrendered) -> Self {
-        match unrendered {
-            Unrendered::Row(what) => Self::Row(None, what),
-            Unrendered::RequestTemplate(error) => Self::RequestTemplate(error),
+impl From<TemplateError> for RenderError {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Row(message) => Self::Row(None, message),
+            TemplateError::Template(error) => Self::Template(error),
         }
     }
 }
 
-/// Writes a text as a JSON string.
+/// Writes text as a JSON string.
 pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing text into memory cannot fail");
+    serde_json::to_writer(out, text).expect("serializing a string to memory cannot fail");
 }
 
-/// Writes a record's cells as a JSON array of strings.
-pub(super) fn write_cells(record: &StringRecord) -> String {
+/// Returns the cells of a record as a JSON array of strings.
+pub(super) fn cells_to_json(record: &StringRecord) -> String {
     let mut out = Vec::with_capacity(record.as_slice().len() + 3 * record.len() + 16);
-    for (place, cell) in record.iter().enumerate() {
-        out.push(if place == 0 { b'[' } else { b',' });
+    for (index, cell) in record.iter().enumerate() {
+        out.push(if index == 0 { b'[' } else { b',' });
         write_string(&mut out, cell);
     }
     out.push(b']');
@@ -246,51 +251,51 @@ fn write_system(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"},");
 }
 
-fn write_prompt(out: &mut Vec<u8>, text: &str, place: Option<usize>) -> Result<(), Uncomposed> {
+fn write_prompt(out: &mut Vec<u8>, text: &str, index: Option<usize>) -> Result<(), RenderError> {
     if text.trim().is_empty() {
-        return Err(Uncomposed::Row(place, EMPTY_PROMPT.to_owned()));
+        return Err(RenderError::Row(index, EMPTY_PROMPT.to_owned()));
     }
     write_string(out, text);
     Ok(())
 }
 
-fn not_json(flag: &str) -> Uncomposed {
-    let what = format!(
-        "{flag} starts like JSON and gives none for this row; write {{{{ column|tojson }}}} to put a text into JSON"
+fn invalid_json(flag: &str) -> RenderError {
+    let message = format!(
+        "{flag}: rendered value is not valid JSON; use {{{{ column|tojson }}}} to insert text"
     );
-    Uncomposed::Row(None, what)
+    RenderError::Row(None, message)
 }
 
-/// Embeddings are made of a text alone.
-fn refuse_system(system: Option<&str>) -> Result<(), IntakeError> {
+/// Rejects a system message: an embeddings request contains only the text to embed.
+fn reject_system(system: Option<&str>) -> Result<(), IntakeError> {
     match system {
         None => Ok(()),
         Some(_) => Err(IntakeError::Template {
             name: SYSTEM_FLAG.to_owned(),
-            what: "has no place in a request for embeddings".to_owned(),
-            hint: "leave it out, or put its words into --prompt",
+            message: "not supported for embeddings".to_owned(),
+            hint: "remove it, or add its text to --prompt",
         }),
     }
 }
 
-/// A prompt without a column in it is the same for every row. A column's bare name is a slip.
+/// Validates a prompt that is the same for every row. A bare column name is probably a mistake.
 fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<(), IntakeError> {
-    let refuse = |what: &str, hint| IntakeError::Template {
+    let reject = |message: &str, hint| IntakeError::Template {
         name: PROMPT_FLAG.to_owned(),
-        what: what.to_owned(),
+        message: message.to_owned(),
         hint,
     };
     if text.trim().is_empty() {
-        return Err(refuse(
-            "is empty",
-            "leave it out to take the column `prompt`",
+        return Err(reject(
+            "template is empty",
+            "remove it to use the `prompt` column",
         ));
     }
     if columns.find(text.trim()).is_some() {
-        let what = "is the name of a column, not a template";
-        return Err(refuse(
-            what,
-            "put double braces around it: --prompt '{{ name }}'",
+        let message = "value is the name of a column, not a template";
+        return Err(reject(
+            message,
+            "enclose it in double braces: --prompt '{{ name }}'",
         ));
     }
     Ok(())
@@ -316,39 +321,39 @@ mod tests {
         }
     }
 
-    /// Composes over a row with the columns `prompt` and `tone`.
-    fn compose(template: &RequestTemplate, cells: [&str; 2]) -> Result<String, String> {
+    /// Renders the request of a row with the columns `prompt` and `tone`.
+    fn render(template: &RequestTemplate, cells: [&str; 2]) -> Result<String, String> {
         let header = StringRecord::from(&["prompt", "tone"][..]);
-        let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is good");
-        let mut composer =
-            Composer::new(template, &Arc::new(columns)).map_err(|error| error.to_string())?;
+        let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is valid");
+        let mut renderer = RequestRenderer::new(template, &Arc::new(columns))
+            .map_err(|error| error.to_string())?;
         let mut record = StringRecord::from(&cells[..]);
-        let found = composer.compose(&mut record);
+        let found = renderer.render(&mut record);
         assert_eq!(
             record,
             StringRecord::from(&cells[..]),
-            "the record must come back"
+            "the record must be unchanged"
         );
-        found.map_err(|uncomposed| match uncomposed {
-            Uncomposed::Row(place, what) => format!("{place:?}: {what}"),
-            Uncomposed::RequestTemplate(error) => error.to_string(),
+        found.map_err(|error| match error {
+            RenderError::Row(index, message) => format!("{index:?}: {message}"),
+            RenderError::Template(error) => error.to_string(),
         })
     }
 
     #[track_caller]
     fn check(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
-        let found = compose(template, cells).expect("it composes");
+        let found = render(template, cells).expect("the row is valid");
         assert_eq!(found, expected);
-        let _: serde_json::Value = serde_json::from_str(&found).expect("it is JSON");
+        let _: serde_json::Value = serde_json::from_str(&found).expect("valid JSON");
     }
 
     #[track_caller]
-    fn check_refused(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
-        assert_eq!(compose(template, cells), Err(expected.to_owned()));
+    fn check_error(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
+        assert_eq!(render(template, cells), Err(expected.to_owned()));
     }
 
     #[test]
-    fn a_request_has_the_model_the_messages_and_the_parameters_in_order() {
+    fn a_request_has_a_model_messages_and_parameters_in_order() {
         check(
             &template(None, None, &[]),
             ["say \"hi\"\n", ""],
@@ -380,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_embeddings_has_the_text_as_its_input_and_no_messages() {
+    fn an_embeddings_request_has_an_input_instead_of_messages() {
         let embeddings = |system| RequestTemplate {
             api: Api::Embeddings,
             ..template(
@@ -394,52 +399,52 @@ mod tests {
             ["go", "calm"],
             r#"{"model":"m\"1","input":"calm: go","dimensions":64}"#,
         );
-        check_refused(
+        check_error(
             &embeddings(Some("Be calm.")),
             ["go", "calm"],
-            "--system: has no place in a request for embeddings\nhint: leave it out, or put its words into --prompt",
+            "--system: not supported for embeddings\nhint: remove it, or add its text to --prompt",
         );
     }
 
     #[test]
-    fn a_blank_system_message_is_left_out() {
+    fn a_blank_system_message_is_omitted() {
         let bare = r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}]}"#;
         check(&template(None, Some("{{ tone }} "), &[]), ["a", ""], bare);
         check(&template(None, Some(" \n"), &[]), ["a", "b"], bare);
     }
 
     #[test]
-    fn a_templated_parameter_is_json_where_it_parses() {
+    fn a_templated_parameter_is_sent_as_json_if_valid() {
         let format = ("response_format", r#"{"name": {{ tone|tojson }}}"#);
         check(
             &template(None, None, &[format]),
             ["a", "b\"c"],
             r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}],"response_format":{"name": "b\"c"}}"#,
         );
-        check_refused(
+        check_error(
             &template(
                 None,
                 None,
                 &[("response_format", r#"{"name": "{{ tone }}"}"#)],
             ),
             ["a", "b\"c"],
-            "None: --set response_format starts like JSON and gives none for this row; write {{ column|tojson }} to put a text into JSON",
+            "None: --set response_format: rendered value is not valid JSON; use {{ column|tojson }} to insert text",
         );
     }
 
     #[test]
-    fn an_empty_prompt_is_refused() {
-        check_refused(
+    fn rejects_empty_prompts() {
+        check_error(
             &template(None, None, &[]),
             [" \t\n", "b"],
             &format!("Some(0): {EMPTY_PROMPT}"),
         );
-        check_refused(
+        check_error(
             &template(None, Some("{{ tone }}"), &[]),
             ["", "b"],
             &format!("Some(0): {EMPTY_PROMPT}"),
         );
-        check_refused(
+        check_error(
             &template(Some("{{ tone }}"), None, &[]),
             ["a", " "],
             &format!("None: {EMPTY_PROMPT}"),
@@ -447,34 +452,34 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_that_cannot_work_is_refused() {
+    fn rejects_invalid_request_settings() {
         let cells = ["a", "b"];
-        check_refused(
+        check_error(
             &template(Some(" tone"), None, &[]),
             cells,
-            "--prompt: is the name of a column, not a template\nhint: put double braces around it: --prompt '{{ name }}'",
+            "--prompt: value is the name of a column, not a template\nhint: enclose it in double braces: --prompt '{{ name }}'",
         );
-        check_refused(
+        check_error(
             &template(Some(""), None, &[]),
             cells,
-            "--prompt: is empty\nhint: leave it out to take the column `prompt`",
+            "--prompt: template is empty\nhint: remove it to use the `prompt` column",
         );
-        check_refused(
+        check_error(
             &template(None, None, &[("stream", "true")]),
             cells,
-            "`stream` cannot be set: answers are always read whole\nhint: leave it out",
+            "cannot set parameter `stream`: streaming is not supported\nhint: remove it",
         );
-        check_refused(
+        check_error(
             &template(None, None, &[("user", "{{ tune }}")]),
             cells,
-            "jobs.csv:1: no column `tune` for --set user; did you mean `tone`? the columns are `prompt`, `tone`\n\
-             hint: write {{ tone }} in --set user",
+            "jobs.csv:1: column `tune` not found (referenced by --set user); did you mean `tone`? available columns: `prompt`, `tone`\n\
+             hint: use {{ tone }} in --set user",
         );
     }
 
     #[test]
     fn cells_are_an_array_of_strings() {
-        let cells = |record: &[&str]| write_cells(&StringRecord::from(record));
+        let cells = |record: &[&str]| cells_to_json(&StringRecord::from(record));
         assert_eq!(
             cells(&["a\"b", "", "c\r\nd\t\u{1}", "你好👋"]),
             r#"["a\"b","","c\r\nd\t\u0001","你好👋"]"#

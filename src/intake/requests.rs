@@ -1,45 +1,45 @@
-//! Rows that are whole requests, one a line, in the form of the `OpenAI` Batch API:
-//! `{"custom_id": …, "method": "POST", "url": "/v1/chat/completions", "body": {…}}`, or the same with
-//! `/v1/embeddings`. The body is sent as it stands there.
+//! Rows that are complete requests, one per line, in the format of the `OpenAI` Batch API:
+//! `{"custom_id": …, "method": "POST", "url": "/v1/chat/completions", "body": {…}}`, or the same
+//! with `/v1/embeddings`. The body is sent unchanged.
 
-use super::error::{BadRow, IntakeError, quoted};
+use super::error::{IntakeError, InvalidRow, quoted};
 use super::fields::Fields;
-use super::keys::{Keys, digest_of};
-use super::lines::Lines;
-use super::reader::Step;
+use super::line_reader::LineReader;
+use super::reader::NextRow;
+use super::row_keys::{RowKeys, digest_of};
 use crate::domain::job::NewRow;
-use crate::domain::request_template::{Api, Form, RequestTemplate};
+use crate::domain::request_template::{Api, RequestTemplate, RowFormat};
 
-/// The one column of such an input.
+/// The only column of an input of complete requests.
 const CUSTOM_ID: &str = "custom_id";
 
-/// An input of requests.
+/// An input of complete requests.
 pub(super) struct Requests {
-    lines: Lines,
-    keys: Keys,
+    lines: LineReader,
+    keys: RowKeys,
     columns: [String; 1],
     api: Api,
     model: String,
 }
 
-/// Tells whether a line is a request in the form of the Batch API.
+/// Returns whether a line is a request in the format of the Batch API.
 pub(super) fn is_request(text: &str) -> bool {
-    let Ok(fields) = Fields::read(text) else {
+    let Ok(fields) = Fields::parse(text) else {
         return false;
     };
     let is_object = |body: &str| body.starts_with('{');
-    let named = [CUSTOM_ID, "url"]
+    let has_fields = [CUSTOM_ID, "url"]
         .iter()
         .all(|name| fields.get(name).is_some());
-    named && fields.get("body").is_some_and(is_object)
+    has_fields && fields.get("body").is_some_and(is_object)
 }
 
 impl Requests {
-    /// Reads the first line, which says for all of them which model is asked.
+    /// Reads the first line, which determines the model and endpoint of the batch.
     ///
-    /// Errors: the recipe has something to say as well, or the first line is no request.
+    /// Errors: a flag that does not apply to complete requests, or an invalid first line.
     pub(super) fn new(
-        mut lines: Lines,
+        mut lines: LineReader,
         template: &RequestTemplate,
     ) -> Result<(Self, RequestTemplate), IntakeError> {
         let file = lines.file.clone();
@@ -47,30 +47,34 @@ impl Requests {
         let Some((line, text)) = lines.next()? else {
             return Err(IntakeError::NoLines { file });
         };
-        let first =
-            text.and_then(|text| Request::read(text).map(|request| (request.api, request.model)));
+        let first = text
+            .and_then(|text| BatchRequest::parse(text).map(|request| (request.api, request.model)));
         let (api, model) = match first {
             Ok(first) => first,
-            Err(what) => {
+            Err(message) => {
                 let column = None;
-                let rows = vec![BadRow { line, column, what }];
-                return Err(IntakeError::BadRows {
+                let rows = vec![InvalidRow {
+                    line,
+                    column,
+                    message,
+                }];
+                return Err(IntakeError::InvalidRows {
                     file,
                     rows,
                     more: 0,
                 });
             }
         };
-        lines.hold();
+        lines.unread();
         let template = RequestTemplate {
             model: model.clone(),
-            form: Form::Requests,
+            row_format: RowFormat::Requests,
             api,
             ..RequestTemplate::default()
         };
         let requests = Self {
             lines,
-            keys: Keys::new(true),
+            keys: RowKeys::new(true),
             columns: [CUSTOM_ID.to_owned()],
             api,
             model,
@@ -78,25 +82,23 @@ impl Requests {
         Ok((requests, template))
     }
 
-    /// Returns the name of the one column.
     pub(super) fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// Returns the input as messages call it.
+    /// Returns the name of the input in messages.
     pub(super) fn file(&self) -> &str {
         &self.lines.file
     }
 
-    /// Reads the next request.
-    pub(super) fn next(&mut self) -> Result<Step, IntakeError> {
+    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
         let Some((line, text)) = self.lines.next()? else {
-            return Ok(Step::End);
+            return Ok(NextRow::End);
         };
-        let request = text.and_then(Request::read).and_then(|request| {
+        let request = text.and_then(BatchRequest::parse).and_then(|request| {
             if request.api != self.api {
                 Err(format!(
-                    "goes to `{}`, the first line to `{}`; a file has one of them: split it",
+                    "url is `{}`, but the first line has `{}`; use one file per endpoint",
                     request.api.batch_url(),
                     self.api.batch_url()
                 ))
@@ -104,20 +106,26 @@ impl Requests {
                 Ok(request)
             } else {
                 Err(format!(
-                    "asks for the model {}, the first line for {}; a file has one model: split it",
+                    "model is {}, but the first line has {}; use one file per model",
                     quoted(&request.model),
                     quoted(&self.model)
                 ))
             }
         });
-        let bad = |column, what| Ok(Step::Bad(BadRow { line, column, what }));
-        let Request { id, body, .. } = match request {
+        let invalid = |column, message| {
+            Ok(NextRow::Invalid(InvalidRow {
+                line,
+                column,
+                message,
+            }))
+        };
+        let BatchRequest { id, body, .. } = match request {
             Ok(request) => request,
-            Err(what) => return bad(None, what),
+            Err(message) => return invalid(None, message),
         };
         match self.keys.key(&id, "", line) {
-            Err(what) => bad(Some(CUSTOM_ID.to_owned()), what),
-            Ok(key) => Ok(Step::Row(NewRow {
+            Err(message) => invalid(Some(CUSTOM_ID.to_owned()), message),
+            Ok(key) => Ok(NextRow::Row(NewRow {
                 cells: serde_json::json!([key]).to_string(),
                 key,
                 digest: digest_of(body),
@@ -127,39 +135,38 @@ impl Requests {
     }
 }
 
-/// What a line asks for.
-struct Request<'a> {
+/// A line of the input.
+struct BatchRequest<'a> {
     id: String,
     api: Api,
     model: String,
     body: &'a str,
 }
 
-impl<'a> Request<'a> {
-    /// Reads a line; says what is wrong with one that is no request.
-    fn read(text: &'a str) -> Result<Self, String> {
-        let fields = Fields::read(text)?;
-        let needs = |name: &str, what: &str| format!("`{name}` is missing, or is not {what}");
+impl<'a> BatchRequest<'a> {
+    /// Parses a line, or returns an error message.
+    fn parse(text: &'a str) -> Result<Self, String> {
+        let fields = Fields::parse(text)?;
+        let invalid = |name: &str, kind: &str| format!("`{name}` is missing or not {kind}");
         let id = fields.text(CUSTOM_ID);
-        let id = id.ok_or_else(|| needs(CUSTOM_ID, "a text"))?;
+        let id = id.ok_or_else(|| invalid(CUSTOM_ID, "a string"))?;
         if let Some(method) = fields.get("method").filter(|method| *method != "\"POST\"") {
-            return Err(format!(
-                "the method is {}; it can only be POST",
-                quoted(method)
-            ));
+            return Err(format!("unsupported method {}; use POST", quoted(method)));
         }
-        let url = fields.text("url").ok_or_else(|| needs("url", "a text"))?;
+        let url = fields
+            .text("url")
+            .ok_or_else(|| invalid("url", "a string"))?;
         let api = Api::ALL.into_iter().find(|api| api.batch_url() == url);
         let api = api.ok_or_else(|| {
             let known = Api::ALL.map(|api| format!("`{}`", api.batch_url()));
             format!(
-                "the url is {}; it can be {}",
+                "unsupported url {}; use {}",
                 quoted(&url),
                 known.join(" or ")
             )
         })?;
         let body = fields.get("body").filter(|body| body.starts_with('{'));
-        let body = body.ok_or_else(|| needs("body", "an object"))?;
+        let body = body.ok_or_else(|| invalid("body", "an object"))?;
         Ok(Self {
             model: check_body(body, api)?,
             api,
@@ -169,27 +176,27 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Checks what can be known of a body before it is sent; returns its model.
+/// Validates a body and returns its model.
 fn check_body(body: &str, api: Api) -> Result<String, String> {
-    let fields = Fields::read(body).map_err(|what| format!("the body: {what}"))?;
+    let fields = Fields::parse(body).map_err(|message| format!("body: {message}"))?;
     let model = fields
         .text("model")
         .filter(|model| !model.trim().is_empty());
-    let model = model.ok_or("the body names no model")?;
-    let asks = match api {
+    let model = model.ok_or("the body has no `model`")?;
+    let has_input = match api {
         Api::Chat => fields
             .get("messages")
             .is_some_and(|list| list.starts_with('[')),
         Api::Embeddings => fields.get("input").is_some_and(|input| input != "null"),
     };
-    if !asks {
+    if !has_input {
         return Err(match api {
-            Api::Chat => "the body has no list of messages".to_owned(),
-            Api::Embeddings => "the body has no input".to_owned(),
+            Api::Chat => "the body has no `messages` array".to_owned(),
+            Api::Embeddings => "the body has no `input`".to_owned(),
         });
     }
     if fields.get("stream") == Some("true") {
-        return Err("the body asks for a stream; answers are always read whole".to_owned());
+        return Err("the body sets `stream`; streaming is not supported".to_owned());
     }
     Ok(model.into_owned())
 }
@@ -204,7 +211,7 @@ fn reject_template_flags(template: &RequestTemplate, file: &str) -> Result<(), I
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
-        Some((flag, _)) => Err(IntakeError::Given {
+        Some((flag, _)) => Err(IntakeError::ConflictingFlag {
             file: file.to_owned(),
             flag,
         }),

@@ -1,115 +1,114 @@
-//! Watches the bytes on their way into the CSV reader, which always finds *a* reading and never
-//! complains: where a record starts, whether its quotes are closed, and whether it ever ends.
+//! Scans the bytes that the CSV parser reads. The `csv` crate accepts any input; this scanner finds
+//! the first line of each record, unclosed quotes, and records that are too long.
 //!
-//! It walks through the same states as the `csv` crate, so that its n-th record is the crate's
-//! n-th record; a test holds the two together.
+//! It has the same states as the `csv` crate, so that its n-th record is the crate's n-th record; a
+//! test compares the two.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// The most bytes of one record. What is larger is an open quote as a rule.
-pub(super) const RECORD_BYTES: u64 = 16 << 20;
+/// Maximum length of a record. A longer one usually has an unclosed quote.
+pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;
 
-/// So many bytes are looked at together where nothing special is expected.
+/// Number of bytes that are checked at once for special characters.
 const STRIDE: usize = 32;
 
-/// A reader that scans what it hands out, and ends early in a record without an end.
+/// A reader that scans the bytes it returns. It stops after [`MAX_RECORD_BYTES`] of one record.
 #[derive(Debug)]
-pub(super) struct Guard<R> {
+pub(super) struct ScanningReader<R> {
     input: R,
-    scan: Scan,
+    scanner: CsvScanner,
     ended: bool,
 }
 
-/// Where a record starts, and what is wrong with its quotes.
+/// The start of a record, and its first error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Start {
+pub(super) struct RecordStart {
     /// The line, counted from 1.
     pub(super) line: u64,
-    /// The first flaw of the record.
-    pub(super) flaw: Option<Flaw>,
+    pub(super) error: Option<CsvError>,
 }
 
-/// What is wrong with a record as it is written.
+/// A syntax error in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
-    /// The line where the field's quote opens; where the record starts if it has none.
+pub(super) struct CsvError {
+    /// The line of the last opening quote, or of the start of the record if there is none.
     pub(super) line: u64,
-    /// The number of the field, from 0.
+    /// The position of the field, counted from 0.
     pub(super) field: usize,
-    /// What it is.
-    pub(super) kind: FlawKind,
+    pub(super) kind: CsvErrorKind,
 }
 
-/// The kinds of flaws.
+/// The kinds of syntax errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FlawKind {
-    /// A quoted field goes on behind its closing quote.
+pub(super) enum CsvErrorKind {
+    /// A quoted field has text after its closing quote.
     TextAfterQuote,
-    /// The file ends inside quotes.
-    Unclosed,
-    /// The record is larger than [`RECORD_BYTES`].
-    TooLong,
+    /// The input ends inside quotes.
+    UnclosedQuote,
+    /// The record is larger than [`MAX_RECORD_BYTES`].
+    RecordTooLong,
 }
 
-/// The state of the watch.
+/// Tracks records, lines and quotes.
 #[derive(Debug)]
-struct Scan {
+struct CsvScanner {
     delimiter: u8,
-    place: Place,
+    state: CsvState,
     /// The line of the next byte.
     line: u64,
-    /// The last byte was a `\r` outside of quotes, so that a `\n` belongs to the same line break.
+    /// Whether the last byte was a `\r` outside quotes, so that a following `\n` does not start
+    /// another line.
     after_return: bool,
-    /// Bytes of the record so far.
+    /// Length of the record so far.
     record_bytes: u64,
-    /// The number of the field in its record.
+    /// The position of the field in its record.
     field: usize,
-    /// The line where the last quote opened.
+    /// The line of the last opening quote.
     quote_line: u64,
-    /// The records that were seen and not yet taken, oldest first.
-    starts: VecDeque<Start>,
+    /// The records that have not been taken yet, oldest first.
+    starts: VecDeque<RecordStart>,
 }
 
-/// Where in a record a byte stands.
+/// The state of the CSV state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum CsvState {
     /// Between two records.
-    Between,
+    BetweenRecords,
     /// At the start of a field.
     FieldStart,
-    /// In a field without quotes.
-    Plain,
+    /// In an unquoted field.
+    Unquoted,
     /// Inside quotes.
     Quoted,
-    /// Behind a quote inside quotes: the end of the field, or the first half of `""`.
-    Closing,
+    /// After a quote inside quotes: the end of the field, or the first half of `""`.
+    AfterQuote,
 }
 
-impl<R: Read> Guard<R> {
-    /// Watches `input`, from the first byte behind a byte order mark.
+impl<R: Read> ScanningReader<R> {
+    /// Scans `input`, which must not start with a byte order mark.
     pub(super) fn new(input: R, delimiter: u8) -> Self {
-        let scan = Scan::new(delimiter);
+        let scanner = CsvScanner::new(delimiter);
         Self {
             input,
-            scan,
+            scanner,
             ended: false,
         }
     }
 
-    /// Takes what is known of the oldest record that was not yet taken. The flaws are complete as
-    /// soon as the record's last byte, or the end of the input, was read.
-    pub(super) fn take_start(&mut self) -> Option<Start> {
-        self.scan.starts.pop_front()
+    /// Removes and returns the start of the oldest record. Its error is final once the last byte of
+    /// the record, or the end of the input, has been read.
+    pub(super) fn take_start(&mut self) -> Option<RecordStart> {
+        self.scanner.starts.pop_front()
     }
 
-    /// Returns the reader below.
+    /// Returns the inner reader.
     pub(super) fn input(&self) -> &R {
         &self.input
     }
 }
 
-impl<R: Read> Read for Guard<R> {
+impl<R: Read> Read for ScanningReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ended {
             return Ok(0);
@@ -121,20 +120,20 @@ impl<R: Read> Read for Guard<R> {
             }
         };
         if count == 0 {
-            self.scan.end();
+            self.scanner.end();
         } else {
-            self.scan.feed(&buffer[..count]);
+            self.scanner.feed(&buffer[..count]);
         }
-        self.ended = count == 0 || self.scan.is_overlong();
+        self.ended = count == 0 || self.scanner.is_overlong();
         Ok(count)
     }
 }
 
-impl Scan {
+impl CsvScanner {
     fn new(delimiter: u8) -> Self {
         Self {
             delimiter,
-            place: Place::Between,
+            state: CsvState::BetweenRecords,
             line: 1,
             after_return: false,
             record_bytes: 0,
@@ -147,113 +146,117 @@ impl Scan {
     fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let run = match self.place {
-                Place::Plain => self.plain_run(rest),
-                Place::Quoted => self.quoted_run(rest),
+            let run = match self.state {
+                CsvState::Unquoted => self.unquoted_run(rest),
+                CsvState::Quoted => self.quoted_run(rest),
                 _ => 0,
             };
             self.record_bytes += run as u64;
             rest = &rest[run..];
-            if let Some((&byte, behind)) = rest.split_first() {
-                self.step(byte);
-                rest = behind;
+            if let Some((&byte, tail)) = rest.split_first() {
+                self.advance(byte);
+                rest = tail;
             }
         }
         if self.is_overlong() {
-            self.note(FlawKind::TooLong);
+            self.set_error(CsvErrorKind::RecordTooLong);
         }
     }
 
-    fn step(&mut self, byte: u8) {
-        if self.place == Place::Between {
-            if is_break(byte) {
-                return self.count_break(byte);
+    fn advance(&mut self, byte: u8) {
+        if self.state == CsvState::BetweenRecords {
+            if is_line_break(byte) {
+                return self.count_line_break(byte);
             }
-            self.begin();
+            self.start_record();
         }
         self.record_bytes += 1;
-        self.place = match (self.place, byte) {
-            (Place::Quoted, b'"') => Place::Closing,
-            (Place::Quoted, _) => {
+        self.state = match (self.state, byte) {
+            (CsvState::Quoted, b'"') => CsvState::AfterQuote,
+            (CsvState::Quoted, _) => {
                 self.line += u64::from(byte == b'\n');
-                Place::Quoted
+                CsvState::Quoted
             }
-            (_, byte) if is_break(byte) => {
-                self.finish();
-                self.count_break(byte);
-                Place::Between
+            (_, byte) if is_line_break(byte) => {
+                self.finish_record();
+                self.count_line_break(byte);
+                CsvState::BetweenRecords
             }
             (_, byte) if byte == self.delimiter => {
                 self.field += 1;
-                Place::FieldStart
+                CsvState::FieldStart
             }
-            (Place::FieldStart, b'"') => {
+            (CsvState::FieldStart, b'"') => {
                 self.quote_line = self.line;
-                Place::Quoted
+                CsvState::Quoted
             }
-            (Place::Closing, b'"') => Place::Quoted,
-            (Place::Closing, _) => {
-                self.note(FlawKind::TextAfterQuote);
-                Place::Plain
+            (CsvState::AfterQuote, b'"') => CsvState::Quoted,
+            (CsvState::AfterQuote, _) => {
+                self.set_error(CsvErrorKind::TextAfterQuote);
+                CsvState::Unquoted
             }
-            _ => Place::Plain,
+            _ => CsvState::Unquoted,
         };
     }
 
-    /// The input is at its end.
+    /// Handles the end of the input.
     fn end(&mut self) {
-        if self.place == Place::Quoted {
-            self.note(FlawKind::Unclosed);
+        if self.state == CsvState::Quoted {
+            self.set_error(CsvErrorKind::UnclosedQuote);
         }
     }
 
-    fn begin(&mut self) {
+    fn start_record(&mut self) {
         let line = self.line;
-        self.starts.push_back(Start { line, flaw: None });
-        self.place = Place::FieldStart;
+        self.starts.push_back(RecordStart { line, error: None });
+        self.state = CsvState::FieldStart;
         self.record_bytes = 0;
         self.field = 0;
         self.quote_line = line;
         self.after_return = false;
     }
 
-    fn finish(&mut self) {
-        if self.record_bytes > RECORD_BYTES {
-            self.note(FlawKind::TooLong);
+    fn finish_record(&mut self) {
+        if self.record_bytes > MAX_RECORD_BYTES {
+            self.set_error(CsvErrorKind::RecordTooLong);
         }
     }
 
-    fn note(&mut self, kind: FlawKind) {
+    fn set_error(&mut self, kind: CsvErrorKind) {
         let (line, field) = (self.quote_line, self.field);
         if let Some(start) = self.starts.back_mut() {
-            start.flaw.get_or_insert(Flaw { line, field, kind });
+            start.error.get_or_insert(CsvError { line, field, kind });
         }
     }
 
     fn is_overlong(&self) -> bool {
-        self.place != Place::Between && self.record_bytes > RECORD_BYTES
+        self.state != CsvState::BetweenRecords && self.record_bytes > MAX_RECORD_BYTES
     }
 
     /// Counts a line break outside of quotes: `\n`, `\r\n` or `\r`.
-    fn count_break(&mut self, byte: u8) {
-        let second_half = byte == b'\n' && self.after_return;
-        self.line += u64::from(!second_half);
+    fn count_line_break(&mut self, byte: u8) {
+        let is_crlf = byte == b'\n' && self.after_return;
+        self.line += u64::from(!is_crlf);
         self.after_return = byte == b'\r';
     }
 
-    /// How many bytes of a plain field come next.
-    fn plain_run(&self, bytes: &[u8]) -> usize {
-        let ends = |byte: u8| byte == self.delimiter || is_break(byte);
-        let calm = |stride: &[u8]| !any(stride, ends);
-        let strides = bytes.chunks_exact(STRIDE).take_while(|stride| calm(stride));
+    /// Returns the length of the unquoted text at the start of `bytes`.
+    fn unquoted_run(&self, bytes: &[u8]) -> usize {
+        let ends = |byte: u8| byte == self.delimiter || is_line_break(byte);
+        let is_plain = |stride: &[u8]| !contains(stride, ends);
+        let strides = bytes
+            .chunks_exact(STRIDE)
+            .take_while(|stride| is_plain(stride));
         let run = strides.count() * STRIDE;
         run + bytes[run..].iter().take_while(|&&byte| !ends(byte)).count()
     }
 
-    /// How many bytes inside quotes come next. Counts the lines among them.
+    /// Returns the length of the quoted text at the start of `bytes`, and counts its lines.
     fn quoted_run(&mut self, bytes: &[u8]) -> usize {
-        let calm = |stride: &[u8]| !any(stride, |byte| byte == b'"');
-        let strides = bytes.chunks_exact(STRIDE).take_while(|stride| calm(stride));
+        let is_plain = |stride: &[u8]| !contains(stride, |byte| byte == b'"');
+        let strides = bytes
+            .chunks_exact(STRIDE)
+            .take_while(|stride| is_plain(stride));
         let run = strides.count() * STRIDE;
         let tail = bytes[run..].iter().take_while(|&&byte| byte != b'"');
         let run = run + tail.count();
@@ -263,18 +266,18 @@ impl Scan {
     }
 }
 
-/// Tells whether a stride holds a byte of some kind. It looks at all of them, so that the compiler
-/// can look at many at a time.
-fn any(stride: &[u8], is: impl Fn(u8) -> bool) -> bool {
+/// Returns whether a stride contains a matching byte. Checks all bytes, so that the compiler can
+/// vectorize the loop.
+fn contains(stride: &[u8], matches: impl Fn(u8) -> bool) -> bool {
     stride
         .iter()
-        .map(|&byte| u8::from(is(byte)))
+        .map(|&byte| u8::from(matches(byte)))
         .fold(0, |all, one| all | one)
         != 0
 }
 
-/// A delimiter is never a line break: `Source::open` sees to it.
-fn is_break(byte: u8) -> bool {
+/// Returns whether a byte ends a line. `Source::open` rejects these bytes as delimiters.
+fn is_line_break(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
@@ -282,37 +285,39 @@ fn is_break(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Scans `text` in pieces of `size` bytes.
-    fn scan(text: &str, size: usize) -> Vec<Start> {
-        let mut scan = Scan::new(b',');
-        for piece in text.as_bytes().chunks(size) {
-            scan.feed(piece);
+    /// Scans `text` in chunks of `size` bytes.
+    fn scan(text: &str, size: usize) -> Vec<RecordStart> {
+        let mut scanner = CsvScanner::new(b',');
+        for chunk in text.as_bytes().chunks(size) {
+            scanner.feed(chunk);
         }
-        scan.end();
-        scan.starts.into()
+        scanner.end();
+        scanner.starts.into()
     }
 
-    /// The line of a record, and its flaw's line, field and kind.
-    type Seen = (u64, Option<(u64, usize, FlawKind)>);
+    /// The line of a record, and the line, field and kind of its error.
+    type ScannedRecord = (u64, Option<(u64, usize, CsvErrorKind)>);
 
     #[track_caller]
-    fn check(text: &str, expected: &[Seen]) {
+    fn check(text: &str, expected: &[ScannedRecord]) {
         for size in [1, 2, 3, 7, 1000] {
             let found: Vec<_> = scan(text, size)
                 .iter()
                 .map(|start| {
                     (
                         start.line,
-                        start.flaw.map(|flaw| (flaw.line, flaw.field, flaw.kind)),
+                        start
+                            .error
+                            .map(|error| (error.line, error.field, error.kind)),
                     )
                 })
                 .collect();
-            assert_eq!(found, expected, "in pieces of {size}");
+            assert_eq!(found, expected, "in chunks of {size}");
         }
     }
 
     #[test]
-    fn records_start_on_the_line_an_editor_shows() {
+    fn line_numbers_match_those_of_an_editor() {
         check("", &[]);
         check("\n\r\n\n", &[]);
         check("a\nb\nc", &[(1, None), (2, None), (3, None)]);
@@ -328,12 +333,12 @@ mod tests {
     }
 
     #[test]
-    fn quotes_that_do_not_close_are_found_where_they_open() {
-        use FlawKind::{TextAfterQuote, Unclosed};
-        check("a,\"b\nc", &[(1, Some((1, 1, Unclosed)))]);
+    fn finds_the_start_of_unclosed_quotes() {
+        use CsvErrorKind::{TextAfterQuote, UnclosedQuote};
+        check("a,\"b\nc", &[(1, Some((1, 1, UnclosedQuote)))]);
         check(
             "a\n\"b\n\",x,\"c\nd\n",
-            &[(1, None), (2, Some((3, 2, Unclosed)))],
+            &[(1, None), (2, Some((3, 2, UnclosedQuote)))],
         );
         check(
             "1,\"a\n2,\"b\"\n3,c",
@@ -343,37 +348,37 @@ mod tests {
     }
 
     #[test]
-    fn quotes_that_are_in_order_are_left_alone() {
+    fn accepts_valid_quotes() {
         check("\"\"", &[(1, None)]);
         check("\"a\"\"b\",\"\"\"\"\n", &[(1, None)]);
         check("5\" pipe,a \"b\" c\n", &[(1, None)]);
     }
 
     #[test]
-    fn a_record_without_an_end_ends_the_input() {
+    fn stops_reading_in_an_endless_record() {
         let endless = io::repeat(b'x').take(64 << 20);
-        let mut guard = Guard::new(io::Read::chain(&b"a\n1,\"b\n"[..], endless), b',');
-        let handed_out = io::copy(&mut guard, &mut io::sink()).expect("it reads");
-        assert!(handed_out < RECORD_BYTES + (1 << 20), "{handed_out} bytes");
-        let second = guard.take_start().and_then(|_| guard.take_start());
-        let (line, field, kind) = (2, 1, FlawKind::TooLong);
-        let flaw = Some(Flaw { line, field, kind });
-        assert_eq!(second, Some(Start { line: 2, flaw }));
+        let mut reader = ScanningReader::new(io::Read::chain(&b"a\n1,\"b\n"[..], endless), b',');
+        let read = io::copy(&mut reader, &mut io::sink()).expect("the input is readable");
+        assert!(read < MAX_RECORD_BYTES + (1 << 20), "{read} bytes");
+        let second = reader.take_start().and_then(|_| reader.take_start());
+        let (line, field, kind) = (2, 1, CsvErrorKind::RecordTooLong);
+        let error = Some(CsvError { line, field, kind });
+        assert_eq!(second, Some(RecordStart { line: 2, error }));
     }
 
     #[test]
-    fn it_sees_the_same_records_as_the_csv_crate() {
-        let mut dice = fastrand::Rng::with_seed(7);
+    fn finds_the_same_records_as_the_csv_crate() {
+        let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..20_000 {
-            let symbol = |dice: &mut fastrand::Rng| *dice.choice(b"a\",\n\r\"x").expect("one");
-            let text: Vec<u8> = (0..dice.usize(0..24)).map(|_| symbol(&mut dice)).collect();
+            let byte = |rng: &mut fastrand::Rng| *rng.choice(b"a\",\n\r\"x").expect("not empty");
+            let text: Vec<u8> = (0..rng.usize(0..24)).map(|_| byte(&mut rng)).collect();
             let mut csv = csv::ReaderBuilder::new()
                 .has_headers(false)
                 .flexible(true)
                 .from_reader(text.as_slice());
             let fields: Vec<usize> = csv
                 .byte_records()
-                .map(|row| row.expect("reads").len())
+                .map(|row| row.expect("the input is readable").len())
                 .collect();
             let starts = scan(std::str::from_utf8(&text).expect("ASCII"), 5);
             assert_eq!(starts.len(), fields.len(), "{}", text.escape_ascii());

@@ -1,50 +1,50 @@
-//! Tells by its first bytes that an input is no CSV in UTF-8, so that a spreadsheet or an archive
-//! gets one clear answer instead of a thousand bad rows.
+//! Detects unsupported inputs by their first bytes, so that a spreadsheet or an archive results in
+//! one clear error instead of a thousand invalid rows.
 
 use super::source::Format;
 
-/// How many bytes are looked at.
+/// Number of bytes that are examined.
 pub(super) const HEAD_BYTES: usize = 8192;
 
-/// From this many NULs on, the head is no text. A single stray one is left to the row it is in.
+/// An input with at least this many NUL bytes is binary. Fewer are reported as invalid rows.
 const BINARY_NULS: usize = 4;
 
-/// What an input is instead of CSV.
+/// An unsupported format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
-    /// What it looks like.
-    pub(super) what: &'static str,
-    /// What to do.
+pub(super) struct UnsupportedFormat {
+    /// The detected format.
+    pub(super) message: &'static str,
+    /// How to convert it.
     pub(super) hint: &'static str,
 }
 
-const SAVE_AS: &str = "save it as \"CSV UTF-8\" and give that file";
-const UNPACK: &str = "unpack it and give the CSV file in it, or pipe it in with `-`";
+const EXPORT_AS_CSV: &str = "save it as \"CSV UTF-8\" and use that file";
+const DECOMPRESS: &str = "decompress it, or pipe the decompressed data to `-`";
 const RE_ENCODE: &str =
     "save it as \"CSV UTF-8\", or convert it: `iconv -f UTF-16 -t UTF-8 IN > OUT`";
 
-/// How files of other kinds begin. UTF-32 stands before UTF-16, which begins alike.
+/// Signatures of binary formats. UTF-32 comes before UTF-16, which starts with the same bytes.
 const MAGIC: [(&[u8], &str, &str); 12] = [
     (
         b"PK\x03\x04",
         "looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV",
-        SAVE_AS,
+        EXPORT_AS_CSV,
     ),
     (
         b"\xd0\xcf\x11\xe0",
         "looks like an old Excel file (xls), not CSV",
-        SAVE_AS,
+        EXPORT_AS_CSV,
     ),
-    (b"\x1f\x8b", "is compressed with gzip", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", UNPACK),
-    (b"\xfd7zXZ\0", "is compressed with xz", UNPACK),
-    (b"BZh", "is compressed with bzip2", UNPACK),
+    (b"\x1f\x8b", "is compressed with gzip", DECOMPRESS),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", DECOMPRESS),
+    (b"\xfd7zXZ\0", "is compressed with xz", DECOMPRESS),
+    (b"BZh", "is compressed with bzip2", DECOMPRESS),
     (
         b"SQLite format 3\0",
         "is an SQLite database, not CSV",
         "export the table as CSV, or check whether the input and --db were swapped",
     ),
-    (b"%PDF-", "is a PDF, not CSV", SAVE_AS),
+    (b"%PDF-", "is a PDF, not CSV", EXPORT_AS_CSV),
     (
         b"PAR1",
         "looks like a Parquet file, not CSV",
@@ -59,46 +59,45 @@ const MAGIC: [(&[u8], &str, &str); 12] = [
     (b"\xfe\xff", "is UTF-16, not UTF-8", RE_ENCODE),
 ];
 
-/// How text of other kinds begins, behind byte order marks and spaces. To split it at commas would
-/// take its text for the names of columns.
+/// Signatures of markup, after byte order marks and whitespace.
 const MARKUP: [(&[u8], &str, &str); 4] = [
     (b"<!doctype", "is a web page, not CSV", DOWNLOAD),
     (b"<!DOCTYPE", "is a web page, not CSV", DOWNLOAD),
     (b"<html", "is a web page, not CSV", DOWNLOAD),
-    (b"<?xml", "is XML, not CSV", SAVE_AS),
+    (b"<?xml", "is XML, not CSV", EXPORT_AS_CSV),
 ];
-const DOWNLOAD: &str = "download the file itself; this may be a page that asks to sign in";
+const DOWNLOAD: &str = "download the file itself; this may be a login page";
 
-/// Objects that were to be read as a table.
-const OBJECTS: Foreign = Foreign {
-    what: "looks like JSONL, not CSV",
-    hint: "read it as such: --input-format jsonl",
+/// JSON objects, although the format was set to CSV.
+const JSON_OBJECTS: UnsupportedFormat = UnsupportedFormat {
+    message: "looks like JSONL, not CSV",
+    hint: "use --input-format jsonl",
 };
 
-/// Objects in one list: it would have to be read whole.
-const LIST: Foreign = Foreign {
-    what: "is one JSON list; an object a line is needed",
-    hint: "take it apart: `jq -c '.[]' IN.json > OUT.jsonl`",
+/// A JSON array, which cannot be streamed line by line.
+const JSON_ARRAY: UnsupportedFormat = UnsupportedFormat {
+    message: "is a JSON array, not one object per line",
+    hint: "convert it: `jq -c '.[]' IN.json > OUT.jsonl`",
 };
 
-/// Tells whether the head is that of a JSON object.
+/// Returns whether an input starts with a JSON object.
 pub(super) fn starts_object(head: &[u8]) -> bool {
-    opens(head, b'{', b"\"}")
+    starts_with_bracket(head, b'{', b"\"}")
 }
 
-/// Tells what the input is when its head shows that it cannot be read in this form.
-pub(super) fn foreign(head: &[u8], format: Format) -> Option<Foreign> {
-    if opens(head, b'[', b"{") {
-        return Some(LIST);
+/// Detects an input that cannot be read as `format`.
+pub(super) fn detect_unsupported(head: &[u8], format: Format) -> Option<UnsupportedFormat> {
+    if starts_with_bracket(head, b'[', b"{") {
+        return Some(JSON_ARRAY);
     }
     if format == Format::Csv && starts_object(head) {
-        return Some(OBJECTS);
+        return Some(JSON_OBJECTS);
     }
-    no_text(head)
+    detect_non_text(head)
 }
 
-/// Tells whether the text starts with `open`, and behind blanks with one of `then`.
-fn opens(head: &[u8], open: u8, then: &[u8]) -> bool {
+/// Returns whether the first two characters, except whitespace, are `open` and one of `then`.
+fn starts_with_bracket(head: &[u8], open: u8, then: &[u8]) -> bool {
     let text = head[bom_len(head)..].trim_ascii_start();
     let inside = text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
     inside
@@ -106,36 +105,36 @@ fn opens(head: &[u8], open: u8, then: &[u8]) -> bool {
         .is_some_and(|first| then.contains(first))
 }
 
-/// Tells what the input is when its head shows that it is no text in UTF-8.
-fn no_text(head: &[u8]) -> Option<Foreign> {
+/// Detects an input that is not UTF-8 text.
+fn detect_non_text(head: &[u8]) -> Option<UnsupportedFormat> {
     let text = head[bom_len(head)..].trim_ascii_start();
     let magic = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic));
     let markup = || MARKUP.iter().find(|(start, ..)| text.starts_with(start));
-    if let Some(&(_, what, hint)) = magic.or_else(markup) {
-        return Some(Foreign { what, hint });
+    if let Some(&(_, message, hint)) = magic.or_else(markup) {
+        return Some(UnsupportedFormat { message, hint });
     }
-    let zero = |&byte: &u8| usize::from(byte == 0);
-    let nuls: usize = head.iter().map(zero).sum();
+    let is_nul = |&byte: &u8| usize::from(byte == 0);
+    let nuls: usize = head.iter().map(is_nul).sum();
     if nuls < BINARY_NULS {
         return None;
     }
-    // Western text in UTF-16 is half NULs, all of them at even or all at odd places.
-    let at_even: usize = head.iter().step_by(2).map(zero).sum();
+    // In UTF-16, every other byte of Western text is NUL.
+    let at_even: usize = head.iter().step_by(2).map(is_nul).sum();
     if nuls * 3 > head.len() && (at_even == 0 || at_even == nuls) {
-        let what = "looks like UTF-16, not UTF-8";
-        return Some(Foreign {
-            what,
+        let message = "looks like UTF-16, not UTF-8";
+        return Some(UnsupportedFormat {
+            message,
             hint: RE_ENCODE,
         });
     }
-    let what = "looks like a binary file, not CSV";
-    Some(Foreign {
-        what,
-        hint: SAVE_AS,
+    let message = "looks like a binary file, not CSV";
+    Some(UnsupportedFormat {
+        message,
+        hint: EXPORT_AS_CSV,
     })
 }
 
-/// Returns how many bytes of byte order marks the head begins with.
+/// Returns the length of the byte order marks at the start.
 pub(super) fn bom_len(head: &[u8]) -> usize {
     let mut len = 0;
     while head[len..].starts_with(b"\xef\xbb\xbf") {
@@ -151,13 +150,13 @@ mod tests {
     #[track_caller]
     fn check(head: &[u8], expected: Option<&str>) {
         assert_eq!(
-            foreign(head, Format::Csv).map(|foreign| foreign.what),
+            detect_unsupported(head, Format::Csv).map(|unsupported| unsupported.message),
             expected
         );
     }
 
     #[test]
-    fn files_of_other_kinds_are_named() {
+    fn detects_unsupported_formats() {
         check(
             b"PK\x03\x04\x14",
             Some("looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV"),
@@ -175,7 +174,7 @@ mod tests {
             "\u{feff}\n{\"prompt\": \"a\"}".as_bytes(),
             Some("looks like JSONL, not CSV"),
         );
-        let list = Some("is one JSON list; an object a line is needed");
+        let list = Some("is a JSON array, not one object per line");
         check(b"[{\"prompt\": \"a\"}]", list);
         check(b"[\n  {\n", list);
         check(b"<!DOCTYPE html>", Some("is a web page, not CSV"));
@@ -197,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn an_object_at_the_start_is_seen_whatever_stands_before_its_first_name() {
+    fn detects_objects_after_a_byte_order_mark_and_whitespace() {
         for head in ["{\"a\":1}", "\u{feff} {\n \"a\": 1", "{}"] {
             assert!(starts_object(head.as_bytes()), "{head}");
-            assert_eq!(foreign(head.as_bytes(), Format::Jsonl), None);
+            assert_eq!(detect_unsupported(head.as_bytes(), Format::Jsonl), None);
         }
         for head in ["{a},b\n", "prompt\n{\"a\":1}", "[1]", ""] {
             assert!(!starts_object(head.as_bytes()), "{head}");
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn text_passes_with_a_stray_nul_too() {
+    fn accepts_text_with_a_stray_nul() {
         check(b"", None);
         check(b"prompt\nhello\n", None);
         check(b"prompt\nhel\0lo\n", None);
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_marks_are_counted() {
+    fn counts_byte_order_marks() {
         assert_eq!(bom_len(b"prompt"), 0);
         assert_eq!(bom_len("\u{feff}prompt".as_bytes()), 3);
         assert_eq!(bom_len("\u{feff}\u{feff}".as_bytes()), 6);

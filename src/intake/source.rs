@@ -1,5 +1,5 @@
-//! Opens an input and tells by its stamp whether it is still the file that was read before.
-//! Of its content only the first bytes are looked at here.
+//! Opens an input, detects its format by its name and first bytes, and detects changes of the file
+//! by its stamp.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -9,69 +9,69 @@ use std::path::Path;
 use super::error::{IntakeError, escaped};
 use super::sniff::{self, HEAD_BYTES};
 
-/// The form of an input.
+/// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A table under a header.
+    /// A table with a header.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Jsonl,
-    /// A request a line, as the `OpenAI` Batch API takes them.
+    /// One request per line, in the format of the `OpenAI` Batch API.
     Batch,
 }
 
-/// How the bytes of an input are to be read.
+/// Options for reading an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The form; `None` tells it by the file's name and its first bytes.
+    /// The format; `None` detects it by the file name and the first bytes.
     pub format: Option<Format>,
-    /// The byte between two fields: ASCII, and neither a quote, a line break nor NUL.
+    /// The field delimiter: an ASCII byte other than a double quote, a line break or NUL.
     pub delimiter: u8,
 }
 
-/// An input that is open and not yet read.
+/// An open input that has not been read yet.
 #[derive(Debug)]
 pub struct Source {
     name: String,
     input: Input,
     options: Options,
-    stamp: Option<Stamp>,
-    /// Whether the name says that it holds an object a line.
-    named_jsonl: bool,
+    stamp: Option<FileStamp>,
+    /// Whether the file name ends in `.jsonl` or `.ndjson`.
+    has_jsonl_extension: bool,
 }
 
-/// An input whose first bytes were looked at.
+/// An input whose format is known.
 #[derive(Debug)]
-pub(super) struct Begun {
-    /// The input as messages call it.
+pub(super) struct SniffedInput {
+    /// The name of the input in messages.
     pub(super) file: String,
-    /// The form it has. A [`Format::Jsonl`] nobody asked for may turn out to hold requests.
+    /// The format. A detected [`Format::Jsonl`] may turn out to be [`Format::Batch`].
     pub(super) format: Format,
-    /// Whether the form was told and not guessed.
-    pub(super) told: bool,
+    /// Whether the format was set explicitly and not detected.
+    pub(super) is_explicit: bool,
     pub(super) delimiter: u8,
     pub(super) bytes: Bytes,
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
 }
 
-/// The head that was looked at, without a byte order mark, then the rest.
+/// The bytes used for detection, without a byte order mark, followed by the rest.
 pub(super) type Bytes = io::Chain<Cursor<Vec<u8>>, Input>;
 
-/// What tells one version of a file from another without reading it. Shown as text, two stamps
-/// are equal if and only if the texts are.
+/// Identifies a version of a file without reading it. Two stamps are equal if and only if their
+/// text forms are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     /// The size in bytes.
     pub size: u64,
-    /// When the content last changed, in nanoseconds since 1970.
+    /// The modification time, in nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// When the content or the inode last changed, in nanoseconds since 1970; 0 where unknown.
+    /// The time of the last change to content or inode, in nanoseconds since 1970; 0 if unknown.
     pub ctime_ns: i64,
-    /// The number of the file in its file system; 0 where unknown.
+    /// The inode number; 0 if unknown.
     pub inode: u64,
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A file, a FIFO or a device.
@@ -92,8 +92,8 @@ impl Default for Options {
 impl Source {
     /// Opens the file at `path`, or standard input when `path` is `-`.
     ///
-    /// Opening a FIFO waits for its writer. Errors: not there, a directory, no right to read it,
-    /// or a delimiter that cannot be one.
+    /// Opening a FIFO blocks until it has a writer. Errors: the file does not exist, is a directory
+    /// or is not readable; the delimiter is invalid.
     pub fn open(path: &Path, options: Options) -> Result<Self, IntakeError> {
         check_delimiter(options.delimiter)?;
         if path == Path::new("-") {
@@ -102,16 +102,16 @@ impl Source {
                 input: Input::Stdin(io::stdin()),
                 options,
                 stamp: None,
-                named_jsonl: false,
+                has_jsonl_extension: false,
             });
         }
         let name = escaped(&path.to_string_lossy());
-        let file = File::open(path).map_err(|why| refused(&name, why))?;
-        let metadata = file.metadata().map_err(|why| refused(&name, why))?;
+        let file = File::open(path).map_err(|error| open_error(&name, error))?;
+        let metadata = file.metadata().map_err(|error| open_error(&name, error))?;
         if metadata.is_dir() {
             return Err(IntakeError::Directory { file: name });
         }
-        let stamp = metadata.is_file().then(|| Stamp::of(&metadata));
+        let stamp = metadata.is_file().then(|| FileStamp::of(&metadata));
         let input = Input::File(file);
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         Ok(Self {
@@ -119,46 +119,50 @@ impl Source {
             input,
             options,
             stamp,
-            named_jsonl: extension == "jsonl" || extension == "ndjson",
+            has_jsonl_extension: extension == "jsonl" || extension == "ndjson",
         })
     }
 
-    /// Looks at the first bytes: they tell the form, or that it is none of ours.
-    pub(super) fn begin(mut self) -> Result<Begun, IntakeError> {
+    /// Determines the format, and rejects unsupported ones.
+    pub(super) fn sniff(mut self) -> Result<SniffedInput, IntakeError> {
         let file = self.name;
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let limited = self.input.by_ref().take(HEAD_BYTES as u64);
-        if let Err(why) = { limited }.read_to_end(&mut head) {
-            return Err(IntakeError::Read { file, why });
+        if let Err(error) = { limited }.read_to_end(&mut head) {
+            return Err(IntakeError::Read { file, error });
         }
-        let guessed = if self.named_jsonl || sniff::starts_object(&head) {
+        let detected = if self.has_jsonl_extension || sniff::starts_object(&head) {
             Format::Jsonl
         } else {
             Format::Csv
         };
-        let format = self.options.format.unwrap_or(guessed);
-        if let Some(foreign) = sniff::foreign(&head, format) {
-            let (what, hint) = (foreign.what, foreign.hint);
-            return Err(IntakeError::NotCsv { file, what, hint });
+        let format = self.options.format.unwrap_or(detected);
+        if let Some(unsupported) = sniff::detect_unsupported(&head, format) {
+            let (message, hint) = (unsupported.message, unsupported.hint);
+            return Err(IntakeError::UnsupportedFormat {
+                file,
+                message,
+                hint,
+            });
         }
         head.drain(..sniff::bom_len(&head));
-        Ok(Begun {
+        Ok(SniffedInput {
             file,
             format,
-            told: self.options.format.is_some(),
+            is_explicit: self.options.format.is_some(),
             delimiter: self.options.delimiter,
             bytes: Cursor::new(head).chain(self.input),
             stamp: self.stamp,
         })
     }
 
-    /// Returns the stamp the file had when it was opened; `None` for whatever is no regular file.
+    /// Returns the stamp of the file when it was opened; `None` unless it is a regular file.
     #[must_use]
-    pub fn stamp(&self) -> Option<Stamp> {
+    pub fn stamp(&self) -> Option<FileStamp> {
         self.stamp
     }
 
-    /// Returns the name by which messages call the input.
+    /// Returns the name of the input in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -166,13 +170,12 @@ impl Source {
 }
 
 impl Input {
-    /// Tells whether the content is another than at `then`. A file that can no longer be asked
-    /// counts as changed.
-    pub(super) fn changed_since(&self, then: Stamp) -> bool {
+    /// Returns whether the content was modified since `then`, or the file cannot be checked.
+    pub(super) fn changed_since(&self, then: FileStamp) -> bool {
         match self {
             Self::Stdin(_) => false,
             Self::File(file) => file.metadata().map_or(true, |metadata| {
-                let now = Stamp::of(&metadata);
+                let now = FileStamp::of(&metadata);
                 (now.size, now.mtime_ns) != (then.size, then.mtime_ns)
             }),
         }
@@ -188,7 +191,7 @@ impl Read for Input {
     }
 }
 
-impl Stamp {
+impl FileStamp {
     #[cfg(unix)]
     fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
@@ -218,7 +221,7 @@ impl Stamp {
     }
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for FileStamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             size,
@@ -239,13 +242,13 @@ fn check_delimiter(delimiter: u8) -> Result<(), IntakeError> {
     Ok(())
 }
 
-fn refused(file: &str, why: io::Error) -> IntakeError {
+fn open_error(file: &str, error: io::Error) -> IntakeError {
     let file = file.to_owned();
-    match why.kind() {
+    match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => IntakeError::NotFound { file },
-        io::ErrorKind::PermissionDenied => IntakeError::Forbidden { file },
+        io::ErrorKind::PermissionDenied => IntakeError::PermissionDenied { file },
         io::ErrorKind::IsADirectory => IntakeError::Directory { file },
-        _ => IntakeError::Read { file, why },
+        _ => IntakeError::Read { file, error },
     }
 }
 
@@ -256,8 +259,8 @@ mod tests {
 
     #[track_caller]
     fn check(path: &Path, expected: &str) {
-        let error = Source::open(path, Options::default()).expect_err("it must be refused");
-        assert_eq!(error.exit_kind(), ExitKind::Missing);
+        let error = Source::open(path, Options::default()).expect_err("the path must be rejected");
+        assert_eq!(error.exit_kind(), ExitKind::NoInput);
         let shown = error
             .to_string()
             .replace(path.to_str().expect("UTF-8"), "FILE");
@@ -265,23 +268,23 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_missing() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let absent = "FILE: no such file\nhint: check the path; `-` reads standard input";
+    fn inputs_that_cannot_be_opened_are_reported() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let absent = "FILE: no such file\nhint: check the path, or use `-` for standard input";
         check(&dir.path().join("absent.csv"), absent);
         check(&dir.path().join("no/such/dir.csv"), absent);
         check(
             dir.path(),
-            "FILE: is a directory\nhint: name one CSV or JSONL file in it",
+            "FILE: is a directory\nhint: pass a CSV or JSONL file",
         );
         assert!(matches!(
-            refused("x", io::ErrorKind::PermissionDenied.into()),
-            IntakeError::Forbidden { .. }
+            open_error("x", io::ErrorKind::PermissionDenied.into()),
+            IntakeError::PermissionDenied { .. }
         ));
     }
 
     #[test]
-    fn a_delimiter_is_one_ascii_character_that_means_nothing_else() {
+    fn rejects_invalid_delimiters() {
         for good in *b",;|\t :" {
             assert!(check_delimiter(good).is_ok());
         }
@@ -292,10 +295,10 @@ mod tests {
             (0xe9, "\\xe9"),
         ] {
             let error = check_delimiter(bad)
-                .expect_err("it must be refused")
+                .expect_err("the delimiter must be rejected")
                 .to_string();
             assert!(
-                error.starts_with(&format!("the delimiter `{shown}` cannot")),
+                error.starts_with(&format!("invalid delimiter `{shown}`\n")),
                 "{error}"
             );
         }
@@ -303,23 +306,27 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_regular_file_has_no_stamp() {
-        let source = Source::open(Path::new("/dev/null"), Options::default()).expect("it opens");
+    fn only_regular_files_have_a_stamp() {
+        let source =
+            Source::open(Path::new("/dev/null"), Options::default()).expect("the file opens");
         assert_eq!(source.stamp(), None);
-        let stdin = Source::open(Path::new("-"), Options::default()).expect("it opens");
+        let stdin = Source::open(Path::new("-"), Options::default()).expect("the file opens");
         assert_eq!((stdin.name(), stdin.stamp()), ("<stdin>", None));
     }
 
     #[test]
     fn the_stamp_changes_with_the_content() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
         let stamp = || {
-            let source = Source::open(file.path(), Options::default()).expect("it opens");
-            source.stamp().expect("a regular file has one").to_string()
+            let source = Source::open(file.path(), Options::default()).expect("the file opens");
+            source
+                .stamp()
+                .expect("a regular file has a stamp")
+                .to_string()
         };
         let empty = stamp();
         assert_eq!(stamp(), empty);
-        std::fs::write(file.path(), "prompt\n").expect("it is written");
+        std::fs::write(file.path(), "prompt\n").expect("the file is writable");
         assert_ne!(stamp(), empty);
     }
 }

@@ -1,97 +1,106 @@
-//! Rows of a table: the header names the columns, and each record below it is a row.
+//! Rows of a table: the first record is the header, and each further record is a row.
 
 use std::sync::Arc;
 
 use csv::StringRecord;
 
-use super::columns::Columns;
-use super::error::{BadRow, IntakeError};
-use super::keys::{Keys, digest_of};
-use super::reader::Step;
-use super::records::{Fault, Next, Records};
-use super::request::{Composer, Uncomposed, write_cells};
-use super::source::Begun;
+use super::columns::{Columns, HEADER_HINT};
+use super::error::{IntakeError, InvalidRow};
+use super::reader::NextRow;
+use super::records::{NextRecord, RecordError, Records};
+use super::request::{RenderError, RequestRenderer, cells_to_json};
+use super::row_keys::{RowKeys, digest_of};
+use super::source::SniffedInput;
 use crate::domain::job::NewRow;
 use crate::domain::request_template::RequestTemplate;
 
-/// A table whose header is read.
+/// An input of CSV records.
 pub(super) struct Table {
     records: Records,
     columns: Arc<Columns>,
-    composer: Composer,
-    keys: Keys,
+    renderer: RequestRenderer,
+    keys: RowKeys,
     id_column: Option<usize>,
     record: StringRecord,
 }
 
 impl Table {
-    /// Reads the header and fits the recipe to its columns.
-    pub(super) fn new(begun: Begun, template: &RequestTemplate) -> Result<Self, IntakeError> {
-        let delimiter = begun.delimiter;
-        let mut records = Records::new(begun);
+    /// Reads the header and compiles the template for its columns.
+    pub(super) fn new(
+        input: SniffedInput,
+        template: &RequestTemplate,
+    ) -> Result<Self, IntakeError> {
+        let delimiter = input.delimiter;
+        let mut records = Records::new(input);
         let mut record = StringRecord::new();
         let columns = match records.next(&mut record)? {
-            Next::Record(line) => Columns::new(&record, &records.file, line, delimiter)?,
-            Next::Fault(fault) => return Err(bad_header(records.file, &fault)),
-            Next::End => return Err(IntakeError::Empty { file: records.file }),
+            NextRecord::Record(line) => Columns::new(&record, &records.file, line, delimiter)?,
+            NextRecord::Invalid(error) => return Err(header_error(records.file, &error)),
+            NextRecord::End => return Err(IntakeError::Empty { file: records.file }),
         };
         let columns = Arc::new(columns);
         let id_column = match &template.id_column {
             Some(name) => Some(columns.require(name, "--id-column")?),
             None => None,
         };
-        let keys = Keys::new(id_column.is_some());
-        let composer = Composer::new(template, &columns)?;
+        let keys = RowKeys::new(id_column.is_some());
+        let renderer = RequestRenderer::new(template, &columns)?;
         Ok(Self {
             records,
             columns,
-            composer,
+            renderer,
             keys,
             id_column,
             record,
         })
     }
 
-    /// Returns the names of the columns, in the order of the header.
+    /// Returns the names of the columns in header order.
     pub(super) fn columns(&self) -> &[String] {
         &self.columns.names
     }
 
-    /// Returns the input as messages call it.
+    /// Returns the name of the input in messages.
     pub(super) fn file(&self) -> &str {
         &self.records.file
     }
 
-    /// Reads the next row.
-    pub(super) fn next(&mut self) -> Result<Step, IntakeError> {
+    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
         let (line, row) = match self.records.next(&mut self.record)? {
-            Next::Record(line) => (line, self.row(line)),
-            Next::Fault(fault) => (fault.line, Err(Uncomposed::Row(fault.field, fault.what))),
-            Next::End => return Ok(Step::End),
+            NextRecord::Record(line) => (line, self.row(line)),
+            NextRecord::Invalid(error) => (
+                error.line,
+                Err(RenderError::Row(error.field, error.message)),
+            ),
+            NextRecord::End => return Ok(NextRow::End),
         };
         match row {
-            Ok(row) => Ok(Step::Row(row)),
-            Err(Uncomposed::RequestTemplate(error)) => Err(error),
-            Err(Uncomposed::Row(field, what)) => {
-                let name = field.and_then(|place| self.columns.names.get(place));
+            Ok(row) => Ok(NextRow::Row(row)),
+            Err(RenderError::Template(error)) => Err(error),
+            Err(RenderError::Row(field, message)) => {
+                let name = field.and_then(|index| self.columns.names.get(index));
                 let column = name.filter(|name| !name.is_empty()).cloned();
-                Ok(Step::Bad(BadRow { line, column, what }))
+                Ok(NextRow::Invalid(InvalidRow {
+                    line,
+                    column,
+                    message,
+                }))
             }
         }
     }
 
-    /// Makes a row of the record that was read.
-    fn row(&mut self, line: u64) -> Result<NewRow, Uncomposed> {
+    /// Builds a row from the current record.
+    fn row(&mut self, line: u64) -> Result<NewRow, RenderError> {
         let (found, expected) = (self.record.len(), self.columns.names.len());
         if found != expected {
-            return Err(Uncomposed::Row(None, ragged(found, expected)));
+            return Err(RenderError::Row(None, field_count_message(found, expected)));
         }
-        let request = self.composer.compose(&mut self.record)?;
-        let cells = write_cells(&self.record);
-        let id = self.id_column.and_then(|place| self.record.get(place));
+        let request = self.renderer.render(&mut self.record)?;
+        let cells = cells_to_json(&self.record);
+        let id = self.id_column.and_then(|index| self.record.get(index));
         let key = self.keys.key(id.unwrap_or_default(), &cells, line);
         Ok(NewRow {
-            key: key.map_err(|what| Uncomposed::Row(self.id_column, what))?,
+            key: key.map_err(|message| RenderError::Row(self.id_column, message))?,
             digest: digest_of(&request),
             cells,
             request,
@@ -99,25 +108,25 @@ impl Table {
     }
 }
 
-fn bad_header(file: String, fault: &Fault) -> IntakeError {
-    let what = match fault.field {
-        Some(place) => format!("the header's field {}: {}", place + 1, fault.what),
-        None => format!("the header: {}", fault.what),
+fn header_error(file: String, error: &RecordError) -> IntakeError {
+    let message = match error.field {
+        Some(index) => format!("header field {}: {}", index + 1, error.message),
+        None => format!("header: {}", error.message),
     };
     IntakeError::Header {
         file,
-        line: fault.line,
-        what,
-        hint: "the first line names the columns, `prompt` among them".to_owned(),
+        line: error.line,
+        message,
+        hint: HEADER_HINT.to_owned(),
     }
 }
 
-fn ragged(found: usize, expected: usize) -> String {
-    let fields = if found == 1 { "field" } else { "fields" };
+fn field_count_message(found: usize, expected: usize) -> String {
     let hint = if found > expected {
-        "put quotes around a text that holds the delimiter"
+        "quote values that contain the delimiter"
     } else {
-        "a text with line breaks needs quotes, and an empty cell its delimiter"
+        "quote values that contain line breaks, and keep the delimiters of empty fields"
     };
-    format!("the row has {found} {fields}, the header has {expected}; {hint}")
+    let fields = if expected == 1 { "field" } else { "fields" };
+    format!("expected {expected} {fields}, found {found}; {hint}")
 }

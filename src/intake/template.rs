@@ -1,5 +1,5 @@
-//! Templates over the columns of a row. They are compiled once, reach nothing but the row, and
-//! stop when they work too long or write too much.
+//! Renders minijinja templates over the columns of a row. Templates are compiled once, can access
+//! nothing but the row, and have limits on evaluation and output size.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,84 +12,85 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use super::columns::Columns;
 use super::error::IntakeError;
 
-/// The most bytes one template may write for one row.
-const OUTPUT_BYTES: usize = 1 << 20;
+/// Maximum size of the text that a template renders for one row.
+const MAX_OUTPUT_BYTES: usize = 1 << 20;
 
-/// The work one template may do for one row: about so many steps, or 64 times as many bytes.
+/// Evaluation limit per rendering. One unit covers one instruction or 64 bytes of text.
 const FUEL: u64 = 250_000;
 
-/// How deep loops, macros and blocks may be nested.
-const DEPTH: usize = 64;
+/// Maximum nesting depth of loops, macros and blocks.
+const MAX_DEPTH: usize = 64;
 
-/// The name under which a template finds all columns, those among them that are no plain words.
+/// The map of all columns, including those whose names are not valid identifiers.
 const ROW: &str = "row";
 
-/// The compiled templates of a recipe, by the flag each was given with.
+/// The compiled templates of a batch, named after their flags.
 #[derive(Debug)]
 pub(super) struct Templates {
     environment: Environment<'static>,
     columns: Arc<Columns>,
-    row: Arc<Row>,
+    row: Arc<RowContext>,
     root: Value,
 }
 
-/// Why a template gives nothing for a row.
+/// Why a template could not be rendered.
 #[derive(Debug)]
-pub(super) enum Unrendered {
-    /// It is this row's fault, as far as one can tell.
+pub(super) enum TemplateError {
+    /// This row cannot be rendered; other rows may be valid.
     Row(String),
-    /// No row can be rendered like this.
-    RequestTemplate(IntakeError),
+    /// The template itself is invalid.
+    Template(IntakeError),
 }
 
-/// The row that is being rendered, as the map `row` of the templates.
+/// The row being rendered, exposed to templates as the map `row`.
 #[derive(Debug)]
-struct Row {
-    now: Mutex<Now>,
+struct RowContext {
+    state: Mutex<RowState>,
 }
 
-/// The cells of the row, and the first column that was asked for in vain.
+/// The cells of the row being rendered, and the lookups that failed.
 #[derive(Debug)]
-struct Now {
+struct RowState {
     columns: Arc<Columns>,
     cells: StringRecord,
-    missed: Option<String>,
-    /// Names that can only be columns: empty in a row that has none of them, while more may come.
-    expected: BTreeSet<String>,
-    /// Columns that were looked up in vain while more may come, behind the flag of their template.
-    absent: BTreeSet<(String, String)>,
+    /// The first column that the current rendering did not find.
+    missing: Option<String>,
+    /// Names that must be columns. While more columns can appear, a missing column is empty.
+    assumed_columns: BTreeSet<String>,
+    /// Missing columns, as pairs of template flag and column name, while more columns can appear.
+    missing_columns: BTreeSet<(String, String)>,
 }
 
-/// What a template sees: every column by its name, and `row`.
+/// The top-level scope of a template: every column by its name, and `row`.
 #[derive(Debug)]
-struct Root(Arc<Row>);
+struct RootContext(Arc<RowContext>);
 
-/// Tells whether a text is a template. Any other text is sent as it is.
+/// Returns whether a text is a template. Any other text is sent unchanged.
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
 impl Templates {
-    /// Makes room for templates over these columns.
+    /// Creates an empty set of templates over these columns.
     pub(super) fn new(columns: Arc<Columns>) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(DEPTH);
+        environment.set_recursion_limit(MAX_DEPTH);
         environment.set_debug(false);
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the default delimiters are valid"));
-        let row = Arc::new(Row {
-            now: Mutex::new(Now {
+        let row = Arc::new(RowContext {
+            state: Mutex::new(RowState {
                 columns: Arc::clone(&columns),
                 cells: StringRecord::new(),
-                missed: None,
-                expected: BTreeSet::new(),
-                absent: BTreeSet::new(),
+                missing: None,
+                assumed_columns: BTreeSet::new(),
+                missing_columns: BTreeSet::new(),
             }),
         });
-        let root = Value::from_object(Root(Arc::clone(&row)));
+        let root = Value::from_object(RootContext(Arc::clone(&row)));
         Self {
             environment,
             columns,
@@ -98,128 +99,124 @@ impl Templates {
         }
     }
 
-    /// Compiles a template and checks the columns it names. `name` is its flag.
+    /// Compiles a template and checks the columns it references. `name` is its flag.
     pub(super) fn add(&mut self, name: &str, source: &str) -> Result<(), IntakeError> {
         let added = self
             .environment
             .add_template_owned(name.to_owned(), source.to_owned());
         added.map_err(|error| IntakeError::Template {
             name: name.to_owned(),
-            what: format!("is no valid template: {}", wording(&error, source)),
-            hint: "a column stands in double braces: {{ name }}, or {{ row[\"Column name\"] }} where the name is no plain word",
+            message: format!("invalid template: {}", describe(&error, source)),
+            hint: "write columns in double braces: {{ name }}, or {{ row[\"Column name\"] }} if the name contains spaces or punctuation",
         })?;
-        for wanted in self.wanted(name, source) {
+        for column in self.column_references(name, source) {
             if self.columns.is_open() {
-                self.row.now().expected.insert(wanted);
+                self.row.state().assumed_columns.insert(column);
             } else {
-                self.columns.require(&wanted, name)?;
+                self.columns.require(&column, name)?;
             }
         }
         Ok(())
     }
 
-    /// Takes up columns that have shown up.
-    pub(super) fn grow(&mut self, columns: &Arc<Columns>) {
+    /// Replaces the columns by a list that contains new ones.
+    pub(super) fn set_columns(&mut self, columns: &Arc<Columns>) {
         self.columns = Arc::clone(columns);
-        self.row.now().columns = Arc::clone(columns);
+        self.row.state().columns = Arc::clone(columns);
     }
 
-    /// Returns the flags of templates with the columns they looked up in vain so far, though those
-    /// might still have shown up.
-    pub(super) fn missed(&self) -> Vec<(String, String)> {
-        self.row.now().absent.iter().cloned().collect()
+    /// Returns the columns not found so far, as pairs of template flag and column name.
+    pub(super) fn missing_columns(&self) -> Vec<(String, String)> {
+        self.row.state().missing_columns.iter().cloned().collect()
     }
 
-    /// Renders the template that was added under `name` over a row. The row is the same afterwards.
+    /// Renders the template that was added as `name`. `cells` is unchanged when this returns.
     pub(super) fn render(
         &self,
         name: &str,
         cells: &mut StringRecord,
-    ) -> Result<String, Unrendered> {
-        std::mem::swap(&mut self.row.now().cells, cells);
+    ) -> Result<String, TemplateError> {
+        std::mem::swap(&mut self.row.state().cells, cells);
         let rendered = self
             .environment
             .get_template(name)
             .and_then(|template| template.render(self.root.clone()));
         {
-            let mut now = self.row.now();
-            std::mem::swap(&mut now.cells, cells);
+            let mut state = self.row.state();
+            std::mem::swap(&mut state.cells, cells);
             if rendered.is_ok()
-                && let Some(missed) = now.missed.take()
-                && now.columns.is_open()
+                && let Some(missing) = state.missing.take()
+                && state.columns.is_open()
             {
-                now.absent.insert((name.to_owned(), missed));
+                state.missing_columns.insert((name.to_owned(), missing));
             }
         }
         match rendered {
-            Ok(text) if text.len() <= OUTPUT_BYTES => Ok(text),
-            Ok(_) => Err(Unrendered::Row(format!(
-                "{name} gives more than 1 MiB; shorten it"
+            Ok(text) if text.len() <= MAX_OUTPUT_BYTES => Ok(text),
+            Ok(_) => Err(TemplateError::Row(format!(
+                "{name}: rendered text is larger than 1 MiB; shorten it"
             ))),
-            Err(error) => Err(self.unrendered(name, &error)),
+            Err(error) => Err(self.render_error(name, &error)),
         }
     }
 
-    /// The names that can only be columns, in the order of the alphabet.
-    fn wanted(&self, name: &str, source: &str) -> Vec<String> {
+    /// Returns the names in a template that must be columns, sorted.
+    fn column_references(&self, name: &str, source: &str) -> Vec<String> {
         let Ok(template) = self.environment.get_template(name) else {
             return Vec::new();
         };
-        let set = assigned(source);
-        let known = |wanted: &str| {
-            wanted == ROW
-                || set.contains(&wanted)
-                || self
-                    .environment
-                    .globals()
-                    .any(|(global, _)| global == wanted)
+        let assigned = assigned_names(source);
+        let known = |name: &str| {
+            name == ROW
+                || assigned.contains(&name)
+                || self.environment.globals().any(|(global, _)| global == name)
         };
-        let mut wanted: Vec<_> = template.undeclared_variables(false).into_iter().collect();
-        wanted.retain(|wanted| !known(wanted));
-        wanted.sort();
-        wanted
+        let mut names: Vec<_> = template.undeclared_variables(false).into_iter().collect();
+        names.retain(|name| !known(name));
+        names.sort();
+        names
     }
 
-    fn unrendered(&self, name: &str, error: &Error) -> Unrendered {
-        let missed = self.row.now().missed.take();
-        if let (Some(missed), ErrorKind::UndefinedError) = (missed, error.kind()) {
-            return Unrendered::RequestTemplate(self.columns.unknown(&missed, name));
+    fn render_error(&self, name: &str, error: &Error) -> TemplateError {
+        let missing = self.row.state().missing.take();
+        if let (Some(missing), ErrorKind::UndefinedError) = (missing, error.kind()) {
+            return TemplateError::Template(self.columns.unknown(&missing, name));
         }
         let template = self.environment.get_template(name);
-        let wording = wording(
+        let description = describe(
             error,
             template.as_ref().map_or("", |template| template.source()),
         );
-        if is_the_templates_fault(error.kind()) {
-            return Unrendered::RequestTemplate(IntakeError::Template {
+        if is_template_error(error.kind()) {
+            return TemplateError::Template(IntakeError::Template {
                 name: name.to_owned(),
-                what: format!("cannot be rendered: {wording}"),
-                hint: "see the filters and functions of minijinja: https://docs.rs/minijinja/latest/minijinja/filters/",
+                message: format!("cannot be rendered: {description}"),
+                hint: "see the filters and functions that minijinja supports: https://docs.rs/minijinja/latest/minijinja/filters/",
             });
         }
-        Unrendered::Row(format!("{name} cannot be rendered: {wording}"))
+        TemplateError::Row(format!("{name}: cannot be rendered: {description}"))
     }
 }
 
-impl Row {
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+impl RowContext {
+    fn state(&self) -> MutexGuard<'_, RowState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cell(&self, name: &str) -> Option<Value> {
-        let now = self.now();
-        let place = now.columns.find(name)?;
-        now.cells.get(place).map(Value::from)
+        let state = self.state();
+        let index = state.columns.find(name)?;
+        state.cells.get(index).map(Value::from)
     }
 
-    /// The value of a column that may show up yet.
-    fn absent(&self, name: &str) -> Option<Value> {
-        let now = self.now();
-        (now.columns.is_open() && now.expected.contains(name)).then(|| Value::from(""))
+    /// Returns an empty value for a column that may still appear.
+    fn assumed_empty(&self, name: &str) -> Option<Value> {
+        let state = self.state();
+        (state.columns.is_open() && state.assumed_columns.contains(name)).then(|| Value::from(""))
     }
 }
 
-impl Object for Row {
+impl Object for RowContext {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }
@@ -229,26 +226,29 @@ impl Object for Row {
         if cell.is_some() {
             return cell;
         }
-        let mut now = self.now();
-        now.missed.get_or_insert_with(|| key.to_owned());
-        now.columns.is_open().then(|| Value::from(""))
+        let mut state = self.state();
+        state.missing.get_or_insert_with(|| key.to_owned());
+        state.columns.is_open().then(|| Value::from(""))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let columns = Arc::clone(&self.now().columns);
+        let columns = Arc::clone(&self.state().columns);
         let named = columns.names.iter().filter(|name| !name.is_empty());
         Enumerator::Values(named.map(|name| Value::from(name.as_str())).collect())
     }
 }
 
-impl Object for Root {
+impl Object for RootContext {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let row = || (key == ROW).then(|| Value::from_dyn_object(Arc::clone(&self.0)));
-        self.0.cell(key).or_else(row).or_else(|| self.0.absent(key))
+        self.0
+            .cell(key)
+            .or_else(row)
+            .or_else(|| self.0.assumed_empty(key))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -256,25 +256,25 @@ impl Object for Root {
     }
 }
 
-/// What a template error says, as far as it cannot hold a cell's text.
-fn wording(error: &Error, source: &str) -> String {
+/// Describes a template error without quoting the contents of a cell.
+fn describe(error: &Error, source: &str) -> String {
     let detail = error
         .detail()
-        .filter(|detail| is_free_of_cells(error.kind(), detail));
-    let what = match (error.kind(), detail) {
-        (ErrorKind::OutOfFuel, _) => "it works too long on this row".to_owned(),
+        .filter(|detail| is_safe_to_show(error.kind(), detail));
+    let message = match (error.kind(), detail) {
+        (ErrorKind::OutOfFuel, _) => "evaluation limit exceeded for this row".to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
     match error.line() {
-        Some(line) if source.contains('\n') => format!("{what} (line {line} of the template)"),
-        _ => what,
+        Some(line) if source.contains('\n') => format!("{message} (line {line} of the template)"),
+        _ => message,
     }
 }
 
-/// Some details quote the values they are about; those that only name kinds and names pass.
-fn is_free_of_cells(kind: ErrorKind, detail: &str) -> bool {
-    const NAMES_KINDS: [&str; 5] = [
+/// Some details quote values. Only those that consist of type and variable names are safe.
+fn is_safe_to_show(kind: ErrorKind, detail: &str) -> bool {
+    const SAFE_PREFIXES: [&str; 5] = [
         "cannot ",
         "can only ",
         "tried to use ",
@@ -282,7 +282,7 @@ fn is_free_of_cells(kind: ErrorKind, detail: &str) -> bool {
         "invalid ",
     ];
     match kind {
-        ErrorKind::InvalidOperation => NAMES_KINDS.iter().any(|start| detail.starts_with(start)),
+        ErrorKind::InvalidOperation => SAFE_PREFIXES.iter().any(|start| detail.starts_with(start)),
         ErrorKind::SyntaxError
         | ErrorKind::UndefinedError
         | ErrorKind::UnknownFilter
@@ -293,8 +293,8 @@ fn is_free_of_cells(kind: ErrorKind, detail: &str) -> bool {
     }
 }
 
-/// All cells are strings, so these come with every row.
-fn is_the_templates_fault(kind: ErrorKind) -> bool {
+/// Returns whether an error occurs for every row, given that all cells are strings.
+fn is_template_error(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::SyntaxError
@@ -307,9 +307,9 @@ fn is_the_templates_fault(kind: ErrorKind) -> bool {
     )
 }
 
-/// The names a template sets itself, somewhere. A `{% set %}` in an `{% if %}` counts behind it,
-/// which minijinja's own list of undeclared names does not know.
-fn assigned(source: &str) -> Vec<&str> {
+/// Returns the names that a template assigns. A `{% set %}` inside an `{% if %}` is visible after
+/// it, which minijinja's list of undeclared variables does not reflect.
+fn assigned_names(source: &str) -> Vec<&str> {
     let blocks = source.split("{%").skip(1);
     let sets = blocks.filter_map(|block| {
         let block = block.trim_start_matches(['-', '+']).trim_start();
@@ -327,11 +327,11 @@ mod tests {
 
     fn templates(names: &[&str]) -> Templates {
         let header = StringRecord::from(names);
-        let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is good");
+        let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is valid");
         Templates::new(Arc::new(columns))
     }
 
-    /// Renders a template over a row with the columns `name`, `Full name` and `count`.
+    /// Renders a template over the columns `name`, `Full name` and `count`.
     fn render(source: &str, cells: &[&str]) -> Result<String, String> {
         let mut templates = templates(&["name", "Full name", "count"]);
         templates
@@ -340,9 +340,9 @@ mod tests {
         let mut cells = StringRecord::from(cells);
         templates
             .render("--prompt", &mut cells)
-            .map_err(|unrendered| match unrendered {
-                Unrendered::Row(what) => format!("row: {what}"),
-                Unrendered::RequestTemplate(error) => error.to_string(),
+            .map_err(|error| match error {
+                TemplateError::Row(message) => format!("row: {message}"),
+                TemplateError::Template(error) => error.to_string(),
             })
     }
 
@@ -353,14 +353,15 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_refused(source: &str, expected: &str) {
-        let refused = render(source, &["Ann", "secret", "three"]).expect_err("it must be refused");
-        assert_eq!(refused.lines().next(), Some(expected));
-        assert!(!refused.contains("secret"), "{refused}");
+    fn check_error(source: &str, expected: &str) {
+        let error =
+            render(source, &["Ann", "secret", "three"]).expect_err("the template must be rejected");
+        assert_eq!(error.lines().next(), Some(expected));
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]
-    fn a_template_sees_the_columns_as_text() {
+    fn columns_are_text_in_a_template() {
         check("Hi {{ name }}!\n", "Hi Ann!\n");
         check("{{ row[\"Full name\"] }}", "Ann <O'Neil> & \"Co\"");
         check(
@@ -391,87 +392,89 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_not_there_is_found_out() {
-        let columns = "the columns are `name`, `Full name`, `count`";
-        check_refused(
+    fn rejects_unknown_columns() {
+        let columns = "available columns: `name`, `Full name`, `count`";
+        check_error(
             "{{ nam }}",
-            &format!("jobs.csv:1: no column `nam` for --prompt; did you mean `name`? {columns}"),
+            &format!(
+                "jobs.csv:1: column `nam` not found (referenced by --prompt); did you mean `name`? {columns}"
+            ),
         );
-        check_refused(
+        check_error(
             "{{ nope|default(1) }}",
-            &format!("jobs.csv:1: no column `nope` for --prompt; {columns}"),
+            &format!("jobs.csv:1: column `nope` not found (referenced by --prompt); {columns}"),
         );
-        check_refused(
+        check_error(
             "{{ row[\"full name\"] }}",
             &format!(
-                "jobs.csv:1: no column `full name` for --prompt; did you mean `Full name`? {columns}"
+                "jobs.csv:1: column `full name` not found (referenced by --prompt); did you mean `Full name`? {columns}"
             ),
         );
     }
 
     #[test]
-    fn a_template_that_cannot_work_is_the_recipes_fault() {
-        check_refused(
+    fn rejects_invalid_templates() {
+        check_error(
             "{{ name",
-            "--prompt: is no valid template: syntax error: unexpected end of input, expected end of variable block",
+            "--prompt: invalid template: syntax error: unexpected end of input, expected end of variable block",
         );
-        check_refused(
+        check_error(
             "{{ Full name }}",
-            "--prompt: is no valid template: syntax error: unexpected identifier, expected end of variable block",
+            "--prompt: invalid template: syntax error: unexpected identifier, expected end of variable block",
         );
-        check_refused(
+        check_error(
             "a\n{{ name|shout }}",
             "--prompt: cannot be rendered: unknown filter: filter shout is unknown (line 2 of the template)",
         );
-        check_refused(
+        check_error(
             "{{ f(name) }}",
-            "jobs.csv:1: no column `f` for --prompt; the columns are `name`, `Full name`, `count`",
+            "jobs.csv:1: column `f` not found (referenced by --prompt); available columns: `name`, `Full name`, `count`",
         );
-        check_refused(
+        check_error(
             "{{ name.shout() }}",
             "--prompt: cannot be rendered: unknown method: string has no method named shout",
         );
     }
 
     #[test]
-    fn a_row_that_does_not_fit_is_the_rows_fault_and_its_text_is_not_told() {
-        check_refused(
+    fn errors_of_rows_do_not_quote_cells() {
+        check_error(
             "{{ count|int }}",
-            "row: --prompt cannot be rendered: invalid operation: invalid float literal",
+            "row: --prompt: cannot be rendered: invalid operation: invalid float literal",
         );
-        check_refused(
+        check_error(
             "{{ -row[\"Full name\"] }}",
-            "row: --prompt cannot be rendered: invalid operation",
+            "row: --prompt: cannot be rendered: invalid operation",
         );
-        check_refused(
+        check_error(
             "{% include row[\"Full name\"] %}",
-            "row: --prompt cannot be rendered: template not found",
+            "row: --prompt: cannot be rendered: template not found",
         );
     }
 
     #[test]
-    fn a_template_stops_when_it_works_too_long_or_writes_too_much() {
+    fn evaluation_and_output_size_are_limited() {
         let loops = "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}";
-        check_refused(
+        check_error(
             loops,
-            "row: --prompt cannot be rendered: it works too long on this row",
+            "row: --prompt: cannot be rendered: evaluation limit exceeded for this row",
         );
         let writes = "{% for i in range(99999999) %}{{ name * 99999 }}{% endfor %}";
         assert!(render(writes, &["Ann", "", ""]).is_err());
-        check_refused(
+        check_error(
             "{{ name * 500000 }}",
-            "row: --prompt gives more than 1 MiB; shorten it",
+            "row: --prompt: rendered text is larger than 1 MiB; shorten it",
         );
         let nested = "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(name) }}";
         assert!(
             render(nested, &["Ann", "", ""])
-                .expect_err("it must be stopped")
+                .expect_err("the recursion must be stopped")
                 .starts_with("row: ")
         );
     }
 
     #[test]
-    fn only_braces_make_a_template() {
+    fn only_double_braces_and_tags_make_a_template() {
         assert!(is_template("{{ a }}") && is_template("{% if a %}"));
         assert!(!is_template("a { b } {# c #} %}"));
     }

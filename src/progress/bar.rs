@@ -1,7 +1,7 @@
-//! The bar on a terminal. indicatif says when a frame is drawn, ten times a second at most, and
-//! wipes the last one; what a frame shows is in `frame`.
+//! The progress bar on a terminal. indicatif schedules the frames and erases the previous one;
+//! `frame` renders them.
 //!
-//! The hot path (one answered job) adds to a gauge; text is made when a frame is drawn.
+//! The hot path (one completed job) only updates the state; text is rendered once per frame.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,49 +11,49 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, 
 
 use super::event::RunEvent;
 use super::frame::frame;
-use super::gauge::Gauge;
-use super::ink::Ink;
+use super::palette::Palette;
+use super::state::RunState;
 use super::terminal::{self, Terminal};
 use super::wording;
 use super::wrap::wrap;
 use crate::clock::Clock;
 
-/// How often a frame is drawn: so that times are counted down, and never more than ten a second.
+/// Interval between frames, short enough for countdowns.
 const TICK: Duration = Duration::from_millis(125);
 
-/// Draws a run on a terminal.
-pub(super) struct Bar {
+/// Draws a progress bar on a terminal.
+pub(super) struct BarView {
     terminal: Terminal,
-    gauge: Arc<Mutex<Gauge>>,
-    ink: Ink,
+    state: Arc<Mutex<RunState>>,
+    palette: Palette,
     clock: Clock,
-    drawn: Option<ProgressBar>,
+    progress_bar: Option<ProgressBar>,
 }
 
-impl Bar {
-    /// Makes a bar; it is drawn from the start of a run on.
+impl BarView {
+    /// Creates the view; the bar appears with the first `Started` event.
     pub(super) fn new(terminal: Terminal, color: bool, clock: Clock) -> Self {
         Self {
             terminal,
-            gauge: Arc::default(),
-            ink: Ink { color },
+            state: Arc::default(),
+            palette: Palette { color },
             clock,
-            drawn: None,
+            progress_bar: None,
         }
     }
 
     pub(super) fn on(&mut self, event: &RunEvent) {
         {
-            let mut gauge = self.gauge.lock().unwrap_or_else(PoisonError::into_inner);
-            gauge.on(event, self.clock.now());
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.on(event, self.clock.now());
         }
         match event {
             RunEvent::Started { .. } => self.start(),
             RunEvent::Draining { .. } => self.draw(),
             _ => {}
         }
-        if let Some(line) = wording::remark(event) {
-            self.say(&line);
+        if let Some(line) = wording::notice(event) {
+            self.print(&line);
         }
     }
 
@@ -64,43 +64,43 @@ impl Bar {
             .with_style(self.style())
             .with_finish(ProgressFinish::AndClear);
         bar.enable_steady_tick(TICK);
-        terminal::set_drawn(Some(bar.clone()));
-        self.drawn = Some(bar);
+        terminal::set_active_bar(Some(bar.clone()));
+        self.progress_bar = Some(bar);
     }
 
-    /// Leaves a line above the bar.
-    fn say(&self, line: &str) {
+    /// Prints a line above the bar.
+    fn print(&self, line: &str) {
         let line = wrap(line, 2, Some(self.terminal.columns().into()));
-        let write = || self.terminal.line(&line);
-        match &self.drawn {
+        let write = || self.terminal.write_lines(&line);
+        match &self.progress_bar {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 
     fn draw(&self) {
-        if let Some(bar) = &self.drawn {
+        if let Some(bar) = &self.progress_bar {
             bar.force_draw();
         }
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub(super) fn finish(&mut self) {
-        if let Some(bar) = self.drawn.take() {
-            terminal::set_drawn(None);
+        if let Some(bar) = self.progress_bar.take() {
+            terminal::set_active_bar(None);
             bar.finish_and_clear();
         }
     }
 
     fn style(&self) -> ProgressStyle {
-        let (gauge, terminal) = (Arc::clone(&self.gauge), self.terminal.clone());
-        let (ink, clock) = (self.ink, self.clock);
+        let (state, terminal) = (Arc::clone(&self.state), self.terminal.clone());
+        let (palette, clock) = (self.palette, self.clock);
         let draw = move |_: &ProgressState, out: &mut dyn fmt::Write| {
-            let mut gauge = gauge.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock.now();
-            gauge.tick(now);
-            // A frame that cannot be written is a frame less.
-            let _ = out.write_str(&frame(&gauge, terminal.columns().into(), ink, now));
+            state.tick(now);
+            // A failed write only loses this frame.
+            let _ = out.write_str(&frame(&state, terminal.columns().into(), palette, now));
         };
         ProgressStyle::with_template("{frame}")
             .expect("the template is constant and tested")
@@ -108,7 +108,7 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for BarView {
     fn drop(&mut self) {
         self.finish();
     }
@@ -123,19 +123,18 @@ mod tests {
 
     const WIDTH: usize = 60;
 
-    /// A terminal that shows what is written to it: rows of cells, a cursor, and the escape
-    /// sequences that the bar uses.
+    /// A terminal emulator that supports the escape sequences of the bar.
     #[derive(Clone, Default)]
-    struct Glass(Arc<Mutex<Cells>>);
+    struct TestTerminal(Arc<Mutex<Grid>>);
 
     #[derive(Default)]
-    struct Cells {
+    struct Grid {
         rows: Vec<Vec<char>>,
         row: usize,
         column: usize,
     }
 
-    impl Cells {
+    impl Grid {
         fn write(&mut self, text: &str) {
             let mut chars = text.chars();
             while let Some(c) = chars.next() {
@@ -161,12 +160,12 @@ mod tests {
             match last {
                 'A' => self.row -= number,
                 'B' => self.row += number,
-                'K' => self.here().clear(),
-                other => panic!("no bar writes {other}"),
+                'K' => self.current_row().clear(),
+                other => panic!("unexpected escape sequence {other}"),
             }
         }
 
-        fn here(&mut self) -> &mut Vec<char> {
+        fn current_row(&mut self) -> &mut Vec<char> {
             if self.rows.len() <= self.row {
                 self.rows.resize(self.row + 1, Vec::new());
             }
@@ -178,7 +177,7 @@ mod tests {
                 (self.row, self.column) = (self.row + 1, 0);
             }
             let column = self.column;
-            let row = self.here();
+            let row = self.current_row();
             if row.len() <= column {
                 row.resize(column + 1, ' ');
             }
@@ -187,7 +186,7 @@ mod tests {
         }
     }
 
-    impl Write for Glass {
+    impl Write for TestTerminal {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let text = std::str::from_utf8(bytes).unwrap();
             self.0.lock().unwrap().write(text);
@@ -198,101 +197,101 @@ mod tests {
         }
     }
 
-    impl Glass {
-        fn bar(&self) -> Bar {
+    impl TestTerminal {
+        fn bar(&self) -> BarView {
             let width = || u16::try_from(WIDTH).ok();
             let terminal = Terminal::new(Box::new(self.clone()), width);
-            Bar::new(terminal, false, Clock::start())
+            BarView::new(terminal, false, Clock::start())
         }
 
-        /// What is on the glass now.
-        fn shows(&self) -> Vec<String> {
-            let cells = self.0.lock().unwrap();
-            let rows = cells.rows.iter();
+        /// Returns the visible lines.
+        fn visible(&self) -> Vec<String> {
+            let grid = self.0.lock().unwrap();
+            let rows = grid.rows.iter();
             let rows = rows.map(|row| row.iter().collect::<String>().trim_end().to_owned());
             rows.filter(|row| !row.is_empty()).collect()
         }
 
-        /// What the terminal echoes when somebody presses Ctrl-C.
+        /// Echoes typed text, such as `^C`.
         fn echo(&self, text: &str) {
             self.0.lock().unwrap().write(text);
         }
     }
 
-    fn started(bar: &mut Bar) {
+    fn started(bar: &mut BarView) {
         let (batch, total, settled) = ("jobs".to_owned(), 100, 0);
         bar.on(&RunEvent::Started {
             batch,
             total,
             settled,
         });
-        // Frames are drawn when the test says so.
-        bar.drawn.as_ref().unwrap().disable_steady_tick();
+        // The tests draw every frame themselves.
+        bar.progress_bar.as_ref().unwrap().disable_steady_tick();
     }
 
-    fn waiting(bar: &mut Bar) {
+    fn waiting(bar: &mut BarView) {
         bar.on(&RunEvent::Waiting {
-            who: "key a".to_owned(),
+            subject: "key a".to_owned(),
             until: bar.clock.now() + Duration::from_secs(30),
-            why: "rate limit".to_owned(),
+            reason: "rate limit".to_owned(),
         });
     }
 
     #[test]
-    fn a_frame_replaces_the_last_one_whether_it_has_more_lines_or_fewer() {
-        let glass = Glass::default();
-        let mut bar = glass.bar();
+    fn a_frame_replaces_the_previous_one_with_any_number_of_lines() {
+        let terminal = TestTerminal::default();
+        let mut bar = terminal.bar();
         started(&mut bar);
         bar.draw();
-        assert_eq!(glass.shows().len(), 1);
+        assert_eq!(terminal.visible().len(), 1);
         bar.on(&RunEvent::InFlight { requests: 3 });
         waiting(&mut bar);
         bar.draw();
         bar.draw();
-        let shown = glass.shows();
+        let shown = terminal.visible();
         assert_eq!(shown.len(), 3, "{shown:#?}");
         assert_eq!(shown[1..], [" 3 in flight", " key a: rate limit, 30s"]);
-        bar.on(&RunEvent::GoesOn {
-            who: "key a".to_owned(),
+        bar.on(&RunEvent::Resumed {
+            subject: "key a".to_owned(),
         });
         bar.draw();
-        assert_eq!(glass.shows().len(), 2);
+        assert_eq!(terminal.visible().len(), 2);
         bar.finish();
-        assert_eq!(glass.shows(), [""; 0]);
+        assert_eq!(terminal.visible(), [""; 0]);
     }
 
     #[test]
-    fn an_echoed_interrupt_leaves_nothing_behind() {
-        let glass = Glass::default();
-        let mut bar = glass.bar();
+    fn an_echoed_ctrl_c_is_erased() {
+        let terminal = TestTerminal::default();
+        let mut bar = terminal.bar();
         started(&mut bar);
         bar.on(&RunEvent::InFlight { requests: 3 });
         waiting(&mut bar);
         bar.draw();
-        glass.echo("^C");
+        terminal.echo("^C");
         bar.on(&RunEvent::Draining { in_flight: 3 });
-        glass.echo("^C");
+        terminal.echo("^C");
         bar.draw();
-        let shown = glass.shows();
+        let shown = terminal.visible();
         assert_eq!(shown.len(), 3, "{shown:#?}");
         assert!(shown[2].starts_with(" stopping: 3 requests in flight"));
-        glass.echo("^C");
+        terminal.echo("^C");
         bar.finish();
-        assert_eq!(glass.shows(), [""; 0]);
+        assert_eq!(terminal.visible(), [""; 0]);
     }
 
     #[test]
-    fn a_line_stands_above_the_bar_and_its_words_are_harmless() {
-        let glass = Glass::default();
-        let mut bar = glass.bar();
+    fn lines_are_printed_above_the_bar_and_escaped() {
+        let terminal = TestTerminal::default();
+        let mut bar = terminal.bar();
         started(&mut bar);
         bar.draw();
-        bar.on(&RunEvent::KeySetAside {
+        bar.on(&RunEvent::KeyDisabled {
             key: "free-2".to_owned(),
-            reason: "and these \u{7}words fit on no single line".to_owned(),
+            reason: "this \u{7}message is too long for one line".to_owned(),
             until: None,
         });
-        bar.on(&RunEvent::Answered {
+        bar.on(&RunEvent::Completed {
             job: JobId(1),
             latency: Duration::from_millis(5),
             prompt_tokens: 0,
@@ -300,12 +299,12 @@ mod tests {
             cost: None,
         });
         bar.draw();
-        let shown = glass.shows();
+        let shown = terminal.visible();
         assert!(
-            shown[0].starts_with("warning: key free-2 is set aside"),
+            shown[0].starts_with("warning: key free-2 is disabled"),
             "{shown:#?}"
         );
-        assert!(shown[1].contains("on no single line"), "{shown:#?}");
+        assert!(shown[1].contains("for one line"), "{shown:#?}");
         assert!(
             shown[2].starts_with('─') && shown[2].contains(" 1/100 1%"),
             "{shown:#?}"
@@ -314,15 +313,15 @@ mod tests {
     }
 
     #[test]
-    fn no_event_comes_too_early_or_too_late() {
-        let glass = Glass::default();
-        let mut bar = glass.bar();
+    fn events_before_the_start_and_after_the_end_are_ignored() {
+        let terminal = TestTerminal::default();
+        let mut bar = terminal.bar();
         waiting(&mut bar);
         started(&mut bar);
         started(&mut bar);
         bar.finish();
         bar.finish();
         bar.on(&RunEvent::Draining { in_flight: 1 });
-        assert_eq!(glass.shows(), [""; 0]);
+        assert_eq!(terminal.visible(), [""; 0]);
     }
 }

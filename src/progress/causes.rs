@@ -1,24 +1,24 @@
-//! Why rows failed or wait: the part of the summary that a person acts on.
+//! The causes of failed and waiting rows in the summary.
 
 use std::fmt;
 
-use super::ink::Ink;
-use super::quantity::{Count, Things};
-use super::safe::{Excerpt, Safe};
-use super::wording::{MESSAGE_LENGTH, whose};
+use super::palette::Palette;
+use super::quantity::{Count, Plural};
+use super::safe::{Safe, Truncated};
+use super::wording::{MESSAGE_LENGTH, describe_scope};
 use super::wrap::wrap;
 use crate::domain::run_stats::Cause;
 
-/// Causes that are shown one by one; the rest is counted.
-const SHOWN: usize = 5;
+/// Maximum number of causes listed; the rest are only counted.
+const MAX_SHOWN: usize = 5;
 
-/// The most frequent causes, each with its count, whose fault it is, what was said, and the cure.
+/// The most frequent causes, each with its row count, scope, message and hint.
 pub(super) struct Causes<'a> {
     /// Most frequent first.
     pub list: &'a [Cause],
-    /// The color.
-    pub ink: Ink,
-    /// Columns of the terminal, where there is one.
+    /// Colors, if enabled.
+    pub palette: Palette,
+    /// Width of the terminal in columns; `None` if there is none.
     pub width: Option<usize>,
 }
 
@@ -27,19 +27,23 @@ impl fmt::Display for Causes<'_> {
         if self.list.is_empty() {
             return Ok(());
         }
-        let (shown, rest) = self.list.split_at(self.list.len().min(SHOWN));
+        let (shown, rest) = self.list.split_at(self.list.len().min(MAX_SHOWN));
         let width = shown
             .iter()
             .map(|cause| Count(cause.jobs).to_string().len())
             .max();
         let width = width.unwrap_or_default();
-        writeln!(f, "\n  {}", self.ink.strong("why rows failed or wait"))?;
+        writeln!(
+            f,
+            "\n  {}",
+            self.palette.bold("why rows failed or are waiting")
+        )?;
         for cause in shown {
             self.cause(cause, width, f)?;
         }
         if !rest.is_empty() {
-            let causes = Things(rest.len() as u64, "other cause");
-            let rows = Things(rest.iter().map(|cause| cause.jobs).sum(), "row");
+            let causes = Plural(rest.len() as u64, "other cause");
+            let rows = Plural(rest.iter().map(|cause| cause.jobs).sum(), "row");
             writeln!(f, "    and {causes} for {rows}")?;
         }
         Ok(())
@@ -59,19 +63,17 @@ impl Causes<'_> {
         write!(
             f,
             "    {} × {} ",
-            self.ink.bad(format_args!("{jobs:>width$}")),
-            whose(*scope)
+            self.palette.error(format_args!("{jobs:>width$}")),
+            describe_scope(*scope)
         )?;
-        writeln!(f, "{}", self.ink.dim(format_args!("({rule})")))?;
-        let (set_in, below) = (width + 7, width + 13);
-        let told = |text: String| wrap(&text, below, self.width);
-        if !message.is_empty() {
-            let message = told(Excerpt(message, MESSAGE_LENGTH).to_string());
-            writeln!(f, "{:set_in$}said: {message}", "")?;
-        }
-        if !hint.is_empty() {
-            let hint = told(Safe(hint).to_string());
-            writeln!(f, "{:set_in$}cure: {hint}", "")?;
+        writeln!(f, "{}", self.palette.dim(format_args!("({rule})")))?;
+        let indent = width + 7;
+        let message = Truncated(message, MESSAGE_LENGTH).to_string();
+        for (label, text) in [("message: ", message), ("hint: ", Safe(hint).to_string())] {
+            if !text.is_empty() {
+                let text = wrap(&text, indent + label.len(), self.width);
+                writeln!(f, "{:indent$}{label}{text}", "")?;
+            }
         }
         Ok(())
     }
@@ -94,65 +96,73 @@ mod tests {
 
     #[track_caller]
     fn check(list: &[Cause], expected: &str) {
-        let ink = Ink { color: false };
+        let palette = Palette { color: false };
         let width = None;
-        assert_eq!(Causes { list, ink, width }.to_string(), expected);
+        assert_eq!(
+            Causes {
+                list,
+                palette,
+                width
+            }
+            .to_string(),
+            expected
+        );
     }
 
     #[test]
-    fn a_cause_says_how_many_whose_fault_and_what_to_do() {
+    fn a_cause_has_a_count_a_scope_a_message_and_a_hint() {
         check(&[], "");
         check(
             &[
                 cause(1_200, "filtered\u{1b}[2J", "reword the prompt"),
                 cause(3, "", ""),
             ],
-            "\n  why rows failed or wait\n\
-             \x20   1,200 × the request was refused (content-filter)\n\
-             \x20           said: filtered\\u{1b}[2J\n\
-             \x20           cure: reword the prompt\n\
-             \x20       3 × the request was refused (content-filter)\n",
+            "\n  why rows failed or are waiting\n\
+             \x20   1,200 × request rejected (content-filter)\n\
+             \x20           message: filtered\\u{1b}[2J\n\
+             \x20           hint: reword the prompt\n\
+             \x20       3 × request rejected (content-filter)\n",
         );
     }
 
     #[test]
-    fn long_words_stay_under_each_other_on_a_narrow_terminal() {
+    fn long_messages_are_wrapped_with_an_indent_on_a_narrow_terminal() {
         let shown = Causes {
             list: &[cause(
                 12,
-                "the prompt is longer than the model takes",
-                "cut it in two",
+                "the prompt exceeds the context length",
+                "split the prompt",
             )],
-            ink: Ink { color: false },
+            palette: Palette { color: false },
             width: Some(40),
         };
         assert!(
             shown.to_string().ends_with(
-                "said: the prompt is longer than\n\
-                 \x20              the model takes\n\
-                 \x20        cure: cut it in two\n"
+                "message: the prompt exceeds the\n\
+                 \x20                 context length\n\
+                 \x20        hint: split the prompt\n"
             ),
             "{shown}"
         );
     }
 
     #[test]
-    fn many_causes_are_counted_and_not_listed() {
-        let list = vec![cause(2, "", ""); SHOWN + 3];
+    fn causes_beyond_the_maximum_are_only_counted() {
+        let list = vec![cause(2, "", ""); MAX_SHOWN + 3];
         let shown = Causes {
             list: &list,
-            ink: Ink { color: false },
+            palette: Palette { color: false },
             width: None,
         }
         .to_string();
-        assert_eq!(shown.matches('×').count(), SHOWN);
+        assert_eq!(shown.matches('×').count(), MAX_SHOWN);
         assert!(
             shown.ends_with("    and 3 other causes for 6 rows\n"),
             "{shown}"
         );
         let shown = Causes {
-            list: &list[..=SHOWN],
-            ink: Ink { color: false },
+            list: &list[..=MAX_SHOWN],
+            palette: Palette { color: false },
             width: None,
         }
         .to_string();

@@ -1,4 +1,4 @@
-//! What happens in a run, as values; the words for it are in this room alone.
+//! Run events. Their wording is in `progress::wording`.
 
 use std::time::Duration;
 
@@ -7,94 +7,94 @@ use crate::domain::price::Cost;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
-/// Something that happened in a run and that a person may want to see.
+/// An event of a run that can be shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEvent {
-    /// The run begins on a batch.
+    /// A run of a batch started.
     Started {
         /// The batch's name.
         batch: String,
         /// Rows of the batch.
         total: u64,
-        /// Rows that have their answer, or have failed for good, from before.
+        /// Rows that had already completed or failed permanently.
         settled: u64,
     },
-    /// Requests were in flight when an earlier run died; their jobs are asked again.
-    Rescued {
-        /// How many.
+    /// Requests were in flight when an earlier run crashed; their jobs are retried.
+    Recovered {
+        /// Number of such requests.
         unknown: u64,
     },
-    /// So many requests are in flight now.
+    /// The number of requests in flight changed.
     InFlight {
-        /// How many.
+        /// Requests in flight.
         requests: usize,
     },
-    /// A job got its answer, and it is safely stored.
-    Answered {
+    /// A job completed and its response is stored.
+    Completed {
         /// The job.
         job: JobId,
-        /// From sending to the last byte.
+        /// Time from sending the request to the last byte.
         latency: Duration,
-        /// Tokens of the request, as far as the provider told.
+        /// Prompt tokens; 0 if the provider did not report them.
         prompt_tokens: u64,
-        /// Tokens of the answer, as far as the provider told.
+        /// Completion tokens; 0 if the provider did not report them.
         completion_tokens: u64,
-        /// What it cost; `None` when its price is not known.
+        /// The cost; `None` if the price is unknown.
         cost: Option<Cost>,
     },
-    /// An attempt failed and its job goes back to the queue.
+    /// An attempt failed and its job returns to the queue.
     Requeued {
         /// The job.
         job: JobId,
-        /// Whose fault it was.
+        /// The scope of the failure.
         scope: Scope,
-        /// The rule that said so.
+        /// The rule that matched.
         rule: &'static str,
     },
-    /// A job failed for good.
+    /// A job failed permanently.
     JobFailed {
         /// The job.
         job: JobId,
-        /// Whose fault it was.
+        /// The scope of the failure.
         scope: Scope,
-        /// The rule that said so.
+        /// The rule that matched.
         rule: String,
     },
-    /// A key was set aside.
-    KeySetAside {
+    /// A key was disabled.
+    KeyDisabled {
         /// The key's label.
         key: String,
-        /// What the provider said, redacted.
+        /// The provider's message, redacted.
         reason: String,
-        /// When it is tried again; `None` for not by itself.
+        /// When it is enabled again; `None` if it stays disabled until reset.
         until: Option<Timestamp>,
     },
-    /// A key that was set aside is used again.
-    KeyBack {
+    /// A disabled key is enabled again.
+    KeyEnabled {
         /// The key's label.
         key: String,
     },
-    /// The endpoint cannot be reached, or does not answer well: the run goes on trying.
-    Trouble {
-        /// What happened, in the words of the provider or the system.
-        what: String,
+    /// The endpoint is unreachable or returns errors; the run keeps retrying.
+    EndpointFailing {
+        /// The message of the provider or the operating system.
+        message: String,
     },
-    /// Nothing is sent with a key, or to the endpoint, before a moment. Said again when the moment
-    /// moves.
+    /// No requests are sent with a key, or to the endpoint, until a given time. Repeated when that
+    /// time changes.
     Waiting {
-        /// Who: "key free-2", "the endpoint".
-        who: String,
-        /// The moment.
+        /// The key or the endpoint: "key free-2" or "endpoint".
+        subject: String,
+        /// When the wait ends.
         until: Timestamp,
-        /// Why, as a fragment: "rate limit".
-        why: String,
+        /// The reason, as a fragment: "rate limit".
+        reason: String,
     },
-    /// What was waited for has come early.
-    GoesOn {
-        /// Who waited.
-        who: String,
+    /// A wait ended early.
+    Resumed {
+        /// Same as in `Waiting`.
+        subject: String,
     },
-    /// A first signal came: no more jobs are claimed, those in flight are waited for.
+    /// The first signal: no more jobs are claimed, and the run waits for requests in flight.
     Draining {
         /// Requests in flight.
         in_flight: usize,

@@ -1,78 +1,78 @@
-//! How a run looks at one moment: up to three lines for a terminal of any width, or one line for a
+//! Rendering of the run state: up to three lines for a terminal of any width, or one line for a
 //! log.
 //!
-//! What matters less is left out when there is no room; no line is ever wider than it may be.
+//! Less important parts are omitted if they do not fit; no line exceeds the width.
 
 use std::time::Duration;
 
-use super::gauge::{Gauge, Rest};
-use super::ink::Ink;
-use super::moment::Clock;
-use super::quantity::{Count, Rate, Short, Span, Things};
+use super::moment::UtcTime;
+use super::palette::Palette;
+use super::quantity::{Count, HumanDuration, Plural, Rate, ShortCount};
 use super::safe::Safe;
+use super::state::{RunState, Wait};
 use crate::domain::time::Timestamp;
 
-/// The widest bar, in columns: a longer one tells no more.
-const WIDEST_BAR: usize = 60;
+/// Maximum width of the bar, in columns.
+const MAX_BAR_WIDTH: usize = 60;
 
-/// A bar that is narrower than this is left out.
-const NARROWEST_BAR: usize = 4;
+/// A bar narrower than this is omitted.
+const MIN_BAR_WIDTH: usize = 4;
 
-/// From this width on there is room for the batch's name.
-const ROOMY: usize = 90;
+/// Minimum width for showing the batch's name.
+const MIN_WIDTH_FOR_NAME: usize = 90;
 
-/// A wait from here on is told with the hour at which it ends.
+/// Waits of at least this length are shown with their end time.
 const LONG_WAIT_SECONDS: u64 = 600;
 
-/// Makes the lines of a frame, each at most `width` columns wide, separated by line ends.
-pub(super) fn frame(gauge: &Gauge, width: usize, ink: Ink, now: Timestamp) -> String {
-    let mut lines = vec![bar_line(gauge, width, ink, now)];
-    let facts = fitting(&facts(gauge), width.saturating_sub(1));
-    if !facts.is_empty() {
-        lines.push(format!(" {}", ink.dim(facts)));
+/// Renders the lines of a frame, each at most `width` columns wide, separated by newlines.
+pub(super) fn frame(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
+    let mut lines = vec![bar_line(state, width, palette, now)];
+    let available = width.saturating_sub(1);
+    let details = join_fitting(&details(state), available);
+    if !details.is_empty() {
+        lines.push(format!(" {}", palette.dim(details)));
     }
-    let room = width.saturating_sub(1);
-    if let Some(note) = note(gauge, room, now) {
-        let note = cut(&note, room);
-        lines.push(format!(" {}", ink.warn(note)));
+    if let Some(note) = note(state, available, now) {
+        let note = truncate(&note, available);
+        lines.push(format!(" {}", palette.warning(note)));
     }
     lines.join("\n")
 }
 
-/// Makes the one line that says the same in a log.
-pub(super) fn line(gauge: &Gauge, now: Timestamp) -> String {
-    let mut parts = vec![figures(gauge, now)];
-    parts.extend(facts(gauge));
-    let line = format!("{}: {}", Safe(&gauge.batch), parts.join(", "));
-    match note(gauge, usize::MAX, now) {
+/// Renders the same state as a single log line.
+pub(super) fn line(state: &RunState, now: Timestamp) -> String {
+    let mut parts = vec![figures(state, now)];
+    parts.extend(details(state));
+    let line = format!("{}: {}", Safe(&state.batch), parts.join(", "));
+    match note(state, usize::MAX, now) {
         Some(note) => format!("{line}; {note}"),
         None => line,
     }
 }
 
-fn bar_line(gauge: &Gauge, width: usize, ink: Ink, now: Timestamp) -> String {
-    let figures = cut(&figures(gauge, now), width);
-    let mut room = width.saturating_sub(columns(&figures) + 1);
+fn bar_line(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
+    let figures = truncate(&figures(state, now), width);
+    let mut available = width.saturating_sub(columns(&figures) + 1);
     let mut name = String::new();
-    if width >= ROOMY {
-        name = cut(&Safe(&gauge.batch).to_string(), width / 5);
-        room = room.saturating_sub(columns(&name) + 1);
-        name = format!("{} ", ink.strong(name));
+    if width >= MIN_WIDTH_FOR_NAME {
+        name = truncate(&Safe(&state.batch).to_string(), width / 5);
+        available = available.saturating_sub(columns(&name) + 1);
+        name = format!("{} ", palette.bold(name));
     }
-    if room < NARROWEST_BAR {
+    if available < MIN_BAR_WIDTH {
         return figures;
     }
-    let bar = bar(gauge, room.min(WIDEST_BAR), ink);
+    let bar = bar(state, available.min(MAX_BAR_WIDTH), palette);
     format!("{name}{bar} {figures}")
 }
 
-/// `━━━━━╸─────`: the part that is done, to half a column.
-fn bar(gauge: &Gauge, width: usize, ink: Ink) -> String {
+/// Renders the bar (`━━━━━╸─────`) with a resolution of half a column.
+fn bar(state: &RunState, width: usize, palette: Palette) -> String {
     let halves = 2 * width as u64;
-    let done = match gauge.total {
+    let done = match state.total {
         0 => halves,
         total => u64::try_from(
-            u128::from(gauge.settled.min(total)) * u128::from(halves) / u128::from(total),
+            u128::from(state.settled.min(total)) * u128::from(halves) / u128::from(total),
         )
         .unwrap_or(halves),
     };
@@ -80,56 +80,57 @@ fn bar(gauge: &Gauge, width: usize, ink: Ink) -> String {
     let half = done % 2 == 1;
     let filled = "━".repeat(full) + if half { "╸" } else { "" };
     let empty = "─".repeat(width - full - usize::from(half));
-    let filled = match (gauge.stands_still(), filled.is_empty()) {
+    let filled = match (state.is_stalled(), filled.is_empty()) {
         (_, true) => filled,
-        (true, _) => ink.warn(filled).to_string(),
-        (false, _) => ink.good(filled).to_string(),
+        (true, _) => palette.warning(filled).to_string(),
+        (false, _) => palette.success(filled).to_string(),
     };
     if empty.is_empty() {
         filled
     } else {
-        filled + &ink.dim(empty).to_string()
+        filled + &palette.dim(empty).to_string()
     }
 }
 
-/// `12,345/32,000 38% 41/s eta 7m 58s`: below 40 columns for a usual batch.
-fn figures(gauge: &Gauge, now: Timestamp) -> String {
-    let (settled, total) = (gauge.settled, gauge.total);
+/// Formats `12,345/32,000 38% 41/s eta 7m 58s`: fewer than 40 columns for a typical batch.
+fn figures(state: &RunState, now: Timestamp) -> String {
+    let (settled, total) = (state.settled, state.total);
     let mut figures = format!("{}/{}", Count(settled), Count(total));
     if total > 0 {
         let percent = u128::from(settled.min(total)) * 100 / u128::from(total);
         figures = format!("{figures} {percent}%");
     }
-    if let Some(rate) = gauge.per_second(now) {
+    if let Some(rate) = state.per_second(now) {
         figures = format!("{figures} {}", Rate(rate));
     }
-    match gauge.time_left(now) {
-        Some(left) => format!("{figures} eta {}", Span(left)),
+    match state.time_remaining(now) {
+        Some(time) => format!("{figures} eta {}", HumanDuration(time)),
         None => figures,
     }
 }
 
-/// What else there is to know, the most important first.
-fn facts(gauge: &Gauge) -> Vec<String> {
-    let mut facts = Vec::new();
-    let mut count = |count: u64, what: &str| {
+/// Returns the details of the run, most important first.
+fn details(state: &RunState) -> Vec<String> {
+    let mut details = Vec::new();
+    let mut count = |count: u64, label: &str| {
         if count > 0 {
-            facts.push(format!("{} {what}", Count(count)));
+            details.push(format!("{} {label}", Count(count)));
         }
     };
-    count(gauge.failed, "failed");
-    count(gauge.retrying(), "retrying");
-    count(gauge.in_flight as u64, "in flight");
-    let (sent, got) = (gauge.prompt_tokens, gauge.completion_tokens);
-    if sent + got > 0 {
-        facts.push(format!("{} in, {} out tokens", Short(sent), Short(got)));
+    count(state.failed, "failed");
+    count(state.retrying(), "retrying");
+    count(state.in_flight as u64, "in flight");
+    let (prompt, completion) = (state.prompt_tokens, state.completion_tokens);
+    if prompt + completion > 0 {
+        let (prompt, completion) = (ShortCount(prompt), ShortCount(completion));
+        details.push(format!("{prompt} tokens in, {completion} out"));
     }
-    facts.extend(gauge.spent());
-    facts
+    details.extend(state.cost());
+    details
 }
 
-/// Joins the first of the parts that fit.
-fn fitting(parts: &[String], width: usize) -> String {
+/// Joins the leading parts that fit into the width.
+fn join_fitting(parts: &[String], width: usize) -> String {
     let mut joined = String::new();
     for part in parts {
         let longer = if joined.is_empty() {
@@ -145,75 +146,81 @@ fn fitting(parts: &[String], width: usize) -> String {
     joined
 }
 
-/// Says what the run waits for, if it waits for anything; in few words where there is little room.
-fn note(gauge: &Gauge, room: usize, now: Timestamp) -> Option<String> {
-    if gauge.draining {
-        return Some(match gauge.in_flight {
+/// Describes the shutdown or the waits of the run, if any. Uses a shorter text if the full one does
+/// not fit.
+fn note(state: &RunState, available: usize, now: Timestamp) -> Option<String> {
+    if state.draining {
+        return Some(match state.in_flight {
             0 => "stopping".to_owned(),
             count => {
-                let requests = Things(count as u64, "request");
+                let requests = Plural(count as u64, "request");
                 let short = format!("stopping: {requests} in flight");
-                let long = format!("{short}; once more stops at once");
-                if columns(&long) <= room { long } else { short }
+                let long = format!("{short}; press Ctrl-C again to abort");
+                if columns(&long) <= available {
+                    long
+                } else {
+                    short
+                }
             }
         });
     }
-    let rests = gauge.rests();
-    let notes: Vec<_> = rests
+    let waits = state.waits();
+    let notes: Vec<_> = waits
         .iter()
-        .map(|(who, rest)| wait(who, rest, now))
+        .map(|(subject, wait)| wait_note(subject, wait, now))
         .collect();
     (!notes.is_empty()).then(|| notes.join(" · "))
 }
 
-/// `key free-2: rate limit, 12s`, or `key free-2: quota until 16:00:00 UTC, 3h 20m`.
-fn wait(who: &str, rest: &Rest, now: Timestamp) -> String {
-    let left = rest.until.since(now);
-    // Whole seconds, up: the last one counts down to 1.
-    let seconds = left.as_millis().div_ceil(1000);
-    let left = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
-    let (who, why) = (Safe(who), Safe(&rest.why));
-    let shown = match left.as_secs() {
+/// Formats `key free-2: rate limit, 12s` or `key free-2: quota until 16:00:00 UTC, 3h 20m`.
+fn wait_note(subject: &str, wait: &Wait, now: Timestamp) -> String {
+    let remaining = wait.until.since(now);
+    // Rounded up, so that the countdown ends at 1.
+    let seconds = remaining.as_millis().div_ceil(1000);
+    let remaining = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+    let (subject, reason) = (Safe(subject), Safe(&wait.reason));
+    let shown = match remaining.as_secs() {
         seconds @ ..10 => format!("{seconds}s"),
-        _ => Span(left).to_string(),
+        _ => HumanDuration(remaining).to_string(),
     };
-    if left.as_secs() < LONG_WAIT_SECONDS {
-        format!("{who}: {why}, {shown}")
+    if remaining.as_secs() < LONG_WAIT_SECONDS {
+        format!("{subject}: {reason}, {shown}")
     } else {
-        format!("{who}: {why} until {}, {shown}", Clock(rest.until))
+        format!("{subject}: {reason} until {}, {shown}", UtcTime(wait.until))
     }
 }
 
-/// Counts the columns of a text, never too few: what may be a wide character counts two.
+/// Returns an upper bound for the columns of a text: characters that may be wide count as two.
 pub(super) fn columns(text: &str) -> usize {
     text.chars()
-        .map(|c| if c < '\u{1100}' || is_drawn(c) { 1 } else { 2 })
+        .map(|c| if c < '\u{1100}' || is_narrow(c) { 1 } else { 2 })
         .sum()
 }
 
-/// Punctuation, arrows and lines beyond the Latin letters, which take one column.
-fn is_drawn(c: char) -> bool {
+/// Returns whether a character is one of the symbols that take one column: punctuation, arrows and
+/// box-drawing characters.
+fn is_narrow(c: char) -> bool {
     matches!(c, '\u{2000}'..='\u{22ff}' | '\u{2500}'..='\u{259f}')
 }
 
-/// Cuts a text to at most `width` columns; what was cut off is marked by `…`.
-fn cut(text: &str, width: usize) -> String {
+/// Truncates text to at most `width` columns, with `…` at the end.
+fn truncate(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut taken = String::new();
+    let mut truncated = String::new();
     let mut used = 0;
     for c in text.chars() {
         used += columns(c.encode_utf8(&mut [0; 4]));
         if used >= width {
             break;
         }
-        taken.push(c);
+        truncated.push(c);
     }
     if width > 0 {
-        taken.push('…');
+        truncated.push('…');
     }
-    taken
+    truncated
 }
 
 #[cfg(test)]
@@ -225,47 +232,54 @@ mod tests {
     use crate::domain::verdict::Scope;
 
     const START: Timestamp = Timestamp::from_millis(1_795_466_460_000);
-    const PLAIN: Ink = Ink { color: false };
+    const PLAIN: Palette = Palette { color: false };
 
     fn after(seconds: u64) -> Timestamp {
         START + Duration::from_secs(seconds)
     }
 
-    /// A run after ten seconds, 400 rows and one that failed.
-    fn busy() -> Gauge {
-        let mut gauge = Gauge::default();
+    /// A run after ten seconds, with 400 completed rows and one failed row.
+    fn busy() -> RunState {
+        let mut state = RunState::default();
         let started = RunEvent::Started {
             batch: "jobs.csv".to_owned(),
             total: 32_000,
             settled: 12_000,
         };
-        gauge.on(&started, START);
-        gauge.on(&RunEvent::InFlight { requests: 16 }, START);
+        state.on(&started, START);
+        state.on(&RunEvent::InFlight { requests: 16 }, START);
         for job in 0..400 {
-            let answered = RunEvent::Answered {
+            let completed = RunEvent::Completed {
                 job: JobId(job),
                 latency: Duration::from_millis(5),
                 prompt_tokens: 3_000,
                 completion_tokens: 850,
-                cost: Price::per_million(0.15, 0.6).map(|price| price.of(3_000, 850)),
+                cost: Price::per_million(0.15, 0.6).map(|price| price.cost(3_000, 850)),
             };
-            gauge.on(&answered, after(10));
+            state.on(&completed, after(10));
         }
         let (job, scope, rule) = (JobId(7), Scope::Request, "too-long".to_owned());
-        gauge.on(&RunEvent::JobFailed { job, scope, rule }, after(10));
+        state.on(&RunEvent::JobFailed { job, scope, rule }, after(10));
         let rule = "server-error";
-        gauge.on(&RunEvent::Requeued { job, scope, rule }, after(10));
-        gauge
+        state.on(&RunEvent::Requeued { job, scope, rule }, after(10));
+        state
     }
 
-    fn waiting(gauge: &mut Gauge, who: &str, why: &str, seconds: u64) {
-        let (who, why, until) = (who.to_owned(), why.to_owned(), after(10 + seconds));
-        gauge.on(&RunEvent::Waiting { who, until, why }, after(10));
+    fn waiting(state: &mut RunState, subject: &str, reason: &str, seconds: u64) {
+        let (subject, reason, until) = (subject.to_owned(), reason.to_owned(), after(10 + seconds));
+        state.on(
+            &RunEvent::Waiting {
+                subject,
+                until,
+                reason,
+            },
+            after(10),
+        );
     }
 
     #[track_caller]
-    fn check(gauge: &Gauge, width: usize, expected: &[&str]) {
-        let shown = frame(gauge, width, PLAIN, after(10));
+    fn check(state: &RunState, width: usize, expected: &[&str]) {
+        let shown = frame(state, width, PLAIN, after(10));
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
         for line in shown.lines() {
             assert!(columns(line) <= width, "{line}");
@@ -273,50 +287,50 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_says_more_the_wider_it_is() {
-        let mut gauge = busy();
+    fn wider_frames_show_more() {
+        let mut state = busy();
         check(
-            &gauge,
+            &state,
             40,
             &[
                 "━━╸──── 12,401/32,000 38% 40/s eta 8m 9s",
                 " 1 failed · 1 retrying · 16 in flight",
             ],
         );
-        waiting(&mut gauge, "key free-2", "rate limit", 12);
-        waiting(&mut gauge, "key free-3", "quota", 11_990);
+        waiting(&mut state, "key free-2", "rate limit", 12);
+        waiting(&mut state, "key free-3", "quota", 11_990);
         check(
-            &gauge,
+            &state,
             80,
             &[
                 "━━━━━━━━━━━━━━━━━━───────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
-                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens · $0.38 of ~$19",
+                " 1 failed · 1 retrying · 16 in flight · 1.2M tokens in, 340k out · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
         );
         check(
-            &gauge,
+            &state,
             120,
             &[
                 "jobs.csv ━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
-                " 1 failed · 1 retrying · 16 in flight · 1.2M in, 340k out tokens · $0.38 of ~$19",
+                " 1 failed · 1 retrying · 16 in flight · 1.2M tokens in, 340k out · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
         );
     }
 
     #[test]
-    fn no_width_is_too_small_and_no_line_too_wide() {
-        let mut gauge = busy();
+    fn lines_fit_any_width() {
+        let mut state = busy();
         waiting(
-            &mut gauge,
+            &mut state,
             "key 免费\u{1b}[2J免费免费免费",
             "免费API限制使用",
             12,
         );
-        for gauge in [&gauge, &Gauge::default()] {
+        for state in [&state, &RunState::default()] {
             for width in 0..200 {
-                let shown = frame(gauge, width, PLAIN, after(10));
+                let shown = frame(state, width, PLAIN, after(10));
                 assert!(!shown.contains('\u{1b}'), "{shown}");
                 for line in shown.lines() {
                     assert!(columns(line) <= width.max(1), "{width}: {line}");
@@ -326,52 +340,52 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_counted_down_and_then_gone() {
-        let mut gauge = busy();
-        waiting(&mut gauge, "key a", "rate limit", 3);
-        let note_at = |gauge: &Gauge, millis: u64| {
+    fn a_wait_is_counted_down_and_removed_at_its_end() {
+        let mut state = busy();
+        waiting(&mut state, "key a", "rate limit", 3);
+        let note_at = |state: &RunState, millis: u64| {
             let now = after(10) + Duration::from_millis(millis);
-            let mut gauge = gauge.clone();
-            gauge.tick(now);
-            note(&gauge, 60, now)
+            let mut state = state.clone();
+            state.tick(now);
+            note(&state, 60, now)
         };
-        assert_eq!(note_at(&gauge, 0).as_deref(), Some("key a: rate limit, 3s"));
+        assert_eq!(note_at(&state, 0).as_deref(), Some("key a: rate limit, 3s"));
         assert_eq!(
-            note_at(&gauge, 1_200).as_deref(),
+            note_at(&state, 1_200).as_deref(),
             Some("key a: rate limit, 2s")
         );
         assert_eq!(
-            note_at(&gauge, 2_900).as_deref(),
+            note_at(&state, 2_900).as_deref(),
             Some("key a: rate limit, 1s")
         );
-        assert_eq!(note_at(&gauge, 3_000), None);
-        gauge.on(&RunEvent::Draining { in_flight: 2 }, after(11));
+        assert_eq!(note_at(&state, 3_000), None);
+        state.on(&RunEvent::Draining { in_flight: 2 }, after(11));
         assert_eq!(
-            note_at(&gauge, 0).as_deref(),
-            Some("stopping: 2 requests in flight; once more stops at once")
+            note_at(&state, 0).as_deref(),
+            Some("stopping: 2 requests in flight; press Ctrl-C again to abort")
         );
-        let narrow = note(&gauge, 39, after(11));
+        let narrow = note(&state, 39, after(11));
         assert_eq!(narrow.as_deref(), Some("stopping: 2 requests in flight"));
     }
 
     #[test]
-    fn a_log_gets_it_all_on_one_line() {
-        let mut gauge = busy();
-        waiting(&mut gauge, "key free-2", "rate limit", 12);
+    fn a_log_line_shows_everything() {
+        let mut state = busy();
+        waiting(&mut state, "key free-2", "rate limit", 12);
         assert_eq!(
-            line(&gauge, after(10)),
+            line(&state, after(10)),
             "jobs.csv: 12,401/32,000 38% 40/s eta 8m 9s, 1 failed, 1 retrying, 16 in flight, \
-             1.2M in, 340k out tokens, $0.38 of ~$19; key free-2: rate limit, 12s"
+             1.2M tokens in, 340k out, $0.38 of ~$19; key free-2: rate limit, 12s"
         );
     }
 
     #[test]
-    fn a_bar_is_full_only_at_the_end() {
+    fn a_bar_is_full_only_at_100_percent() {
         #[track_caller]
         fn check(settled: u64, total: u64, expected: &str) {
-            let mut gauge = Gauge::default();
-            (gauge.settled, gauge.total) = (settled, total);
-            assert_eq!(bar(&gauge, 4, PLAIN), expected);
+            let mut state = RunState::default();
+            (state.settled, state.total) = (settled, total);
+            assert_eq!(bar(&state, 4, PLAIN), expected);
         }
         check(0, 1_000, "────");
         check(125, 1_000, "╸───");
@@ -383,8 +397,8 @@ mod tests {
     }
 
     #[test]
-    fn colors_are_used_only_where_they_may() {
-        let shown = frame(&busy(), 80, Ink { color: true }, after(10));
+    fn color_is_used_only_if_enabled() {
+        let shown = frame(&busy(), 80, Palette { color: true }, after(10));
         assert!(shown.contains("\u{1b}[1;32m━"), "{shown:?}");
         assert!(!frame(&busy(), 80, PLAIN, after(10)).contains('\u{1b}'));
     }

@@ -1,4 +1,4 @@
-//! The one object of `--json`: what a run did and what it leaves, for programs.
+//! The JSON object that `--json` prints at the end of a run.
 
 use std::time::Duration;
 
@@ -10,99 +10,99 @@ use crate::domain::price::LIST_DATE;
 use crate::domain::run_stats::{Cause, RunStats, StopReason};
 use crate::domain::verdict::Scope;
 
-/// What a run did and what it leaves. Fields are only ever added.
+/// Result of a run. Fields are only added, never renamed or removed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunReport<'a> {
     /// The batch's name.
     pub batch: &'a str,
     /// Rows of the batch.
     pub total: u64,
-    /// Rows with an answer.
+    /// Completed rows.
     pub done: u64,
-    /// Rows that failed for good.
+    /// Rows that failed permanently.
     pub failed: u64,
-    /// Rows still to be answered.
+    /// Rows neither completed nor failed.
     pub left: u64,
     /// Requests sent by this run.
     pub requests: u64,
-    /// Requests of this run that met a limit.
+    /// Requests of this run that hit a rate limit or quota.
     pub throttled: u64,
-    /// Requests whose end nobody knows.
+    /// Requests with an unknown result.
     pub unknown: u64,
-    /// Why the run ended before the work did: `interrupted`, `terminated`, `no_usable_key`,
-    /// `misconfigured`, `unavailable`, `quota` or `limit`; null when the work is done.
+    /// Why the run stopped early: `interrupted`, `terminated`, `no_usable_key`, `misconfigured`,
+    /// `unavailable`, `quota` or `limit`; null if it did not.
     pub stopped_by: Option<&'static str>,
-    /// When it makes sense to run again, by RFC 3339 in UTC; null where that is not known.
+    /// Earliest useful time for the next run, in RFC 3339 and UTC; null if unknown.
     pub resume_at: Option<String>,
-    /// The exit code of the process.
+    /// Exit code of the process.
     pub exit_code: u8,
-    /// How long the run took, in seconds.
+    /// Duration of the run in seconds.
     pub elapsed_seconds: f64,
-    /// Answers that this run got.
+    /// Responses received by this run.
     pub answers: u64,
-    /// Tokens of this run's requests, as far as the provider told.
+    /// Prompt tokens of this run, as reported by the provider.
     pub prompt_tokens: u64,
-    /// Tokens of this run's answers, as far as the provider told.
+    /// Completion tokens of this run, as reported by the provider.
     pub completion_tokens: u64,
-    /// What this run's answers cost, in US dollars, as far as prices are known; null when none is.
+    /// Cost of this run's responses with a known price, in US dollars; null if there are none.
     pub cost_usd: Option<f64>,
-    /// Answers of this run whose price is not known.
+    /// Responses of this run without a known price.
     pub unpriced: u64,
-    /// The day of the built-in prices; null where the prices are the user's own or not known.
+    /// Date of the built-in price list; null if it was not used.
     pub prices_as_of: Option<&'static str>,
-    /// Requests that were in flight when an earlier run died, and were made again.
+    /// Requests that were in flight when an earlier run crashed, and were sent again.
     pub repeated_after_crash: u64,
-    /// Whether the answers are made up by the simulated provider.
+    /// Whether responses are simulated.
     pub simulated: bool,
-    /// Where the results are; null when none were written to a file.
+    /// Path of the results file; null if none was written.
     pub results: Option<&'a str>,
-    /// The command to run next; null when there is nothing more to do.
+    /// The command to run next; null if there is nothing left to do.
     pub next_command: Option<&'a str>,
-    /// Why rows failed or wait, the most frequent first.
+    /// Why rows failed or are waiting, most frequent first.
     pub causes: Vec<CauseReport<'a>>,
 }
 
 /// One cause of failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CauseReport<'a> {
-    /// Whose fault it is.
+    /// The scope of the failure.
     pub scope: Scope,
-    /// The rule that said so.
+    /// The rule that matched.
     pub rule: &'a str,
-    /// What the provider said, the last time.
+    /// The provider's most recent message.
     pub message: &'a str,
-    /// What to do about it; empty where there is nothing to do.
+    /// How to fix it; empty if there is nothing to do.
     #[serde(rename = "cure")]
     pub hint: &'a str,
-    /// Rows it hit.
+    /// Number of affected rows.
     pub jobs: u64,
 }
 
 impl<'a> RunReport<'a> {
-    /// Makes the report of a run on a batch, with the same facts as the summary.
+    /// Builds the report of a run on a batch from the same data as the summary.
     #[must_use]
     pub fn new(stats: &'a RunStats, context: &SummaryContext<'a>, exit_code: u8) -> Self {
-        let priced = stats.answers > stats.unpriced;
+        let priced = stats.completions > stats.unpriced;
         Self {
             batch: context.batch,
             total: stats.total,
             done: stats.done,
             failed: stats.failed,
-            left: stats.left,
+            left: stats.remaining,
             requests: stats.requests,
             throttled: stats.throttled,
             unknown: stats.unknown,
-            stopped_by: stats.stopped_by.as_ref().map(stop_word),
+            stopped_by: stats.stopped_by.as_ref().map(stop_reason_name),
             resume_at: stats.resume_at.map(|at| Rfc3339(at).to_string()),
             exit_code,
             elapsed_seconds: seconds(context.elapsed),
-            answers: stats.answers,
+            answers: stats.completions,
             prompt_tokens: stats.prompt_tokens,
             completion_tokens: stats.completion_tokens,
             cost_usd: priced.then(|| stats.cost.dollars()),
             unpriced: stats.unpriced,
             prices_as_of: (priced && !context.own_prices).then_some(LIST_DATE),
-            repeated_after_crash: stats.rescued,
+            repeated_after_crash: stats.recovered,
             simulated: context.simulated,
             results: context.output,
             next_command: context.next_command,
@@ -110,14 +110,14 @@ impl<'a> RunReport<'a> {
         }
     }
 
-    /// Returns the object on one line, without a line end.
+    /// Returns the object on one line, without a newline.
     ///
     /// # Panics
     ///
-    /// Never: numbers and text always make JSON.
+    /// Never: numbers and strings always serialize.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("numbers and text make JSON")
+        serde_json::to_string(self).expect("numbers and strings serialize")
     }
 }
 
@@ -133,14 +133,14 @@ impl<'a> From<&'a Cause> for CauseReport<'a> {
     }
 }
 
-/// Returns a time in seconds, to the millisecond.
+/// Returns a duration in seconds, rounded to milliseconds.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// Names a stop reason for programs.
+/// Returns the JSON name of a stop reason.
 #[must_use]
-pub fn stop_word(reason: &StopReason) -> &'static str {
+pub fn stop_reason_name(reason: &StopReason) -> &'static str {
     match reason {
         StopReason::Interrupted => "interrupted",
         StopReason::Terminated => "terminated",
@@ -173,9 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_that_is_not_known_is_null() {
+    fn an_unknown_cost_is_null() {
         let stats = RunStats {
-            answers: 3,
+            completions: 3,
             unpriced: 3,
             ..RunStats::default()
         };
@@ -184,23 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn the_object_is_pinned() {
+    fn keys_and_their_order_are_stable() {
         let stats = RunStats {
             total: 10,
             done: 6,
             failed: 1,
-            left: 3,
+            remaining: 3,
             requests: 9,
             throttled: 2,
             unknown: 1,
             stopped_by: Some(StopReason::Quota),
             resume_at: Some(Timestamp::from_millis(1_795_466_459_001)),
-            answers: 6,
+            completions: 6,
             unpriced: 1,
             prompt_tokens: 600,
             completion_tokens: 90,
             cost: Cost::from_dollars(0.5).unwrap(),
-            rescued: 1,
+            recovered: 1,
             causes: vec![Cause {
                 scope: Scope::Quota,
                 rule: "daily-quota".to_owned(),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_null() {
+    fn missing_values_are_null() {
         let json = RunReport::new(&RunStats::default(), &context("a\"b\u{1b}"), 0).to_json();
         assert!(
             json.contains("\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0"),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stop_reason_has_its_word() {
+    fn every_stop_reason_has_a_name() {
         for (reason, word) in [
             (StopReason::Interrupted, "interrupted"),
             (StopReason::Terminated, "terminated"),
@@ -244,7 +244,7 @@ mod tests {
             (StopReason::Quota, "quota"),
             (StopReason::Limit("--limit"), "limit"),
         ] {
-            assert_eq!(stop_word(&reason), word);
+            assert_eq!(stop_reason_name(&reason), word);
         }
     }
 }

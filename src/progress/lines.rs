@@ -1,5 +1,4 @@
-//! A run where there is no terminal: its warnings, and, where it is asked for, a line a minute that
-//! says how far it is.
+//! Progress output without a terminal: warnings, and optionally progress lines at an interval.
 
 use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -9,86 +8,90 @@ use std::time::Duration;
 
 use super::event::RunEvent;
 use super::frame::line;
-use super::gauge::Gauge;
+use super::state::RunState;
 use super::wording;
 use crate::clock::Clock;
 
-/// Writes a run as lines.
-pub(super) struct Lines {
-    shared: Arc<Mutex<Shared>>,
+/// Writes progress as lines.
+pub(super) struct LineView {
+    output: Arc<Mutex<LineOutput>>,
     clock: Clock,
-    every: Option<Duration>,
-    teller: Option<(Sender<()>, JoinHandle<()>)>,
+    interval: Option<Duration>,
+    reporter: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-struct Shared {
-    gauge: Gauge,
+struct LineOutput {
+    state: RunState,
     out: Box<dyn Write + Send>,
 }
 
-impl Lines {
-    /// Makes lines; `every` is how often one says how far the run is, `None` for never.
-    pub(super) fn new(out: Box<dyn Write + Send>, every: Option<Duration>, clock: Clock) -> Self {
-        let gauge = Gauge::default();
+impl LineView {
+    /// Creates the view. `interval` is the time between progress lines; `None` disables them.
+    pub(super) fn new(
+        out: Box<dyn Write + Send>,
+        interval: Option<Duration>,
+        clock: Clock,
+    ) -> Self {
+        let state = RunState::default();
         Self {
-            shared: Arc::new(Mutex::new(Shared { gauge, out })),
+            output: Arc::new(Mutex::new(LineOutput { state, out })),
             clock,
-            every,
-            teller: None,
+            interval,
+            reporter: None,
         }
     }
 
     pub(super) fn on(&mut self, event: &RunEvent) {
         let warning = wording::warning(event);
-        if self.every.is_none() && warning.is_none() {
+        if self.interval.is_none() && warning.is_none() {
             return;
         }
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.gauge.on(event, self.clock.now());
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.state.on(event, self.clock.now());
         if let Some(line) = warning {
-            shared.say(&line);
+            output.write_line(&line);
         }
-        drop(shared);
+        drop(output);
         if matches!(event, RunEvent::Started { .. }) {
             self.finish();
-            self.teller = self.every.map(|every| self.tell(every));
+            self.reporter = self.interval.map(|interval| self.start_reporter(interval));
         }
     }
 
-    /// Starts the thread that tells how far the run is, also while nothing happens.
-    fn tell(&self, every: Duration) -> (Sender<()>, JoinHandle<()>) {
-        let (end, ended) = channel::<()>();
-        let (shared, clock) = (Arc::clone(&self.shared), self.clock);
-        let teller = std::thread::spawn(move || {
-            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Starts the thread that prints progress lines, whether or not there are events.
+    fn start_reporter(&self, interval: Duration) -> (Sender<()>, JoinHandle<()>) {
+        let (stop, stopped) = channel::<()>();
+        let (output, clock) = (Arc::clone(&self.output), self.clock);
+        let reporter = std::thread::spawn(move || {
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = clock.now();
-                shared.gauge.tick(now);
-                let told = line(&shared.gauge, now);
-                shared.say(&told);
+                output.state.tick(now);
+                let line = line(&output.state, now);
+                output.write_line(&line);
             }
         });
-        (end, teller)
+        (stop, reporter)
     }
 
-    /// Ends the telling.
+    /// Stops the progress lines.
     pub(super) fn finish(&mut self) {
-        if let Some((end, teller)) = self.teller.take() {
-            drop(end);
-            // It holds no lock when it panics that anybody waits for.
-            let _ = teller.join();
+        if let Some((stop, reporter)) = self.reporter.take() {
+            drop(stop);
+            // A panic in the reporter must not fail the run.
+            let _ = reporter.join();
         }
     }
 }
 
-impl Shared {
-    fn say(&mut self, line: &str) {
-        // Nobody reads it any more: the run goes on all the same.
+impl LineOutput {
+    fn write_line(&mut self, line: &str) {
+        // A closed standard error must not stop the run.
         let _ = writeln!(self.out, "{line}");
     }
 }
 
-impl Drop for Lines {
+impl Drop for LineView {
     fn drop(&mut self) {
         self.finish();
     }

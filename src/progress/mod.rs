@@ -1,15 +1,15 @@
-//! What a person sees of a run: progress while it lasts, the summary at its end.
+//! User-visible output of a run: progress while it runs, and the summary at the end.
 //!
-//! All wording of run events is in this room. It returns text or writes to what it was given; it
-//! decides nothing and never stops a run: a closed standard error is ignored.
+//! All wording for run events lives in this module. Output never affects a run: write errors, such
+//! as a closed standard error, are ignored.
 
 mod bar;
 mod causes;
 mod frame;
-mod gauge;
-mod ink;
 mod lines;
+mod palette;
 mod spending;
+mod state;
 mod terminal;
 mod wording;
 mod wrap;
@@ -19,63 +19,67 @@ pub mod json;
 pub mod moment;
 pub mod quantity;
 pub mod safe;
-pub mod speed;
 pub mod summary;
+pub mod throughput;
 
 use std::io;
 use std::time::Duration;
 
 pub use terminal::{Stderr, terminal_width};
-pub use wording::whose;
+pub use wording::describe_scope;
 
-use self::bar::Bar;
+use self::bar::BarView;
 use self::event::RunEvent;
-use self::lines::Lines;
+use self::lines::LineView;
 use self::terminal::Terminal;
 use crate::clock::Clock;
 
-/// How much is shown while a run lasts. Whether standard error is a terminal, and what `NO_COLOR`,
-/// `TERM` and the flags say, is for the caller to find out.
+/// How progress is shown during a run. The caller chooses it from the flags, `NO_COLOR`, `TERM` and
+/// whether standard error is a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A bar, redrawn in place: for a terminal that can move its cursor.
+    /// A progress bar, redrawn in place; requires a terminal with cursor movement.
     Bar {
-        /// Whether it may be colored.
+        /// Whether to use color.
         color: bool,
     },
-    /// Warnings, one line each: for cron, logs and dumb terminals.
+    /// One line per warning, for cron, log files and dumb terminals.
     Lines {
-        /// How often a line says how far the run is; `None` for never.
-        every: Option<Duration>,
+        /// Time between progress lines; `None` disables them.
+        interval: Option<Duration>,
     },
-    /// Nothing.
+    /// No progress output.
     Quiet,
 }
 
-/// Shows a run on standard error, and hides how: as a bar, as lines, or not at all.
+/// Progress display on standard error: a bar, lines, or nothing.
 pub struct Progress {
     view: View,
 }
 
 enum View {
-    Bar(Box<Bar>),
-    Lines(Lines),
+    Bar(Box<BarView>),
+    Lines(LineView),
     Quiet,
 }
 
 impl Progress {
-    /// Makes a progress display. Nothing is shown before the first event.
+    /// Creates a progress display. Nothing is shown before the first event.
     #[must_use]
     pub fn new(mode: Mode, clock: Clock) -> Self {
         let view = match mode {
-            Mode::Bar { color } => View::Bar(Box::new(Bar::new(Terminal::stderr(), color, clock))),
-            Mode::Lines { every } => View::Lines(Lines::new(Box::new(io::stderr()), every, clock)),
+            Mode::Bar { color } => {
+                View::Bar(Box::new(BarView::new(Terminal::stderr(), color, clock)))
+            }
+            Mode::Lines { interval } => {
+                View::Lines(LineView::new(Box::new(io::stderr()), interval, clock))
+            }
             Mode::Quiet => View::Quiet,
         };
         Self { view }
     }
 
-    /// Shows an event. Cheap enough to be called for every job of a fast run.
+    /// Shows an event. Cheap enough to call for every job of a fast run.
     pub fn on(&mut self, event: &RunEvent) {
         match &mut self.view {
             View::Bar(bar) => bar.on(event),
@@ -84,7 +88,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar off the screen, so that the summary stands alone.
+    /// Removes the bar from the screen and stops the progress lines.
     pub fn finish(self) {
         match self.view {
             View::Bar(mut bar) => bar.finish(),
@@ -101,13 +105,13 @@ mod tests {
 
     use super::*;
 
-    /// Whoever reads the lines, one by one as they come.
-    struct Paper(Sender<String>);
+    /// A writer that sends each write to a channel.
+    struct ChannelWriter(Sender<String>);
 
-    impl Write for Paper {
+    impl Write for ChannelWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let text = String::from_utf8(bytes.to_vec()).unwrap();
-            // The reader may have gone.
+            // The receiver may have been dropped.
             let _ = self.0.send(text);
             Ok(bytes.len())
         }
@@ -116,9 +120,9 @@ mod tests {
         }
     }
 
-    struct Closed;
+    struct BrokenPipeWriter;
 
-    impl Write for Closed {
+    impl Write for BrokenPipeWriter {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -127,9 +131,9 @@ mod tests {
         }
     }
 
-    fn lines(out: impl Write + Send + 'static, every: Option<Duration>) -> Progress {
+    fn lines(out: impl Write + Send + 'static, interval: Option<Duration>) -> Progress {
         Progress {
-            view: View::Lines(Lines::new(Box::new(out), every, Clock::start())),
+            view: View::Lines(LineView::new(Box::new(out), interval, Clock::start())),
         }
     }
 
@@ -141,15 +145,15 @@ mod tests {
         }
     }
 
-    fn paper() -> (Paper, Receiver<String>) {
+    fn writer() -> (ChannelWriter, Receiver<String>) {
         let (sender, receiver) = channel();
-        (Paper(sender), receiver)
+        (ChannelWriter(sender), receiver)
     }
 
     #[test]
-    fn lines_are_warnings_only_and_end_with_a_line_end() {
-        let (paper, shown) = paper();
-        let mut progress = lines(paper, None);
+    fn line_mode_prints_only_warnings() {
+        let (writer, shown) = writer();
+        let mut progress = lines(writer, None);
         progress.on(&started());
         progress.on(&RunEvent::InFlight { requests: 1 });
         progress.on(&RunEvent::Draining { in_flight: 1 });
@@ -157,34 +161,37 @@ mod tests {
         let shown: String = shown.into_iter().collect();
         assert_eq!(
             shown,
-            "stopping: waiting for 1 request in flight; once more stops at once\n"
+            "stopping: waiting for 1 request in flight; press Ctrl-C again to abort\n"
         );
     }
 
     #[test]
-    fn a_line_now_and_then_says_how_far_it_is_also_when_nothing_happens() {
-        let (paper, shown) = paper();
-        let mut progress = lines(paper, Some(Duration::from_millis(1)));
+    fn progress_lines_are_printed_even_without_events() {
+        let (writer, shown) = writer();
+        let mut progress = lines(writer, Some(Duration::from_millis(1)));
         progress.on(&started());
-        let told: String = shown.iter().take(4).collect();
+        let printed: String = shown.iter().take(4).collect();
         progress.finish();
-        assert!(told.starts_with("jobs: 3/9 33%\njobs: 3/9 33%\n"), "{told}");
+        assert!(
+            printed.starts_with("jobs: 3/9 33%\njobs: 3/9 33%\n"),
+            "{printed}"
+        );
     }
 
     #[test]
     fn a_closed_standard_error_is_ignored() {
-        let mut progress = lines(Closed, None);
+        let mut progress = lines(BrokenPipeWriter, None);
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
     }
 
     #[test]
-    fn every_way_takes_every_event() {
-        let every = Some(Duration::from_mins(1));
-        for mode in [Mode::Quiet, Mode::Lines { every }] {
+    fn every_mode_accepts_every_event() {
+        let interval = Some(Duration::from_mins(1));
+        for mode in [Mode::Quiet, Mode::Lines { interval }] {
             let mut progress = Progress::new(mode, Clock::start());
             progress.on(&started());
-            progress.on(&RunEvent::KeyBack {
+            progress.on(&RunEvent::KeyEnabled {
                 key: "k".to_owned(),
             });
             progress.finish();

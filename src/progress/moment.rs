@@ -1,8 +1,7 @@
-//! A moment as people and programs read it, always in UTC: the standard library knows no zones,
-//! and a log that says so can be read anywhere.
+//! Timestamps formatted for users and programs, always in UTC: the standard library has no time
+//! zones, and UTC times in logs are unambiguous.
 //!
-//! All moments shown are ones to wait for, so they are rounded up to the second: nobody comes
-//! too early.
+//! Times are rounded up to the second: most are the end of a wait, and an earlier retry would fail.
 
 use std::fmt;
 
@@ -10,23 +9,23 @@ use crate::domain::time::Timestamp;
 
 const DAY: i64 = 86_400;
 
-/// The last second of the year 9999; a later moment is shown as this one.
+/// The last second of the year 9999; later timestamps are clamped to it.
 const LATEST: i64 = 253_402_300_799;
 
-/// The first second of the year 0; an earlier moment is shown as this one.
+/// The first second of the year 0; earlier timestamps are clamped to it.
 const EARLIEST: i64 = -62_167_219_200;
 
-/// A moment for programs, by RFC 3339: `2026-11-23T20:41:00Z`.
+/// A timestamp in RFC 3339, for programs: `2026-11-23T20:41:00Z`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rfc3339(pub Timestamp);
 
-/// A moment for people: `2026-11-23 20:41:00 UTC`.
+/// A timestamp for users: `2026-11-23 20:41:00 UTC`.
 #[derive(Clone, Copy, Debug)]
 pub struct DateTime(pub Timestamp);
 
-/// The time of day of a moment within the next hours: `20:41:00 UTC`.
+/// The time of day of a timestamp, for times that are only hours away: `20:41:00 UTC`.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(pub Timestamp);
+pub struct UtcTime(pub Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,14 +41,14 @@ impl fmt::Display for DateTime {
     }
 }
 
-impl fmt::Display for Clock {
+impl fmt::Display for UtcTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (_, time) = split(self.0);
         write!(f, "{time} UTC")
     }
 }
 
-/// A day of the Gregorian calendar.
+/// A date in the Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Date {
     year: i64,
@@ -63,7 +62,7 @@ impl fmt::Display for Date {
     }
 }
 
-/// Seconds of a day.
+/// Seconds since midnight.
 #[derive(Clone, Copy, Debug)]
 struct TimeOfDay(i64);
 
@@ -90,10 +89,10 @@ fn split(at: Timestamp) -> (Date, TimeOfDay) {
     )
 }
 
-/// Finds the date of a day counted from 1970-01-01.
+/// Converts days since 1970-01-01 to a date.
 ///
-/// Years are counted from March, so that the leap day is the last one of its year, in eras of 400
-/// years, which all have the same days.
+/// Years start in March, so that the leap day is the last day of a year, and are grouped into eras
+/// of 400 years, which all have the same number of days.
 fn date_of(days: i64) -> Date {
     const DAYS_PER_ERA: i64 = 146_097;
     const DAYS_TO_1970: i64 = 719_468;
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_follow_the_calendar() {
+    fn timestamps_follow_the_calendar() {
         check(0, "1970-01-01T00:00:00Z");
         check(951_782_400_000, "2000-02-29T00:00:00Z");
         check(951_868_800_000, "2000-03-01T00:00:00Z");
@@ -140,20 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_second_is_rounded_up() {
+    fn fractions_of_a_second_are_rounded_up() {
         check(1, "1970-01-01T00:00:01Z");
         check(-1, "1970-01-01T00:00:00Z");
         check(86_399_001, "1970-01-02T00:00:00Z");
     }
 
     #[test]
-    fn what_no_calendar_holds_is_shown_as_its_end() {
+    fn timestamps_out_of_range_are_clamped() {
         check(i64::MAX, "9999-12-31T23:59:59Z");
         check(i64::MIN, "0000-01-01T00:00:00Z");
     }
 
     #[test]
-    fn every_day_of_four_centuries_follows_the_one_before() {
+    fn every_day_of_four_centuries_follows_the_previous_one() {
         const LENGTHS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let mut expected = Date {
             year: 1970,
@@ -180,9 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_the_zone() {
+    fn times_for_users_include_the_time_zone() {
         let at = Timestamp::from_millis(1_795_466_460_000);
         assert_eq!(DateTime(at).to_string(), "2026-11-23 20:41:00 UTC");
-        assert_eq!(Clock(at).to_string(), "20:41:00 UTC");
+        assert_eq!(UtcTime(at).to_string(), "20:41:00 UTC");
     }
 }

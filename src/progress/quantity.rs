@@ -1,9 +1,9 @@
-//! Numbers as people read them: counts with commas, times in two units, rates that are not zero.
+//! Human-readable counts, durations and rates.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A count with a comma between thousands: `12,345`.
+/// A count with thousands separators: `12,345`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);
 
@@ -21,22 +21,22 @@ impl fmt::Display for Count {
     }
 }
 
-/// A count and what is counted: `1 row`, `2,000 rows`. The plural is made with an `s`.
+/// A count with a noun: `1 row`, `2,000 rows`. The plural is formed with `s`.
 #[derive(Clone, Copy, Debug)]
-pub struct Things(pub u64, pub &'static str);
+pub struct Plural(pub u64, pub &'static str);
 
-impl fmt::Display for Things {
+impl fmt::Display for Plural {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", Count(self.0), self.1)
     }
 }
 
-/// A large count in at most four characters: `950`, `7.6k`, `340k`, `1.2M`.
+/// A large count with a unit prefix: `950`, `7.6k`, `340k`, `1.2M`.
 #[derive(Clone, Copy, Debug)]
-pub struct Short(pub u64);
+pub struct ShortCount(pub u64);
 
-impl fmt::Display for Short {
+impl fmt::Display for ShortCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 4] = [
             (1_000_000_000_000, "T"),
@@ -47,7 +47,7 @@ impl fmt::Display for Short {
         let Some((unit, letter)) = UNITS.into_iter().find(|(unit, _)| self.0 >= *unit) else {
             return write!(f, "{}", self.0);
         };
-        // Cut, not rounded: what is shown has been reached.
+        // Truncated, not rounded: never show more than the count.
         match self.0 / unit {
             whole @ ..10 => write!(f, "{whole}.{}{letter}", self.0 % unit * 10 / unit),
             whole => write!(f, "{}{letter}", Count(whole)),
@@ -55,11 +55,11 @@ impl fmt::Display for Short {
     }
 }
 
-/// A length of time in at most two units: `0.8s`, `42s`, `1m 23s`, `2h 5m`, `3d 4h`.
+/// A duration in at most two units: `0.8s`, `42s`, `1m 23s`, `2h 5m`, `3d 4h`.
 #[derive(Clone, Copy, Debug)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
@@ -77,12 +77,12 @@ impl fmt::Display for Span {
     }
 }
 
-/// A rate, given in things a second: `1,234/s`, `4.2/s`, and below one a second `12/min` or `3/h`.
+/// A rate per second, shown as `1,234/s` or `4.2/s`; below one per second as `12/min` or `3/h`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate(pub f64);
 
 impl Rate {
-    /// Makes the rate of a count over a time; `None` where the time is too short to tell.
+    /// Returns the rate of a count over a duration; `None` if the duration is too short.
     #[must_use]
     pub fn over(count: u64, time: Duration) -> Option<Self> {
         #[expect(
@@ -125,34 +125,34 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_commas() {
+    fn counts_have_thousands_separators() {
         check(Count(0), "0");
         check(Count(999), "999");
         check(Count(1_000), "1,000");
         check(Count(12_345), "12,345");
         check(Count(u64::MAX), "18,446,744,073,709,551,615");
         assert_eq!(format!("{:>7}", Count(1_000)), "  1,000");
-        check(Things(1, "row"), "1 row");
-        check(Things(0, "row"), "0 rows");
-        check(Things(2_000, "row"), "2,000 rows");
+        check(Plural(1, "row"), "1 row");
+        check(Plural(0, "row"), "0 rows");
+        check(Plural(2_000, "row"), "2,000 rows");
     }
 
     #[test]
-    fn a_short_count_is_cut_to_its_first_digits() {
-        check(Short(0), "0");
-        check(Short(999), "999");
-        check(Short(1_000), "1.0k");
-        check(Short(7_654), "7.6k");
-        check(Short(340_999), "340k");
-        check(Short(999_999), "999k");
-        check(Short(1_250_000), "1.2M");
-        check(Short(12_500_000_000), "12G");
-        check(Short(u64::MAX), "18,446,744T");
+    fn short_counts_are_truncated_to_leading_digits() {
+        check(ShortCount(0), "0");
+        check(ShortCount(999), "999");
+        check(ShortCount(1_000), "1.0k");
+        check(ShortCount(7_654), "7.6k");
+        check(ShortCount(340_999), "340k");
+        check(ShortCount(999_999), "999k");
+        check(ShortCount(1_250_000), "1.2M");
+        check(ShortCount(12_500_000_000), "12G");
+        check(ShortCount(u64::MAX), "18,446,744T");
     }
 
     #[test]
-    fn times_have_at_most_two_units() {
-        let millis = |millis| Span(Duration::from_millis(millis));
+    fn durations_have_at_most_two_units() {
+        let millis = |millis| HumanDuration(Duration::from_millis(millis));
         check(millis(0), "0.0s");
         check(millis(849), "0.8s");
         check(millis(9_949), "9.9s");
@@ -163,11 +163,11 @@ mod tests {
         check(millis(3_599_500), "1h 0m");
         check(millis(7_500_000), "2h 5m");
         check(millis(86_400_000), "1d 0h");
-        check(Span(Duration::from_hours(76)), "3d 4h");
+        check(HumanDuration(Duration::from_hours(76)), "3d 4h");
     }
 
     #[test]
-    fn a_slow_rate_is_told_by_the_minute_or_the_hour() {
+    fn slow_rates_are_shown_per_minute_or_per_hour() {
         check(Rate(1_234.4), "1,234/s");
         check(Rate(10.0), "10/s");
         check(Rate(9.949), "9.9/s");

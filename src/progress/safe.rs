@@ -1,13 +1,13 @@
-//! Text that is not ours, shown without letting it act on the terminal.
+//! Escaping of external text for the terminal.
 //!
-//! Provider messages, key labels and file names can hold escape sequences, bells, line ends and
-//! characters that turn the text around or hide in it. Each is shown by its number instead. The
-//! whole text is treated, not only known sequences: a list of those is never complete.
+//! Provider messages, key labels and file names can contain escape sequences, control characters,
+//! line breaks, and bidirectional or invisible characters. All of these characters are escaped, not
+//! only known sequences: a list of sequences is never complete.
 
 use std::fmt;
 
-/// Shows text that is not ours on one line, with everything escaped that is no visible character:
-/// controls (C0, DEL, C1), bidirectional marks, zero-width and other invisible characters.
+/// Displays external text on one line, with control characters (C0, DEL, C1), bidirectional marks,
+/// zero-width and other invisible characters escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Safe<'a>(pub &'a str);
 
@@ -23,11 +23,12 @@ impl fmt::Display for Safe<'_> {
     }
 }
 
-/// Shows the start of a text like [`Safe`]: at most so many characters, then `…`.
+/// Displays at most the given number of characters, escaped like [`Safe`], followed by `…` if the
+/// text is longer.
 #[derive(Clone, Copy, Debug)]
-pub struct Excerpt<'a>(pub &'a str, pub usize);
+pub struct Truncated<'a>(pub &'a str, pub usize);
 
-impl fmt::Display for Excerpt<'_> {
+impl fmt::Display for Truncated<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.char_indices().nth(self.1) {
             Some((end, _)) => write!(f, "{}…", Safe(&self.0[..end])),
@@ -39,11 +40,11 @@ impl fmt::Display for Excerpt<'_> {
 fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
-        // Bidirectional: marks, embeddings and overrides, isolates.
+        // Bidirectional marks, embeddings, overrides and isolates.
         | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        // Zero width, and what else is not seen.
+        // Zero-width and other invisible characters.
         | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}'
-        // Line ends that are no controls, and the invisible tag characters.
+        // Line and paragraph separators, and tag characters.
         | '\u{2028}' | '\u{2029}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_a_terminal_is_shown_by_its_number() {
+    fn control_and_invisible_characters_are_escaped() {
         check("\u{1b}[31mred\u{1b}[0m", "\\u{1b}[31mred\\u{1b}[0m");
         check("\u{1b}]52;c;aGk=\u{7}", "\\u{1b}]52;c;aGk=\\u{7}");
         check("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}");
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn visible_text_of_any_language_is_left_alone() {
+    fn visible_text_in_any_language_is_unchanged() {
         for text in [
             "",
             "plain",
@@ -84,10 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_is_cut_between_characters() {
-        assert_eq!(Excerpt("免费API", 2).to_string(), "免费…");
-        assert_eq!(Excerpt("免费API", 5).to_string(), "免费API");
-        assert_eq!(Excerpt("a\u{7}bc", 2).to_string(), "a\\u{7}…");
-        assert_eq!(Excerpt("", 0).to_string(), "");
+    fn text_is_truncated_between_characters() {
+        assert_eq!(Truncated("免费API", 2).to_string(), "免费…");
+        assert_eq!(Truncated("免费API", 5).to_string(), "免费API");
+        assert_eq!(Truncated("a\u{7}bc", 2).to_string(), "a\\u{7}…");
+        assert_eq!(Truncated("", 0).to_string(), "");
     }
 }

@@ -1,13 +1,13 @@
-//! What a run costs while it lasts: so far, and about what it will come to.
+//! Cost of a run in progress: so far, and an estimate of the total.
 //!
-//! A price that is not known is said, and never taken for zero.
+//! An unknown price is reported as unknown, never counted as zero.
 
 use crate::domain::price::Cost;
 
-/// Answers before which nothing is said of the whole: the first may be like no other.
-const FEWEST: u64 = 5;
+/// Minimum number of responses for an estimate: the first few may not be representative.
+const MIN_RESPONSES: u64 = 5;
 
-/// The costs of a run's answers.
+/// Cost of a run's responses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spending {
     cost: Cost,
@@ -16,7 +16,7 @@ pub(super) struct Spending {
 }
 
 impl Spending {
-    /// Adds an answer; `None` is one whose price is not known.
+    /// Adds a response; `None` means that its price is unknown.
     pub(super) fn add(&mut self, cost: Option<Cost>) {
         match cost {
             Some(cost) => {
@@ -27,9 +27,9 @@ impl Spending {
         }
     }
 
-    /// Says the cost so far, and about what it will be with `left` more rows like those before:
-    /// `$1.20 of ~$12`; `None` before the first answer.
-    pub(super) fn text(&self, left: u64) -> Option<String> {
+    /// Formats the cost so far and the estimated total with `remaining` more rows: `$1.20 of ~$12`.
+    /// Returns `None` before the first response.
+    pub(super) fn text(&self, remaining: u64) -> Option<String> {
         let Self {
             cost,
             priced,
@@ -38,18 +38,20 @@ impl Spending {
         match (priced, unpriced) {
             (0, 0) => None,
             (0, _) => Some("price unknown".to_owned()),
-            (_, 1..) => Some(format!("{cost} and more: prices unknown")),
-            (_, 0) if left == 0 || cost.is_nothing() || priced < FEWEST => Some(cost.to_string()),
+            (_, 1..) => Some(format!("at least {cost}, some prices unknown")),
+            (_, 0) if remaining == 0 || cost.is_zero() || priced < MIN_RESPONSES => {
+                Some(cost.to_string())
+            }
             (_, 0) => Some(format!(
                 "{cost} of ~{}",
-                about(cost.share(priced + left, priced))
+                estimate(cost.scaled(priced + remaining, priced))
             )),
         }
     }
 }
 
-/// Writes an amount that is a guess: whole dollars where there are ten or more.
-fn about(cost: Cost) -> String {
+/// Formats an estimated amount: in whole dollars from $10.
+fn estimate(cost: Cost) -> String {
     let dollars = cost.dollars();
     if dollars < 9.95 {
         return cost.to_string();
@@ -62,16 +64,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(costs: &[Option<f64>], left: u64, expected: Option<&str>) {
+    fn check(costs: &[Option<f64>], remaining: u64, expected: Option<&str>) {
         let mut spending = Spending::default();
         for cost in costs {
             spending.add(cost.and_then(Cost::from_dollars));
         }
-        assert_eq!(spending.text(left).as_deref(), expected);
+        assert_eq!(spending.text(remaining).as_deref(), expected);
     }
 
     #[test]
-    fn the_whole_is_like_the_part() {
+    fn the_total_is_extrapolated_from_the_cost_so_far() {
         check(&[], 9, None);
         check(&[Some(0.25); 4], 100, Some("$1.00"));
         check(&[Some(0.25); 5], 1, Some("$1.25 of ~$1.50"));
@@ -82,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_never_nothing() {
+    fn an_unknown_price_is_never_zero() {
         check(&[None], 9, Some("price unknown"));
         check(
             &[Some(0.5), None],
             9,
-            Some("$0.50 and more: prices unknown"),
+            Some("at least $0.50, some prices unknown"),
         );
     }
 }

@@ -1,101 +1,100 @@
-//! The summary at the end of a run: read in five seconds, the next command on its last line.
+//! The summary at the end of a run. Its last line is the next command to run.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::causes::Causes;
-use super::ink::Ink;
 use super::moment::DateTime;
-use super::quantity::{Count, Rate, Span, Things};
-use super::safe::{Excerpt, Safe};
-use super::wording::{MESSAGE_LENGTH, unknown_ends};
+use super::palette::Palette;
+use super::quantity::{Count, HumanDuration, Plural, Rate};
+use super::safe::{Safe, Truncated};
+use super::wording::{MESSAGE_LENGTH, retried_requests};
 use super::wrap::wrap;
 use crate::domain::price::LIST_DATE;
 use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
 
-/// What the summary says besides the counts.
+/// Context of a summary: everything except the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct SummaryContext<'a> {
     /// The batch's name.
     pub batch: &'a str,
-    /// Where the results are; `None` when none were written.
+    /// Path of the results; `None` if none were written.
     pub output: Option<&'a str>,
     /// How long the run took.
     pub elapsed: Duration,
-    /// The present, against which the time to wait is told.
+    /// Current time, used to compute the remaining wait.
     pub now: Timestamp,
-    /// Whether the answers came from the simulator.
+    /// Whether the responses were simulated.
     pub simulated: bool,
-    /// The command to run next; `None` when there is nothing more to do.
+    /// The command to run next; `None` if there is nothing left to do.
     pub next_command: Option<&'a str>,
-    /// Whether the summary may be colored.
+    /// Whether to use color.
     pub color: bool,
-    /// Columns of the terminal; `None` when it goes to none, and no line is broken.
+    /// Width of the terminal in columns; `None` disables wrapping.
     pub width: Option<usize>,
-    /// Whether the costs are by the user's own prices, and not by the built-in list.
+    /// Whether costs use the user's own prices instead of the built-in list.
     pub own_prices: bool,
 }
 
-/// Writes the summary of a run: lines of text, the last one ended too.
-///
-/// A run that found nothing to do gets one line.
+/// Formats the summary of a run, ending with a newline. A run with nothing to do gets a single
+/// line.
 #[must_use]
 pub fn summary(stats: &RunStats, context: &SummaryContext<'_>) -> String {
-    let ink = Ink {
+    let palette = Palette {
         color: context.color,
     };
     Summary {
         stats,
         context,
-        ink,
+        palette,
     }
     .to_string()
 }
 
-/// Says in one line why a run ended before the work did; the line is ended too.
+/// Formats a one-line summary with the stop reason, ending with a newline.
 #[must_use]
-pub fn reason(stats: &RunStats, batch: &str) -> String {
+pub fn one_line(stats: &RunStats, batch: &str) -> String {
     let mut line = format!("{}: ", Safe(batch));
     match &stats.stopped_by {
         Some(reason) => {
             line.push_str("stopped: ");
-            // A string takes all that is written to it.
-            let _ = stop_words(reason, &mut line);
+            // Writing to a string cannot fail.
+            let _ = write_stop_reason(reason, &mut line);
             if let StopReason::NoUsableKey(why) | StopReason::Misconfigured(why) = reason {
                 let first = why.lines().next().unwrap_or_default();
-                let _ = write!(line, " ({})", Excerpt(first.trim(), MESSAGE_LENGTH));
+                let _ = write!(line, " ({})", Truncated(first.trim(), MESSAGE_LENGTH));
             }
         }
         None => line.push_str("finished"),
     }
-    let (left, rows) = (Count(stats.left), Things(stats.total, "row"));
-    let _ = writeln!(line, "; {left} of {rows} left");
+    let (remaining, rows) = (Count(stats.remaining), Plural(stats.total, "row"));
+    let _ = writeln!(line, "; {remaining} of {rows} remaining");
     line
 }
 
 fn had_nothing_to_do(stats: &RunStats) -> bool {
-    stats.requests + stats.ended == 0 && stats.left == 0 && stats.stopped_by.is_none()
+    stats.requests + stats.finished == 0 && stats.remaining == 0 && stats.stopped_by.is_none()
 }
 
 struct Summary<'a> {
     stats: &'a RunStats,
     context: &'a SummaryContext<'a>,
-    ink: Ink,
+    palette: Palette,
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if had_nothing_to_do(self.stats) {
-            self.one_line(f)
+            self.nothing_to_do(f)
         } else {
-            self.all(f)
+            self.full(f)
         }
     }
 }
 
 impl Summary<'_> {
-    fn one_line(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn nothing_to_do(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RunStats {
             total,
             done,
@@ -103,22 +102,22 @@ impl Summary<'_> {
             ..
         } = *self.stats;
         let batch = Safe(self.context.batch);
-        write!(out, "{}: ", self.ink.good("nothing to do"))?;
+        write!(out, "{}: ", self.palette.success("nothing to do"))?;
         match (total, failed) {
             (0, _) => write!(out, "{batch} has no rows")?,
-            (1, 0) => write!(out, "the only row of {batch} is answered")?,
-            (_, 0) => write!(out, "all {} of {batch} are answered", Things(total, "row"))?,
+            (1, 0) => write!(out, "the only row of {batch} is completed")?,
+            (_, 0) => write!(out, "all {} of {batch} are completed", Plural(total, "row"))?,
             _ => {
                 let (done, failed) = (Count(done), Count(failed));
-                let rows = Things(total, "row");
+                let rows = Plural(total, "row");
                 write!(
                     out,
-                    "of {rows} of {batch}, {done} are answered and {failed} failed"
+                    "{done} of {rows} of {batch} are completed, {failed} failed"
                 )?;
             }
         }
         if self.context.simulated {
-            write!(out, " ({})", self.ink.warn("SIMULATED"))?;
+            write!(out, " ({})", self.palette.warning("SIMULATED"))?;
         }
         if let Some(output) = self.context.output {
             write!(out, "; results: {}", Safe(output))?;
@@ -129,10 +128,10 @@ impl Summary<'_> {
         out.write_char('\n')
     }
 
-    fn all(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn full(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.simulated(out)?;
         self.headline(out)?;
-        self.why(out)?;
+        self.stop_details(out)?;
         out.write_char('\n')?;
         self.rows(out)?;
         self.requests(out)?;
@@ -144,21 +143,21 @@ impl Summary<'_> {
             "{}",
             Causes {
                 list: &self.stats.causes,
-                ink: self.ink,
+                palette: self.palette,
                 width: self.context.width,
             }
         )?;
-        self.ending(out)
+        self.next_steps(out)
     }
 
     fn simulated(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.context.simulated {
             return Ok(());
         }
-        let word = self.ink.warn("SIMULATED");
+        let word = self.palette.warning("SIMULATED");
         writeln!(
             out,
-            "{word}: no provider was asked and nothing was paid; the answers are made up"
+            "{word}: responses are simulated; no provider was called and nothing was charged"
         )
     }
 
@@ -166,35 +165,38 @@ impl Summary<'_> {
         let RunStats {
             total,
             failed,
-            left,
+            remaining,
             stopped_by,
             ..
         } = self.stats;
-        let (batch, elapsed) = (Safe(self.context.batch), Span(self.context.elapsed));
-        let rows = Things(*total, "row");
+        let (batch, elapsed) = (
+            Safe(self.context.batch),
+            HumanDuration(self.context.elapsed),
+        );
+        let rows = Plural(*total, "row");
         match stopped_by {
             Some(reason) => {
-                let (stopped, left) = (self.ink.bad("stopped"), Count(*left));
+                let (stopped, remaining) = (self.palette.error("stopped"), Count(*remaining));
                 write!(out, "{stopped} after {elapsed}: ")?;
-                stop_words(reason, out)?;
-                writeln!(out, "; {left} of {rows} of {batch} left")
+                write_stop_reason(reason, out)?;
+                writeln!(out, "; {remaining} of {rows} of {batch} remaining")
             }
-            None if *left > 0 => {
-                let (finished, left) = (self.ink.warn("finished"), Count(*left));
+            None if *remaining > 0 => {
+                let (finished, remaining) = (self.palette.warning("finished"), Count(*remaining));
                 writeln!(
                     out,
-                    "{finished}: {left} of {rows} of {batch} left after {elapsed}"
+                    "{finished}: {remaining} of {rows} of {batch} remaining after {elapsed}"
                 )
             }
             None if *failed > 0 => {
-                let (finished, failed) = (self.ink.warn("finished"), Count(*failed));
+                let (finished, failed) = (self.palette.warning("finished"), Count(*failed));
                 writeln!(
                     out,
                     "{finished}: {failed} of {rows} of {batch} failed, in {elapsed}"
                 )
             }
             None => {
-                let done = self.ink.good("done");
+                let done = self.palette.success("done");
                 let all = if *total == 1 { "the only" } else { "all" };
                 let rows = if *total == 1 {
                     "row".to_owned()
@@ -203,21 +205,21 @@ impl Summary<'_> {
                 };
                 writeln!(
                     out,
-                    "{done}: {all} {rows} of {batch} answered, in {elapsed}"
+                    "{done}: {all} {rows} of {batch} completed in {elapsed}"
                 )
             }
         }
     }
 
-    /// Says in the provider's words, and in ours, why the run could not go on.
-    fn why(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the details of an unusable key or a configuration error.
+    fn stop_details(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(StopReason::NoUsableKey(why) | StopReason::Misconfigured(why)) =
             &self.stats.stopped_by
         else {
             return Ok(());
         };
         for line in why.lines() {
-            let line = Excerpt(line, 3 * MESSAGE_LENGTH).to_string();
+            let line = Truncated(line, 3 * MESSAGE_LENGTH).to_string();
             writeln!(out, "  {}", wrap(&line, 2, self.context.width))?;
         }
         Ok(())
@@ -225,7 +227,10 @@ impl Summary<'_> {
 
     fn rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RunStats {
-            done, failed, left, ..
+            done,
+            failed,
+            remaining,
+            ..
         } = *self.stats;
         self.label("rows", out)?;
         write!(out, "{} done, ", Count(done))?;
@@ -234,10 +239,10 @@ impl Summary<'_> {
             _ => write!(
                 out,
                 "{}, ",
-                self.ink.bad(format_args!("{} failed", Count(failed)))
+                self.palette.error(format_args!("{} failed", Count(failed)))
             )?,
         }
-        writeln!(out, "{} left", Count(left))
+        writeln!(out, "{} remaining", Count(remaining))
     }
 
     fn requests(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -285,53 +290,51 @@ impl Summary<'_> {
             return Ok(());
         }
         self.label("unknown", out)?;
-        let told = match stopped_by {
-            // Some of them may be this run's own, whose jobs the next run asks again.
+        let text = match stopped_by {
+            // Some of these requests may belong to this run; the next run retries them.
             Some(StopReason::Interrupted | StopReason::Terminated) => {
-                let requests = Things(*unknown, "request");
-                format!("{requests} in flight when a run died or was stopped, to ask again")
+                let requests = Plural(*unknown, "request");
+                format!("{requests} in flight when a run crashed or was stopped; will be retried")
             }
-            _ => unknown_ends(*unknown, "an earlier run died"),
+            _ => retried_requests(*unknown),
         };
-        writeln!(out, "{}", wrap(&told, LABELLED, self.context.width))
+        writeln!(out, "{}", wrap(&text, INDENT, self.context.width))
     }
 
-    /// Says what this run's answers cost, by which prices, and how much of it nobody knows.
+    /// Writes the cost, its prices, and the number of responses without a known price.
     fn cost(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RunStats {
             cost,
             unpriced,
-            answers,
+            completions,
             ..
         } = *self.stats;
-        if answers == 0 {
+        if completions == 0 {
             return Ok(());
         }
         self.label("cost", out)?;
-        if unpriced == answers {
-            let told =
-                "unknown: the model has no price; give it one with [prices] in promptmill.toml";
-            return writeln!(out, "{}", wrap(told, LABELLED, self.context.width));
+        if unpriced == completions {
+            let text =
+                "unknown: no price for this model; set one under [prices] in promptmill.toml";
+            return writeln!(out, "{}", wrap(text, INDENT, self.context.width));
         }
-        let paid = if self.context.simulated {
-            " if it were asked for real"
-        } else {
-            ""
-        };
-        let by = if self.context.own_prices {
+        let prices = if self.context.own_prices {
             "your own prices".to_owned()
         } else {
             format!("list prices of {LIST_DATE}")
         };
-        let mut told = format!("{cost}{paid} ({by})");
-        if unpriced > 0 {
-            let answers = Things(unpriced, "answer");
-            let _ = write!(told, ", and {answers} at an unknown price");
+        let mut text = format!("{cost} at {prices}");
+        if self.context.simulated {
+            text.push_str(" (not charged)");
         }
-        writeln!(out, "{}", wrap(&told, LABELLED, self.context.width))
+        if unpriced > 0 {
+            let responses = Plural(unpriced, "response");
+            let _ = write!(text, "; price unknown for {responses}");
+        }
+        writeln!(out, "{}", wrap(&text, INDENT, self.context.width))
     }
 
-    fn ending(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn next_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SummaryContext {
             output,
             now,
@@ -347,33 +350,37 @@ impl Summary<'_> {
         }
         if let Some(at) = self.stats.resume_at {
             self.label("not before", out)?;
-            writeln!(out, "{} (in {})", DateTime(at), Span(at.since(now)))?;
+            writeln!(
+                out,
+                "{} (in {})",
+                DateTime(at),
+                HumanDuration(at.since(now))
+            )?;
         }
         if let Some(next) = next_command {
             self.label("next", out)?;
-            writeln!(out, "{}", self.ink.strong(Safe(next)))?;
+            writeln!(out, "{}", self.palette.bold(Safe(next)))?;
         }
         Ok(())
     }
 
     fn label(&self, name: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "  {} ", self.ink.dim(format_args!("{name:<10}")))
+        write!(out, "  {} ", self.palette.dim(format_args!("{name:<10}")))
     }
 }
 
-/// Columns before what a label is about.
-const LABELLED: usize = 13;
+/// Width of a label with its margins, in columns.
+const INDENT: usize = 13;
 
-/// Says why the run ended before the work did.
-fn stop_words(reason: &StopReason, out: &mut impl fmt::Write) -> fmt::Result {
+fn write_stop_reason(reason: &StopReason, out: &mut impl fmt::Write) -> fmt::Result {
     match reason {
         StopReason::Interrupted => out.write_str("interrupted"),
-        StopReason::Terminated => out.write_str("told to end by a signal"),
-        StopReason::NoUsableKey(_) => out.write_str("no key is left that may be used"),
-        StopReason::Misconfigured(_) => out.write_str("no request can succeed like this"),
-        StopReason::Unavailable => out.write_str("the endpoint did not answer for too long"),
-        StopReason::Quota => out.write_str("what is left waits for a limit"),
-        StopReason::Limit(bound) => write!(out, "this run has gone as far as {bound} lets it"),
+        StopReason::Terminated => out.write_str("terminated by a signal"),
+        StopReason::NoUsableKey(_) => out.write_str("no usable API key left"),
+        StopReason::Misconfigured(_) => out.write_str("configuration error"),
+        StopReason::Unavailable => out.write_str("the endpoint was unavailable for too long"),
+        StopReason::Quota => out.write_str("rate limited: remaining rows are waiting"),
+        StopReason::Limit(flag) => write!(out, "{flag} reached"),
     }
 }
 
@@ -400,13 +407,13 @@ mod tests {
         }
     }
 
-    fn stats(done: u64, failed: u64, left: u64) -> RunStats {
-        let total = done + failed + left;
+    fn stats(done: u64, failed: u64, remaining: u64) -> RunStats {
+        let total = done + failed + remaining;
         RunStats {
             total,
             done,
             failed,
-            left,
+            remaining,
             requests: done + failed,
             ..RunStats::default()
         }
@@ -418,15 +425,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_did_all_is_told_in_a_few_lines() {
+    fn a_complete_run_has_a_short_summary() {
         let mut stats = stats(12_345, 0, 0);
         (stats.prompt_tokens, stats.completion_tokens) = (1_234_567, 7_654);
         check(
             &stats,
             &context(),
-            "done: all 12,345 rows of jobs answered, in 1m 23s\n\
+            "done: all 12,345 rows of jobs completed in 1m 23s\n\
              \n\
-             \x20 rows       12,345 done, 0 failed, 0 left\n\
+             \x20 rows       12,345 done, 0 failed, 0 remaining\n\
              \x20 requests   12,345 (149/s)\n\
              \x20 tokens     1,234,567 in, 7,654 out\n\
              \n\
@@ -435,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_failures_says_why_and_ends_with_the_next_command() {
+    fn a_run_with_failures_shows_causes_and_the_next_command() {
         let mut stats = stats(20, 4, 0);
         (stats.throttled, stats.unknown) = (7, 3);
         stats.causes.push(Cause {
@@ -454,15 +461,15 @@ mod tests {
             },
             "finished: 4 of 24 rows of jobs failed, in 1m 23s\n\
              \n\
-             \x20 rows       20 done, 4 failed, 0 left\n\
+             \x20 rows       20 done, 4 failed, 0 remaining\n\
              \x20 requests   24 (17/min), 7 throttled\n\
-             \x20 unknown    3 requests were in flight when an earlier run died; \
-             their jobs were asked again\n\
+             \x20 unknown    3 requests were in flight when an earlier run crashed; \
+             their rows were retried\n\
              \n\
-             \x20 why rows failed or wait\n\
-             \x20   4 × the request was refused (context-length)\n\
-             \x20       said: maximum context length is 4096 tokens\n\
-             \x20       cure: shorten the prompt\n\
+             \x20 why rows failed or are waiting\n\
+             \x20   4 × request rejected (context-length)\n\
+             \x20       message: maximum context length is 4096 tokens\n\
+             \x20       hint: shorten the prompt\n\
              \n\
              \x20 results    results.csv\n\
              \x20 next       promptmill retry jobs\n",
@@ -470,40 +477,40 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_is_told_with_its_prices_and_what_is_not_known_is_never_nothing() {
+    fn the_cost_states_its_prices_and_unknown_prices_are_not_zero() {
         #[track_caller]
         fn check(unpriced: u64, change: fn(&mut SummaryContext<'_>), expected: &str) {
             let mut context = context();
             change(&mut context);
             let mut stats = stats(9, 0, 0);
-            (stats.answers, stats.unpriced) = (9, unpriced);
+            (stats.completions, stats.unpriced) = (9, unpriced);
             stats.cost = Cost::from_dollars(0.25).unwrap();
             let shown = summary(&stats, &context);
             let line = shown.lines().find(|line| line.contains("  cost "));
             assert_eq!(line.map(str::trim), Some(expected), "{shown}");
         }
-        check(0, |_| {}, "cost       $0.25 (list prices of 2026-11-23)");
+        check(0, |_| {}, "cost       $0.25 at list prices of 2026-11-23");
         check(
             1,
             |context| context.own_prices = true,
-            "cost       $0.25 (your own prices), and 1 answer at an unknown price",
+            "cost       $0.25 at your own prices; price unknown for 1 response",
         );
         check(
             0,
             |context| context.simulated = true,
-            "cost       $0.25 if it were asked for real (list prices of 2026-11-23)",
+            "cost       $0.25 at list prices of 2026-11-23 (not charged)",
         );
         check(
             9,
             |context| context.width = Some(60),
-            "cost       unknown: the model has no price; give it one",
+            "cost       unknown: no price for this model; set one under",
         );
         let none = summary(&stats(0, 9, 0), &context());
         assert!(!none.contains("cost"), "{none}");
     }
 
     #[test]
-    fn a_run_that_was_stopped_says_by_what_and_when_to_come_back() {
+    fn a_stopped_run_shows_the_reason_and_when_to_run_again() {
         let mut stats = stats(200, 0, 300);
         stats.stopped_by = Some(StopReason::Quota);
         stats.resume_at = Some(NOW + Duration::from_mins(200));
@@ -514,9 +521,10 @@ mod tests {
                 next_command: Some("again"),
                 ..context()
             },
-            "stopped after 1m 23s: what is left waits for a limit; 300 of 500 rows of jobs left\n\
+            "stopped after 1m 23s: rate limited: remaining rows are waiting; \
+             300 of 500 rows of jobs remaining\n\
              \n\
-             \x20 rows       200 done, 0 failed, 300 left\n\
+             \x20 rows       200 done, 0 failed, 300 remaining\n\
              \x20 requests   200 (2.4/s)\n\
              \n\
              \x20 not before 2026-11-24 00:01:00 UTC (in 3h 20m)\n\
@@ -533,7 +541,7 @@ mod tests {
         check(
             &idle(24, 0),
             &context(),
-            "nothing to do: all 24 rows of jobs are answered; results: results.csv\n",
+            "nothing to do: all 24 rows of jobs are completed; results: results.csv\n",
         );
         let simulated = SummaryContext {
             simulated: true,
@@ -543,7 +551,7 @@ mod tests {
         check(
             &idle(1, 0),
             &simulated,
-            "nothing to do: the only row of jobs is answered (SIMULATED)\n",
+            "nothing to do: the only row of jobs is completed (SIMULATED)\n",
         );
         let retry = SummaryContext {
             next_command: Some("promptmill retry jobs"),
@@ -552,7 +560,7 @@ mod tests {
         check(
             &idle(20, 4),
             &retry,
-            "nothing to do: of 24 rows of jobs, 20 are answered and 4 failed; \
+            "nothing to do: 20 of 24 rows of jobs are completed, 4 failed; \
              results: results.csv; next: promptmill retry jobs\n",
         );
         let none = SummaryContext {
@@ -563,20 +571,20 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_before_the_first_request_is_not_nothing_to_do() {
+    fn a_stop_before_the_first_request_is_reported_as_a_stop() {
         let mut stopped = RunStats {
             requests: 0,
             ..stats(0, 0, 5)
         };
         stopped.stopped_by = Some(StopReason::NoUsableKey(
-            "free-1 (a1b2) is dead: no such key".to_owned(),
+            "free-1 (a1b2) is disabled: no such key".to_owned(),
         ));
         let shown = summary(&stopped, &context());
-        assert!(shown.starts_with("stopped after 1m 23s: no key is left that may be used; 5 of 5"));
+        assert!(shown.starts_with("stopped after 1m 23s: no usable API key left; 5 of 5"));
     }
 
     #[test]
-    fn a_simulated_run_says_so_first() {
+    fn a_simulated_run_is_marked_first() {
         let shown = summary(
             &stats(1, 0, 0),
             &SummaryContext {
@@ -586,28 +594,29 @@ mod tests {
         );
         let (first, rest) = shown.split_once('\n').unwrap();
         assert!(
-            first.starts_with("SIMULATED: no provider was asked"),
+            first.starts_with("SIMULATED: responses are simulated"),
             "{first}"
         );
         assert!(
-            rest.starts_with("done: the only row of jobs answered"),
+            rest.starts_with("done: the only row of jobs completed"),
             "{rest}"
         );
     }
 
     #[test]
-    fn requests_of_this_run_without_a_known_end_are_still_to_ask_again() {
+    fn requests_with_an_unknown_result_will_be_retried() {
         let mut stopped = stats(5, 0, 5);
         (stopped.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
         let shown = summary(&stopped, &context());
         assert!(
-            shown.contains("1 request in flight when a run died or was stopped, to ask again"),
+            shown
+                .contains("1 request in flight when a run crashed or was stopped; will be retried"),
             "{shown}"
         );
     }
 
     #[test]
-    fn no_foreign_text_acts_on_the_terminal() {
+    fn external_text_is_escaped() {
         let mut stopped = stats(1, 1, 1);
         stopped.stopped_by = Some(StopReason::Misconfigured("no\u{1b}[2J model".to_owned()));
         let context = SummaryContext {
@@ -633,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn color_changes_nothing_but_color() {
+    fn color_only_adds_escape_sequences() {
         let mut stopped = stats(20, 4, 10);
         stopped.stopped_by = Some(StopReason::Interrupted);
         stopped.causes.push(Cause {

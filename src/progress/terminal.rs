@@ -1,29 +1,29 @@
-//! The terminal on standard error, shared by the bar and by everybody who writes a line to it.
+//! The terminal on standard error, shared by the progress bar and all other output.
 //!
-//! The bar is drawn here a little narrower than the terminal, so that a `^C` that the terminal
-//! echoes behind it wraps nowhere and is wiped with the next frame.
+//! The bar is drawn slightly narrower than the terminal, so that an echoed `^C` does not wrap and
+//! is erased with the next frame.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, TermLike};
 
-/// Columns at the right that the bar leaves free: `^C`, and the cursor behind it.
+/// Columns left free on the right for `^C` and the cursor.
 const MARGIN: u16 = 3;
 
-/// The width where nothing tells.
-const USUAL_WIDTH: u16 = 80;
+/// Width if the terminal does not report one.
+const DEFAULT_WIDTH: u16 = 80;
 
-/// The bar that is on the screen now, if there is one.
-static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The bar currently on the screen.
+static ACTIVE_BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Standard error, for whole lines: each makes the bar step aside and stands above it.
+/// Writes whole lines to standard error, above an active progress bar.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        match lock(&DRAWN).as_ref() {
+        match lock(&ACTIVE_BAR).as_ref() {
             Some(bar) => bar.suspend(|| io::stderr().write(lines)),
             None => io::stderr().write(lines),
         }
@@ -34,7 +34,7 @@ impl Write for Stderr {
     }
 }
 
-/// Returns the columns of the terminal on standard error; `None` when it is none.
+/// Returns the width in columns of the terminal on standard error; `None` if it is not a terminal.
 #[must_use]
 pub fn terminal_width() -> Option<usize> {
     stderr_width().map(usize::from)
@@ -45,24 +45,24 @@ fn stderr_width() -> Option<u16> {
     Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Notes which bar is on the screen.
-pub(super) fn set_drawn(bar: Option<ProgressBar>) {
-    *lock(&DRAWN) = bar;
+/// Sets the bar currently on the screen.
+pub(super) fn set_active_bar(bar: Option<ProgressBar>) {
+    *lock(&ACTIVE_BAR) = bar;
 }
 
-/// A place where a bar is drawn: the terminal, or in tests something like it.
+/// The target of the progress bar: a terminal, or a test double.
 #[derive(Clone)]
 pub(super) struct Terminal {
-    shared: Arc<Mutex<Screen>>,
+    buffer: Arc<Mutex<FrameBuffer>>,
     width: fn() -> Option<u16>,
 }
 
-struct Screen {
+/// Collects a frame and writes it at once, so that partial frames are never visible.
+struct FrameBuffer {
     out: Box<dyn Write + Send>,
-    /// What is written when the frame is whole: a half frame is never seen.
     pending: String,
-    /// Whether the line that was begun is ended.
-    ended: bool,
+    /// Whether the current line is complete, so that more text starts a new one.
+    line_complete: bool,
 }
 
 impl std::fmt::Debug for Terminal {
@@ -72,46 +72,45 @@ impl std::fmt::Debug for Terminal {
 }
 
 impl Terminal {
-    /// Returns the terminal that standard error is.
+    /// Returns the terminal on standard error.
     pub(super) fn stderr() -> Self {
         Self::new(Box::new(io::stderr()), stderr_width)
     }
 
     pub(super) fn new(out: Box<dyn Write + Send>, width: fn() -> Option<u16>) -> Self {
-        let (pending, ended) = (String::new(), false);
-        let screen = Screen {
+        let buffer = FrameBuffer {
             out,
-            pending,
-            ended,
+            pending: String::new(),
+            line_complete: false,
         };
         Self {
-            shared: Arc::new(Mutex::new(screen)),
+            buffer: Arc::new(Mutex::new(buffer)),
             width,
         }
     }
 
-    /// Returns the columns that a frame may take.
+    /// Returns the available width of a frame, in columns.
     pub(super) fn columns(&self) -> u16 {
-        let width = (self.width)().unwrap_or(USUAL_WIDTH);
+        let width = (self.width)().unwrap_or(DEFAULT_WIDTH);
         width.saturating_sub(MARGIN).max(1)
     }
 
-    /// Writes a line, or several; the bar has been taken off.
-    pub(super) fn line(&self, text: &str) {
-        let mut screen = lock(&self.shared);
-        // Nobody reads it any more: the run goes on all the same.
-        let _ = screen
+    /// Writes one or more lines. The bar must be suspended.
+    pub(super) fn write_lines(&self, text: &str) {
+        let mut buffer = lock(&self.buffer);
+        // A closed standard error must not stop the run.
+        let _ = buffer
             .out
             .write_all(format!("{}\r\n", text.replace('\n', "\r\n")).as_bytes());
     }
 
     fn push(&self, text: &str) {
-        lock(&self.shared).pending.push_str(text);
+        lock(&self.buffer).pending.push_str(text);
     }
 }
 
-/// indicatif writes each line, and then the spaces that fill it up to the width, and counts on the
-/// terminal to wrap there. With the margin it does not: what is spaces only ends a line instead.
+/// indicatif pads each line with spaces to the full width and relies on the terminal to wrap there.
+/// Because of the margin it does not wrap, so padding ends the line instead.
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
         self.columns()
@@ -152,15 +151,15 @@ impl TermLike for Terminal {
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        let mut screen = lock(&self.shared);
+        let mut buffer = lock(&self.buffer);
         if text.trim_matches(' ').is_empty() {
-            screen.ended = true;
+            buffer.line_complete = true;
             return Ok(());
         }
-        if std::mem::take(&mut screen.ended) {
-            screen.pending.push_str("\r\n");
+        if std::mem::take(&mut buffer.line_complete) {
+            buffer.pending.push_str("\r\n");
         }
-        screen.pending.push_str(text);
+        buffer.pending.push_str(text);
         Ok(())
     }
 
@@ -170,15 +169,15 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut screen = lock(&self.shared);
-        screen.ended = false;
-        let frame = std::mem::take(&mut screen.pending);
-        screen.out.write_all(frame.as_bytes())?;
-        screen.out.flush()
+        let mut buffer = lock(&self.buffer);
+        buffer.line_complete = false;
+        let frame = std::mem::take(&mut buffer.pending);
+        buffer.out.write_all(frame.as_bytes())?;
+        buffer.out.flush()
     }
 }
 
-/// A thread that panicked while it drew leaves nothing behind that another could not draw over.
+/// Locks a mutex, ignoring poisoning: the next frame overwrites a partial one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,93 +1,96 @@
-//! The words for run events: the only place that has them.
+//! Wording of run events and failure scopes.
 //!
-//! An event is worth a line of its own where a person may have to act, or would wonder. All else
-//! is told by the bar while it lasts, and by the summary.
+//! An event gets its own line only if the user may have to act on it. Everything else is visible in
+//! the progress bar and the summary.
 
 use super::event::RunEvent;
 use super::moment::DateTime;
-use super::quantity::Things;
-use super::safe::{Excerpt, Safe};
-use crate::domain::key::titled;
+use super::quantity::Plural;
+use super::safe::{Safe, Truncated};
+use crate::domain::key::display_name;
 use crate::domain::verdict::Scope;
 
-/// Characters of a provider's message that are shown on one line.
+/// Maximum length of a provider's message on one line, in characters.
 pub(super) const MESSAGE_LENGTH: usize = 160;
 
-/// Returns the line that an event deserves in a log; `None` for all that is no warning, so that a
-/// run under cron that goes well prints nothing.
+/// Returns the warning for an event. Routine events have none, so that a successful run under cron
+/// prints nothing.
 pub(super) fn warning(event: &RunEvent) -> Option<String> {
     match event {
-        RunEvent::KeySetAside { key, reason, until } => {
-            let reason = Excerpt(reason, MESSAGE_LENGTH);
-            let key = titled(key);
+        RunEvent::KeyDisabled { key, reason, until } => {
+            let reason = Truncated(reason, MESSAGE_LENGTH);
+            let key = display_name(key);
             let key = Safe(&key);
             Some(match until {
                 Some(until) => {
                     let until = DateTime(*until);
-                    format!("warning: {key} is set aside until {until}: {reason}")
+                    format!("warning: {key} is disabled until {until}: {reason}")
                 }
-                None => format!("warning: {key} is set aside until it is changed: {reason}"),
+                None => format!("warning: {key} is disabled: {reason}"),
             })
         }
-        RunEvent::Trouble { what } => {
-            let what = Excerpt(what, MESSAGE_LENGTH);
-            Some(format!("warning: {what}; trying again"))
+        RunEvent::EndpointFailing { message } => {
+            let message = Truncated(message, MESSAGE_LENGTH);
+            Some(format!("warning: {message}; retrying"))
         }
         RunEvent::Draining { in_flight } => Some(format!("stopping: {}", draining(*in_flight))),
         RunEvent::Started { .. }
-        | RunEvent::Rescued { .. }
+        | RunEvent::Recovered { .. }
         | RunEvent::InFlight { .. }
-        | RunEvent::Answered { .. }
+        | RunEvent::Completed { .. }
         | RunEvent::Requeued { .. }
         | RunEvent::JobFailed { .. }
-        | RunEvent::KeyBack { .. }
+        | RunEvent::KeyEnabled { .. }
         | RunEvent::Waiting { .. }
-        | RunEvent::GoesOn { .. } => None,
+        | RunEvent::Resumed { .. } => None,
     }
 }
 
-/// Returns the line that is left above the bar; more than the warnings, since somebody looks on.
-pub(super) fn remark(event: &RunEvent) -> Option<String> {
+/// Returns the line printed above the progress bar: warnings and events of interest at a terminal.
+/// The bar itself shows `Draining`.
+pub(super) fn notice(event: &RunEvent) -> Option<String> {
     match event {
-        RunEvent::Rescued { unknown } => Some(unknown_ends(*unknown, "an earlier run died")),
-        RunEvent::KeyBack { key } => Some(format!("{} is used again", Safe(&titled(key)))),
+        RunEvent::Recovered { unknown } => Some(retried_requests(*unknown)),
+        RunEvent::KeyEnabled { key } => {
+            Some(format!("{} is enabled again", Safe(&display_name(key))))
+        }
         RunEvent::Draining { .. } => None,
         _ => warning(event),
     }
 }
 
-/// Says that requests have no known end, and what becomes of their jobs.
-pub(super) fn unknown_ends(count: u64, when: &str) -> String {
-    let requests = Things(count, "request");
+/// Describes requests with an unknown result whose rows this run retries.
+pub(super) fn retried_requests(count: u64) -> String {
+    let requests = Plural(count, "request");
     if count == 1 {
-        format!("{requests} was in flight when {when}; its job was asked again")
+        format!("{requests} was in flight when an earlier run crashed; its row was retried")
     } else {
-        format!("{requests} were in flight when {when}; their jobs were asked again")
+        format!("{requests} were in flight when an earlier run crashed; their rows were retried")
     }
 }
 
-/// Says whose fault a failure is.
+/// Describes the scope of a failure.
 #[must_use]
-pub fn whose(scope: Scope) -> &'static str {
+pub fn describe_scope(scope: Scope) -> &'static str {
     match scope {
-        Scope::Key => "the key was refused",
-        Scope::Account => "the account behind the key was refused",
-        Scope::KeyModel => "the key may not use the model",
-        Scope::Model => "the model is not there",
-        Scope::Endpoint => "the endpoint does not take such requests",
-        Scope::Request => "the request was refused",
-        Scope::Network => "the way to the provider is closed",
-        Scope::Quota => "a limit was reached",
-        Scope::Transient => "a fault that may pass",
+        Scope::Key => "API key rejected",
+        Scope::Account => "account rejected",
+        Scope::KeyModel => "this key has no access to the model",
+        Scope::Model => "model not found",
+        Scope::Endpoint => "the endpoint does not support this request",
+        Scope::Request => "request rejected",
+        Scope::Network => "network error",
+        Scope::Quota => "rate limit or quota reached",
+        Scope::Transient => "temporary error",
     }
 }
 
 fn draining(in_flight: usize) -> String {
     match in_flight {
-        0 => "no request is in flight".to_owned(),
+        0 => "no requests in flight".to_owned(),
         count => {
-            let requests = Things(count as u64, "request");
-            format!("waiting for {requests} in flight; once more stops at once")
+            let requests = Plural(count as u64, "request");
+            format!("waiting for {requests} in flight; press Ctrl-C again to abort")
         }
     }
 }
@@ -99,9 +102,9 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_millis(1_795_466_460_000);
 
-    fn set_aside(until: Option<Timestamp>) -> RunEvent {
+    fn disabled(until: Option<Timestamp>) -> RunEvent {
         let reason = "Forbidden\u{1b}[2J".to_owned();
-        RunEvent::KeySetAside {
+        RunEvent::KeyDisabled {
             key: "free\u{202e}2".to_owned(),
             reason,
             until,
@@ -114,22 +117,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_set_aside_is_a_warning_and_its_words_are_harmless() {
+    fn a_disabled_key_is_a_warning_with_an_escaped_reason() {
         check(
-            warning(&set_aside(Some(AT))),
-            "warning: key free\\u{202e}2 is set aside until 2026-11-23 20:41:00 UTC: \
+            warning(&disabled(Some(AT))),
+            "warning: key free\\u{202e}2 is disabled until 2026-11-23 20:41:00 UTC: \
              Forbidden\\u{1b}[2J",
         );
         check(
-            warning(&set_aside(None)),
-            "warning: key free\\u{202e}2 is set aside until it is changed: Forbidden\\u{1b}[2J",
+            warning(&disabled(None)),
+            "warning: key free\\u{202e}2 is disabled: Forbidden\\u{1b}[2J",
         );
     }
 
     #[test]
-    fn a_long_message_is_cut() {
+    fn a_long_message_is_truncated() {
         let reason = "x".repeat(5_000);
-        let event = RunEvent::KeySetAside {
+        let event = RunEvent::KeyDisabled {
             key: "k".to_owned(),
             reason,
             until: None,
@@ -138,21 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_goes_well_gives_no_warning() {
+    fn routine_events_have_no_warning() {
         for event in [
             RunEvent::Started {
                 batch: "b".to_owned(),
                 total: 2,
                 settled: 0,
             },
-            RunEvent::KeyBack {
+            RunEvent::KeyEnabled {
                 key: "k".to_owned(),
             },
-            RunEvent::Rescued { unknown: 3 },
+            RunEvent::Recovered { unknown: 3 },
             RunEvent::Waiting {
-                who: "key k".to_owned(),
+                subject: "key k".to_owned(),
                 until: AT,
-                why: "rate limit".to_owned(),
+                reason: "rate limit".to_owned(),
             },
         ] {
             check(warning(&event), "(nothing)");
@@ -160,20 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_looks_on_is_told_more() {
+    fn a_terminal_shows_more_than_warnings() {
         check(
-            remark(&RunEvent::Rescued { unknown: 1 }),
-            "1 request was in flight when an earlier run died; its job was asked again",
+            notice(&RunEvent::Recovered { unknown: 1 }),
+            "1 request was in flight when an earlier run crashed; its row was retried",
         );
         check(
-            remark(&RunEvent::KeyBack {
+            notice(&RunEvent::KeyEnabled {
                 key: "k".to_owned(),
             }),
-            "key k is used again",
+            "key k is enabled again",
         );
         check(
             warning(&RunEvent::Draining { in_flight: 0 }),
-            "stopping: no request is in flight",
+            "stopping: no requests in flight",
         );
     }
 }

@@ -1,24 +1,24 @@
-//! Text that is broken at its words where a terminal ends, so that what is set in stays set in.
+//! Word wrapping with a hanging indent.
 
 use super::frame::columns;
 
-/// A narrower column of words than this is left as it is: the terminal breaks it no worse.
-const NARROWEST: usize = 20;
+/// Minimum width for wrapping; in less space, the terminal breaks lines just as well.
+const MIN_WIDTH: usize = 20;
 
-/// Breaks a text at its spaces into lines of at most `width` columns, each but the first with
-/// `indent` spaces before it, which count. A longer word has a line of its own. `None` breaks
-/// nothing.
+/// Wraps text at spaces into lines of at most `width` columns, including the `indent` of all lines
+/// but the first, which the caller has already indented. Longer words are not split. `None`
+/// disables wrapping.
 pub(super) fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
-    let Some(room) = width.and_then(|width| width.checked_sub(indent)) else {
+    let Some(available) = width.and_then(|width| width.checked_sub(indent)) else {
         return text.to_owned();
     };
-    if room < NARROWEST || columns(text) <= room {
+    if available < MIN_WIDTH || columns(text) <= available {
         return text.to_owned();
     }
     let (mut wrapped, mut used) = (String::new(), 0);
     for word in text.split(' ') {
-        let wide = columns(word);
-        if used > 0 && used + 1 + wide > room {
+        let word_width = columns(word);
+        if used > 0 && used + 1 + word_width > available {
             wrapped.push('\n');
             wrapped.push_str(&" ".repeat(indent));
             used = 0;
@@ -27,7 +27,7 @@ pub(super) fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
             used += 1;
         }
         wrapped.push_str(word);
-        used += wide;
+        used += word_width;
     }
     wrapped
 }
@@ -42,42 +42,42 @@ mod tests {
     }
 
     #[test]
-    fn words_go_to_the_next_line_under_the_first() {
-        let text = "the request is longer than the model takes";
+    fn continuation_lines_are_indented() {
+        let text = "the request is longer than the model limit";
         check(
             text,
             4,
             Some(26),
-            "the request is longer\n    than the model takes",
+            "the request is longer\n    than the model limit",
         );
         check(
             text,
             4,
             Some(25),
-            "the request is longer\n    than the model takes",
+            "the request is longer\n    than the model limit",
         );
         check(
             text,
             4,
             Some(24),
-            "the request is\n    longer than the\n    model takes",
+            "the request is\n    longer than the\n    model limit",
         );
     }
 
     #[test]
-    fn where_it_fits_or_nothing_is_known_it_stays() {
+    fn short_text_and_narrow_or_unknown_widths_are_not_wrapped() {
         for width in [None, Some(0), Some(3), Some(23), Some(46)] {
             check(
-                "the request is longer than the model takes",
+                "the request is longer than the model limit",
                 4,
                 width,
-                "the request is longer than the model takes",
+                "the request is longer than the model limit",
             );
         }
     }
 
     #[test]
-    fn a_long_word_is_whole() {
+    fn long_words_are_not_split() {
         let path = "/a/very/long/path/to/some/file.csv";
         check(
             &format!("see {path} there"),

@@ -1,7 +1,7 @@
-//! The base URL: what a person typed, checked and mended before anything is sent. What can be
-//! mended without doubt is mended with a note; anything else is an error that names the cure.
+//! Validates and normalizes the base URL. Unambiguous mistakes are corrected and reported; others
+//! are errors with a hint.
 //!
-//! No message repeats the user name, the password, the query or the fragment: they may be a key.
+//! No message repeats the user name, password, query or fragment, since they can contain a key.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 
 use crate::domain::request_template::Api;
 
-/// The base paths of hosts where it is not `/v1`. A leading dot stands for any subdomain.
+/// The base paths of hosts that do not use `/v1`. A leading dot matches any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [
     ("openrouter.ai", "/api/v1"),
     ("api.groq.com", "/openai/v1"),
@@ -23,7 +23,7 @@ const BASE_PATHS: [(&str, &str); 8] = [
     (".openai.azure.com", "/openai/v1"),
 ];
 
-/// Hosts that serve web pages for people, with the base URL that is meant.
+/// Websites of providers, with the base URL of their API.
 const WEBSITES: [(&str, &str); 10] = [
     ("openai.com", "https://api.openai.com/v1"),
     ("www.openai.com", "https://api.openai.com/v1"),
@@ -37,15 +37,15 @@ const WEBSITES: [(&str, &str); 10] = [
     ("claude.ai", "https://api.anthropic.com/v1"),
 ];
 
-/// Paths that belong to one kind of request and not to the base.
-const ENDINGS: [&str; 4] = [
+/// Paths of individual endpoints, which are not part of the base URL.
+const ENDPOINT_PATHS: [&str; 4] = [
     "/chat/completions",
     "/completions",
     "/models",
     "/embeddings",
 ];
 
-/// An endpoint whose base URL has been checked and normalized.
+/// An endpoint with a validated and normalized base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     base: String,
@@ -57,16 +57,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a base URL as a person typed it, and says what it mended.
-    pub fn parse(text: &str) -> Result<(Self, Vec<Note>), BaseUrlError> {
-        let mut notes = Vec::new();
-        let mut url = parse_url(text.trim(), &mut notes)?;
-        let host = check_parts(&url)?;
+    /// Parses a base URL as typed by the user, and returns the corrections made.
+    pub fn parse(text: &str) -> Result<(Self, Vec<BaseUrlFix>), BaseUrlError> {
+        let mut fixes = Vec::new();
+        let mut url = parse_url(text.trim(), &mut fixes)?;
+        let host = check_components(&url)?;
         let is_loopback = is_loopback(&host);
         if url.scheme() == "http" && !is_loopback {
             return Err(BaseUrlError::PlainHttp);
         }
-        let path = base_path(url.path(), &host, &mut notes);
+        let path = base_path(url.path(), &host, &mut fixes);
         url.set_path(&path);
         let base = url.as_str().trim_end_matches('/').to_owned();
         let endpoint = Self {
@@ -77,158 +77,153 @@ impl Endpoint {
             host,
             is_loopback,
         };
-        Ok((endpoint, notes))
+        Ok((endpoint, fixes))
     }
 
-    /// Returns where requests are posted to.
+    /// Returns the URL to send requests to.
     #[must_use]
-    pub fn of(&self, api: Api) -> &Url {
+    pub fn url(&self, api: Api) -> &Url {
         match api {
             Api::Chat => &self.chat_completions,
             Api::Embeddings => &self.embeddings,
         }
     }
 
-    /// Returns where the models are listed.
+    /// Returns the URL of the model list.
     #[must_use]
     pub fn models(&self) -> &Url {
         &self.models
     }
 
-    /// Returns the host in lower case, without the port; an IPv6 address is in brackets.
+    /// Returns the host in lowercase, without the port; an IPv6 address is in brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the base URL as it is shown, without a slash at its end.
+    /// Returns the base URL as displayed, without a trailing slash.
     #[must_use]
     pub fn display(&self) -> &str {
         &self.base
     }
 
-    /// Returns whether the host is this machine.
+    /// Returns whether the host is a loopback address or `localhost`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 
-    /// Returns whether requests are encrypted on their way.
+    /// Returns whether the base URL uses HTTPS.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.chat_completions.scheme() == "https"
     }
 }
 
-/// What was mended in a base URL.
+/// A correction of a base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum BaseUrlFix {
     /// The scheme was missing.
     SchemeAdded(&'static str),
-    /// Slashes at the end were taken off.
-    SlashTaken,
-    /// A path of one kind of request was taken off.
-    EndingTaken(&'static str),
+    /// Trailing slashes were removed.
+    TrailingSlashRemoved,
+    /// The path of an individual endpoint was removed.
+    SuffixRemoved(&'static str),
     /// The path was missing.
     PathAdded(&'static str),
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for BaseUrlFix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SchemeAdded(scheme) => {
-                write!(formatter, "`{scheme}://` was put before the base URL")
+                write!(formatter, "added `{scheme}://` to the base URL")
             }
-            Self::SlashTaken => write!(
-                formatter,
-                "the `/` at the end of the base URL was taken off"
-            ),
-            Self::EndingTaken(ending) => {
-                write!(
-                    formatter,
-                    "`…{ending}` was taken off: the base URL ends before it"
-                )
+            Self::TrailingSlashRemoved => {
+                formatter.write_str("removed the trailing `/` from the base URL")
+            }
+            Self::SuffixRemoved(suffix) => {
+                write!(formatter, "removed `{suffix}` from the base URL")
             }
             Self::PathAdded(path) => {
-                write!(formatter, "`{path}` was added: the base URL had no path")
+                write!(
+                    formatter,
+                    "added `{path}` to the base URL, which had no path"
+                )
             }
         }
     }
 }
 
-/// Why a text is no base URL, and what to write instead.
+/// An invalid base URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It is empty.
-    #[error("the base URL is empty\nhint: write one such as https://api.openai.com/v1")]
+    /// The base URL is empty.
+    #[error("the base URL is empty\nhint: set a base URL such as https://api.openai.com/v1")]
     Empty,
-    /// It cannot be read as a URL.
-    #[error("the base URL is not a URL ({0})\nhint: write one such as https://api.openai.com/v1")]
-    NotUrl(String),
-    /// It is neither http nor https.
-    #[error(
-        "the base URL begins with `{0}:`\nhint: only https:// works, and http:// to this machine"
-    )]
+    /// The base URL does not parse.
+    #[error("invalid base URL: {0}\nhint: set a base URL such as https://api.openai.com/v1")]
+    Invalid(String),
+    /// The scheme is neither http nor https.
+    #[error("unsupported scheme `{0}:` in the base URL\nhint: use https://")]
     Scheme(String),
-    /// A user name or password stands before the host.
+    /// The base URL contains a user name or a password.
     #[error(
-        "the base URL holds a user name or a password\nhint: take out all before the `@`; a key belongs in a key file or in the environment"
+        "the base URL contains a user name or password\nhint: remove everything before the `@`; set the API key in a key file or in the environment"
     )]
     UserInfo,
-    /// Something follows a `?`.
+    /// The base URL contains a query.
     #[error(
-        "the base URL holds a query\nhint: take out the `?` and all behind it; a key belongs in a key file or in the environment"
+        "the base URL contains a query string\nhint: remove the `?` and everything after it; set the API key in a key file or in the environment"
     )]
     Query,
-    /// Something follows a `#`.
-    #[error("the base URL holds a fragment\nhint: take out the `#` and all behind it")]
+    /// The base URL contains a fragment.
+    #[error("the base URL contains a fragment\nhint: remove the `#` and everything after it")]
     Fragment,
-    /// It is not encrypted, and its host is not this machine.
-    #[error(
-        "the base URL is http, which would send keys and prompts for all to read\nhint: write https://; http:// is for localhost, 127.0.0.1 and [::1]"
-    )]
+    /// The scheme is http, and the host is not a loopback address.
+    #[error("plain http:// is only accepted for localhost\nhint: use https://")]
     PlainHttp,
-    /// The host serves web pages for people.
-    #[error("{host} is a website, not an endpoint\nhint: the base URL is {instead}")]
+    /// The host is a website.
+    #[error("{host} is a website, not an API endpoint\nhint: set the base URL to {instead}")]
     Website {
         /// The host.
         host: String,
-        /// The base URL that is meant.
+        /// The base URL of the provider's API.
         instead: &'static str,
     },
 }
 
-fn parse_url(text: &str, notes: &mut Vec<Note>) -> Result<Url, BaseUrlError> {
+fn parse_url(text: &str, fixes: &mut Vec<BaseUrlFix>) -> Result<Url, BaseUrlError> {
     if text.is_empty() {
         return Err(BaseUrlError::Empty);
     }
-    // The URL standard would drop some of these without a word.
+    // `Url::parse` would silently remove some of these.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        let problem = "it holds a blank, a backslash or a control character";
-        return Err(BaseUrlError::NotUrl(problem.to_owned()));
+        let problem = "it contains whitespace, a backslash or a control character";
+        return Err(BaseUrlError::Invalid(problem.to_owned()));
     }
     if text.contains("://") {
-        return read_url(text);
+        return parse_absolute(text);
     }
     if text.starts_with("http:") || text.starts_with("https:") || text.starts_with('/') {
-        let problem = "`https://` with the name of a host behind it is missing";
-        return Err(BaseUrlError::NotUrl(problem.to_owned()));
+        let problem = "expected `https://` followed by a host name";
+        return Err(BaseUrlError::Invalid(problem.to_owned()));
     }
-    let secure = read_url(&format!("https://{text}"))?;
+    let secure = parse_absolute(&format!("https://{text}"))?;
     if secure.host_str().is_some_and(is_loopback) {
-        notes.push(Note::SchemeAdded("http"));
-        return read_url(&format!("http://{text}"));
+        fixes.push(BaseUrlFix::SchemeAdded("http"));
+        return parse_absolute(&format!("http://{text}"));
     }
-    notes.push(Note::SchemeAdded("https"));
+    fixes.push(BaseUrlFix::SchemeAdded("https"));
     Ok(secure)
 }
 
-fn read_url(text: &str) -> Result<Url, BaseUrlError> {
-    Url::parse(text).map_err(|error| BaseUrlError::NotUrl(error.to_string()))
+fn parse_absolute(text: &str) -> Result<Url, BaseUrlError> {
+    Url::parse(text).map_err(|error| BaseUrlError::Invalid(error.to_string()))
 }
 
-/// Refuses what a base URL may not hold, and returns its host.
-fn check_parts(url: &Url) -> Result<String, BaseUrlError> {
+/// Rejects components that a base URL cannot contain, and returns its host.
+fn check_components(url: &Url) -> Result<String, BaseUrlError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(BaseUrlError::Scheme(url.scheme().to_owned()));
     }
@@ -242,10 +237,10 @@ fn check_parts(url: &Url) -> Result<String, BaseUrlError> {
         return Err(BaseUrlError::Fragment);
     }
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    // Encryption needs a name that can be certified; the URL standard is content with less.
-    if ServerName::try_from(bare(&host)).is_err() {
-        let problem = "its host is not a valid name";
-        return Err(BaseUrlError::NotUrl(problem.to_owned()));
+    // TLS certificates require a valid DNS name or IP address; the URL standard does not.
+    if ServerName::try_from(without_brackets(&host)).is_err() {
+        let problem = "the host name is invalid";
+        return Err(BaseUrlError::Invalid(problem.to_owned()));
     }
     match WEBSITES.into_iter().find(|(website, _)| *website == host) {
         Some((_, instead)) => Err(BaseUrlError::Website { host, instead }),
@@ -254,28 +249,28 @@ fn check_parts(url: &Url) -> Result<String, BaseUrlError> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    match bare(host).parse::<IpAddr>() {
+    match without_brackets(host).parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
-/// Takes the brackets off an IPv6 address.
-fn bare(host: &str) -> &str {
+/// Removes the brackets of an IPv6 address.
+fn without_brackets(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Takes off what does not belong to the base, and adds the path where there is none.
-fn base_path(given: &str, host: &str, notes: &mut Vec<Note>) -> String {
+/// Removes trailing slashes and endpoint paths, and adds the default path if there is none.
+fn base_path(given: &str, host: &str, fixes: &mut Vec<BaseUrlFix>) -> String {
     let mut path = given.trim_end_matches('/');
     if path.len() < given.len() && !path.is_empty() {
-        notes.push(Note::SlashTaken);
+        fixes.push(BaseUrlFix::TrailingSlashRemoved);
     }
-    while let Some((rest, ending)) = ENDINGS
+    while let Some((rest, suffix)) = ENDPOINT_PATHS
         .into_iter()
-        .find_map(|ending| Some((path.strip_suffix(ending)?, ending)))
+        .find_map(|suffix| Some((path.strip_suffix(suffix)?, suffix)))
     {
-        notes.push(Note::EndingTaken(ending));
+        fixes.push(BaseUrlFix::SuffixRemoved(suffix));
         path = rest.trim_end_matches('/');
     }
     if !path.is_empty() {
@@ -285,27 +280,27 @@ fn base_path(given: &str, host: &str, notes: &mut Vec<Note>) -> String {
         .into_iter()
         .find(|(known, _)| *known == host || known.starts_with('.') && host.ends_with(known))
         .map_or("/v1", |(_, path)| path);
-    notes.push(Note::PathAdded(path));
+    fixes.push(BaseUrlFix::PathAdded(path));
     path.to_owned()
 }
 
 fn join(base: &str, path: &str) -> Result<Url, BaseUrlError> {
-    read_url(&format!("{base}{path}"))
+    parse_absolute(&format!("{base}{path}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Checks the base URL and the notes, one after the other with `; ` between.
+    /// Checks the base URL, and the corrections joined with `; `.
     #[track_caller]
-    fn check(text: &str, base: &str, notes: &str) {
+    fn check(text: &str, base: &str, fixes: &str) {
         let (endpoint, found) = Endpoint::parse(text).expect(text);
         assert_eq!(endpoint.display(), base, "{text}");
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("; "), notes, "{text}");
+        assert_eq!(found.join("; "), fixes, "{text}");
         let chat = format!("{base}/chat/completions");
-        assert_eq!(endpoint.of(Api::Chat).as_str(), chat, "{text}");
+        assert_eq!(endpoint.url(Api::Chat).as_str(), chat, "{text}");
         assert_eq!(
             endpoint.models().as_str(),
             format!("{base}/models"),
@@ -313,14 +308,14 @@ mod tests {
         );
     }
 
-    const HTTPS: &str = "`https://` was put before the base URL";
-    const HTTP: &str = "`http://` was put before the base URL";
-    const SLASH: &str = "the `/` at the end of the base URL was taken off";
-    const V1: &str = "`/v1` was added: the base URL had no path";
-    const CHAT: &str = "`…/chat/completions` was taken off: the base URL ends before it";
+    const HTTPS: &str = "added `https://` to the base URL";
+    const HTTP: &str = "added `http://` to the base URL";
+    const SLASH: &str = "removed the trailing `/` from the base URL";
+    const V1: &str = "added `/v1` to the base URL, which had no path";
+    const CHAT: &str = "removed `/chat/completions` from the base URL";
 
     #[test]
-    fn a_right_base_url_is_left_alone() {
+    fn correct_base_urls_are_unchanged() {
         for base in [
             "https://api.openai.com/v1",
             "https://api.chatanywhere.tech/v1",
@@ -346,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_plain_is_mended_with_a_note() {
+    fn unambiguous_mistakes_are_corrected_and_reported() {
         let openai = "https://api.openai.com/v1";
         check("https://api.openai.com", openai, V1);
         check("https://api.openai.com/", openai, V1);
@@ -364,9 +359,9 @@ mod tests {
         );
         check("api.openai.com", openai, &format!("{HTTPS}; {V1}"));
         check("api.openai.com:443/v1", openai, HTTPS);
-        for ending in ["completions", "models", "embeddings"] {
-            let note = format!("`…/{ending}` was taken off: the base URL ends before it");
-            check(&format!("{openai}/{ending}"), openai, &note);
+        for suffix in ["completions", "models", "embeddings"] {
+            let fix = format!("removed `/{suffix}` from the base URL");
+            check(&format!("{openai}/{suffix}"), openai, &fix);
         }
         check(
             "localhost:8080",
@@ -378,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_a_path_gets_its_own() {
+    fn a_missing_path_defaults_to_that_of_the_provider() {
         for (text, base) in [
             (
                 "https://api.chatanywhere.org",
@@ -392,14 +387,14 @@ mod tests {
                 "https://mine.openai.azure.com/openai/v1",
             ),
         ] {
-            let (endpoint, notes) = Endpoint::parse(text).expect(text);
+            let (endpoint, fixes) = Endpoint::parse(text).expect(text);
             assert_eq!(endpoint.display(), base);
-            assert!(matches!(notes[..], [Note::PathAdded(_)]), "{notes:?}");
+            assert!(matches!(fixes[..], [BaseUrlFix::PathAdded(_)]), "{fixes:?}");
         }
     }
 
     #[test]
-    fn the_host_is_lower_case_and_loopback_is_known() {
+    fn the_host_is_lowercase_and_loopback_is_detected() {
         for (text, host, is_loopback) in [
             ("https://API.OpenAI.com", "api.openai.com", false),
             ("LOCALHOST:1", "localhost", true),
@@ -428,14 +423,14 @@ mod tests {
             std::mem::discriminant(expected),
             "{text}: {error}"
         );
-        let said = format!("{error} {error:?}");
-        assert!(!said.contains("sk-canary"), "{said}");
-        assert!(said.contains("hint: "), "{said}");
+        let message = format!("{error} {error:?}");
+        assert!(!message.contains("sk-canary"), "{message}");
+        assert!(message.contains("hint: "), "{message}");
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_without_showing_secrets() {
-        let not_url = BaseUrlError::NotUrl(String::new());
+    fn invalid_base_urls_are_rejected_without_leaking_secrets() {
+        let invalid = BaseUrlError::Invalid(String::new());
         let scheme = BaseUrlError::Scheme(String::new());
         let website = BaseUrlError::Website {
             host: String::new(),
@@ -453,7 +448,7 @@ mod tests {
             "https://a\\b",
             "https://a..b/v1",
         ] {
-            check_error(text, &not_url);
+            check_error(text, &invalid);
         }
         check_error("ftp://x/v1", &scheme);
         check_error("file:///etc/sk-canary", &scheme);

@@ -1,5 +1,5 @@
-//! The client: one HTTP request and its whole response. It never retries, follows no redirect and
-//! keeps no cookies; it knows the address, the limits of time and size, and nothing of jobs.
+//! The client: sends one HTTP request and receives its whole response. It never retries, does not
+//! follow redirects and stores no cookies.
 
 #![expect(
     clippy::result_large_err,
@@ -17,74 +17,73 @@ use tokio::time::Instant;
 use super::base_url::Endpoint;
 use super::completion::{self, ParsedCompletion};
 use super::headers::{self, RateHeaders};
-use super::response::{self, Reading, Received};
+use super::response::{self, ParseContext, SuccessBody};
 use super::transport;
-use crate::domain::failure::{Failure, Refusal};
+use crate::domain::failure::{ErrorResponse, Failure};
 use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
-/// How long a connection that nobody uses is kept.
+/// How long an idle connection is kept open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How providers see us.
 const USER_AGENT: &str = concat!("promptmill/", env!("CARGO_PKG_VERSION"));
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The limits of one request.
+/// Time and size limits of requests and responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// The longest that a connection may take to come about, name and encryption included.
+    /// The timeout for establishing a connection, including DNS and TLS.
     pub connect_timeout: Duration,
-    /// The longest that a request may take, from connecting to the last byte of the response.
+    /// The timeout of a request, from connecting to the last byte of the response.
     pub total_timeout: Duration,
-    /// The largest response that is read, in bytes.
-    pub response_cap: usize,
-    /// How much is read of the body of an error, in bytes.
-    pub error_cap: usize,
+    /// The maximum size of a success response, in bytes.
+    pub max_response_bytes: usize,
+    /// The number of bytes to read of an error response.
+    pub max_error_bytes: usize,
 }
 
 impl Default for ClientLimits {
-    /// 10 s and 300 s; 8 MiB and 64 KiB.
+    /// Timeouts of 10 s and 300 s; sizes of 8 MiB and 64 KiB.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
             total_timeout: Duration::from_mins(5),
-            response_cap: 8 * 1024 * 1024,
-            error_cap: 64 * 1024,
+            max_response_bytes: 8 * 1024 * 1024,
+            max_error_bytes: 64 * 1024,
         }
     }
 }
 
-/// What became of one request.
+/// The outcome of a request, with data from the response headers.
 #[derive(Clone, Debug)]
-pub struct Attempt<T = ParsedCompletion> {
-    /// The answer, or how it went wrong.
+pub struct Exchange<T = ParsedCompletion> {
+    /// The parsed response, or the failure.
     pub outcome: Result<T, Failure>,
-    /// The provider's word on its limits, sent with answers and refusals alike.
+    /// The rate limits reported with the response.
     pub rate: RateHeaders,
-    /// The id under which the provider knows this request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
-    /// The HTTP status; `None` when no response came.
+    /// The HTTP status; `None` without a response.
     pub status: Option<u16>,
-    /// The time from sending the request to the last byte of the response, or to the fault.
+    /// The time from sending the request to the last byte of the response, or to the failure.
     pub latency: Duration,
-    /// How far the endpoint's clock (`date`) is ahead of ours, in milliseconds; negative when it is
-    /// behind. `None` when it told no time.
+    /// How far the endpoint's clock (the `Date` header) is ahead of ours, in milliseconds. `None`
+    /// without that header.
     pub clock_ahead: Option<i64>,
 }
 
-/// An endpoint beside chat completions, asked only to learn which one serves a model.
+/// An endpoint that is only probed, to find out whether it serves a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Other {
-    /// `/completions`, from before there were chats.
+pub enum ProbeTarget {
+    /// `/completions`, the legacy API.
     Completions,
     /// `/embeddings`.
     Embeddings,
 }
 
-impl Other {
-    /// Returns its path below the base URL.
+impl ProbeTarget {
+    /// Returns the path relative to the base URL.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -94,22 +93,22 @@ impl Other {
     }
 }
 
-/// Why a client cannot be made.
+/// Why a client cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The system has no certificates to trust.
+    /// The system has no CA certificates.
     #[error(
-        "no certificate authority is known to this system\nhint: install the package `ca-certificates`, or set SSL_CERT_FILE"
+        "no CA certificates found on this system\nhint: install the `ca-certificates` package, or set SSL_CERT_FILE"
     )]
     NoTrustStore,
-    /// Anything else: the words of the library.
+    /// Any other error of the HTTP library.
     #[error(
-        "the HTTP client could not be set up: {0}\nhint: look at the proxy settings and the certificates of this system"
+        "cannot set up the HTTP client: {0}\nhint: check the proxy settings and the CA certificates of this system"
     )]
     Setup(String),
 }
 
-/// Sends requests to one endpoint. A clone shares the connections.
+/// Sends requests to one endpoint. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
@@ -118,7 +117,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client without connecting. A proxy of the system is used, except to this machine.
+    /// Creates a client without connecting. It uses the system's proxy, except for loopback hosts.
     pub fn new(endpoint: Endpoint, limits: ClientLimits) -> Result<Self, ClientError> {
         let http = build(&endpoint, limits)?;
         Ok(Self {
@@ -128,54 +127,62 @@ impl Client {
         })
     }
 
-    /// Makes a client with the same settings and new connections, for when the old ones seem stale.
-    pub fn fresh(&self) -> Result<Self, ClientError> {
+    /// Creates a client with the same settings and new connections, for use when the old
+    /// connections seem stale.
+    pub fn reconnect(&self) -> Result<Self, ClientError> {
         Self::new(self.endpoint.clone(), self.limits)
     }
 
-    /// Returns where the requests go.
+    /// Returns the endpoint that requests are sent to.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Posts a request, once, and reads the whole response. `now` is the time at the call.
+    /// Sends a request once and receives the whole response. `now` is the current time.
     ///
-    /// A key that no header can hold is not sent: the attempt ends like one with a refused key.
+    /// A key that is not valid in a header is not sent; the result is the same as for a key that
+    /// the provider rejects.
     pub async fn send(
         &self,
         api: Api,
         body: Bytes,
         key: Option<&SecretString>,
         now: Timestamp,
-    ) -> Attempt {
+    ) -> Exchange {
         let request = self
             .http
-            .post(self.endpoint.of(api).clone())
+            .post(self.endpoint.url(api).clone())
             .header(CONTENT_TYPE, JSON)
             .body(body);
-        self.exchange(request, key, now, completion::reader(api))
+        self.exchange(request, key, now, completion::parser(api))
             .await
     }
 
-    /// Lists the ids of the models that the endpoint offers. `now` is the time at the call.
-    pub async fn models(&self, key: Option<&SecretString>, now: Timestamp) -> Attempt<Vec<String>> {
+    /// Lists the IDs of the endpoint's models. `now` is the current time.
+    pub async fn models(
+        &self,
+        key: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Exchange<Vec<String>> {
         let request = self.http.get(self.endpoint.models().clone());
-        self.exchange(request, key, now, completion::models).await
+        self.exchange(request, key, now, completion::parse_models)
+            .await
     }
 
-    /// Posts a request to an endpoint beside chat completions, once, and tells whether it serves it.
-    /// `now` is the time at the call.
+    /// Sends a request to another endpoint, to find out whether it succeeds. `now` is the current
+    /// time.
     pub async fn probe(
         &self,
-        other: Other,
+        target: ProbeTarget,
         body: Bytes,
         key: Option<&SecretString>,
         now: Timestamp,
-    ) -> Attempt<()> {
-        let url = format!("{}{}", self.endpoint.display(), other.path());
+    ) -> Exchange<()> {
+        let url = format!("{}{}", self.endpoint.display(), target.path());
         let request = self.http.post(url).header(CONTENT_TYPE, JSON).body(body);
-        self.exchange(request, key, now, completion::any).await
+        self.exchange(request, key, now, completion::parse_probe)
+            .await
     }
 
     async fn exchange<T>(
@@ -183,34 +190,35 @@ impl Client {
         request: RequestBuilder,
         key: Option<&SecretString>,
         now: Timestamp,
-        read: impl FnOnce(Received, Reading<'_>) -> Result<T, Failure>,
-    ) -> Attempt<T> {
+        parse: impl FnOnce(SuccessBody, ParseContext<'_>) -> Result<T, Failure>,
+    ) -> Exchange<T> {
         let started = Instant::now();
         let request = match authorize(request.header(ACCEPT, JSON), key) {
             Ok(request) => request,
-            Err(failure) => return Attempt::without_response(failure, started),
+            Err(failure) => return Exchange::without_response(failure, started),
         };
         let secret = key.map(ExposeSecret::expose_secret);
-        let known = secret.as_slice();
+        let known_keys = secret.as_slice();
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                return Attempt::without_response(response::no_response(&error, known), started);
+                let failure = response::transport_error(&error, known_keys);
+                return Exchange::without_response(failure, started);
             }
         };
-        let reading = Reading {
-            known,
-            now: now + started.elapsed(),
+        let context = ParseContext {
+            known_keys,
+            received_at: now + started.elapsed(),
         };
         let status = Some(response.status().as_u16());
-        let rate = RateHeaders::read(response.headers(), known);
-        let request_id = headers::request_id(response.headers(), known);
-        let told = headers::date(response.headers());
-        let clock_ahead = told.map(|told| told.as_millis() - reading.now.as_millis());
-        let received = response::receive(response, &self.limits, reading).await;
+        let rate = RateHeaders::parse(response.headers(), known_keys);
+        let request_id = headers::request_id(response.headers(), known_keys);
+        let clock_ahead = headers::date(response.headers())
+            .map(|date| date.as_millis() - context.received_at.as_millis());
+        let received = response::receive(response, &self.limits, context).await;
         let latency = started.elapsed();
-        let outcome = received.and_then(|received| read(received, reading));
-        Attempt {
+        let outcome = received.and_then(|success| parse(success, context));
+        Exchange {
             outcome,
             rate,
             request_id,
@@ -221,7 +229,7 @@ impl Client {
     }
 }
 
-impl<T> Attempt<T> {
+impl<T> Exchange<T> {
     fn without_response(failure: Failure, started: Instant) -> Self {
         Self {
             outcome: Err(failure),
@@ -236,7 +244,7 @@ impl<T> Attempt<T> {
 
 fn build(endpoint: &Endpoint, limits: ClientLimits) -> Result<reqwest::Client, ClientError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing this race to another thread is as good as winning it.
+        // An error means that another thread has installed the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let mut builder = reqwest::Client::builder()
@@ -254,7 +262,7 @@ fn build(endpoint: &Endpoint, limits: ClientLimits) -> Result<reqwest::Client, C
         builder = builder.no_proxy();
     }
     if !endpoint.is_https() {
-        // Nothing is encrypted here, so the system's certificates need not be there, nor be read.
+        // Without TLS, CA certificates are neither required nor loaded.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| client_error(&error))
@@ -275,25 +283,26 @@ fn authorize(
 ) -> Result<RequestBuilder, Failure> {
     let Some(key) = key else { return Ok(request) };
     let key = key.expose_secret().as_bytes();
-    // Other bytes could end the header and begin another one.
+    // Other bytes could inject a second header.
     if !key.iter().all(u8::is_ascii_graphic) {
-        return Err(unsendable_key());
+        return Err(invalid_key_failure());
     }
     let mut value = BytesMut::with_capacity("Bearer ".len() + key.len());
     value.put_slice(b"Bearer ");
     value.put_slice(key);
-    let mut value = HeaderValue::from_maybe_shared(value.freeze()).map_err(|_| unsendable_key())?;
+    let mut value =
+        HeaderValue::from_maybe_shared(value.freeze()).map_err(|_| invalid_key_failure())?;
     value.set_sensitive(true);
     Ok(request.header(AUTHORIZATION, value))
 }
 
-fn unsendable_key() -> Failure {
-    Failure::Refused(Refusal {
+fn invalid_key_failure() -> Failure {
+    Failure::ErrorResponse(ErrorResponse {
         status: 401,
         code: "invalid_api_key".to_owned(),
         message:
-            "the key was not sent: it holds a blank, a control character or a letter beyond ASCII"
+            "the API key was not sent: it contains whitespace, a control character or a non-ASCII character"
                 .to_owned(),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     })
 }

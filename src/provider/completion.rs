@@ -1,7 +1,8 @@
-//! Reads the body of a success into an answer or a failure. A body that is empty, a web page, no
-//! chat completion or an error in disguise is a failure, never an answer.
+//! Parses the bodies of success responses. An empty body, a web page, JSON with a different
+//! structure and an error inside a success response are failures.
 //!
-//! What a failure quotes is never a part of an answer: only its shape, or a body that is no JSON.
+//! A failure never quotes a completion. It quotes only the field names of a JSON body, or a body
+//! that is not JSON.
 
 #![expect(
     clippy::result_large_err,
@@ -16,204 +17,231 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::error_response;
 use super::headers::request_id;
-use super::refusal;
-use super::response::{Reading, Received, no_answer};
-use crate::domain::completion::{ChatCompletion, CompletionMetadata, EmbeddingList};
-use crate::domain::failure::{Failure, Problem, Refusal};
+use super::response::{ParseContext, SuccessBody, invalid_response};
+use crate::domain::completion::{ChatCompletion, CompletionMetadata, EmbeddingsResponse};
+use crate::domain::failure::{ErrorResponse, Failure, ResponseProblem};
 use crate::domain::request_template::Api;
 
-/// An answer: the body as it came and what was read from it.
+/// A completion: the response body and its metadata.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ParsedCompletion {
-    /// What is kept beside the body.
+    /// The metadata stored with the body.
     pub metadata: CompletionMetadata,
-    /// The response body as it came, in JSON.
+    /// The response body as received, in JSON.
     pub body: String,
 }
 
 impl fmt::Debug for ParsedCompletion {
-    /// Shows the body's length only: an answer is never in a log.
+    /// Shows only the length of the body, to keep completions out of logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Success")
-            .field("reply", &self.metadata)
+            .debug_struct("ParsedCompletion")
+            .field("metadata", &self.metadata)
             .field("body_bytes", &self.body.len())
             .finish()
     }
 }
 
-/// Reads the body of a success.
-pub(super) type Read = fn(Received, Reading<'_>) -> Result<ParsedCompletion, Failure>;
+/// Parses the body of a success response.
+pub(super) type Parser = fn(SuccessBody, ParseContext<'_>) -> Result<ParsedCompletion, Failure>;
 
-/// Returns what reads the answers of a part of the API.
-pub(super) fn reader(api: Api) -> Read {
+/// Returns the parser for responses of an API.
+pub(super) fn parser(api: Api) -> Parser {
     match api {
-        Api::Chat => chat,
-        Api::Embeddings => embeddings,
+        Api::Chat => parse_chat,
+        Api::Embeddings => parse_embeddings,
     }
 }
 
-/// Reads embeddings.
-fn embeddings(received: Received, reading: Reading<'_>) -> Result<ParsedCompletion, Failure> {
-    let Received { headers, body } = received;
-    let list: EmbeddingList<'_> =
-        serde_json::from_str(&body).map_err(|error| not_chat(&error, &headers, &body, reading))?;
+fn parse_embeddings(
+    success: SuccessBody,
+    context: ParseContext<'_>,
+) -> Result<ParsedCompletion, Failure> {
+    let SuccessBody { headers, body } = success;
+    let list: EmbeddingsResponse<'_> = serde_json::from_str(&body)
+        .map_err(|error| classify_unparsable(&error, &headers, &body, context))?;
     let has_vector = list.json().is_some();
     if list.has_error() || !has_vector {
-        told_error(&headers, &body, reading)?;
+        check_embedded_error(&headers, &body, context)?;
     }
     if !has_vector {
-        let said = shape(&body);
-        return Err(no_answer(Problem::NoVector, &said, &headers, reading));
+        let excerpt = describe_fields(&body);
+        return Err(invalid_response(
+            ResponseProblem::NoVector,
+            &excerpt,
+            &headers,
+            context,
+        ));
     }
     let metadata = list.metadata();
     Ok(ParsedCompletion { metadata, body })
 }
 
-/// Reads a chat completion.
-fn chat(received: Received, reading: Reading<'_>) -> Result<ParsedCompletion, Failure> {
-    let Received { headers, body } = received;
+fn parse_chat(
+    success: SuccessBody,
+    context: ParseContext<'_>,
+) -> Result<ParsedCompletion, Failure> {
+    let SuccessBody { headers, body } = success;
     let metadata = match serde_json::from_str::<ChatCompletion<'_>>(&body) {
-        Ok(chat) => judge_chat(&chat, &headers, &body, reading)?,
-        Err(error) => return Err(not_chat(&error, &headers, &body, reading)),
+        Ok(chat) => validate_chat(&chat, &headers, &body, context)?,
+        Err(error) => return Err(classify_unparsable(&error, &headers, &body, context)),
     };
     Ok(ParsedCompletion { metadata, body })
 }
 
-fn judge_chat(
+fn validate_chat(
     chat: &ChatCompletion<'_>,
     headers: &HeaderMap,
     body: &str,
-    reading: Reading<'_>,
+    context: ParseContext<'_>,
 ) -> Result<CompletionMetadata, Failure> {
     if chat.has_error() || !chat.has_choice() {
-        told_error(headers, body, reading)?;
+        check_embedded_error(headers, body, context)?;
     }
-    let fail = |problem, said: &str| Err(no_answer(problem, said, headers, reading));
+    let fail = |problem, excerpt: &str| Err(invalid_response(problem, excerpt, headers, context));
     if !chat.has_choice() {
-        return fail(Problem::NoChoices, &shape(body));
+        return fail(ResponseProblem::NoChoices, &describe_fields(body));
     }
     if let Some(error) = chat.choice_error() {
-        told_error(headers, &format!(r#"{{"error":{error}}}"#), reading)?;
+        check_embedded_error(headers, &format!(r#"{{"error":{error}}}"#), context)?;
     }
     if let Some(refusal) = chat.refusal() {
-        return fail(Problem::Declined, refusal);
+        return fail(ResponseProblem::Declined, refusal);
     }
     match chat.finish_reason() {
-        "content_filter" => fail(Problem::Declined, "finish_reason: content_filter"),
-        "error" => Err(broken_choice(headers, reading)),
+        "content_filter" => fail(ResponseProblem::Declined, "finish_reason: content_filter"),
+        "error" => Err(interrupted_choice(headers, context)),
         _ if chat.text().is_some() => Ok(chat.metadata()),
-        "" => fail(Problem::NoContent, "no finish_reason"),
-        reason => fail(Problem::NoContent, &format!("finish_reason: {reason}")),
+        "" => fail(ResponseProblem::NoContent, "no finish_reason"),
+        reason => fail(
+            ResponseProblem::NoContent,
+            &format!("finish_reason: {reason}"),
+        ),
     }
 }
 
-/// Fails when the body of a success tells an error.
-fn told_error(headers: &HeaderMap, body: &str, reading: Reading<'_>) -> Result<(), Failure> {
-    match refusal::error_in_success(headers, body.as_bytes(), reading.known, reading.now) {
-        Some(refusal) => Err(Failure::Refused(refusal)),
+/// Fails if the body of a success response contains an error.
+fn check_embedded_error(
+    headers: &HeaderMap,
+    body: &str,
+    context: ParseContext<'_>,
+) -> Result<(), Failure> {
+    let ParseContext {
+        known_keys,
+        received_at,
+    } = context;
+    match error_response::parse_embedded(headers, body.as_bytes(), known_keys, received_at) {
+        Some(response) => Err(Failure::ErrorResponse(response)),
         None => Ok(()),
     }
 }
 
-/// The provider gave up in the middle of an answer, and said no more than that.
-fn broken_choice(headers: &HeaderMap, reading: Reading<'_>) -> Failure {
-    Failure::Refused(Refusal {
+/// Returns the failure for a completion that the provider aborted without an error message.
+fn interrupted_choice(headers: &HeaderMap, context: ParseContext<'_>) -> Failure {
+    Failure::ErrorResponse(ErrorResponse {
         status: 502,
-        message: "the answer broke off with finish_reason: error".to_owned(),
-        request_id: request_id(headers, reading.known),
-        ..Refusal::default()
+        message: "the provider aborted the response (finish_reason: error)".to_owned(),
+        request_id: request_id(headers, context.known_keys),
+        ..ErrorResponse::default()
     })
 }
 
-fn not_chat(
+/// Returns the failure for a body that does not parse.
+fn classify_unparsable(
     error: &serde_json::Error,
     headers: &HeaderMap,
     body: &str,
-    reading: Reading<'_>,
+    context: ParseContext<'_>,
 ) -> Failure {
     let text = body.trim_start();
-    let fail = |problem, said| no_answer(problem, said, headers, reading);
+    let fail = |problem, excerpt| invalid_response(problem, excerpt, headers, context);
     if text.is_empty() {
-        return fail(Problem::Empty, "");
+        return fail(ResponseProblem::Empty, "");
     }
-    if let Err(failure) = told_error(headers, body, reading) {
+    if let Err(failure) = check_embedded_error(headers, body, context) {
         return failure;
     }
     if is_html(headers, text) {
-        return fail(Problem::Html, text);
+        return fail(ResponseProblem::Html, text);
     }
-    fail(Problem::NotChat, &what_else(text, error))
+    fail(
+        ResponseProblem::UnexpectedFormat,
+        &describe_body(text, error),
+    )
 }
 
-/// Says what a body is that is no chat completion. Only a body that is no JSON is quoted.
-fn what_else(text: &str, error: &serde_json::Error) -> String {
+/// Describes a body that does not parse, quoting it only if it is not JSON.
+fn describe_body(text: &str, error: &serde_json::Error) -> String {
     if text.starts_with("data:") || text.starts_with("event:") {
-        return "an event stream, though none was asked for".to_owned();
+        return "event stream instead of JSON".to_owned();
     }
     if !text.starts_with(['{', '[', '"']) {
         return text.to_owned();
     }
     let problem = match error.classify() {
-        Category::Eof => "the JSON ends too early",
-        Category::Syntax | Category::Io => "the JSON is broken",
-        Category::Data => "the JSON is of another form",
+        Category::Eof => "truncated JSON",
+        Category::Syntax | Category::Io => "malformed JSON",
+        Category::Data => "unexpected JSON structure",
     };
     format!(
-        "{problem}: line {}, column {}",
+        "{problem} at line {}, column {}",
         error.line(),
         error.column()
     )
 }
 
 fn is_html(headers: &HeaderMap, text: &str) -> bool {
-    let kind = headers
+    let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    text.starts_with('<') || kind.is_some_and(|kind| kind.starts_with("text/html"))
+    text.starts_with('<') || content_type.is_some_and(|value| value.starts_with("text/html"))
 }
 
-/// Says of what shape a JSON body is, without its values: an answer of another kind may be in it.
-fn shape(body: &str) -> String {
+/// Lists the fields of a JSON body without their values, which can contain a completion.
+fn describe_fields(body: &str) -> String {
     match serde_json::from_str::<BTreeMap<String, &RawValue>>(body) {
         Ok(fields) => {
             let names: Vec<_> = fields.keys().map(String::as_str).collect();
-            format!("an object with the fields: {}", names.join(", "))
+            format!("JSON object with the fields {}", names.join(", "))
         }
-        Err(_) => "no object".to_owned(),
+        Err(_) => "not a JSON object".to_owned(),
     }
 }
 
-/// Reads a success of any kind of endpoint: an object that tells no error.
-pub(super) fn any(received: Received, reading: Reading<'_>) -> Result<(), Failure> {
-    let Received { headers, body } = received;
+/// Accepts any JSON object without an error.
+pub(super) fn parse_probe(success: SuccessBody, context: ParseContext<'_>) -> Result<(), Failure> {
+    let SuccessBody { headers, body } = success;
     if let Err(error) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&body) {
-        return Err(not_chat(&error, &headers, &body, reading));
+        return Err(classify_unparsable(&error, &headers, &body, context));
     }
-    told_error(&headers, &body, reading)
+    check_embedded_error(&headers, &body, context)
 }
 
-/// A list of models; some providers leave out the object around it.
+/// A list of models. Some providers return a bare array.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum ModelList {
-    Object { data: Vec<Model> },
-    Array(Vec<Model>),
+enum ListModelsResponse {
+    Object { data: Vec<ListedModel> },
+    Array(Vec<ListedModel>),
 }
 
 #[derive(Deserialize)]
-struct Model {
+struct ListedModel {
     id: String,
 }
 
-/// Reads the list of models, by their ids.
-pub(super) fn models(received: Received, reading: Reading<'_>) -> Result<Vec<String>, Failure> {
-    let Received { headers, body } = received;
+/// Parses the list of models, and returns their IDs.
+pub(super) fn parse_models(
+    success: SuccessBody,
+    context: ParseContext<'_>,
+) -> Result<Vec<String>, Failure> {
+    let SuccessBody { headers, body } = success;
     match serde_json::from_str(&body) {
-        Ok(ModelList::Object { data } | ModelList::Array(data)) => {
+        Ok(ListModelsResponse::Object { data } | ListModelsResponse::Array(data)) => {
             Ok(data.into_iter().map(|model| model.id).collect())
         }
-        Err(error) => Err(not_chat(&error, &headers, &body, reading)),
+        Err(error) => Err(classify_unparsable(&error, &headers, &body, context)),
     }
 }

@@ -1,5 +1,5 @@
-//! The headers of a response that are worth knowing whatever its status is. How long to wait, and
-//! all else that an error says, is read with the error.
+//! Parses the response headers that are relevant for every status. Headers of errors, such as
+//! `Retry-After`, are parsed with the error.
 
 use reqwest::header::{DATE, HeaderMap};
 
@@ -7,29 +7,29 @@ use super::response::secrets;
 use crate::domain::civil;
 use crate::domain::time::Timestamp;
 
-/// The provider's word on its limits for this key, as raw header values. Absent where it sent none.
+/// The rate limits that the provider reports for a key, as raw header values; `None` if not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RateHeaders {
-    /// Requests allowed in a window.
+    /// Requests allowed per window.
     pub limit_requests: Option<String>,
-    /// Requests left in this window.
+    /// Requests remaining in the current window.
     pub remaining_requests: Option<String>,
-    /// When the requests are back: a time or a duration, in the provider's own spelling.
+    /// When the request limit resets: a time or a duration, in the provider's own format.
     pub reset_requests: Option<String>,
-    /// Tokens allowed in a window.
+    /// Tokens allowed per window.
     pub limit_tokens: Option<String>,
-    /// Tokens left in this window.
+    /// Tokens remaining in the current window.
     pub remaining_tokens: Option<String>,
-    /// When the tokens are back: a time or a duration, in the provider's own spelling.
+    /// When the token limit resets: a time or a duration, in the provider's own format.
     pub reset_tokens: Option<String>,
 }
 
 impl RateHeaders {
-    pub(super) fn read(headers: &HeaderMap, known: &[&str]) -> Self {
+    pub(super) fn parse(headers: &HeaderMap, known_keys: &[&str]) -> Self {
         let first = |names: [&'static str; 2]| {
             names
                 .into_iter()
-                .find_map(|name| short(headers, name, known))
+                .find_map(|name| header_value(headers, name, known_keys))
         };
         Self {
             limit_requests: first([
@@ -60,31 +60,31 @@ impl RateHeaders {
     }
 }
 
-/// Headers under which providers tell the id of a request, the provider's own before its relays'.
+/// Headers with the request ID. Those of providers precede those of relays.
 const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "cf-ray"];
 
-/// Returns the id under which the provider knows a request; empty when it told none.
-pub(super) fn request_id(headers: &HeaderMap, known: &[&str]) -> String {
+/// Returns the provider's request ID; empty if none was sent.
+pub(super) fn request_id(headers: &HeaderMap, known_keys: &[&str]) -> String {
     REQUEST_ID_HEADERS
         .into_iter()
-        .find_map(|name| short(headers, name, known))
+        .find_map(|name| header_value(headers, name, known_keys))
         .unwrap_or_default()
 }
 
-/// Returns the moment at which the endpoint says it answered, to the second.
+/// Returns the time of the response according to the endpoint's clock, to the second.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(DATE)?.to_str().ok()?;
-    civil::http_date(text)
+    civil::parse_http_date(text)
 }
 
-/// The longest header value that is believed, in bytes.
-const HEADER_CAP: usize = 128;
+/// The maximum length of a header value, in bytes. Longer values are ignored.
+const MAX_HEADER_BYTES: usize = 128;
 
-/// Returns a header's text, unless it is blank, too long, or an echo of a key.
-fn short(headers: &HeaderMap, name: &'static str, known: &[&str]) -> Option<String> {
+/// Returns the value of a header, unless it is blank, too long, or contains a key.
+fn header_value(headers: &HeaderMap, name: &'static str, known_keys: &[&str]) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
-    let is_fit = !value.is_empty()
-        && value.len() <= HEADER_CAP
-        && !secrets(known).any(|key| value.contains(key));
-    is_fit.then(|| value.to_owned())
+    let is_usable = !value.is_empty()
+        && value.len() <= MAX_HEADER_BYTES
+        && !secrets(known_keys).any(|key| value.contains(key));
+    is_usable.then(|| value.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Reads a response that came by way of a file, as if it had come by the network.
+//! Parses responses from Batch API output files like responses from the network.
 
 #![expect(
     clippy::result_large_err,
@@ -8,14 +8,14 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::completion::{self, ParsedCompletion};
-use super::refusal;
-use super::response::{Reading, Received};
+use super::error_response;
+use super::response::{ParseContext, SuccessBody};
 use crate::domain::failure::Failure;
 use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
-/// Reads an answer out of a status and a body, or how it went wrong. An empty `request_id` is none.
-pub fn read_imported(
+/// Parses the status and body of a response. `request_id` is empty if there is none.
+pub fn parse_imported(
     api: Api,
     status: u16,
     request_id: &str,
@@ -27,9 +27,12 @@ pub fn read_imported(
         headers.insert("x-request-id", id);
     }
     if !(200..300).contains(&status) {
-        let refusal = refusal::read(status, &headers, body.as_bytes(), &[], now);
-        return Err(Failure::Refused(refusal));
+        let response = error_response::parse(status, &headers, body.as_bytes(), &[], now);
+        return Err(Failure::ErrorResponse(response));
     }
-    let reading = Reading { known: &[], now };
-    completion::reader(api)(Received { headers, body }, reading)
+    let context = ParseContext {
+        known_keys: &[],
+        received_at: now,
+    };
+    completion::parser(api)(SuccessBody { headers, body }, context)
 }

@@ -1,17 +1,18 @@
-//! The provider: the one room that talks HTTP. It takes a request body and a key, and gives back an
-//! answer or a failure as data. What a failure means is judged elsewhere (`domain::verdict`).
+//! The HTTP client for OpenAI-compatible endpoints, the only module that sends HTTP requests. It
+//! sends a request body with an API key and returns a completion or a failure as data. Failures are
+//! classified in `domain::verdict`.
 
 mod base_url;
 mod client;
 mod completion;
+pub mod error_response;
 mod headers;
 mod imported;
-pub mod refusal;
 mod response;
 mod transport;
 
-pub use base_url::{BaseUrlError, Endpoint, Note};
-pub use client::{Attempt, Client, ClientError, ClientLimits, Other};
+pub use base_url::{BaseUrlError, BaseUrlFix, Endpoint};
+pub use client::{Client, ClientError, ClientLimits, Exchange, ProbeTarget};
 pub use completion::ParsedCompletion;
 pub use headers::RateHeaders;
-pub use imported::read_imported;
+pub use imported::parse_imported;

@@ -1,121 +1,133 @@
-//! Reads a response off the network: once, under a size cap, into a body without keys in it, or into
-//! a failure. What the body of a success says is read in `completion`.
+//! Receives a response from the network, with a size limit, and redacts API keys from its body.
+//! Success bodies are parsed in `completion`.
 
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
 use super::client::ClientLimits;
+use super::error_response;
 use super::headers::request_id;
-use super::refusal;
 use super::transport;
-use crate::domain::failure::{Failure, NoAnswer, NoResponse, Problem};
+use crate::domain::failure::{Failure, InvalidResponse, ResponseProblem, TransportError};
 use crate::domain::redact;
 use crate::domain::time::Timestamp;
 
-/// What a body is read with: the keys that may be in it, and the moment the response came.
+/// The keys to redact from a response, and the time it was received.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
-    pub(super) known: &'a [&'a str],
-    pub(super) now: Timestamp,
+pub(super) struct ParseContext<'a> {
+    pub(super) known_keys: &'a [&'a str],
+    pub(super) received_at: Timestamp,
 }
 
-/// A complete body of a success.
-pub(super) struct Received {
+/// A complete success response.
+pub(super) struct SuccessBody {
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
 
-/// Reads a whole response. A status that is no success is a refusal, whatever becomes of its body.
+/// Receives a whole response. A response with an error status is an error response even if its body
+/// is incomplete.
 pub(super) async fn receive(
     mut response: Response,
     limits: &ClientLimits,
-    reading: Reading<'_>,
-) -> Result<Received, Failure> {
+    context: ParseContext<'_>,
+) -> Result<SuccessBody, Failure> {
     let headers = std::mem::take(response.headers_mut());
     let status = response.status();
     if !status.is_success() {
-        let body = read_start(&mut response, limits.error_cap).await;
-        let refusal = refusal::read(status.as_u16(), &headers, &body, reading.known, reading.now);
-        return Err(Failure::Refused(refusal));
+        let body = read_start(&mut response, limits.max_error_bytes).await;
+        let ParseContext {
+            known_keys,
+            received_at,
+        } = context;
+        let status = status.as_u16();
+        let error = error_response::parse(status, &headers, &body, known_keys, received_at);
+        return Err(Failure::ErrorResponse(error));
     }
-    let bytes = match read_all(&mut response, limits.response_cap).await {
+    let invalid = |problem, excerpt: &str| invalid_response(problem, excerpt, &headers, context);
+    let bytes = match read_all(&mut response, limits.max_response_bytes).await {
         Ok(bytes) => bytes,
-        Err(Cut::Broken(error)) => return Err(no_response(&error, reading.known)),
-        Err(Cut::TooLarge) => {
-            let said = format!("the body is larger than {} bytes", limits.response_cap);
-            return Err(no_answer(Problem::TooLarge, &said, &headers, reading));
+        Err(BodyReadError::Broken(error)) => {
+            return Err(transport_error(&error, context.known_keys));
+        }
+        Err(BodyReadError::TooLarge) => {
+            let excerpt = format!("more than {} bytes", limits.max_response_bytes);
+            return Err(invalid(ResponseProblem::TooLarge, &excerpt));
         }
     };
     let Ok(body) = String::from_utf8(bytes) else {
-        let said = "the body is not UTF-8";
-        return Err(no_answer(Problem::NotChat, said, &headers, reading));
+        return Err(invalid(
+            ResponseProblem::UnexpectedFormat,
+            "the body is not UTF-8",
+        ));
     };
-    let body = without_keys(body, reading.known);
-    Ok(Received { headers, body })
+    let body = redact_keys(body, context.known_keys);
+    Ok(SuccessBody { headers, body })
 }
 
-/// Makes the failure of a request that broke on its way.
-pub(super) fn no_response(error: &reqwest::Error, known: &[&str]) -> Failure {
-    let (fault, detail) = transport::classify(error);
-    // The far end has a say in some of these words (GOAWAY), so they are no more trusted than a body.
-    let detail = redact::excerpt(&detail, known);
-    Failure::NoResponse(NoResponse { fault, detail })
+/// Returns the failure for a request without a complete response.
+pub(super) fn transport_error(error: &reqwest::Error, known_keys: &[&str]) -> Failure {
+    let (kind, detail) = transport::classify(error);
+    // The server controls part of this text (GOAWAY), so the text is redacted like a body.
+    let detail = redact::excerpt(&detail, known_keys);
+    Failure::Transport(TransportError { kind, detail })
 }
 
-/// Why a body was not read to its end.
-enum Cut {
+/// Why a body was not read completely.
+enum BodyReadError {
     TooLarge,
     Broken(reqwest::Error),
 }
 
-/// Reads a body to its end, or as far as the cap. A length above the cap is refused unread.
-async fn read_all(response: &mut Response, cap: usize) -> Result<Vec<u8>, Cut> {
-    let told = response.content_length().unwrap_or_default();
-    let told = usize::try_from(told).unwrap_or(usize::MAX);
-    if told > cap {
-        return Err(Cut::TooLarge);
+/// Reads a whole body of at most `max` bytes. A larger `Content-Length` is rejected without
+/// reading.
+async fn read_all(response: &mut Response, max: usize) -> Result<Vec<u8>, BodyReadError> {
+    let length = response.content_length().unwrap_or_default();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > max {
+        return Err(BodyReadError::TooLarge);
     }
-    let mut body = Vec::with_capacity(told);
-    while let Some(chunk) = response.chunk().await.map_err(Cut::Broken)? {
-        if body.len() + chunk.len() > cap {
-            return Err(Cut::TooLarge);
+    let mut body = Vec::with_capacity(length);
+    while let Some(chunk) = response.chunk().await.map_err(BodyReadError::Broken)? {
+        if body.len() + chunk.len() > max {
+            return Err(BodyReadError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Reads the start of a body, and makes do with what came when it breaks off.
-async fn read_start(response: &mut Response, cap: usize) -> Vec<u8> {
+/// Reads at most `max` bytes of a body. If the connection breaks, returns what was received.
+async fn read_start(response: &mut Response, max: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        let room = cap - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == cap {
+        let remaining = max - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(remaining)]);
+        if body.len() == max {
             break;
         }
     }
     body
 }
 
-/// The shortest key that is looked for in an answer, in bytes: a local server's `none` or `test`
-/// is no secret, and may be a word of the answer.
-const SECRET_LENGTH: usize = 16;
+/// The minimum length of a key to redact, in bytes. Placeholders such as `none` for local servers
+/// are not secret and can be words of a completion.
+const MIN_SECRET_BYTES: usize = 16;
 
-/// Returns the keys that are secrets.
-pub(super) fn secrets<'a>(known: &[&'a str]) -> impl Iterator<Item = &'a str> {
-    known
+/// Returns the keys that are secret.
+pub(super) fn secrets<'a>(known_keys: &[&'a str]) -> impl Iterator<Item = &'a str> {
+    known_keys
         .iter()
         .copied()
-        .filter(|key| key.len() >= SECRET_LENGTH)
+        .filter(|key| key.len() >= MIN_SECRET_BYTES)
 }
 
-/// Takes the keys out of a body that is about to be kept, and a byte order mark with them.
-fn without_keys(mut body: String, known: &[&str]) -> String {
+/// Redacts keys from a body, and removes a byte order mark.
+fn redact_keys(mut body: String, known_keys: &[&str]) -> String {
     if body.starts_with('\u{feff}') {
         body.drain(..'\u{feff}'.len_utf8());
     }
-    for key in secrets(known) {
+    for key in secrets(known_keys) {
         if body.contains(key) {
             body = body.replace(key, "[redacted]");
         }
@@ -123,19 +135,20 @@ fn without_keys(mut body: String, known: &[&str]) -> String {
     body
 }
 
-/// The start of a text that is looked at for an excerpt, in bytes; it is cut to 2 KiB afterwards.
-const EXCERPT_SOURCE: usize = 16 * 1024;
+/// The maximum length of the text that is redacted for an excerpt, in bytes. The excerpt itself is
+/// truncated to 2 KiB.
+const EXCERPT_SOURCE_BYTES: usize = 16 * 1024;
 
-pub(super) fn no_answer(
-    problem: Problem,
-    said: &str,
+pub(super) fn invalid_response(
+    problem: ResponseProblem,
+    excerpt: &str,
     headers: &HeaderMap,
-    reading: Reading<'_>,
+    context: ParseContext<'_>,
 ) -> Failure {
-    let start = &said[..said.floor_char_boundary(EXCERPT_SOURCE)];
-    Failure::NoAnswer(NoAnswer {
+    let start = &excerpt[..excerpt.floor_char_boundary(EXCERPT_SOURCE_BYTES)];
+    Failure::InvalidResponse(InvalidResponse {
         problem,
-        excerpt: redact::excerpt(start, reading.known),
-        request_id: request_id(headers, reading.known),
+        excerpt: redact::excerpt(start, context.known_keys),
+        request_id: request_id(headers, context.known_keys),
     })
 }

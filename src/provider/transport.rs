@@ -1,5 +1,5 @@
-//! Where a request broke on its way. reqwest's own questions are too coarse for that, so the chain
-//! of causes is opened down to the socket and the certificate.
+//! Classifies transport errors. The methods of `reqwest::Error` are not specific enough, so the
+//! chain of causes is inspected down to the socket and the certificate.
 
 use std::error::Error;
 use std::io;
@@ -7,60 +7,61 @@ use std::iter;
 
 use rustls::CertificateError;
 
-use crate::domain::failure::TransportFault;
+use crate::domain::failure::TransportErrorKind;
 
-/// The most of a chain of causes that is kept, in bytes.
-const DETAIL_CAP: usize = 500;
+/// The maximum length of a description, in bytes.
+const MAX_DETAIL_BYTES: usize = 500;
 
-/// Says where a request broke, and in plain words how: without the URL, at most 500 bytes.
-pub(super) fn classify(error: &reqwest::Error) -> (TransportFault, String) {
-    let signs = Signs {
+/// Classifies an error, and describes it in at most 500 bytes, without the URL.
+pub(super) fn classify(error: &reqwest::Error) -> (TransportErrorKind, String) {
+    let flags = ErrorFlags {
         before_sending: error.is_connect() || error.is_builder(),
         dns: error.is_dns(),
         timeout: error.is_timeout(),
     };
     if error.is_builder() {
-        return (fault(signs, error), detail(error));
+        return (kind(flags, error), detail(error));
     }
-    let fault = fault(signs, error);
-    (fault, words(fault, error))
+    let kind = kind(flags, error);
+    (kind, describe(kind, error))
 }
 
-/// What reqwest itself says of an error.
+/// The classification by reqwest.
 #[derive(Clone, Copy, Default)]
-struct Signs {
+struct ErrorFlags {
     before_sending: bool,
     dns: bool,
     timeout: bool,
 }
 
-fn fault(signs: Signs, error: &(dyn Error + 'static)) -> TransportFault {
-    if signs.before_sending {
-        // A proxy's name, certificate and connection have their own faults underneath: it comes first.
+fn kind(flags: ErrorFlags, error: &(dyn Error + 'static)) -> TransportErrorKind {
+    if flags.before_sending {
+        // Proxy errors have DNS, certificate or connection errors as causes, so they come first.
         return if causes(error).any(is_proxy) {
-            TransportFault::Proxy
-        } else if signs.dns {
-            TransportFault::Dns
+            TransportErrorKind::Proxy
+        } else if flags.dns {
+            TransportErrorKind::Dns
         } else if causes(error).any(is_certificate) {
-            TransportFault::Certificate
+            TransportErrorKind::Certificate
         } else {
-            TransportFault::Connect
+            TransportErrorKind::Connect
         };
     }
-    // The kernel gives up on a dead connection with the same kind, long before the total time.
-    if signs.timeout && !causes(error).any(is_dead_connection) {
-        return TransportFault::Timeout;
+    // The kernel reports dead connections as timeouts too, long before our own timeout.
+    if flags.timeout && !causes(error).any(is_dead_connection) {
+        return TransportErrorKind::Timeout;
     }
-    TransportFault::Broken
+    TransportErrorKind::Broken
 }
 
-/// Returns the error and its causes, from the outside in.
+/// Returns the error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |error| cause(*error))
+    iter::successors(Some(error), |error| source_of(*error))
 }
 
-/// An `io::Error` leaves what it wraps out of the chain: its source is its content's source.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+/// Returns the cause of an error. `io::Error::source` skips the error that it wraps, so this
+/// function returns the wrapped error instead.
+fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
@@ -70,7 +71,7 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-/// hyper-util's tunnel through a proxy is known by its words alone.
+/// Errors of hyper-util's proxy tunnel can only be recognized by their message.
 fn is_proxy(error: &(dyn Error + 'static)) -> bool {
     error.to_string().starts_with("tunnel error")
 }
@@ -88,108 +89,113 @@ fn is_dead_connection(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|io| io.raw_os_error().is_some())
 }
 
-/// Says how a request broke, for people; what only the library knows stands in brackets.
-fn words(fault: TransportFault, error: &(dyn Error + 'static)) -> String {
-    let plain = causes(error).find_map(of_certificate).or_else(|| {
-        let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
-        kinds.map(io::Error::kind).find_map(of_kind)
-    });
-    let what = match (fault, plain) {
-        (TransportFault::Dns, _) => "no such host is known to this machine's name service",
-        (TransportFault::Timeout, _) => "no whole answer came within the time limit of a request",
-        (TransportFault::Certificate, None) => "the endpoint's certificate is not to be trusted",
-        (TransportFault::Proxy, _) => "the proxy did not let the request through",
-        (TransportFault::Broken, None) => "the connection broke off",
-        (_, Some(plain)) => plain,
-        (_, None) => "no connection came about",
+/// Describes an error for users, with the message of the library in parentheses where it adds
+/// information.
+fn describe(kind: TransportErrorKind, error: &(dyn Error + 'static)) -> String {
+    let known = causes(error)
+        .find_map(describe_certificate_error)
+        .or_else(|| {
+            let errors = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+            errors.map(io::Error::kind).find_map(describe_io_error)
+        });
+    let summary = match (kind, known) {
+        (TransportErrorKind::Dns, _) => "cannot resolve the host name",
+        (TransportErrorKind::Timeout, _) => "the request timed out",
+        (TransportErrorKind::Certificate, None) => "the endpoint's certificate is not trusted",
+        (TransportErrorKind::Proxy, _) => "the connection through the proxy failed",
+        (TransportErrorKind::Broken, None) => "the connection was interrupted",
+        (_, Some(known)) => known,
+        (_, None) => "the connection failed",
     };
-    let said = causes(error).last().map_or_else(String::new, innermost);
-    let mut words = if said.is_empty() || plain == Some(what) || fault == TransportFault::Timeout {
-        what.to_owned()
+    let root = causes(error)
+        .last()
+        .map_or_else(String::new, root_cause_text);
+    let is_complete =
+        root.is_empty() || known == Some(summary) || kind == TransportErrorKind::Timeout;
+    let mut text = if is_complete {
+        summary.to_owned()
     } else {
-        format!("{what} ({said})")
+        format!("{summary} ({root})")
     };
-    words.truncate(words.floor_char_boundary(DETAIL_CAP));
-    words
+    text.truncate(text.floor_char_boundary(MAX_DETAIL_BYTES));
+    text
 }
 
-/// What the last cause of all says, without the marks of libraries.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let said = match error.downcast_ref::<reqwest::Error>() {
-        Some(outer) => outer_words(outer).to_owned(),
+/// Returns the message of the innermost cause, without the prefixes and suffixes of libraries.
+fn root_cause_text(error: &(dyn Error + 'static)) -> String {
+    let text = match error.downcast_ref::<reqwest::Error>() {
+        Some(outer) => describe_reqwest_error(outer).to_owned(),
         None => error.to_string(),
     };
-    let said = said
+    let text = text
         .strip_prefix("failed to lookup address information: ")
-        .unwrap_or(&said);
-    let said = said.split(" (os error").next().unwrap_or_default();
-    said.to_owned()
+        .unwrap_or(&text);
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_owned()
 }
 
-fn of_kind(kind: io::ErrorKind) -> Option<&'static str> {
+fn describe_io_error(kind: io::ErrorKind) -> Option<&'static str> {
     use io::ErrorKind as Kind;
     Some(match kind {
         Kind::ConnectionRefused => {
-            "the connection was refused: nothing listens at that host and port"
+            "the connection was refused: nothing is listening on that host and port"
         }
-        Kind::HostUnreachable | Kind::NetworkUnreachable => "no network leads to that host",
-        Kind::TimedOut => "the other side did not answer in time",
+        Kind::HostUnreachable | Kind::NetworkUnreachable => "the host is unreachable",
+        Kind::TimedOut => "the connection timed out",
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
-            "the other side cut the connection"
+            "the connection was closed by the other side"
         }
-        Kind::PermissionDenied => "this machine does not allow the connection",
-        Kind::AddrNotAvailable => "this machine has no address or port free for the connection",
+        Kind::PermissionDenied => "the operating system denied the connection",
+        Kind::AddrNotAvailable => "no local address or port is available for the connection",
         _ => return None,
     })
 }
 
-fn of_certificate(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    use CertificateError as Wrong;
-    let rustls::Error::InvalidCertificate(wrong) = error.downcast_ref::<rustls::Error>()? else {
+fn describe_certificate_error(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use CertificateError as Cert;
+    let rustls::Error::InvalidCertificate(error) = error.downcast_ref::<rustls::Error>()? else {
         return None;
     };
-    Some(match wrong {
-        Wrong::Expired | Wrong::ExpiredContext { .. } => "the endpoint's certificate has expired",
-        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
-            "the endpoint's certificate is not valid yet by this machine's clock"
+    Some(match error {
+        Cert::Expired | Cert::ExpiredContext { .. } => "the endpoint's certificate has expired",
+        Cert::NotValidYet | Cert::NotValidYetContext { .. } => {
+            "the endpoint's certificate is not valid yet according to this machine's clock"
         }
-        Wrong::UnknownIssuer => {
-            "the endpoint's certificate is from an issuer that is not trusted here"
+        Cert::UnknownIssuer => "the endpoint's certificate was issued by an untrusted authority",
+        Cert::NotValidForName | Cert::NotValidForNameContext { .. } => {
+            "the endpoint's certificate is for a different host"
         }
-        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
-            "the endpoint's certificate is for another host"
-        }
-        Wrong::Revoked => "the endpoint's certificate has been revoked",
+        Cert::Revoked => "the endpoint's certificate has been revoked",
         _ => return None,
     })
 }
 
-/// Returns the chain of causes in words, each once.
+/// Returns the messages of the chain of causes, each only once.
 pub(super) fn detail(error: &(dyn Error + 'static)) -> String {
-    let mut words = String::new();
+    let mut detail = String::new();
     for cause in causes(error) {
-        let said = match cause.downcast_ref::<reqwest::Error>() {
-            Some(outer) => outer_words(outer).to_owned(),
+        let text = match cause.downcast_ref::<reqwest::Error>() {
+            Some(outer) => describe_reqwest_error(outer).to_owned(),
             None => cause.to_string(),
         };
-        if said.is_empty() || words.contains(&said) {
+        if text.is_empty() || detail.contains(&text) {
             continue;
         }
-        if !words.is_empty() {
-            words.push_str(": ");
+        if !detail.is_empty() {
+            detail.push_str(": ");
         }
-        words.push_str(&said);
+        detail.push_str(&text);
     }
-    words.truncate(words.floor_char_boundary(DETAIL_CAP));
-    words
+    detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+    detail
 }
 
-/// reqwest's own errors end in the URL, so they are told in our words.
-fn outer_words(error: &reqwest::Error) -> &'static str {
+/// Describes an error of reqwest, whose own message can contain the URL.
+fn describe_reqwest_error(error: &reqwest::Error) -> &'static str {
     if error.is_builder() {
         "the request could not be built"
     } else if error.is_body() || error.is_decode() {
-        "the response broke off"
+        "the response was interrupted"
     } else {
         "the request failed"
     }
@@ -201,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// A link of a chain of causes.
+    /// An error with an optional cause.
     #[derive(Debug)]
     struct Link(&'static str, Option<Box<dyn Error + Send + Sync>>);
 
@@ -217,51 +223,55 @@ mod tests {
         }
     }
 
-    fn chain(words: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Link {
-        Link(words, Some(cause.into()))
+    fn chain(text: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Link {
+        Link(text, Some(cause.into()))
     }
 
-    const CONNECTING: Signs = Signs {
+    const CONNECTING: ErrorFlags = ErrorFlags {
         before_sending: true,
         dns: false,
         timeout: false,
     };
-    const SENT: Signs = Signs {
+    const SENT: ErrorFlags = ErrorFlags {
         before_sending: false,
         dns: false,
         timeout: false,
     };
 
     #[track_caller]
-    fn check(signs: Signs, error: &Link, expected: TransportFault) {
-        assert_eq!(fault(signs, error), expected, "{error:?}");
+    fn check(flags: ErrorFlags, error: &Link, expected: TransportErrorKind) {
+        assert_eq!(kind(flags, error), expected, "{error:?}");
     }
 
     #[test]
-    fn only_an_invalid_certificate_is_a_certificate_fault() {
+    fn only_invalid_certificates_are_certificate_errors() {
         let wrapped = |error: rustls::Error| {
-            // As deep as hyper-rustls wraps it.
+            // hyper-rustls wraps errors like this.
             chain("connect", io::Error::other(io::Error::other(error)))
         };
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         check(
             CONNECTING,
             &wrapped(unknown.clone()),
-            TransportFault::Certificate,
+            TransportErrorKind::Certificate,
         );
         check(
             CONNECTING,
             &chain("connect", unknown),
-            TransportFault::Certificate,
+            TransportErrorKind::Certificate,
         );
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
-        check(CONNECTING, &wrapped(alert), TransportFault::Connect);
+        check(CONNECTING, &wrapped(alert), TransportErrorKind::Connect);
         let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
-        check(CONNECTING, &chain("connect", eof), TransportFault::Connect);
+        check(
+            CONNECTING,
+            &chain("connect", eof),
+            TransportErrorKind::Connect,
+        );
     }
 
     #[test]
-    fn whatever_happens_at_the_proxy_is_the_proxys() {
+    fn every_error_of_the_proxy_is_a_proxy_error() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let tunnel = chain(
             "connect",
@@ -270,66 +280,66 @@ mod tests {
                 refused,
             ),
         );
-        check(CONNECTING, &tunnel, TransportFault::Proxy);
+        check(CONNECTING, &tunnel, TransportErrorKind::Proxy);
         check(
-            Signs {
+            ErrorFlags {
                 dns: true,
                 ..CONNECTING
             },
             &tunnel,
-            TransportFault::Proxy,
+            TransportErrorKind::Proxy,
         );
     }
 
     #[test]
-    fn before_sending_a_timeout_is_a_failed_connection() {
+    fn a_timeout_before_sending_is_a_connect_error() {
         let slow = chain("connect", Link("operation timed out", None));
         check(
-            Signs {
+            ErrorFlags {
                 timeout: true,
                 ..CONNECTING
             },
             &slow,
-            TransportFault::Connect,
+            TransportErrorKind::Connect,
         );
         let unknown = chain("connect", Link("dns error", None));
         check(
-            Signs {
+            ErrorFlags {
                 dns: true,
                 ..CONNECTING
             },
             &unknown,
-            TransportFault::Dns,
+            TransportErrorKind::Dns,
         );
     }
 
     #[test]
-    fn after_sending_only_our_own_clock_makes_a_timeout() {
-        let timeout = Signs {
+    fn after_sending_only_our_own_timeout_is_a_timeout() {
+        let timeout = ErrorFlags {
             timeout: true,
             ..SENT
         };
         check(
             timeout,
             &Link("operation timed out", None),
-            TransportFault::Timeout,
+            TransportErrorKind::Timeout,
         );
         let dead = io::Error::from_raw_os_error(110);
         check(
             timeout,
             &chain("connection error", dead),
-            TransportFault::Broken,
+            TransportErrorKind::Broken,
         );
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         check(
             SENT,
             &chain("connection error", reset),
-            TransportFault::Broken,
+            TransportErrorKind::Broken,
         );
     }
 
     #[test]
-    fn the_detail_says_each_cause_once_and_is_cut_at_a_letter() {
+    fn the_detail_contains_each_cause_once_and_is_truncated_at_a_character() {
         let error = chain(
             "failed",
             chain(
@@ -343,80 +353,80 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_words(fault: TransportFault, error: &Link, expected: &str) {
-        assert_eq!(words(fault, error), expected, "{error:?}");
+    fn check_description(kind: TransportErrorKind, error: &Link, expected: &str) {
+        assert_eq!(describe(kind, error), expected, "{error:?}");
     }
 
     #[test]
-    fn people_are_told_in_plain_words() {
+    fn common_errors_have_descriptions_for_users() {
         let io = |number| {
             chain(
                 "client error (Connect)",
                 io::Error::from_raw_os_error(number),
             )
         };
-        check_words(
-            TransportFault::Connect,
+        check_description(
+            TransportErrorKind::Connect,
             &io(111),
-            "the connection was refused: nothing listens at that host and port",
+            "the connection was refused: nothing is listening on that host and port",
         );
-        check_words(
-            TransportFault::Connect,
+        check_description(
+            TransportErrorKind::Connect,
             &io(101),
-            "no network leads to that host",
+            "the host is unreachable",
         );
-        check_words(
-            TransportFault::Broken,
+        check_description(
+            TransportErrorKind::Broken,
             &io(104),
-            "the other side cut the connection",
+            "the connection was closed by the other side",
         );
         let unknown = "failed to lookup address information: Name or service not known";
-        check_words(
-            TransportFault::Dns,
+        check_description(
+            TransportErrorKind::Dns,
             &chain(
                 "client error (Connect)",
                 chain("dns error", io::Error::other(unknown)),
             ),
-            "no such host is known to this machine's name service (Name or service not known)",
+            "cannot resolve the host name (Name or service not known)",
         );
     }
 
     #[test]
-    fn what_only_the_library_knows_stands_in_brackets() {
+    fn messages_of_the_library_are_in_parentheses() {
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        check_words(
-            TransportFault::Certificate,
+        check_description(
+            TransportErrorKind::Certificate,
             &chain("connect", io::Error::other(expired)),
             "the endpoint's certificate has expired",
         );
-        check_words(
-            TransportFault::Certificate,
+        check_description(
+            TransportErrorKind::Certificate,
             &chain(
                 "connect",
                 io::Error::other(rustls::Error::NoCertificatesPresented),
             ),
-            "the endpoint's certificate is not to be trusted (peer sent no certificates)",
+            "the endpoint's certificate is not trusted (peer sent no certificates)",
         );
-        check_words(
-            TransportFault::Proxy,
+        check_description(
+            TransportErrorKind::Proxy,
             &chain("tunnel error: failed", io::Error::from_raw_os_error(111)),
-            "the proxy did not let the request through (Connection refused)",
+            "the connection through the proxy failed (Connection refused)",
         );
-        check_words(
-            TransportFault::Timeout,
+        check_description(
+            TransportErrorKind::Timeout,
             &Link("operation timed out", None),
-            "no whole answer came within the time limit of a request",
+            "the request timed out",
         );
-        check_words(
-            TransportFault::Broken,
+        check_description(
+            TransportErrorKind::Broken,
             &chain(
                 "failed",
                 Link("connection closed before message completed", None),
             ),
-            "the connection broke off (connection closed before message completed)",
+            "the connection was interrupted (connection closed before message completed)",
         );
         let long = chain("x", "é".repeat(600));
-        assert!(words(TransportFault::Connect, &long).len() <= DETAIL_CAP);
+        assert!(describe(TransportErrorKind::Connect, &long).len() <= MAX_DETAIL_BYTES);
     }
 
     #[test]
@@ -426,8 +436,8 @@ mod tests {
             .build()
             .expect_err("bad agent");
         let url = reqwest::Url::parse("https://secret.example/v1").expect("url");
-        let (fault, detail) = classify(&error.with_url(url));
-        assert_eq!(fault, TransportFault::Connect);
+        let (kind, detail) = classify(&error.with_url(url));
+        assert_eq!(kind, TransportErrorKind::Connect);
         assert!(
             detail.starts_with("the request could not be built: "),
             "{detail}"

@@ -1,12 +1,12 @@
-//! Charts as SVG: lines at round numbers, bars in stacks, an area, markers. Their colors are the
-//! page's; here are only places and the names of what is drawn.
+//! SVG charts: grid lines, stacked bars, areas, lines and markers. Colors come from the style
+//! sheet.
 
 use std::fmt::Write as _;
 
 use super::escape::Html;
 use super::ticks::{Unit, ticks};
 
-/// The canvas and the plot in it, in the units of the drawing.
+/// Size of the canvas and bounds of the plot area, in SVG units.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 44.0;
@@ -14,32 +14,32 @@ const RIGHT: f64 = 428.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 162.0;
 
-/// A chart that is being drawn.
+/// A chart under construction.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
     title: String,
-    about: String,
-    /// The number at the upper edge.
+    caption: String,
+    /// Value at the upper edge.
     top: f64,
     legend: String,
     drawing: String,
 }
 
-/// A bar: what is stacked in it, from below, each with the name of its color, and its tip.
+/// A stacked bar: its parts from bottom to top, each with a CSS class, and its tooltip.
 #[derive(Clone, Debug)]
-pub(super) struct Bar {
+pub(super) struct ChartBar {
     pub(super) parts: Vec<(&'static str, u64)>,
-    pub(super) tip: String,
+    pub(super) tooltip: String,
 }
 
 impl Chart {
-    /// Begins a chart; `about` is a sentence under its title. `most` is the largest number in it.
-    pub(super) fn new(title: &str, about: String, most: u64, unit: Unit) -> Self {
-        let ticks = ticks(most, unit);
-        let top = number(ticks.last().copied().unwrap_or(1));
+    /// Creates a chart with a caption below its title. `max` is its largest value.
+    pub(super) fn new(title: &str, caption: String, max: u64, unit: Unit) -> Self {
+        let ticks = ticks(max, unit);
+        let top = to_f64(ticks.last().copied().unwrap_or(1));
         let mut drawing = String::new();
         for tick in ticks {
-            let y = height(number(tick), top);
+            let y = y_of(to_f64(tick), top);
             let class = if tick == 0 { "base" } else { "grid" };
             let _ = write!(
                 drawing,
@@ -52,14 +52,14 @@ impl Chart {
         }
         Self {
             title: title.to_owned(),
-            about,
+            caption,
             top,
             legend: String::new(),
             drawing,
         }
     }
 
-    /// Says what a color stands for.
+    /// Adds a legend entry.
     pub(super) fn legend(&mut self, class: &str, text: &str) {
         let _ = write!(
             self.legend,
@@ -68,7 +68,7 @@ impl Chart {
         );
     }
 
-    /// Writes a label below the plot; 0 is its left edge, 1 its right edge.
+    /// Adds a label below the plot; `at` ranges from 0 (left edge) to 1 (right edge).
     pub(super) fn label(&mut self, at: f64, text: &str) {
         let x = LEFT + at * (RIGHT - LEFT);
         let _ = write!(
@@ -79,9 +79,9 @@ impl Chart {
         );
     }
 
-    /// Draws bars side by side over the whole width.
-    pub(super) fn bars(&mut self, bars: &[Bar]) {
-        let step = (RIGHT - LEFT) / number(bars.len() as u64).max(1.0);
+    /// Draws bars side by side across the full width.
+    pub(super) fn bars(&mut self, bars: &[ChartBar]) {
+        let step = (RIGHT - LEFT) / to_f64(bars.len() as u64).max(1.0);
         let width = (step * 0.84).max(step - 3.0);
         let mut x = LEFT + (step - width) / 2.0;
         for bar in bars {
@@ -90,39 +90,39 @@ impl Chart {
             let mut rects = String::new();
             for (class, count) in parts {
                 let (low, high) = (
-                    height(below, self.top),
-                    height(below + number(*count), self.top),
+                    y_of(below, self.top),
+                    y_of(below + to_f64(*count), self.top),
                 );
-                // What is there is seen, be it ever so little.
-                let tall = (low - high).max(0.8);
+                // Keep small values visible.
+                let height = (low - high).max(0.8);
                 let _ = write!(
                     rects,
                     "<rect class=\"{class}\" x=\"{x:.2}\" y=\"{:.1}\" width=\"{width:.2}\" \
-                     height=\"{tall:.1}\"/>",
-                    low - tall,
+                     height=\"{height:.1}\"/>",
+                    low - height,
                 );
-                below += number(*count);
+                below += to_f64(*count);
             }
             if !rects.is_empty() {
                 let _ = write!(
                     self.drawing,
                     "<g><title>{}</title>{rects}</g>",
-                    Html(&bar.tip)
+                    Html(&bar.tooltip)
                 );
             }
             x += step;
         }
     }
 
-    /// Draws a line through the heights, which stand at the right edges of slots side by side, and
-    /// fills what is below it.
-    pub(super) fn area(&mut self, class: &str, heights: &[u64]) {
-        let step = (RIGHT - LEFT) / number(heights.len() as u64).max(1.0);
+    /// Draws a line through the values, at the right edges of equal slots, and fills the area
+    /// below.
+    pub(super) fn area(&mut self, class: &str, values: &[u64]) {
+        let step = (RIGHT - LEFT) / to_f64(values.len() as u64).max(1.0);
         let mut line = format!("M{LEFT:.1} {BOTTOM:.1}");
         let mut x = LEFT;
-        for tall in heights {
+        for value in values {
             x += step;
-            let _ = write!(line, "L{x:.1} {:.1}", height(number(*tall), self.top));
+            let _ = write!(line, "L{x:.1} {:.1}", y_of(to_f64(*value), self.top));
         }
         let _ = write!(
             self.drawing,
@@ -131,21 +131,21 @@ impl Chart {
         );
     }
 
-    /// Draws points at the middles of slots, joined where they follow each other; `None` is a gap.
-    pub(super) fn line(&mut self, class: &str, heights: &[Option<u64>]) {
-        let step = (RIGHT - LEFT) / number(heights.len() as u64).max(1.0);
+    /// Draws points at the centers of equal slots and connects adjacent ones; `None` is a gap.
+    pub(super) fn line(&mut self, class: &str, values: &[Option<u64>]) {
+        let step = (RIGHT - LEFT) / to_f64(values.len() as u64).max(1.0);
         let (mut line, mut dots, mut drawn) = (String::new(), String::new(), false);
         let mut x = LEFT + step / 2.0;
-        for tall in heights {
-            if let Some(tall) = tall {
-                let y = height(number(*tall), self.top);
+        for value in values {
+            if let Some(value) = value {
+                let y = y_of(to_f64(*value), self.top);
                 let _ = write!(line, "{}{x:.1} {y:.1}", if drawn { "L" } else { "M" });
                 let _ = write!(
                     dots,
                     "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.6\"/>"
                 );
             }
-            drawn = tall.is_some();
+            drawn = value.is_some();
             x += step;
         }
         let _ = write!(
@@ -154,10 +154,10 @@ impl Chart {
         );
     }
 
-    /// Draws an upright line with a word at its top; 0 is the left edge, 1 the right edge.
+    /// Draws a vertical line with a label; `at` ranges from 0 (left edge) to 1 (right edge).
     pub(super) fn marker(&mut self, at: f64, text: &str) {
         let x = LEFT + at.clamp(0.0, 1.0) * (RIGHT - LEFT);
-        let (class, aside) = if at > 0.85 {
+        let (class, offset) = if at > 0.85 {
             ("end", -4.0)
         } else {
             ("start", 4.0)
@@ -166,17 +166,17 @@ impl Chart {
             self.drawing,
             "<line class=\"marker\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\
              <text class=\"{class} mark\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            x + aside,
+            x + offset,
             TOP + 8.0,
             Html(text),
         );
     }
 
-    /// Ends the chart and returns it as a figure of the page.
+    /// Renders the chart as an HTML figure.
     pub(super) fn figure(self) -> String {
         let Self {
             title,
-            about,
+            caption,
             legend,
             drawing,
             ..
@@ -186,25 +186,22 @@ impl Chart {
         } else {
             format!("<div class=\"legend\">{legend}</div>")
         };
-        let (title, about) = (Html(&title), Html(&about));
+        let (title, caption) = (Html(&title), Html(&caption));
         format!(
-            "<figure><figcaption><h3>{title}</h3><p>{about}</p>{legend}</figcaption>\
-             <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}: {about}\">\
+            "<figure><figcaption><h3>{title}</h3><p>{caption}</p>{legend}</figcaption>\
+             <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}: {caption}\">\
              {drawing}</svg></figure>\n"
         )
     }
 }
 
-/// Returns where a number is drawn.
-fn height(number: f64, top: f64) -> f64 {
-    BOTTOM - number / top * (BOTTOM - TOP)
+/// Returns the y coordinate of a value.
+fn y_of(value: f64, top: f64) -> f64 {
+    BOTTOM - value / top * (BOTTOM - TOP)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a place in a drawing has three digits"
-)]
-pub(super) fn number(count: u64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "coordinates need three digits")]
+pub(super) fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
@@ -213,15 +210,15 @@ mod tests {
     use super::*;
 
     fn chart() -> Chart {
-        Chart::new("Answers", "a < b".to_owned(), 100, Unit::Count)
+        Chart::new("Responses", "a < b".to_owned(), 100, Unit::Count)
     }
 
     #[test]
-    fn a_bar_is_as_tall_as_its_number() {
+    fn bar_heights_are_proportional_to_values() {
         let mut chart = chart();
-        let bar = |done, failed| Bar {
+        let bar = |done, failed| ChartBar {
             parts: vec![("done", done), ("failed", failed)],
-            tip: format!("{done} & {failed}"),
+            tooltip: format!("{done} & {failed}"),
         };
         chart.bars(&[bar(50, 25), bar(0, 0)]);
         let svg = chart.figure();
@@ -233,17 +230,13 @@ mod tests {
             svg.contains("class=\"failed\" x=\"45.50\" y=\"49.5\""),
             "{svg}"
         );
-        assert_eq!(
-            svg.matches("<rect").count(),
-            2,
-            "nothing is drawn for nothing"
-        );
+        assert_eq!(svg.matches("<rect").count(), 2, "zero values are not drawn");
         assert!(svg.contains("<title>50 &amp; 25</title>"), "{svg}");
         assert!(svg.contains("<p>a &lt; b</p>"), "{svg}");
     }
 
     #[test]
-    fn an_area_ends_at_the_right_edge_and_a_gap_is_a_gap() {
+    fn areas_end_at_the_right_edge_and_lines_have_gaps() {
         let mut chart = chart();
         chart.area("done", &[50, 100]);
         chart.line("done", &[Some(100), None, Some(0), Some(0)]);
@@ -259,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_stays_in_the_picture() {
+    fn markers_are_clamped_to_the_plot() {
         let mut chart = chart();
         chart.marker(7.0, "p99");
         let svg = chart.figure();

@@ -1,48 +1,54 @@
-//! The charts of a report: which there are, and what is drawn in each.
+//! The charts of a report.
 
 use std::time::Duration;
 
-use crate::progress::quantity::{Count, Rate, Span, Things};
+use crate::progress::quantity::{Count, HumanDuration, Plural, Rate};
 
 use super::Report;
-use super::chart::{Bar, Chart, number};
-use super::spread::Spread;
+use super::chart::{Chart, ChartBar, to_f64};
+use super::histogram::Histogram;
 use super::ticks::{Unit, bounds, ticks};
 use super::timeline::Slot;
 
-/// The most labels below a histogram.
-const LABELS: usize = 6;
+/// Maximum number of labels below a histogram.
+const MAX_LABELS: usize = 6;
 
-/// Makes all charts that have something to show.
+/// Builds all charts for which there is data.
 pub(super) fn charts(report: &Report, total: u64) -> Vec<Chart> {
-    let times = Times::new(report);
+    let times = TimeCharts::new(report);
     let mut charts = Vec::new();
     if !times.slots.is_empty() {
-        charts.extend([times.progress(total), times.answers()]);
+        charts.extend([times.progress(total), times.responses()]);
     }
-    if report.all.answered > 0 {
+    if report.all.completed > 0 {
         charts.push(times.latency());
     }
-    charts.extend(latencies(&report.latency));
-    if report.all.throttled + report.all.refused + report.all.unknown > 0 {
-        charts.push(times.refusals());
+    charts.extend(latency_histogram(&report.latency));
+    if report.all.throttled + report.all.other_failures + report.all.unknown > 0 {
+        charts.push(times.failures());
     }
     if report.all.longest_wait_ms > 0 {
         charts.push(times.waits());
     }
-    charts.extend(tokens("Tokens of the requests", &report.prompt_tokens));
-    charts.extend(tokens("Tokens of the answers", &report.completion_tokens));
+    charts.extend(token_histogram(
+        "Prompt tokens per request",
+        &report.prompt_tokens,
+    ));
+    charts.extend(token_histogram(
+        "Completion tokens per response",
+        &report.completion_tokens,
+    ));
     charts
 }
 
-/// What is drawn over time.
-struct Times {
+/// Charts over time.
+struct TimeCharts {
     slots: Vec<Slot>,
     length: Duration,
     all: Slot,
 }
 
-impl Times {
+impl TimeCharts {
     fn new(report: &Report) -> Self {
         Self {
             slots: report.timeline.slots(),
@@ -51,103 +57,105 @@ impl Times {
         }
     }
 
-    /// Rows that have come to their end, one upon the other.
+    /// Draws the cumulative number of finished rows.
     fn progress(&self, total: u64) -> Chart {
         let mut sum = 0;
-        let ended: Vec<u64> = self
+        let finished: Vec<u64> = self
             .slots
             .iter()
             .map(|slot| {
-                sum += slot.answered + slot.failed;
+                sum += slot.completed + slot.failed;
                 sum
             })
             .collect();
-        let about = format!(
-            "{} of {} answered or failed for good",
-            Count(sum),
-            Things(total, "row")
-        );
-        let mut chart = Chart::new("Progress", about, total.max(sum), Unit::Count);
-        chart.area("done", &ended);
+        let caption = format!("{} of {} done or failed", Count(sum), Plural(total, "row"));
+        let mut chart = Chart::new("Progress", caption, total.max(sum), Unit::Count);
+        chart.area("done", &finished);
         self.label(&mut chart);
         chart
     }
 
-    /// Answers in each slot.
-    fn answers(&self) -> Chart {
-        let most = self.most(|slot| slot.answered);
+    /// Draws the number of responses in each slot.
+    fn responses(&self) -> Chart {
+        let max = self.peak(|slot| slot.completed);
         let rate =
-            Rate::over(most, self.length).map_or(String::new(), |rate| format!(", at most {rate}"));
-        let about = format!("In each {}{rate}", self.each());
-        let mut chart = Chart::new("Answers", about, most, Unit::Count);
+            Rate::over(max, self.length).map_or(String::new(), |rate| format!(", peak {rate}"));
+        let caption = format!("Responses per {}{rate}", self.slot_label());
+        let mut chart = Chart::new("Responses over time", caption, max, Unit::Count);
         self.bars(
             &mut chart,
-            |slot| vec![("done", slot.answered)],
-            |slot| Things(slot.answered, "answer").to_string(),
+            |slot| vec![("done", slot.completed)],
+            |slot| Plural(slot.completed, "response").to_string(),
         );
         chart
     }
 
-    /// The mean latency of each slot.
+    /// Draws the mean latency of each slot.
     fn latency(&self) -> Chart {
-        let mean = |slot: &Slot| slot.latency_ms.checked_div(slot.answered);
+        let mean = |slot: &Slot| slot.latency_ms.checked_div(slot.completed);
         let means: Vec<_> = self.slots.iter().map(mean).collect();
-        let most = means.iter().flatten().max().copied().unwrap_or(0);
-        let about = format!("Mean of the answers in each {}", self.each());
-        let mut chart = Chart::new("Latency over time", about, most, Unit::Time);
+        let max = means.iter().flatten().max().copied().unwrap_or(0);
+        let caption = format!("Mean per {}", self.slot_label());
+        let mut chart = Chart::new("Latency over time", caption, max, Unit::Time);
         chart.line("done", &means);
         self.label(&mut chart);
         chart
     }
 
-    /// Requests that got no answer.
-    fn refusals(&self) -> Chart {
+    /// Draws the number of failed requests in each slot.
+    fn failures(&self) -> Chart {
         let Slot {
             throttled,
-            refused,
+            other_failures,
             unknown,
             ..
         } = self.all;
-        let about = format!(
-            "{} met a limit, {} failed otherwise, {} without a known end",
+        let caption = format!(
+            "{} rate limited, {}, {} with an unknown result",
             Count(throttled),
-            Count(refused),
+            Plural(other_failures, "other failure"),
             Count(unknown)
         );
-        let most = self.most(|slot| slot.throttled + slot.refused + slot.unknown);
-        let mut chart = Chart::new("Requests without an answer", about, most, Unit::Count);
-        for (class, what) in [
-            ("wait", "met a limit"),
-            ("failed", "failed"),
-            ("unknown", "end unknown"),
+        let max = self.peak(|slot| slot.throttled + slot.other_failures + slot.unknown);
+        let mut chart = Chart::new("Failed requests", caption, max, Unit::Count);
+        for (class, label) in [
+            ("wait", "rate limited"),
+            ("failed", "other failure"),
+            ("unknown", "unknown result"),
         ] {
-            chart.legend(class, what);
+            chart.legend(class, label);
         }
         let parts = |slot: &Slot| {
             vec![
                 ("wait", slot.throttled),
-                ("failed", slot.refused),
+                ("failed", slot.other_failures),
                 ("unknown", slot.unknown),
             ]
         };
         self.bars(&mut chart, parts, |slot| {
             format!(
-                "{} met a limit, {} failed otherwise",
-                slot.throttled, slot.refused
+                "{} rate limited, {}",
+                Count(slot.throttled),
+                Plural(slot.other_failures, "other failure")
             )
         });
         chart
     }
 
-    /// The longest wait that was asked for in each slot.
+    /// Draws the longest wait requested by the provider in each slot.
     fn waits(&self) -> Chart {
         let longest = self.all.longest_wait_ms;
-        let about = format!(
-            "The longest in each {}, {} at most",
-            self.each(),
-            Span(Duration::from_millis(longest))
+        let caption = format!(
+            "Longest wait per {}, maximum {}",
+            self.slot_label(),
+            HumanDuration(Duration::from_millis(longest))
         );
-        let mut chart = Chart::new("Waits that providers asked for", about, longest, Unit::Time);
+        let mut chart = Chart::new(
+            "Wait times requested by the provider",
+            caption,
+            longest,
+            Unit::Time,
+        );
         self.bars(
             &mut chart,
             |slot| vec![("wait", slot.longest_wait_ms)],
@@ -156,12 +164,12 @@ impl Times {
         chart
     }
 
-    /// How long a slot is, in words.
-    fn each(&self) -> String {
+    /// Formats the length of a slot.
+    fn slot_label(&self) -> String {
         Unit::Time.label(millis(self.length))
     }
 
-    fn most(&self, count: fn(&Slot) -> u64) -> u64 {
+    fn peak(&self, count: fn(&Slot) -> u64) -> u64 {
         self.slots.iter().map(count).max().unwrap_or(0)
     }
 
@@ -169,26 +177,26 @@ impl Times {
         &self,
         chart: &mut Chart,
         parts: fn(&Slot) -> Vec<(&'static str, u64)>,
-        tip: fn(&Slot) -> String,
+        tooltip: fn(&Slot) -> String,
     ) {
         let mut begin = 0;
         let bars = self.slots.iter().map(|slot| {
-            let tip = format!("after {}: {}", Unit::Time.label(begin), tip(slot));
+            let tooltip = format!("at {}: {}", Unit::Time.label(begin), tooltip(slot));
             begin += millis(self.length);
-            Bar {
+            ChartBar {
                 parts: parts(slot),
-                tip,
+                tooltip,
             }
         });
         chart.bars(&bars.collect::<Vec<_>>());
         self.label(chart);
     }
 
-    /// Writes the time since the first slot below the plot.
+    /// Labels the x axis with the time since the first slot.
     fn label(&self, chart: &mut Chart) {
-        let whole = millis(self.length).saturating_mul(self.slots.len() as u64);
-        for tick in ticks(whole, Unit::Time) {
-            let at = number(tick) / number(whole).max(1.0);
+        let total = millis(self.length).saturating_mul(self.slots.len() as u64);
+        for tick in ticks(total, Unit::Time) {
+            let at = to_f64(tick) / to_f64(total).max(1.0);
             if at <= 1.0 {
                 chart.label(at, &Unit::Time.label(tick));
             }
@@ -196,41 +204,42 @@ impl Times {
     }
 }
 
-/// The latency of answers by size, with the middle and the slow end marked.
-fn latencies(spread: &Spread) -> Option<Chart> {
+/// Draws a histogram of the latency, with its p50 and p95.
+fn latency_histogram(histogram: &Histogram) -> Option<Chart> {
     let time = |percent| {
-        let millis = spread.percentile(percent).unwrap_or(0);
-        Span(Duration::from_millis(millis)).to_string()
+        let millis = histogram.percentile(percent).unwrap_or(0);
+        HumanDuration(Duration::from_millis(millis)).to_string()
     };
-    let about = format!(
-        "Half took at most {}, 95 of 100 at most {}",
-        time(50),
-        time(95)
-    );
-    histogram("Latency", about, spread, Unit::Time)
+    let caption = format!("p50 {}, p95 {}", time(50), time(95));
+    histogram_chart("Latency distribution", caption, histogram, Unit::Time)
 }
 
-fn tokens(title: &str, spread: &Spread) -> Option<Chart> {
-    let middle = spread.percentile(50)?;
-    let about = format!(
-        "{} in all, half had at most {}",
-        Count(spread.sum()),
-        Count(middle)
+fn token_histogram(title: &str, histogram: &Histogram) -> Option<Chart> {
+    let median = histogram.percentile(50)?;
+    let caption = format!(
+        "{} in total, median {}",
+        Count(histogram.sum()),
+        Count(median)
     );
-    histogram(title, about, spread, Unit::Count)
+    histogram_chart(title, caption, histogram, Unit::Count)
 }
 
-/// A histogram; `None` when there is nothing to count.
-fn histogram(title: &str, about: String, spread: &Spread, unit: Unit) -> Option<Chart> {
-    let (smallest, largest) = spread.range()?;
+/// Draws a histogram; `None` if it is empty.
+fn histogram_chart(
+    title: &str,
+    caption: String,
+    histogram: &Histogram,
+    unit: Unit,
+) -> Option<Chart> {
+    let (smallest, largest) = histogram.range()?;
     let bounds = bounds(smallest, largest);
-    let counts = spread.between(&bounds);
-    let most = counts.iter().max().copied().unwrap_or(0);
-    let mut chart = Chart::new(title, about, most, Unit::Count);
+    let counts = histogram.counts_between(&bounds);
+    let max = counts.iter().max().copied().unwrap_or(0);
+    let mut chart = Chart::new(title, caption, max, Unit::Count);
     let pairs = bounds.windows(2).zip(&counts);
-    let bars = pairs.map(|(pair, count)| Bar {
+    let bars = pairs.map(|(pair, count)| ChartBar {
         parts: vec![("done", *count)],
-        tip: format!(
+        tooltip: format!(
             "{} to {}: {}",
             unit.label(pair[0]),
             unit.label(pair[1]),
@@ -238,21 +247,21 @@ fn histogram(title: &str, about: String, spread: &Spread, unit: Unit) -> Option<
         ),
     });
     chart.bars(&bars.collect::<Vec<_>>());
-    let every = bounds.len().div_ceil(LABELS);
+    let every = bounds.len().div_ceil(MAX_LABELS);
     for (bar, bound) in bounds.iter().enumerate().step_by(every) {
-        chart.label(place(bar, counts.len()), &unit.label(*bound));
+        chart.label(fraction(bar, counts.len()), &unit.label(*bound));
     }
     for percent in [50, 95] {
-        let bar = bounds.partition_point(|bound| Some(*bound) <= spread.percentile(percent));
-        // In the middle of its bar.
-        let at = place(2 * bar - 1, 2 * counts.len());
-        chart.marker(at, &format!("{percent}%"));
+        let bar = bounds.partition_point(|bound| Some(*bound) <= histogram.percentile(percent));
+        // The marker is at the center of its bar.
+        let at = fraction(2 * bar - 1, 2 * counts.len());
+        chart.marker(at, &format!("p{percent}"));
     }
     Some(chart)
 }
 
-fn place(at: usize, all: usize) -> f64 {
-    number(at as u64) / number(all as u64).max(1.0)
+fn fraction(part: usize, total: usize) -> f64 {
+    to_f64(part as u64) / to_f64(total as u64).max(1.0)
 }
 
 fn millis(time: Duration) -> u64 {

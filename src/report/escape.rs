@@ -1,11 +1,11 @@
-//! Text that is not ours, in HTML: the one place through which it goes into a page.
+//! HTML escaping. All external text in the report passes through here.
 
 use std::fmt;
 
 use crate::progress::safe::Safe;
 
-/// Shows a text inside an element or a quoted attribute: what HTML would act on is written as a
-/// reference, what is no visible character by its number.
+/// Displays text for use in an element or a quoted attribute. Markup and invisible characters are
+/// escaped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Html<'a>(pub(super) &'a str);
 
@@ -13,8 +13,8 @@ impl fmt::Display for Html<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = Safe(self.0).to_string();
         let mut plain = 0;
-        for (at, sign) in text.match_indices(['&', '<', '>', '"', '\'']) {
-            let reference = match sign {
+        for (at, character) in text.match_indices(['&', '<', '>', '"', '\'']) {
+            let reference = match character {
                 "&" => "&amp;",
                 "<" => "&lt;",
                 ">" => "&gt;",
@@ -23,7 +23,7 @@ impl fmt::Display for Html<'_> {
             };
             f.write_str(&text[plain..at])?;
             f.write_str(reference)?;
-            plain = at + sign.len();
+            plain = at + character.len();
         }
         f.write_str(&text[plain..])
     }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_text_is_markup() {
+    fn markup_and_invisible_characters_are_escaped() {
         check("jobs.csv", "jobs.csv");
         check(
             "<script>alert('&\"')</script>",

@@ -1,14 +1,13 @@
-//! The report of a batch: one page that needs nothing else, to look back at what was asked, what
-//! came of it, and what it cost.
+//! The HTML report of a batch: requests, results and cost on one self-contained page.
 //!
-//! Facts come in one by one and are added up; what is kept grows neither with the rows nor with
-//! what a provider says. No prompt and no answer is in a report, and no script.
+//! Requests are added one by one and aggregated in bounded memory. The page contains no prompts, no
+//! responses and no scripts.
 
 mod chart;
 mod charts;
 mod escape;
+mod histogram;
 mod page;
-mod spread;
 mod tables;
 mod ticks;
 mod timeline;
@@ -20,160 +19,160 @@ use crate::domain::price::Prices;
 use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
 
-use self::spread::Spread;
+use self::histogram::Histogram;
 use self::timeline::{Slot, Timeline};
 
-/// The most names of one kind that are told apart: a provider may tell a new model every time.
-const MOST_NAMES: usize = 40;
+/// Maximum number of distinct names: a provider may report a new model with every response.
+const MAX_NAMES: usize = 40;
 
-/// What names beyond the most are counted under.
+/// The name under which all further names are counted.
 const OTHERS: &str = "(others)";
 
-/// What a report says besides what happened.
+/// Context of a report: everything except the individual requests.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct ReportContext<'a> {
     /// The batch's name.
     pub batch: &'a str,
-    /// The path of its input.
+    /// Path of the input.
     pub source: &'a str,
-    /// The model that was asked.
+    /// The requested model.
     pub model: &'a str,
-    /// Whether the answers are made up by the simulated provider.
+    /// Whether responses are simulated.
     pub simulated: bool,
     /// Rows of the batch.
     pub total: u64,
-    /// Rows with an answer.
+    /// Completed rows.
     pub done: u64,
-    /// Rows that failed for good.
+    /// Rows that failed permanently.
     pub failed: u64,
-    /// Requests that were made.
+    /// Requests sent.
     pub requests: u64,
-    /// Why rows failed or wait, the most frequent first, with the cures.
+    /// Why rows failed or are waiting, most frequent first, with hints.
     pub causes: &'a [Cause],
-    /// How the keys stand that were used.
-    pub keys: &'a [KeyStanding],
-    /// What tokens cost.
+    /// State of the API keys.
+    pub keys: &'a [KeyStatus],
+    /// Token prices.
     pub prices: &'a Prices,
-    /// When the report is made.
+    /// Time of the report.
     pub now: Timestamp,
 }
 
-/// How a key stands.
+/// State of an API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyStanding {
-    /// Its label.
+pub struct KeyStatus {
+    /// The key's label.
     pub label: String,
-    /// Its state's name.
+    /// Name of the state.
     pub state: String,
-    /// When it may be tried again; `None` for a state without an end.
+    /// When the key is enabled again; `None` if the state has no end.
     pub until: Option<Timestamp>,
-    /// Why, as the provider said it, redacted.
+    /// The provider's message, redacted.
     pub reason: String,
 }
 
-/// What happened to a batch, added up.
+/// Aggregated requests of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     timeline: Timeline,
-    latency: Spread,
-    prompt_tokens: Spread,
-    completion_tokens: Spread,
-    models: BTreeMap<String, ModelSum>,
-    keys: BTreeMap<String, KeySum>,
-    endings: BTreeMap<String, u64>,
+    latency: Histogram,
+    prompt_tokens: Histogram,
+    completion_tokens: Histogram,
+    models: BTreeMap<String, ModelTotals>,
+    keys: BTreeMap<String, KeyTotals>,
+    finish_reasons: BTreeMap<String, u64>,
     all: Slot,
 }
 
-/// What a model answered.
+/// Totals of a model.
 #[derive(Clone, Copy, Debug, Default)]
-struct ModelSum {
-    answers: u64,
-    /// Answers whose tokens the provider told.
-    told: u64,
+struct ModelTotals {
+    responses: u64,
+    /// Responses with reported token counts.
+    with_usage: u64,
     prompt_tokens: u64,
     completion_tokens: u64,
 }
 
-/// What was asked with a key.
+/// Totals of a key.
 #[derive(Clone, Copy, Debug, Default)]
-struct KeySum {
-    answers: u64,
+struct KeyTotals {
+    responses: u64,
     tokens: u64,
     throttled: u64,
-    refused: u64,
+    other_failures: u64,
 }
 
 impl Report {
-    /// Adds an answer.
-    pub fn completion(&mut self, fact: &CompletedRequest) {
+    /// Adds a completed request.
+    pub fn add_completion(&mut self, request: &CompletedRequest) {
         let slot = Slot {
-            answered: 1,
-            latency_ms: fact.latency_ms,
+            completed: 1,
+            latency_ms: request.latency_ms,
             ..Slot::default()
         };
-        self.happened(fact.ended_at, &slot);
-        self.latency.add(fact.latency_ms);
-        let tokens = [fact.prompt_tokens, fact.completion_tokens];
-        let spreads = [&mut self.prompt_tokens, &mut self.completion_tokens];
-        for (spread, tokens) in spreads.into_iter().zip(tokens) {
+        self.count(request.ended_at, &slot);
+        self.latency.add(request.latency_ms);
+        let tokens = [request.prompt_tokens, request.completion_tokens];
+        let histograms = [&mut self.prompt_tokens, &mut self.completion_tokens];
+        for (histogram, tokens) in histograms.into_iter().zip(tokens) {
             if let Some(tokens) = tokens {
-                spread.add(tokens);
+                histogram.add(tokens);
             }
         }
         let [prompt, completion] = tokens.map(Option::unwrap_or_default);
-        let model = named(&mut self.models, &fact.model);
-        model.answers += 1;
-        model.told += u64::from(fact.prompt_tokens.is_some());
+        let model = entry(&mut self.models, &request.model);
+        model.responses += 1;
+        model.with_usage += u64::from(request.prompt_tokens.is_some());
         model.prompt_tokens = model.prompt_tokens.saturating_add(prompt);
         model.completion_tokens = model.completion_tokens.saturating_add(completion);
-        let key = named(&mut self.keys, &fact.key_label);
-        key.answers += 1;
+        let key = entry(&mut self.keys, &request.key_label);
+        key.responses += 1;
         key.tokens = key.tokens.saturating_add(prompt.saturating_add(completion));
-        *named(&mut self.endings, &fact.finish_reason) += 1;
+        *entry(&mut self.finish_reasons, &request.finish_reason) += 1;
     }
 
-    /// Adds an attempt that got no answer.
-    pub fn attempt(&mut self, fact: &FailedRequest) {
-        let throttled = fact.is_throttled();
-        let refused = !throttled && !fact.unknown;
+    /// Adds a failed request.
+    pub fn add_failure(&mut self, request: &FailedRequest) {
+        let throttled = request.is_rate_limited();
+        let other_failure = !throttled && !request.unknown;
         let slot = Slot {
-            failed: u64::from(fact.is_last),
+            failed: u64::from(request.is_final),
             throttled: u64::from(throttled),
-            refused: u64::from(refused),
-            unknown: u64::from(fact.unknown),
-            longest_wait_ms: fact.wait_ms.unwrap_or(0),
+            other_failures: u64::from(other_failure),
+            unknown: u64::from(request.unknown),
+            longest_wait_ms: request.wait_ms.unwrap_or(0),
             ..Slot::default()
         };
-        self.happened(fact.ended_at, &slot);
-        if !fact.key_label.is_empty() {
-            let key = named(&mut self.keys, &fact.key_label);
+        self.count(request.ended_at, &slot);
+        if !request.key_label.is_empty() {
+            let key = entry(&mut self.keys, &request.key_label);
             key.throttled += u64::from(throttled);
-            key.refused += u64::from(refused);
+            key.other_failures += u64::from(other_failure);
         }
     }
 
-    /// Returns the labels of the keys that were used.
+    /// Returns the labels of the keys in use.
     pub fn key_labels(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
     }
 
-    /// Writes the page: a whole HTML document.
+    /// Renders the report as an HTML document.
     #[must_use]
-    pub fn page(&self, subject: &Subject<'_>) -> String {
-        page::page(self, subject)
+    pub fn page(&self, context: &ReportContext<'_>) -> String {
+        page::page(self, context)
     }
 
-    fn happened(&mut self, at: Timestamp, what: &Slot) {
-        self.timeline.add(at, what);
-        self.all.add(what);
+    fn count(&mut self, at: Timestamp, counts: &Slot) {
+        self.timeline.add(at, counts);
+        self.all.add(counts);
     }
 }
 
-/// Finds what is counted under a name, as long as there is room for one more.
-fn named<'a, T: Default>(counted: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
-    let room = counted.len() < MOST_NAMES || counted.contains_key(name);
-    let name = if room { name } else { OTHERS };
-    counted.entry(name.to_owned()).or_default()
+/// Returns the entry for a name, or the one for other names once the maximum is reached.
+fn entry<'a, T: Default>(totals: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    let known = totals.len() < MAX_NAMES || totals.contains_key(name);
+    let name = if known { name } else { OTHERS };
+    totals.entry(name.to_owned()).or_default()
 }
 
 #[cfg(test)]
@@ -201,52 +200,64 @@ mod tests {
             wait_ms: Some(12_000),
             key_label: "free-2".to_owned(),
             ended_at: Timestamp::from_millis(1_795_466_460_000 + at),
-            is_last: false,
+            is_final: false,
         }
     }
 
     #[test]
-    fn facts_are_added_up_by_model_and_key() {
+    fn requests_are_aggregated_by_model_and_key() {
         let mut report = Report::default();
         for at in 0..3 {
-            report.completion(&completion(at, "gpt-4o-mini"));
+            report.add_completion(&completion(at, "gpt-4o-mini"));
         }
-        report.attempt(&throttled(7));
-        let refused = FailedRequest {
+        report.add_failure(&throttled(7));
+        let server_error = FailedRequest {
             scope: Scope::Transient,
             status: Some(500),
             wait_ms: None,
-            is_last: true,
+            is_final: true,
             ..throttled(9)
         };
-        report.attempt(&refused);
+        report.add_failure(&server_error);
         let unknown = FailedRequest {
             unknown: true,
-            ..refused
+            ..server_error
         };
-        report.attempt(&unknown);
+        report.add_failure(&unknown);
         let model = report.models["gpt-4o-mini"];
         assert_eq!(
-            (model.answers, model.prompt_tokens, model.completion_tokens),
+            (
+                model.responses,
+                model.prompt_tokens,
+                model.completion_tokens
+            ),
             (3, 300, 150)
         );
         let key = report.keys["free-2"];
-        assert_eq!((key.throttled, key.refused, key.answers), (1, 1, 0));
+        assert_eq!(
+            (key.throttled, key.other_failures, key.responses),
+            (1, 1, 0)
+        );
         let all = report.all;
         assert_eq!(
-            (all.answered, all.throttled, all.refused, all.unknown),
+            (
+                all.completed,
+                all.throttled,
+                all.other_failures,
+                all.unknown
+            ),
             (3, 1, 1, 1)
         );
         assert_eq!((all.longest_wait_ms, all.failed), (12_000, 2));
     }
 
     #[test]
-    fn a_provider_that_tells_a_new_model_every_time_does_not_fill_the_memory() {
+    fn the_number_of_models_is_bounded() {
         let mut report = Report::default();
         for number in 0..1_000 {
-            report.completion(&completion(number, &format!("model-{number}")));
+            report.add_completion(&completion(number, &format!("model-{number}")));
         }
-        assert_eq!(report.models.len(), MOST_NAMES + 1);
-        assert_eq!(report.models[OTHERS].answers, 960);
+        assert_eq!(report.models.len(), MAX_NAMES + 1);
+        assert_eq!(report.models[OTHERS].responses, 960);
     }
 }

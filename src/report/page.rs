@@ -1,25 +1,25 @@
-//! The page as a whole: head, figures to read at a glance, charts, tables.
+//! The HTML page: header, key figures, charts and tables.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::progress::moment::DateTime;
-use crate::progress::quantity::{Count, Rate, Short, Span};
+use crate::progress::quantity::{Count, HumanDuration, Plural, Rate, ShortCount};
 
 use super::charts::charts;
 use super::escape::Html;
-use super::{Report, Subject, chart, tables};
+use super::{Report, ReportContext, chart, tables};
 
-/// How the page looks, light, dark and on paper.
+/// Styles for light mode, dark mode and print.
 const STYLE: &str = include_str!("style.css");
 
-/// Writes the page.
-pub(super) fn page(report: &Report, subject: &Subject<'_>) -> String {
-    let charts: String = charts(report, subject.total)
+/// Renders the page.
+pub(super) fn page(report: &Report, context: &ReportContext<'_>) -> String {
+    let charts: String = charts(report, context.total)
         .into_iter()
         .map(chart::Chart::figure)
         .collect();
-    // Nothing is loaded and nothing is run, whatever a provider has said.
+    // Blocks all scripts and external resources, in case escaping ever fails.
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
     format!(
@@ -28,48 +28,48 @@ pub(super) fn page(report: &Report, subject: &Subject<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{name} · promptmill</title>\n<style>\n{STYLE}</style></head>\n<body><main>\n\
-         {head}{figures}<section class=\"charts\">\n{charts}</section>\n{causes}{models}{keys}{endings}\
+         {head}{figures}<section class=\"charts\">\n{charts}</section>\n{causes}{models}{keys}{finish_reasons}\
          {foot}</main></body></html>\n",
-        name = Html(subject.batch),
-        head = head(report, subject),
-        figures = figures(report, subject),
-        causes = tables::causes(subject.causes),
-        models = tables::models(report, subject),
-        keys = tables::keys(report, subject),
-        endings = tables::endings(report),
-        foot = foot(subject),
+        name = Html(context.batch),
+        head = head(report, context),
+        figures = figures(report, context),
+        causes = tables::causes(context.causes),
+        models = tables::models(report, context),
+        keys = tables::keys(report, context),
+        finish_reasons = tables::finish_reasons(report),
+        foot = foot(context),
     )
 }
 
-fn head(report: &Report, subject: &Subject<'_>) -> String {
-    let simulated = if subject.simulated {
-        "<p class=\"badge\">Simulated: no provider was asked and nothing was paid; the answers are made up.</p>"
+fn head(report: &Report, context: &ReportContext<'_>) -> String {
+    let simulated = if context.simulated {
+        "<p class=\"badge\">Simulated responses: no provider was called and nothing was charged.</p>"
     } else {
         ""
     };
     let span = match report.timeline.span() {
         Some((first, last)) => format!("{} to {}", DateTime(first), DateTime(last)),
-        None => "nothing was asked yet".to_owned(),
+        None => "no requests yet".to_owned(),
     };
     format!(
         "<header><p class=\"kind\">Batch report</p><h1>{}</h1>\
-         <p class=\"what\"><b>{}</b> · {} · {span}</p>{simulated}</header>\n{}",
-        Html(subject.batch),
-        Html(subject.model),
-        Html(subject.source),
-        meter(subject),
+         <p class=\"subtitle\"><b>{}</b> · {} · {span}</p>{simulated}</header>\n{}",
+        Html(context.batch),
+        Html(context.model),
+        Html(context.source),
+        meter(context),
     )
 }
 
-/// The bar of what is answered, failed and left.
-fn meter(subject: &Subject<'_>) -> String {
-    let Subject {
+/// Renders the bar of done, failed and remaining rows.
+fn meter(context: &ReportContext<'_>) -> String {
+    let ReportContext {
         total,
         done,
         failed,
         ..
-    } = *subject;
-    let share = |count: u64| 100.0 * chart::number(count) / chart::number(total.max(1));
+    } = *context;
+    let share = |count: u64| 100.0 * chart::to_f64(count) / chart::to_f64(total.max(1));
     let mut parts = String::new();
     for (class, count) in [("done", done), ("failed", failed)] {
         if count > 0 {
@@ -80,34 +80,34 @@ fn meter(subject: &Subject<'_>) -> String {
             );
         }
     }
-    let left = total.saturating_sub(done + failed);
-    let said = format!(
-        "{} answered, {} failed, {} left",
+    let remaining = total.saturating_sub(done + failed);
+    let label = format!(
+        "{} done, {} failed, {} remaining",
         Count(done),
         Count(failed),
-        Count(left)
+        Count(remaining)
     );
-    format!("<div class=\"meter\" role=\"img\" aria-label=\"{said}\">{parts}</div>\n")
+    format!("<div class=\"meter\" role=\"img\" aria-label=\"{label}\">{parts}</div>\n")
 }
 
-fn figures(report: &Report, subject: &Subject<'_>) -> String {
-    let Subject {
+fn figures(report: &Report, context: &ReportContext<'_>) -> String {
+    let ReportContext {
         total,
         done,
         failed,
         requests,
         ..
-    } = *subject;
-    let left = total.saturating_sub(done + failed);
+    } = *context;
+    let remaining = total.saturating_sub(done + failed);
     let mut shown = String::new();
-    let mut figure = |name: &str, value: String, about: String, class: &str| {
+    let mut figure = |name: &str, value: String, caption: String, class: &str| {
         let _ = writeln!(
             shown,
-            "<div class=\"figure {class}\"><dt>{name}</dt><dd>{value}</dd><p>{about}</p></div>"
+            "<div class=\"figure {class}\"><dt>{name}</dt><dd>{value}</dd><p>{caption}</p></div>"
         );
     };
     figure(
-        "Answered",
+        "Done",
         Count(done).to_string(),
         format!("of {} rows{}", Count(total), percent(done, total)),
         "",
@@ -119,27 +119,27 @@ fn figures(report: &Report, subject: &Subject<'_>) -> String {
         if failed > 0 { "bad" } else { "" },
     );
     figure(
-        "Left",
-        Count(left).to_string(),
-        percent_of_rows(left, total),
+        "Remaining",
+        Count(remaining).to_string(),
+        percent_of_rows(remaining, total),
         "",
     );
     let (elapsed, rate) = times(report);
-    figure("From first to last", elapsed, rate, "");
-    let about = format!("{} met a limit", Count(report.all.throttled));
-    figure("Requests", Count(requests).to_string(), about, "");
-    let (sent, got) = (report.prompt_tokens.sum(), report.completion_tokens.sum());
-    let about = format!("{} in, {} out", Short(sent), Short(got));
+    figure("Duration", elapsed, rate, "");
+    let caption = format!("{} rate limited", Count(report.all.throttled));
+    figure("Requests", Count(requests).to_string(), caption, "");
+    let (prompt, completion) = (report.prompt_tokens.sum(), report.completion_tokens.sum());
+    let caption = format!("{} in, {} out", ShortCount(prompt), ShortCount(completion));
     figure(
         "Tokens",
-        Short(sent.saturating_add(got)).to_string(),
-        about,
+        ShortCount(prompt.saturating_add(completion)).to_string(),
+        caption,
         "",
     );
-    let (cost, about) = cost(report, subject);
-    figure("Cost", cost, about, "");
-    let (middle, slow) = latency(report);
-    figure("Latency", middle, slow, "");
+    let (cost, caption) = cost(report, context);
+    figure("Cost", cost, caption, "");
+    let (median, caption) = latency(report);
+    figure("Latency p50", median, caption, "");
     format!("<dl class=\"figures\">\n{shown}</dl>\n")
 }
 
@@ -148,36 +148,39 @@ fn times(report: &Report) -> (String, String) {
         return ("–".to_owned(), String::new());
     };
     let elapsed = last.since(first);
-    let rate = Rate::over(report.all.answered, elapsed);
-    let rate = rate.map_or(String::new(), |rate| format!("{rate} over all of it"));
-    (Span(elapsed).to_string(), rate)
+    let rate = Rate::over(report.all.completed, elapsed);
+    let rate = rate.map_or(String::new(), |rate| format!("{rate} on average"));
+    (HumanDuration(elapsed).to_string(), rate)
 }
 
-fn cost(report: &Report, subject: &Subject<'_>) -> (String, String) {
-    let bill = tables::bill(report, subject);
-    if bill.priced == 0 {
+fn cost(report: &Report, context: &ReportContext<'_>) -> (String, String) {
+    let cost_total = tables::cost_total(report, context);
+    if cost_total.priced == 0 {
         return ("–".to_owned(), "price unknown".to_owned());
     }
-    let about = match (bill.unpriced, subject.simulated) {
-        (0, false) => format!("{} a thousand answers", bill.cost.share(1_000, bill.priced)),
-        (0, true) => "if it were asked for real".to_owned(),
-        (unpriced, _) => format!("and {} answers at an unknown price", Count(unpriced)),
+    let caption = match (cost_total.unpriced, context.simulated) {
+        (0, false) => format!(
+            "{} per 1,000 responses",
+            cost_total.cost.scaled(1_000, cost_total.priced)
+        ),
+        (0, true) => "not charged".to_owned(),
+        (unpriced, _) => format!("price unknown for {}", Plural(unpriced, "response")),
     };
-    (bill.cost.to_string(), about)
+    (cost_total.cost.to_string(), caption)
 }
 
 fn latency(report: &Report) -> (String, String) {
     let time = |percent| {
         let millis = report.latency.percentile(percent)?;
-        Some(Span(Duration::from_millis(millis)).to_string())
+        Some(HumanDuration(Duration::from_millis(millis)).to_string())
     };
     match (time(50), time(95)) {
-        (Some(middle), Some(slow)) => (middle, format!("the middle; 95% within {slow}")),
+        (Some(median), Some(p95)) => (median, format!("p95 {p95}")),
         _ => ("–".to_owned(), String::new()),
     }
 }
 
-/// ` · 99.5%`, or nothing of nothing. What is not all is never shown as all.
+/// Formats ` · 99.5%`; empty without rows. Rounded down, so that 100% means all rows.
 fn percent(count: u64, total: u64) -> String {
     if total == 0 {
         return String::new();
@@ -191,18 +194,18 @@ fn percent(count: u64, total: u64) -> String {
 
 fn percent_of_rows(count: u64, total: u64) -> String {
     if count == 0 {
-        return "none of the rows".to_owned();
+        return "0% of rows".to_owned();
     }
     let shown = percent(count, total);
     shown
         .strip_prefix(" · ")
-        .map_or(String::new(), |share| format!("{share} of the rows"))
+        .map_or(String::new(), |share| format!("{share} of rows"))
 }
 
-fn foot(subject: &Subject<'_>) -> String {
+fn foot(context: &ReportContext<'_>) -> String {
     format!(
-        "<footer>Made by promptmill {} on {}. No prompt, no answer and no key is in this page.</footer>\n",
+        "<footer>Generated by promptmill {} on {}. This page contains no prompts, responses or API keys.</footer>\n",
         env!("CARGO_PKG_VERSION"),
-        DateTime(subject.now),
+        DateTime(context.now),
     )
 }

@@ -1,93 +1,94 @@
-//! The tables of a report: cost by model, failures with their cures, keys, how answers ended.
+//! The tables of a report: cost by model, failures with hints, API keys, finish reasons.
 
 use std::fmt::Write as _;
 
+use crate::domain::key::state_text;
 use crate::domain::price::{Cost, LIST_DATE};
 use crate::domain::run_stats::Cause;
+use crate::progress::describe_scope;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
-use crate::progress::whose;
 
 use super::escape::Html;
-use super::{KeySum, ModelSum, Report, Subject};
+use super::{KeyTotals, ModelTotals, Report, ReportContext};
 
-/// What the answers cost, as far as prices are known.
+/// Cost of the responses with a known price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bill {
-    /// The known part.
+pub(super) struct CostTotal {
+    /// The known cost.
     pub(super) cost: Cost,
-    /// Answers with a known price.
+    /// Responses with a known price.
     pub(super) priced: u64,
-    /// Answers without one.
+    /// Responses without a known price.
     pub(super) unpriced: u64,
 }
 
-/// Adds up what a batch cost.
-pub(super) fn bill(report: &Report, subject: &Subject<'_>) -> Bill {
-    let mut bill = Bill::default();
-    for (model, sum) in &report.models {
-        match cost(model, sum, subject) {
+/// Calculates the cost of a batch.
+pub(super) fn cost_total(report: &Report, context: &ReportContext<'_>) -> CostTotal {
+    let mut cost_total = CostTotal::default();
+    for (model, totals) in &report.models {
+        match cost(model, totals, context) {
             Some(cost) => {
-                bill.cost += cost;
-                bill.priced += sum.told;
-                bill.unpriced += sum.answers - sum.told;
+                cost_total.cost += cost;
+                cost_total.priced += totals.with_usage;
+                cost_total.unpriced += totals.responses - totals.with_usage;
             }
-            None => bill.unpriced += sum.answers,
+            None => cost_total.unpriced += totals.responses,
         }
     }
-    bill
+    cost_total
 }
 
-/// What a model's answers cost: by the price of the model that was asked, as a run counts it, or
-/// else by that of the model that answered.
-fn cost(model: &str, sum: &ModelSum, subject: &Subject<'_>) -> Option<Cost> {
-    let price = subject.prices.of(subject.model);
-    let price = price.or_else(|| subject.prices.of(model))?;
-    (sum.told > 0).then(|| price.of(sum.prompt_tokens, sum.completion_tokens))
+/// Returns the cost of a model's responses, using the price of the requested model, as runs do, or
+/// else that of the reported model.
+fn cost(model: &str, totals: &ModelTotals, context: &ReportContext<'_>) -> Option<Cost> {
+    let price = context.prices.get(context.model);
+    let price = price.or_else(|| context.prices.get(model))?;
+    (totals.with_usage > 0).then(|| price.cost(totals.prompt_tokens, totals.completion_tokens))
 }
 
-/// Lists models with tokens and cost.
-pub(super) fn models(report: &Report, subject: &Subject<'_>) -> String {
+/// Renders the models with tokens and cost.
+pub(super) fn models(report: &Report, context: &ReportContext<'_>) -> String {
     if report.models.is_empty() {
         return String::new();
     }
     let mut rows = String::new();
-    for (model, sum) in &report.models {
-        let cost = cost(model, sum, subject);
+    for (model, totals) in &report.models {
+        let cost = cost(model, totals, context);
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             Html(if model.is_empty() {
-                "(not told)"
+                "(not reported)"
             } else {
                 model
             }),
-            Count(sum.answers),
-            Count(sum.prompt_tokens),
-            Count(sum.completion_tokens),
+            Count(totals.responses),
+            Count(totals.prompt_tokens),
+            Count(totals.completion_tokens),
             cost.map_or("price unknown".to_owned(), |cost| cost.to_string()),
         );
     }
-    let by = if subject.prices.is_own(subject.model) {
+    let prices = if context.prices.is_own(context.model) {
         "Your own prices.".to_owned()
     } else {
         format!(
-            "List prices of {LIST_DATE}; yours may differ. Give your own under [prices] in promptmill.toml."
+            "List prices of {LIST_DATE}; yours may differ. Set your own under [prices] in promptmill.toml."
         )
     };
-    let made_up = if subject.simulated {
-        " Nothing was paid: the answers are made up."
+    let simulated = if context.simulated {
+        " Responses are simulated; nothing was charged."
     } else {
         ""
     };
     format!(
         "<section><h2>Cost by model</h2><div class=\"wide\"><table class=\"numbers\"><thead><tr>\
-         <th>Model</th><th>Answers</th><th>Tokens in</th><th>Tokens out</th><th>Cost</th></tr></thead>\
-         <tbody>\n{rows}</tbody></table></div><p class=\"note\">{by}{made_up}</p></section>\n"
+         <th>Model</th><th>Responses</th><th>Tokens in</th><th>Tokens out</th><th>Cost</th></tr></thead>\
+         <tbody>\n{rows}</tbody></table></div><p class=\"note\">{prices}{simulated}</p></section>\n"
     )
 }
 
-/// Lists why rows failed or wait, with what to do.
+/// Renders the causes of failed and waiting rows, with hints.
 pub(super) fn causes(causes: &[Cause]) -> String {
     if causes.is_empty() {
         return String::new();
@@ -96,80 +97,84 @@ pub(super) fn causes(causes: &[Cause]) -> String {
     for cause in causes {
         let _ = writeln!(
             rows,
-            "<tr><td>{}</td><td><b>{}</b> <code>{}</code><p class=\"said\">{}</p><p>{}</p></td></tr>",
+            "<tr><td>{}</td><td><b>{}</b> <code>{}</code><p class=\"message\">{}</p><p>{}</p></td></tr>",
             Count(cause.jobs),
-            Html(whose(cause.scope)),
+            Html(describe_scope(cause.scope)),
             Html(&cause.rule),
             Html(&cause.message),
             Html(&cause.hint),
         );
     }
     format!(
-        "<section><h2>Why rows failed or wait</h2><div class=\"wide\"><table class=\"causes\"><thead><tr>\
-         <th>Rows</th><th>Cause, what was said, and the cure</th></tr></thead><tbody>\n{rows}\
+        "<section><h2>Why rows failed or are waiting</h2><div class=\"wide\"><table class=\"causes\"><thead><tr>\
+         <th>Rows</th><th>Cause, message and hint</th></tr></thead><tbody>\n{rows}\
          </tbody></table></div></section>\n"
     )
 }
 
-/// Lists keys by their labels.
-pub(super) fn keys(report: &Report, subject: &Subject<'_>) -> String {
+/// Renders the API keys by label.
+pub(super) fn keys(report: &Report, context: &ReportContext<'_>) -> String {
     if report.keys.is_empty() {
         return String::new();
     }
     let mut rows = String::new();
-    for (label, sum) in &report.keys {
-        let KeySum {
-            answers,
+    for (label, totals) in &report.keys {
+        let KeyTotals {
+            responses,
             tokens,
             throttled,
-            refused,
-        } = sum;
+            other_failures,
+        } = totals;
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             Html(label),
-            Count(*answers),
+            Count(*responses),
             Count(*tokens),
             Count(*throttled),
-            Count(*refused),
-            standing(label, subject),
+            Count(*other_failures),
+            key_status(label, context),
         );
     }
     format!(
-        "<section><h2>Keys</h2><div class=\"wide\"><table class=\"numbers\"><thead><tr><th>Key</th>\
-         <th>Answers</th><th>Tokens</th><th>Throttled</th><th>Refused</th><th>Now</th></tr></thead>\
+        "<section><h2>API keys</h2><div class=\"wide\"><table class=\"numbers\"><thead><tr><th>Key</th>\
+         <th>Responses</th><th>Tokens</th><th>Rate limited</th><th>Other failures</th><th>State</th></tr></thead>\
          <tbody>\n{rows}</tbody></table></div></section>\n"
     )
 }
 
-fn standing(label: &str, subject: &Subject<'_>) -> String {
-    let Some(key) = subject.keys.iter().find(|key| key.label == label) else {
+fn key_status(label: &str, context: &ReportContext<'_>) -> String {
+    let Some(key) = context.keys.iter().find(|key| key.label == label) else {
         return String::new();
     };
-    let mut shown = Html(&key.state).to_string();
-    if let Some(until) = key.until.filter(|until| *until > subject.now) {
+    let mut shown = Html(state_text(&key.state)).to_string();
+    if let Some(until) = key.until.filter(|until| *until > context.now) {
         let _ = write!(shown, " until {}", DateTime(until));
     }
     if !key.reason.is_empty() {
-        let _ = write!(shown, "<p class=\"said\">{}</p>", Html(&key.reason));
+        let _ = write!(shown, "<p class=\"message\">{}</p>", Html(&key.reason));
     }
     shown
 }
 
-/// Lists how answers ended, when not all ended by themselves: what was cut off is no whole answer.
-pub(super) fn endings(report: &Report) -> String {
-    let usual = |reason: &str| reason == "stop" || reason.is_empty();
-    if report.endings.keys().all(|reason| usual(reason)) {
+/// Renders the finish reasons, unless all responses are complete.
+pub(super) fn finish_reasons(report: &Report) -> String {
+    let is_complete = |reason: &str| reason == "stop" || reason.is_empty();
+    if report
+        .finish_reasons
+        .keys()
+        .all(|reason| is_complete(reason))
+    {
         return String::new();
     }
     let mut rows = String::new();
-    for (reason, count) in &report.endings {
+    for (reason, count) in &report.finish_reasons {
         let meaning = match reason.as_str() {
-            "stop" => "whole",
-            "length" => "cut off at the most tokens: raise max_tokens",
-            "content_filter" => "cut off by the provider's filter",
-            "tool_calls" | "function_call" => "a call of a tool",
-            "" => "the provider told nothing",
+            "stop" => "complete",
+            "length" => "truncated at the token limit; raise max_tokens",
+            "content_filter" => "truncated by the provider's content filter",
+            "tool_calls" | "function_call" => "tool call",
+            "" => "not reported",
             _ => "",
         };
         let _ = writeln!(
@@ -180,7 +185,7 @@ pub(super) fn endings(report: &Report) -> String {
         );
     }
     format!(
-        "<section><h2>How answers ended</h2><table class=\"causes\"><thead><tr><th>Answers</th>\
+        "<section><h2>Finish reasons</h2><table class=\"causes\"><thead><tr><th>Responses</th>\
          <th>Finish reason</th></tr></thead><tbody>\n{rows}</tbody></table></section>\n"
     )
 }

@@ -1,9 +1,9 @@
-//! Where the lines of a chart are drawn and what stands at them: round numbers, few enough to read.
+//! Axis ticks and histogram bounds at round numbers.
 
-use crate::progress::quantity::Short;
+use crate::progress::quantity::ShortCount;
 
-/// Steps of time that people count in, in milliseconds.
-const TIMES: [u64; 27] = [
+/// Round durations, in milliseconds.
+const ROUND_TIMES: [u64; 27] = [
     10,
     20,
     50,
@@ -33,77 +33,81 @@ const TIMES: [u64; 27] = [
     2_592_000_000,
 ];
 
-/// The most lines beside the first.
-const MOST: u64 = 5;
+/// Maximum number of ticks above zero.
+const MAX_TICKS: u64 = 5;
 
-/// From this many times the smallest on, a histogram's bars grow by factors and not by steps.
-const WIDE: u64 = 30;
+/// Minimum ratio of the largest to the smallest value for logarithmic histogram bounds.
+const LOGARITHMIC_RATIO: u64 = 30;
 
-/// Bars of a histogram in steps, about, and at least.
-const STEPS: u64 = 20;
-const FEWEST: u64 = 9;
+/// Approximate and minimum number of bars in a linear histogram.
+const TARGET_BARS: u64 = 20;
+const MIN_BARS: u64 = 9;
 
-/// Eight factors to a decade, rounded.
+/// Eight logarithmic bounds per decade, rounded.
 const FACTORS: [u64; 8] = [100, 133, 178, 237, 316, 422, 562, 750];
 
-/// What the numbers at an axis count.
+/// Unit of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// Things.
+    /// A count.
     Count,
-    /// Milliseconds.
+    /// A duration in milliseconds.
     Time,
 }
 
 impl Unit {
-    /// Writes a number as it stands at an axis: `1.5k`, `250ms`, `1.5s`, `2h 30m`.
+    /// Formats an axis label: `1.5k`, `250ms`, `1.5s`, `2h 30m`.
     pub(super) fn label(self, number: u64) -> String {
         match self {
-            Self::Count => Short(number).to_string(),
+            Self::Count => ShortCount(number).to_string(),
             Self::Time => time(number),
         }
     }
 }
 
-/// Returns round numbers from 0 to the first one that is at least `most`.
-pub(super) fn ticks(most: u64, unit: Unit) -> Vec<u64> {
-    let wanted = most.div_ceil(MOST).max(1);
+/// Returns round numbers from 0 to the first one that is at least `max`.
+pub(super) fn ticks(max: u64, unit: Unit) -> Vec<u64> {
+    let min_step = max.div_ceil(MAX_TICKS).max(1);
     let step = match unit {
-        Unit::Count => round_up(wanted),
+        Unit::Count => round_up(min_step),
         Unit::Time => {
-            let found = TIMES.iter().find(|step| **step >= wanted);
-            found.copied().unwrap_or_else(|| round_up(wanted))
+            let found = ROUND_TIMES.iter().find(|step| **step >= min_step);
+            found.copied().unwrap_or_else(|| round_up(min_step))
         }
     };
-    let count = most.div_ceil(step).max(1);
+    let count = max.div_ceil(step).max(1);
     (0..=count)
         .map(|number| number.saturating_mul(step))
         .collect()
 }
 
-/// Returns the bounds of a histogram's bars, from the smallest to beyond the largest.
+/// Returns the bounds of a histogram's bars, from at most `smallest` to above `largest`.
 pub(super) fn bounds(smallest: u64, largest: u64) -> Vec<u64> {
-    if largest / smallest.max(1) >= WIDE {
-        return factors(smallest, largest);
+    if largest / smallest.max(1) >= LOGARITHMIC_RATIO {
+        return logarithmic(smallest, largest);
     }
-    let step = round_up((largest - smallest.min(largest)).div_ceil(STEPS).max(1));
+    let step = round_up(
+        (largest - smallest.min(largest))
+            .div_ceil(TARGET_BARS)
+            .max(1),
+    );
     let mut first = smallest / step * step;
     let mut count = largest.saturating_sub(first) / step + 1;
-    if let Some(missing) = FEWEST.checked_sub(count) {
-        // What there is stands in the middle.
+    if let Some(missing) = MIN_BARS.checked_sub(count) {
+        // Center the values.
         first = first.saturating_sub(missing / 2 * step);
-        count = FEWEST;
+        count = MIN_BARS;
     }
     let bound = |number: u64| first.saturating_add(number.saturating_mul(step));
     (0..=count).map(bound).collect()
 }
 
-fn factors(smallest: u64, largest: u64) -> Vec<u64> {
+fn logarithmic(smallest: u64, largest: u64) -> Vec<u64> {
     let mut bounds: Vec<u64> = Vec::new();
     let decades = (0..=16).map(|power| 10_u64.pow(power));
     for bound in decades.flat_map(|decade| FACTORS.map(|factor| decade * factor / 100)) {
         match bounds.last().copied() {
-            // Small numbers round to the same one.
+            // Small bounds are rounded to the same number.
             Some(last) if bound <= last => {}
             Some(last) if last > largest => break,
             Some(_) if bound <= smallest => bounds = vec![bound],
@@ -116,7 +120,7 @@ fn factors(smallest: u64, largest: u64) -> Vec<u64> {
     bounds
 }
 
-/// Returns the next of 1, 2, 5, 10, 20, 50, …
+/// Rounds up to the next of 1, 2, 5, 10, 20, 50, …
 fn round_up(number: u64) -> u64 {
     let decade = 10_u64.pow(number.checked_ilog10().unwrap_or(0));
     let steps = [1, 2, 5, 10].map(|step| decade.saturating_mul(step));
@@ -158,10 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_at_round_numbers_and_hold_the_largest() {
+    fn ticks_are_round_numbers_and_cover_the_maximum() {
         #[track_caller]
-        fn check(most: u64, unit: Unit, expected: &[u64]) {
-            assert_eq!(ticks(most, unit), expected);
+        fn check(max: u64, unit: Unit, expected: &[u64]) {
+            assert_eq!(ticks(max, unit), expected);
         }
         check(0, Unit::Count, &[0, 1]);
         check(3, Unit::Count, &[0, 1, 2, 3]);
@@ -169,14 +173,14 @@ mod tests {
         check(1_000, Unit::Count, &[0, 200, 400, 600, 800, 1_000]);
         check(95_000, Unit::Time, &[0, 30_000, 60_000, 90_000, 120_000]);
         check(7, Unit::Time, &[0, 10]);
-        for most in [u64::MAX, u64::MAX / 3] {
-            assert!(ticks(most, Unit::Time).len() <= 7);
-            assert!(ticks(most, Unit::Count).len() <= 7);
+        for max in [u64::MAX, u64::MAX / 3] {
+            assert!(ticks(max, Unit::Time).len() <= 7);
+            assert!(ticks(max, Unit::Count).len() <= 7);
         }
     }
 
     #[test]
-    fn bars_hold_all_that_is_between_and_grow_where_the_range_is_wide() {
+    fn bounds_cover_all_values_and_are_logarithmic_for_wide_ranges() {
         #[track_caller]
         fn check(smallest: u64, largest: u64, expected: &[u64]) {
             let bounds = bounds(smallest, largest);
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_short() {
+    fn time_labels_have_at_most_two_units() {
         #[track_caller]
         fn check(millis: u64, expected: &str) {
             assert_eq!(Unit::Time.label(millis), expected);

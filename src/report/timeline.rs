@@ -1,53 +1,52 @@
-//! What happened when: counts in slots of time, as many slots as a chart has room for. Where a run
-//! takes longer, the slots get longer.
+//! Counts over time, in a bounded number of slots. Slots become longer as the time span grows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// The most slots.
-const MOST: i64 = 150;
+/// Maximum number of slots.
+const MAX_SLOTS: i64 = 150;
 
-/// Lengths of a slot, in milliseconds; each holds the one before a whole number of times. Beyond
-/// the last they double.
+/// Slot lengths in milliseconds, each a multiple of the previous one. Beyond the last, lengths
+/// double.
 const LENGTHS: [i64; 15] = [
     10, 50, 100, 500, 1_000, 2_000, 10_000, 30_000, 60_000, 120_000, 600_000, 1_800_000, 3_600_000,
     7_200_000, 21_600_000,
 ];
 
-/// What happened in one slot.
+/// Counts of one slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// Rows that got their answer.
-    pub(super) answered: u64,
-    /// Rows that failed for good.
+    /// Completed rows.
+    pub(super) completed: u64,
+    /// Rows that failed permanently.
     pub(super) failed: u64,
-    /// Requests that met a rate limit or a quota.
+    /// Requests that hit a rate limit or quota.
     pub(super) throttled: u64,
-    /// Requests that failed otherwise.
-    pub(super) refused: u64,
-    /// Requests whose end is unknown.
+    /// Requests that failed for another reason.
+    pub(super) other_failures: u64,
+    /// Requests with an unknown result.
     pub(super) unknown: u64,
-    /// Milliseconds that answers took, all together.
+    /// Total latency of the responses, in milliseconds.
     pub(super) latency_ms: u64,
-    /// The longest wait that was asked for, in milliseconds.
+    /// Longest wait requested by the provider, in milliseconds.
     pub(super) longest_wait_ms: u64,
 }
 
 impl Slot {
     pub(super) fn add(&mut self, other: &Self) {
-        self.answered += other.answered;
+        self.completed += other.completed;
         self.failed += other.failed;
         self.throttled += other.throttled;
-        self.refused += other.refused;
+        self.other_failures += other.other_failures;
         self.unknown += other.unknown;
         self.latency_ms = self.latency_ms.saturating_add(other.latency_ms);
         self.longest_wait_ms = self.longest_wait_ms.max(other.longest_wait_ms);
     }
 }
 
-/// Slots of time, filled in any order.
+/// Time slots that can be filled in any order.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
     length: i64,
@@ -68,25 +67,25 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Adds what happened at a moment.
-    pub(super) fn add(&mut self, at: Timestamp, what: &Slot) {
+    /// Adds counts at a point in time.
+    pub(super) fn add(&mut self, at: Timestamp, counts: &Slot) {
         let at = at.as_millis();
         self.first = self.first.min(at);
         self.last = self.last.max(at);
-        while self.reach() >= MOST {
-            self.lengthen();
+        while self.last_index() >= MAX_SLOTS {
+            self.lengthen_slots();
         }
         let slot = self.slots.entry(at.div_euclid(self.length)).or_default();
-        slot.add(what);
+        slot.add(counts);
     }
 
-    /// Counts the slots from the first to the last, less one.
-    fn reach(&self) -> i64 {
+    /// Returns the distance between the first and the last slot.
+    fn last_index(&self) -> i64 {
         let slot = |at: i64| at.div_euclid(self.length);
         slot(self.last).saturating_sub(slot(self.first))
     }
 
-    fn lengthen(&mut self) {
+    fn lengthen_slots(&mut self) {
         let longer = LENGTHS.iter().find(|length| **length > self.length);
         let length = longer
             .copied()
@@ -99,21 +98,21 @@ impl Timeline {
         (self.length, self.slots) = (length, slots);
     }
 
-    /// Returns when the first and the last thing happened; `None` when nothing did.
+    /// Returns the first and the last point in time; `None` if there is none.
     pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        let moments = (
+        let bounds = (
             Timestamp::from_millis(self.first),
             Timestamp::from_millis(self.last),
         );
-        (self.first <= self.last).then_some(moments)
+        (self.first <= self.last).then_some(bounds)
     }
 
-    /// Returns how long a slot is.
+    /// Returns the length of a slot.
     pub(super) fn slot_length(&self) -> Duration {
         Duration::from_millis(self.length.unsigned_abs())
     }
 
-    /// Returns all slots from the first to the last, those in which nothing happened among them.
+    /// Returns all slots from the first to the last, including empty ones.
     pub(super) fn slots(&self) -> Vec<Slot> {
         let Some((first, _)) = self.slots.first_key_value() else {
             return Vec::new();
@@ -131,29 +130,29 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    fn answered(latency_ms: u64) -> Slot {
+    fn completed(latency_ms: u64) -> Slot {
         Slot {
-            answered: 1,
+            completed: 1,
             latency_ms,
             longest_wait_ms: latency_ms,
             ..Slot::default()
         }
     }
 
-    /// The length of a slot and the answers in each, for answers at these milliseconds.
+    /// Checks the slot length and the counts for responses at these times, in milliseconds.
     #[track_caller]
-    fn check(moments: &[i64], length: u64, expected: &[u64]) {
+    fn check(times: &[i64], length: u64, expected: &[u64]) {
         let mut timeline = Timeline::default();
-        for at in moments {
-            timeline.add(Timestamp::from_millis(*at), &answered(1));
+        for at in times {
+            timeline.add(Timestamp::from_millis(*at), &completed(1));
         }
-        let counts: Vec<_> = timeline.slots().iter().map(|slot| slot.answered).collect();
+        let counts: Vec<_> = timeline.slots().iter().map(|slot| slot.completed).collect();
         assert_eq!(timeline.slot_length(), Duration::from_millis(length));
         assert_eq!(counts, expected);
     }
 
     #[test]
-    fn slots_are_as_short_as_there_is_room_for() {
+    fn slots_are_as_short_as_the_maximum_number_allows() {
         check(&[], 10, &[]);
         check(&[5], 10, &[1]);
         check(&[5, 9, 31], 10, &[2, 0, 0, 1]);
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_early_finds_its_slot_and_nothing_is_lost() {
+    fn counts_can_be_added_in_any_order() {
         check(&[70_000, 20, 0, 69_999], 500, &{
             let mut slots = vec![0; 141];
             (slots[0], slots[139], slots[140]) = (2, 1, 1);
@@ -170,12 +169,12 @@ mod tests {
         });
         let mut timeline = Timeline::default();
         for second in (0..1_000_000).rev() {
-            timeline.add(Timestamp::from_millis(second * 1_000), &answered(2));
+            timeline.add(Timestamp::from_millis(second * 1_000), &completed(2));
         }
         let slots = timeline.slots();
         assert!((15..=150).contains(&slots.len()), "{}", slots.len());
         assert_eq!(
-            slots.iter().map(|slot| slot.answered).sum::<u64>(),
+            slots.iter().map(|slot| slot.completed).sum::<u64>(),
             1_000_000
         );
         assert_eq!(
@@ -186,10 +185,10 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_no_clock_shows_bring_no_panic() {
+    fn extreme_timestamps_do_not_panic() {
         let mut timeline = Timeline::default();
         for at in [i64::MIN / 4, 0, i64::MAX / 4] {
-            timeline.add(Timestamp::from_millis(at), &answered(1));
+            timeline.add(Timestamp::from_millis(at), &completed(1));
         }
         assert!(timeline.slots().len() <= 151);
     }

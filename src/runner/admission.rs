@@ -1,33 +1,32 @@
-//! Admission: how many jobs may be sent now and with which keys, and when that changes.
+//! Admission control: how many requests can be sent now, with which keys, and when that changes.
 //!
-//! A place is a key with a permit to send one request now. Places are found before jobs are
-//! claimed, so that no claimed job ever waits for a limit.
+//! Permits are acquired before jobs are claimed, so claimed jobs never wait for a limit.
 
 use std::time::Duration;
 
-use crate::domain::doubt::Ruling;
+use crate::domain::attribution::Attribution;
 use crate::domain::job::JobId;
 use crate::domain::key::KeyState;
-use crate::domain::keyring::{KeyIndex, Ready};
+use crate::domain::keyring::{Availability, KeyIndex};
 use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
-use crate::store::{ClaimedJob, SettledAs};
+use crate::store::{ClaimedJob, JobOutcome};
 
 use super::dispatcher::{Dispatcher, Ending};
 use super::rate_limit::Permit;
 
-/// When a job that no key may take now is looked at again.
-const SOON: Duration = Duration::from_millis(200);
-/// Held jobs that may be called at fault when nothing more will be known. More of them, with no
-/// answer after, look as if something had changed for everybody.
-const MOST_HELD: usize = 3;
+/// Delay after which a job that no key can be used for now is checked again.
+const RECHECK_DELAY: Duration = Duration::from_millis(200);
+/// The maximum number of held jobs that are failed when no further evidence is expected. More held
+/// jobs, without a later success, indicate a problem that affects every request.
+const MAX_HELD: usize = 3;
 
 impl Dispatcher<'_> {
-    /// Finds the places for requests that may go out now.
-    pub(super) fn admit(&mut self, now: Timestamp) -> Vec<Permit> {
-        let hands = self.free_hands(now);
-        let mut permits = Vec::with_capacity(hands);
-        while permits.len() < hands {
+    /// Acquires permits for the requests that can be sent now.
+    pub(super) fn acquire_permits(&mut self, now: Timestamp) -> Vec<Permit> {
+        let slots = self.free_slots(now);
+        let mut permits = Vec::with_capacity(slots);
+        while permits.len() < slots {
             let Some(permit) = self.find_permit(now, |_| true) else {
                 break;
             };
@@ -36,49 +35,53 @@ impl Dispatcher<'_> {
         permits
     }
 
-    fn free_hands(&self, now: Timestamp) -> usize {
+    fn free_slots(&self, now: Timestamp) -> usize {
         if !matches!(self.ending, Ending::Open) || self.next_due.is_none_or(|due| due > now) {
             return 0;
         }
-        let hands = match self.breaker.probe_at() {
+        let slots = match self.breaker.probe_at() {
             Some(probe_at) => usize::from(probe_at <= now),
-            // Until something has come back well, one request for each key: a mistake in the
-            // set-up costs no more than that.
+            // Until the first success, send one request per key, which limits the cost of a
+            // configuration error.
             None if !self.ring.any_served() => self.ring.len().min(self.window.limit()),
             None => self.window.limit(),
         };
-        let hands = if self.suspects { 1 } else { hands };
-        hands
+        let slots = if self.has_suspects { 1 } else { slots };
+        slots
             .saturating_sub(self.in_flight())
-            .min(self.within_bounds())
+            .min(self.allowed_requests())
     }
 
-    /// Takes a permit of the least busy key that may be used and that `wanted` accepts.
-    fn find_permit(&mut self, now: Timestamp, wanted: impl Fn(KeyIndex) -> bool) -> Option<Permit> {
+    /// Acquires a permit for the least busy of the usable keys that `eligible` accepts.
+    fn find_permit(
+        &mut self,
+        now: Timestamp,
+        eligible: impl Fn(KeyIndex) -> bool,
+    ) -> Option<Permit> {
         let mut without_permit = Vec::new();
         loop {
-            let free = |key: KeyIndex| wanted(key) && !without_permit.contains(&key);
+            let free = |key: KeyIndex| eligible(key) && !without_permit.contains(&key);
             let key = self.ring.pick(now, free)?;
-            if let Some(permit) = self.take(key, now) {
+            if let Some(permit) = self.acquire_permit(key, now) {
                 return Some(permit);
             }
             without_permit.push(key);
         }
     }
 
-    /// Takes a permit of a key, if it has one now.
-    fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
-        let permit = self.rate_limiter.take(key, now)?;
-        self.ring.sent(key);
+    /// Acquires a permit for a key, if one is available now.
+    fn acquire_permit(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
+        let permit = self.rate_limiter.try_acquire(key, now)?;
+        self.ring.begin_request(key);
         Some(permit)
     }
 
     pub(super) fn return_permit(&mut self, permit: Permit) {
-        self.ring.came_back(permit.key);
-        self.rate_limiter.give_back(permit);
+        self.ring.end_request(permit.key);
+        self.rate_limiter.refund(permit);
     }
 
-    /// Sends the claimed jobs, each with a key that has not refused it.
+    /// Sends the claimed jobs, each with a key that was not rejected for it.
     pub(super) fn assign(
         &mut self,
         jobs: Vec<ClaimedJob>,
@@ -86,20 +89,20 @@ impl Dispatcher<'_> {
         now: Timestamp,
     ) {
         for job in jobs {
-            match self.doubts.rule(job.id, &self.ring, now) {
-                Ruling::Job => {
-                    self.blame(&job);
+            match self.rejections.attribute(job.id, &self.ring, now) {
+                Attribution::Job => {
+                    self.fail_rejected(&job);
                     continue;
                 }
-                Ruling::Held => {
+                Attribution::HoldJob => {
                     self.hold(&job, now);
                     continue;
                 }
-                Ruling::Open | Ruling::Everybody => {}
+                Attribution::Undecided | Attribution::AllKeys => {}
             }
             match self.permit_for(job.id, &mut permits, now) {
-                Some(permit) => self.send_within(job, permit, now),
-                None => self.put_off(&job, now),
+                Some(permit) => self.dispatch_within_token_limit(job, permit, now),
+                None => self.defer(&job, now),
             }
         }
         for unused in permits {
@@ -107,62 +110,62 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Takes the first of the places that will do for a job; when none does, one is given up for
-    /// another key that will.
+    /// Removes and returns the first permit whose key can be used for a job. If there is none,
+    /// gives one permit back and acquires another for a suitable key.
     fn permit_for(
         &mut self,
         job: JobId,
         permits: &mut Vec<Permit>,
         now: Timestamp,
     ) -> Option<Permit> {
-        if let Some(fits) = permits
+        if let Some(position) = permits
             .iter()
-            .position(|permit| !self.doubts.has_refused(job, permit.key))
+            .position(|permit| !self.rejections.was_rejected(job, permit.key))
         {
-            return Some(permits.remove(fits));
+            return Some(permits.remove(position));
         }
-        if let Some(unfit) = permits.pop() {
-            self.return_permit(unfit);
+        if let Some(permit) = permits.pop() {
+            self.return_permit(permit);
         }
-        let refused = self.doubts.refused_by(job);
-        let wanted = |key: KeyIndex| !refused.contains(&key);
-        self.find_permit(now, wanted).or_else(|| {
-            let key = self.ring.pick_doubted(now, wanted)?;
-            self.take(key, now)
+        let rejected = self.rejections.keys_rejected_for(job);
+        let eligible = |key: KeyIndex| !rejected.contains(&key);
+        self.find_permit(now, eligible).or_else(|| {
+            let key = self.ring.pick_on_probation(now, eligible)?;
+            self.acquire_permit(key, now)
         })
     }
 
-    /// Puts a claimed job back that no key may take now.
-    fn put_off(&mut self, job: &ClaimedJob, now: Timestamp) {
-        let untried = |key: KeyIndex| !self.doubts.has_refused(job.id, key);
-        let not_before = match self.ring.first_ready(now, untried) {
-            Ready::Now | Ready::AfterFlight => now + SOON,
-            Ready::At(until) if until <= now + self.settings.max_wait => until,
-            // Not in this run. The next one may have other keys: nothing of it is written down.
-            Ready::At(_) | Ready::Never => {
+    /// Requeues a claimed job that no key can be used for now.
+    fn defer(&mut self, job: &ClaimedJob, now: Timestamp) {
+        let untried = |key: KeyIndex| !self.rejections.was_rejected(job.id, key);
+        let not_before = match self.ring.earliest_availability(now, untried) {
+            Availability::Now | Availability::AfterInFlight => now + RECHECK_DELAY,
+            Availability::At(until) if until <= now + self.settings.max_wait => until,
+            // Not in this run. Nothing is stored, since the next run can have other keys.
+            Availability::At(_) | Availability::Never => {
                 self.stuck.entry(job.id).or_insert(None);
-                now + SOON
+                now + RECHECK_DELAY
             }
         };
-        self.put_back(job, not_before);
+        self.requeue(job, not_before);
     }
 
-    /// Puts a claimed job back that seems to be at fault, until that is shown.
+    /// Requeues a claimed job that seems to cause its errors, until this is confirmed.
     fn hold(&mut self, job: &ClaimedJob, now: Timestamp) {
         self.stuck.entry(job.id).or_insert(None);
-        self.put_back(job, now + SOON);
+        self.requeue(job, now + RECHECK_DELAY);
     }
 
-    pub(super) fn put_back(&mut self, job: &ClaimedJob, not_before: Timestamp) {
-        let settled_as = SettledAs::Requeued {
+    pub(super) fn requeue(&mut self, job: &ClaimedJob, not_before: Timestamp) {
+        let outcome = JobOutcome::Requeued {
             not_before,
             counted: false,
         };
-        self.settle(job, None, settled_as, None, None);
+        self.settle(job, None, outcome, None, None);
     }
 
-    /// Returns when more may be sent, with nothing coming back before; `None` when only what is in
-    /// flight can change anything.
+    /// Returns when the next request can be sent if no request finishes earlier; `None` if that
+    /// depends on the requests in flight.
     pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         if !matches!(self.ending, Ending::Open) {
             return None;
@@ -172,23 +175,23 @@ impl Dispatcher<'_> {
             .breaker
             .probe_at()
             .map_or(due, |probe_at| due.max(probe_at));
-        if self.free_hands(due) == 0 {
+        if self.free_slots(due) == 0 {
             return None;
         }
         let at = self
             .ring
             .indices()
-            .filter_map(|key| self.place_at(key, due))
+            .filter_map(|key| self.next_permit_at(key, due))
             .min()?;
-        // Something said "now", and yet no place was found: never spin.
+        // If the time has come but no permit was available, wait a little instead of spinning.
         Some(at.max(now + Duration::from_millis(1)))
     }
 
-    pub(super) fn place_at(&self, key: KeyIndex, due: Timestamp) -> Option<Timestamp> {
-        let ready = match self.ring.ready(key, due) {
-            Ready::Now => due,
-            Ready::At(until) => until.max(due),
-            Ready::AfterFlight | Ready::Never => return None,
+    pub(super) fn next_permit_at(&self, key: KeyIndex, due: Timestamp) -> Option<Timestamp> {
+        let ready = match self.ring.availability(key, due) {
+            Availability::Now => due,
+            Availability::At(until) => until.max(due),
+            Availability::AfterInFlight | Availability::Never => return None,
         };
         match self.rate_limiter.blocked(key) {
             None => Some(ready),
@@ -196,8 +199,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Says why going on is no use, with nothing in flight and jobs left; `None` when it is.
-    pub(super) fn hopeless(&mut self, all_stuck: bool, now: Timestamp) -> Option<StopReason> {
+    /// Returns why the run cannot continue, with nothing in flight; `None` if it can.
+    pub(super) fn reason_to_stop(&mut self, all_stuck: bool, now: Timestamp) -> Option<StopReason> {
         if let Some(since) = self.breaker.open_since()
             && now.since(since) >= self.settings.max_outage
         {
@@ -205,79 +208,82 @@ impl Dispatcher<'_> {
         }
         let due = self.next_due.unwrap_or(now);
         if all_stuck {
-            let rulings = self.stuck.keys();
-            let rulings = rulings.map(|job| self.doubts.rule(*job, &self.ring, now));
-            let (held, open): (Vec<_>, Vec<_>) = rulings
-                .filter(|ruling| *ruling != Ruling::Job)
-                .partition(|ruling| *ruling == Ruling::Held);
+            let attributions = self.stuck.keys();
+            let attributions =
+                attributions.map(|job| self.rejections.attribute(*job, &self.ring, now));
+            let (held, undecided): (Vec<_>, Vec<_>) = attributions
+                .filter(|attribution| *attribution != Attribution::Job)
+                .partition(|attribution| *attribution == Attribution::HoldJob);
             match held.len() {
-                0 if open.len() == self.stuck.len() && due > now => {
-                    return Some(self.no_key_or_quota(now));
+                0 if undecided.len() == self.stuck.len() && due > now => {
+                    return Some(self.key_or_quota_reason(now));
                 }
                 0 => {}
-                1..=MOST_HELD => self.doubts.nothing_to_come(),
-                _ => return Some(StopReason::NoUsableKey(self.why_held())),
+                1..=MAX_HELD => self.rejections.expect_no_more_evidence(),
+                _ => return Some(StopReason::NoUsableKey(self.describe_held_jobs())),
             }
         }
-        let far = now + self.settings.max_wait;
-        match self.ring.first_ready(now, |_| true) {
-            Ready::Never => Some(StopReason::NoUsableKey(self.why_no_key())),
-            Ready::At(until) if until > far => Some(self.no_key_or_quota(now)),
-            _ if due > far => {
+        let wait_limit = now + self.settings.max_wait;
+        match self.ring.earliest_availability(now, |_| true) {
+            Availability::Never => Some(StopReason::NoUsableKey(self.describe_unusable_keys())),
+            Availability::At(until) if until > wait_limit => Some(self.key_or_quota_reason(now)),
+            _ if due > wait_limit => {
                 self.stats.resume_at = Some(due);
                 Some(StopReason::Quota)
             }
             _ => {
                 let permits = self.ring.indices();
                 let first = permits
-                    .filter_map(|key| self.place_at(key, due.max(now)))
+                    .filter_map(|key| self.next_permit_at(key, due.max(now)))
                     .min();
-                self.stats.resume_at = first.filter(|at| *at > far);
+                self.stats.resume_at = first.filter(|at| *at > wait_limit);
                 self.stats.resume_at.map(|_| StopReason::Quota)
             }
         }
     }
 
-    /// Why the keys that rest cannot be waited for: a limit that comes back, or what they were
-    /// refused for.
-    fn no_key_or_quota(&mut self, now: Timestamp) -> StopReason {
-        let far = now + self.settings.max_wait;
+    /// Returns why the run does not wait for its keys: a quota, or no usable key.
+    fn key_or_quota_reason(&mut self, now: Timestamp) -> StopReason {
+        let wait_limit = now + self.settings.max_wait;
         let keys = self.ring.keys().iter();
-        let resting = keys.filter(|key| key.state.until().is_some_and(|until| until > far));
-        self.stats.resume_at = resting.clone().filter_map(|key| key.state.until()).min();
-        if resting
+        let waiting = keys.filter(|key| key.state.until().is_some_and(|until| until > wait_limit));
+        self.stats.resume_at = waiting.clone().filter_map(|key| key.state.until()).min();
+        if waiting
             .clone()
             .any(|key| matches!(key.state, KeyState::Cooling { .. }))
         {
             StopReason::Quota
         } else {
-            StopReason::NoUsableKey(self.why_no_key())
+            StopReason::NoUsableKey(self.describe_unusable_keys())
         }
     }
 
-    /// Says what the rows that are held were refused for.
-    fn why_held(&self) -> String {
-        let said = self.stuck.values().flatten().next_back();
-        let said = said.map_or("", |record| &record.message);
+    /// Describes the errors of the rows on hold.
+    fn describe_held_jobs(&self) -> String {
+        let last = self.stuck.values().flatten().next_back();
+        let message = last.map_or("", |record| &record.message);
         format!(
-            "keys that brought answers before were refused for {} rows in a row: {said}\n\
-             asked for model \"{}\" at {}\n{}",
+            "API keys that worked before were rejected for {} rows: {message}\n\
+             requested model \"{}\" at {}\n{}",
             self.stuck.len(),
             self.batch.template.model,
             self.client.endpoint().display(),
-            self.why_no_key(),
+            self.describe_unusable_keys(),
         )
     }
 
-    /// Says for each key why it cannot be used.
-    pub(super) fn why_no_key(&self) -> String {
+    /// Describes for each key why it cannot be used.
+    pub(super) fn describe_unusable_keys(&self) -> String {
         let lines = self.ring.keys().iter().map(|key| {
             let state = match key.state {
-                KeyState::Healthy | KeyState::Doubted => "refused",
-                _ => key.state.name(),
+                KeyState::Healthy | KeyState::Probation => "rejected",
+                KeyState::Cooling { .. } => "rate limited",
+                KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => {
+                    "disabled"
+                }
             };
             let reason = if key.reason.is_empty() {
-                "no reason given"
+                "unknown reason"
             } else {
                 &key.reason
             };
@@ -290,8 +296,10 @@ impl Dispatcher<'_> {
             .iter()
             .any(|key| key.state == KeyState::Dead)
         {
-            lines
-                .push("Replace them, or let them be tried again: promptmill keys reset".to_owned());
+            lines.push(
+                "Replace the disabled keys, or run `promptmill keys reset` to try them again."
+                    .to_owned(),
+            );
         }
         lines.join("\n")
     }

@@ -1,32 +1,32 @@
-//! How long to wait after a failure: exponential with jitter, so that many do not come back at once.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
-/// The wait after the attempt number `spent` (from 0) failed for something that passes: 0.5 s
-/// doubling to 20 s, of which the second half is by chance.
-pub(super) fn transient(spent: u32) -> Duration {
+/// Returns the wait after a temporary error, given the number of earlier attempts: 0.5 s, doubling
+/// up to 20 s, half of it jitter.
+pub(super) fn transient(earlier: u32) -> Duration {
     let schedule = ExponentialBackoff::from_millis(2).factor(250);
-    jittered(schedule.max_delay(Duration::from_secs(20)), spent)
+    jittered(schedule.max_delay(Duration::from_secs(20)), earlier)
 }
 
-/// The wait of a key that was throttled `before` times in a row and given no hint: 1 s doubling to
-/// 60 s, of which the second half is by chance.
-pub(super) fn throttled(before: u32) -> Duration {
+/// Returns the wait of a key that was throttled without a `Retry-After`, given the number of
+/// consecutive earlier throttles: 1 s, doubling up to 60 s, half of it jitter.
+pub(super) fn throttled(earlier: u32) -> Duration {
     let schedule = ExponentialBackoff::from_millis(2).factor(500);
-    jittered(schedule.max_delay(Duration::from_mins(1)), before)
+    jittered(schedule.max_delay(Duration::from_mins(1)), earlier)
 }
 
-/// The wait for a hint: never less than it, and up to a tenth (at most 1 s) more.
-pub(super) fn after_hint(hint: Duration) -> Duration {
-    hint + jitter((hint / 10).min(Duration::from_secs(1)))
+/// Returns a requested wait plus jitter of up to 10% (at most 1 s).
+pub(super) fn retry_after(wait: Duration) -> Duration {
+    wait + jitter((wait / 10).min(Duration::from_secs(1)))
 }
 
 fn jittered(schedule: ExponentialBackoff, n: u32) -> Duration {
-    // Far beyond the cap every step is the cap.
+    // The maximum is reached well before this step.
     let n = usize::try_from(n.min(16)).unwrap_or(16);
-    // All of it by chance would now and then be no wait at all.
+    // Full jitter would sometimes result in no wait at all.
     let half = schedule.map(|wait| wait / 2).nth(n).unwrap_or_default();
     half + jitter(half)
 }
@@ -36,20 +36,20 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(wait: impl Fn() -> Duration, most: Duration) {
+    fn check(wait: impl Fn() -> Duration, max: Duration) {
         let waits: Vec<_> = (0..400).map(|_| wait()).collect();
         assert!(
-            waits.iter().all(|wait| (most / 2..=most).contains(wait)),
+            waits.iter().all(|wait| (max / 2..=max).contains(wait)),
             "{waits:?}"
         );
         assert!(
-            waits.iter().any(|wait| *wait > most * 3 / 4),
-            "never near {most:?}: {waits:?}"
+            waits.iter().any(|wait| *wait > max * 3 / 4),
+            "never near {max:?}: {waits:?}"
         );
     }
 
     #[test]
-    fn waits_double_to_their_cap() {
+    fn waits_double_up_to_a_maximum() {
         check(|| transient(0), Duration::from_millis(500));
         check(|| transient(2), Duration::from_secs(2));
         check(|| transient(60), Duration::from_secs(20));
@@ -58,10 +58,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_is_a_floor() {
-        let hint = Duration::from_mins(1);
+    fn a_requested_wait_is_never_shortened() {
+        let wait = Duration::from_mins(1);
         for _ in 0..400 {
-            assert!((hint..=hint + Duration::from_secs(1)).contains(&after_hint(hint)));
+            assert!((wait..=wait + Duration::from_secs(1)).contains(&retry_after(wait)));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The dispatcher: the loop of a run, and all of its state.
+//! The dispatcher: the main loop of a run, and its state.
 //!
-//! A round is: settle what has come back and claim as many jobs as may be sent now, in one
-//! transaction; send them; wait for the next thing to happen. Only the waiting is asynchronous to
-//! the requests in flight, and no commit is ever raced or given up.
+//! Each round settles finished requests and claims as many jobs as can be sent now, in one
+//! transaction. It then sends them and waits for the next event. Commits are awaited outside of the
+//! `select!`, so they are never canceled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,64 +12,63 @@ use secrecy::SecretString;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::clock::Clock;
-use crate::domain::breaker::Breaker;
-use crate::domain::budget::RetryBudget;
-use crate::domain::doubt::Doubts;
+use crate::domain::attribution::RejectionTracker;
+use crate::domain::circuit_breaker::CircuitBreaker;
+use crate::domain::concurrency::ConcurrencyWindow;
 use crate::domain::job::JobId;
 use crate::domain::keyring::{KeyIndex, KeyRing};
-use crate::domain::latency::Latencies;
+use crate::domain::latency::RecentLatencies;
+use crate::domain::retry_budget::RetryBudget;
 use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
-use crate::domain::window::Window;
 use crate::failpoint;
 use crate::progress::event::RunEvent;
-use crate::provider::{Attempt, Client};
+use crate::provider::{Client, Exchange};
 use crate::schema::Schema;
 use crate::store::{AttemptRecord, Claim, ClaimedJob, Store, StoreError, StoredBatch};
 
-use super::bounds::Bill;
 use super::rate_limit::{Permit, RateLimiter};
 use super::recorder::{MAX_GROUP, Recorder};
-use super::salvage::{RunError, room};
+use super::run_limits::CostTracker;
+use super::salvage::{RunError, spool_bytes};
 use super::shutdown::{Shutdown, StopLevel};
 use super::{Deps, RunKey, Settings};
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlightRequest {
     pub(super) job: ClaimedJob,
     pub(super) key: KeyIndex,
-    /// The tokens that it was let out for.
+    /// The tokens reserved with the permit.
     pub(super) tokens: u32,
-    /// Over which connections it went out, and when.
-    pub(super) connections: u32,
+    /// The dispatcher's `connection_generation` when the request was sent.
+    pub(super) connection_generation: u32,
     pub(super) sent: Timestamp,
 }
 
-/// Why and how firmly the run ends.
+/// Whether and why the run stops.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// It goes on.
+    /// The run continues.
     Open,
-    /// The endpoint refused as if nothing could succeed; an answer that is still in flight would
-    /// prove it wrong.
+    /// The endpoint seems to reject every request. A success in flight reverts this.
     Tentative(StopReason),
-    /// It ends when what is in flight has come back.
+    /// The run stops when the requests in flight have finished.
     Firm(StopReason),
 }
 
-/// What the loop does next.
+/// The next step of the main loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// Another round at once.
+enum NextStep {
+    /// Start another round immediately.
     Round,
-    /// Wait for a request to come back or for a moment.
+    /// Wait for a request to finish, or for this time.
     Wait(Option<Timestamp>),
-    /// The run is over.
+    /// The run is finished.
     Finish,
 }
 
-/// A run on one batch.
+/// A run of one batch.
 pub(super) struct Dispatcher<'a> {
     pub(super) store: &'a Store,
     pub(super) client: Client,
@@ -79,40 +78,40 @@ pub(super) struct Dispatcher<'a> {
     pub(super) secrets: Vec<Option<Arc<SecretString>>>,
     pub(super) ring: KeyRing,
     pub(super) rate_limiter: RateLimiter,
-    pub(super) bill: Bill<'a>,
+    pub(super) costs: CostTracker<'a>,
     pub(super) schema: Option<&'a Schema>,
-    /// What is sent instead for jobs whose last answer did not fit the schema.
+    /// Request bodies for jobs whose last response did not match the schema.
     pub(super) follow_ups: HashMap<JobId, String>,
-    /// Requests with each key that the day's count on disk does not have yet.
+    /// Requests per key that are not yet saved in the daily counts.
     pub(super) uncounted: Vec<u32>,
-    /// The first moment of a wait that was told.
-    pub(super) wait_told: Option<Timestamp>,
-    pub(super) doubts: Doubts,
-    pub(super) breaker: Breaker,
+    /// The end of the wait that was reported last.
+    pub(super) reported_wait: Option<Timestamp>,
+    pub(super) rejections: RejectionTracker,
+    pub(super) breaker: CircuitBreaker,
     pub(super) budget: RetryBudget,
-    pub(super) window: Window,
-    pub(super) latencies: Latencies,
+    pub(super) window: ConcurrencyWindow,
+    pub(super) latencies: RecentLatencies,
     pub(super) recorder: Recorder,
     pub(super) stats: RunStats,
     pub(super) ending: Ending,
     pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
-    /// When the next pending job may be claimed, as of the last round; `None` when none is left.
+    /// When the next pending job can be claimed, as of the last round; `None` if there is none.
     pub(super) next_due: Option<Timestamp>,
-    /// Whether there are jobs that were in flight at several crashes; they go first, one by one.
-    pub(super) suspects: bool,
-    /// The jobs that were put off because no key is left for them, or that are held until more is
-    /// known; with the last refusal, where its cause is not known.
+    /// Whether jobs were in flight at several crashes. They are sent first, one at a time.
+    pub(super) has_suspects: bool,
+    /// Jobs that no key can be used for or that are on hold, with the last error if its cause is
+    /// unknown.
     pub(super) stuck: BTreeMap<JobId, Option<AttemptRecord>>,
-    /// Whether keys stand otherwise than was last written down.
+    /// Whether the states of keys have changed since they were last saved.
     pub(super) keys_changed: bool,
-    /// How often the connections were made anew.
-    pub(super) connections: u32,
-    /// When they last were.
-    pub(super) fresh_since: Option<Timestamp>,
-    /// Whether it was told that the write-ahead log is long.
-    log_told: bool,
-    workers: JoinSet<Attempt>,
-    flights: HashMap<Id, Flight>,
+    /// Incremented when new connections replace the old ones.
+    pub(super) connection_generation: u32,
+    /// When the connections were last replaced.
+    pub(super) reconnected_at: Option<Timestamp>,
+    /// Whether a warning about the size of the write-ahead log was logged.
+    wal_warned: bool,
+    workers: JoinSet<Exchange>,
+    in_flight_requests: HashMap<Id, InFlightRequest>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -132,44 +131,44 @@ impl<'a> Dispatcher<'a> {
             client: deps.client,
             clock: deps.clock,
             rate_limiter,
-            bill: Bill::new(deps.prices, &batch.template.model),
+            costs: CostTracker::new(deps.prices, &batch.template.model),
             schema: deps.schema,
             follow_ups: HashMap::new(),
             uncounted,
-            wait_told: None,
+            reported_wait: None,
             ring: KeyRing::new(keys, deps.clock.now()),
             settings,
             batch,
             secrets,
-            doubts: Doubts::default(),
-            breaker: Breaker::default(),
+            rejections: RejectionTracker::default(),
+            breaker: CircuitBreaker::default(),
             budget: RetryBudget::new(deps.clock.now()),
-            window: Window::new(settings.concurrency),
-            latencies: Latencies::default(),
+            window: ConcurrencyWindow::new(settings.concurrency),
+            latencies: RecentLatencies::default(),
             recorder: Recorder::default(),
             stats: RunStats::default(),
             ending: Ending::Open,
             on_event,
             next_due: Some(Timestamp::default()),
-            suspects: false,
+            has_suspects: false,
             stuck: BTreeMap::new(),
             keys_changed: false,
-            connections: 0,
-            fresh_since: None,
-            log_told: false,
+            connection_generation: 0,
+            reconnected_at: None,
+            wal_warned: false,
             workers: JoinSet::new(),
-            flights: HashMap::new(),
+            in_flight_requests: HashMap::new(),
         }
     }
 
-    /// Runs to the end, and counts.
+    /// Runs the batch, and returns the statistics.
     pub(super) async fn run(mut self, mut shutdown: Shutdown) -> Result<RunStats, RunError> {
-        self.suspects = self.store.has_suspects(self.batch.id).await?;
+        self.has_suspects = self.store.has_suspects(self.batch.id).await?;
         let spool = self
             .store
-            .reserve_spool(room(self.settings.concurrency.most()));
+            .reserve_spool(spool_bytes(self.settings.concurrency.max()));
         let spool = spool.await?;
-        if let Err(cause) = self.rounds(&mut shutdown).await {
+        if let Err(cause) = self.run_loop(&mut shutdown).await {
             return Err(self.salvage(cause, spool, &mut shutdown).await);
         }
         spool.remove()?;
@@ -179,156 +178,158 @@ impl<'a> Dispatcher<'a> {
         Ok(self.stats)
     }
 
-    /// Goes round until nothing is left to do and all that has come back is on disk.
-    async fn rounds(&mut self, shutdown: &mut Shutdown) -> Result<(), StoreError> {
+    /// Runs the main loop until no work remains and all results are on disk.
+    async fn run_loop(&mut self, shutdown: &mut Shutdown) -> Result<(), StoreError> {
         let mut deadline = None;
         loop {
-            deadline = self.heed(shutdown, deadline);
+            deadline = self.handle_shutdown(shutdown, deadline);
             self.round().await?;
-            match self.next().await? {
-                Next::Round => {}
-                Next::Wait(until) => self.wait(until, deadline, shutdown).await,
-                Next::Finish => return self.save_keys().await,
+            match self.next_step().await? {
+                NextStep::Round => {}
+                NextStep::Wait(until) => self.wait(until, deadline, shutdown).await,
+                NextStep::Finish => return self.save_key_states().await,
             }
         }
     }
 
-    /// Tells how many requests are in flight.
+    /// Returns the number of requests in flight.
     pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.in_flight_requests.len()
     }
 
-    /// Does what a signal asks for. Returns when the patience with what is in flight ends.
-    fn heed(&mut self, shutdown: &Shutdown, deadline: Option<Timestamp>) -> Option<Timestamp> {
+    /// Handles a shutdown request. Returns the deadline for the requests in flight.
+    fn handle_shutdown(
+        &mut self,
+        shutdown: &Shutdown,
+        deadline: Option<Timestamp>,
+    ) -> Option<Timestamp> {
         let (level, reason) = shutdown.level();
         let now = self.clock.now();
-        if level == StopLevel::Run && self.time_is_up(now) {
-            return Some(self.run_out(deadline, now));
+        if level == StopLevel::Run && self.max_runtime_reached(now) {
+            return Some(self.stop_at_max_runtime(deadline, now));
         }
         let deadline = match (level, deadline) {
             (StopLevel::Run, _) => return None,
             (_, None) => {
                 self.ending = Ending::Firm(reason.unwrap_or(StopReason::Interrupted));
                 (self.on_event)(&RunEvent::Draining {
-                    in_flight: self.flights.len(),
+                    in_flight: self.in_flight_requests.len(),
                 });
                 now + self.settings.grace
             }
             (_, Some(deadline)) => deadline,
         };
         if level == StopLevel::Abort || deadline <= now {
-            self.give_up();
+            self.abandon_in_flight();
         }
         Some(deadline)
     }
 
-    /// Settles, claims and sends.
+    /// Settles finished requests, claims jobs and sends them.
     async fn round(&mut self) -> Result<(), StoreError> {
         if self.keys_changed {
-            self.save_keys().await?;
+            self.save_key_states().await?;
         }
         let now = self.clock.now();
-        let permits = self.admit(now);
+        let permits = self.acquire_permits(now);
         if permits.is_empty() && self.recorder.is_empty() {
             return Ok(());
         }
-        if self.suspects && self.in_flight() == 0 && self.recorder.is_empty() {
+        if self.has_suspects && self.in_flight() == 0 && self.recorder.is_empty() {
             if let Some(suspect) = self.store.claim_suspect(self.batch.id).await? {
                 self.assign(vec![suspect], permits, now);
-                return self.count_requests(now).await;
+                return self.save_request_counts(now).await;
             }
-            self.suspects = false;
+            self.has_suspects = false;
         }
-        // A suspect is alone until what became of it is on disk.
-        let limit = if self.suspects { 0 } else { permits.len() };
+        // A suspect runs alone until its result is on disk.
+        let limit = if self.has_suspects { 0 } else { permits.len() };
         let claim = Claim {
             batch: self.batch.id,
             limit,
         };
-        let turn = self
+        let update = self
             .recorder
-            .turn(self.store, claim, now, self.on_event)
+            .settle_and_claim(self.store, claim, now, self.on_event)
             .await?;
-        self.watch_log();
-        self.next_due = turn.next_due;
-        self.assign(turn.claimed, permits, now);
-        self.count_requests(now).await
+        self.check_wal();
+        self.next_due = update.next_due;
+        self.assign(update.claimed, permits, now);
+        self.save_request_counts(now).await
     }
 
-    /// Tells once when the write-ahead log grows without an end.
-    fn watch_log(&mut self) {
-        if !self.log_told
-            && let Some(bytes) = self.store.long_log()
+    /// Logs a warning, once per run, if the write-ahead log keeps growing.
+    fn check_wal(&mut self) {
+        if !self.wal_warned
+            && let Some(bytes) = self.store.oversized_wal()
         {
-            self.log_told = true;
+            self.wal_warned = true;
             tracing::warn!(
                 bytes,
-                "the write-ahead log cannot be folded back: another program reads the database \
-                 without an end"
+                "cannot checkpoint the write-ahead log: another program holds a read transaction"
             );
         }
     }
 
-    /// Sends a job's request with a key. The claim is on disk.
-    pub(super) fn launch(&mut self, mut job: ClaimedJob, permit: Permit, now: Timestamp) {
+    /// Sends the request of a job. Its claim must be on disk.
+    pub(super) fn dispatch(&mut self, mut job: ClaimedJob, permit: Permit, now: Timestamp) {
         let Permit { key, tokens } = permit;
         self.uncounted[key.0] += 1;
         self.stuck.remove(&job.id);
         self.stats.requests += 1;
-        let body = Bytes::from(self.request_of(&mut job));
+        let body = Bytes::from(self.request_body(&mut job));
         let api = self.batch.template.api;
         let (client, secret) = (self.client.clone(), self.secrets[key.0].clone());
-        failpoint::pass("send");
+        failpoint::hit_or_panic("send");
         let worker = self.workers.spawn(async move {
-            failpoint::pass("worker");
+            failpoint::hit_or_panic("worker");
             client.send(api, body, secret.as_deref(), now).await
         });
-        let connections = self.connections;
-        let flight = Flight {
+        let connection_generation = self.connection_generation;
+        let request = InFlightRequest {
             job,
             key,
             tokens,
-            connections,
+            connection_generation,
             sent: now,
         };
-        self.flights.insert(worker.id(), flight);
+        self.in_flight_requests.insert(worker.id(), request);
     }
 
-    /// Returns what is to be sent for a job. Where there is a schema, the job keeps its request: it may
-    /// be needed to ask again.
-    fn request_of(&self, job: &mut ClaimedJob) -> String {
+    /// Returns the body to send. With a schema, the job keeps its request for a follow-up.
+    fn request_body(&self, job: &mut ClaimedJob) -> String {
         match self.follow_ups.get(&job.id) {
-            Some(again) => again.clone(),
+            Some(follow_up) => follow_up.clone(),
             None if self.schema.is_some() => job.request.clone(),
             None => std::mem::take(&mut job.request),
         }
     }
 
-    async fn next(&mut self) -> Result<Next, StoreError> {
+    async fn next_step(&mut self) -> Result<NextStep, StoreError> {
         if !self.recorder.is_empty() {
-            return Ok(Next::Round);
+            return Ok(NextStep::Round);
         }
         let now = self.clock.now();
-        if self.flights.is_empty() {
+        if self.in_flight_requests.is_empty() {
             if !matches!(self.ending, Ending::Open) || self.next_due.is_none() {
-                return Ok(Next::Finish);
+                return Ok(NextStep::Finish);
             }
-            if let Some(reason) = self.bound_reached(now) {
+            if let Some(reason) = self.limit_reached(now) {
                 self.ending = Ending::Firm(reason);
-                return Ok(Next::Finish);
+                return Ok(NextStep::Finish);
             }
             let all_stuck = self.all_stuck().await?;
-            if let Some(reason) = self.hopeless(all_stuck, now) {
+            if let Some(reason) = self.reason_to_stop(all_stuck, now) {
                 self.ending = Ending::Firm(reason);
-                return Ok(Next::Finish);
+                return Ok(NextStep::Finish);
             }
         }
         let until = self.wake_at(now);
-        self.tell_wait(until, now);
-        Ok(Next::Wait(until))
+        self.report_wait(until, now);
+        Ok(NextStep::Wait(until))
     }
 
-    /// Tells whether every job that is left is stuck, so that none can tell anything of another.
+    /// Returns whether all remaining jobs are stuck, so that no further evidence is expected.
     async fn all_stuck(&self) -> Result<bool, StoreError> {
         if self.stuck.is_empty() {
             return Ok(false);
@@ -337,8 +338,7 @@ impl<'a> Dispatcher<'a> {
         Ok(waiting <= self.stuck.len() as u64)
     }
 
-    /// Waits until a request comes back, a moment is reached, or a signal comes; then takes in all
-    /// that has come back by then.
+    /// Waits for a request, a time or a shutdown, then handles all finished requests.
     pub(super) async fn wait(
         &mut self,
         until: Option<Timestamp>,
@@ -347,8 +347,8 @@ impl<'a> Dispatcher<'a> {
     ) {
         let requests = self.in_flight();
         (self.on_event)(&RunEvent::InFlight { requests });
-        let time_is_up = self.settings.bounds.until.filter(|_| deadline.is_none());
-        let until = [until, deadline, time_is_up].into_iter().flatten().min();
+        let run_end = self.settings.limits.until.filter(|_| deadline.is_none());
+        let until = [until, deadline, run_end].into_iter().flatten().min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(self.clock.instant(until)).await,
@@ -357,43 +357,43 @@ impl<'a> Dispatcher<'a> {
         };
         tokio::select! {
             biased;
-            Some(landed) = self.workers.join_next_with_id() => self.land(landed),
+            Some(finished) = self.workers.join_next_with_id() => self.finish_request(finished),
             () = shutdown.changed() => {}
             () = sleep => {}
         }
         for _ in 1..MAX_GROUP {
-            let Some(landed) = self.workers.try_join_next_with_id() else {
+            let Some(finished) = self.workers.try_join_next_with_id() else {
                 break;
             };
-            self.land(landed);
+            self.finish_request(finished);
         }
     }
 
-    fn land(&mut self, landed: Result<(Id, Attempt), JoinError>) {
-        let (id, attempt) = match landed {
-            Ok((id, attempt)) => (id, Some(attempt)),
+    fn finish_request(&mut self, finished: Result<(Id, Exchange), JoinError>) {
+        let (id, exchange) = match finished {
+            Ok((id, exchange)) => (id, Some(exchange)),
             Err(error) => (error.id(), None),
         };
-        let Some(flight) = self.flights.remove(&id) else {
+        let Some(request) = self.in_flight_requests.remove(&id) else {
             return;
         };
-        failpoint::pass("answer");
-        self.ring.came_back(flight.key);
-        self.rate_limiter.came_back(flight.key);
-        self.conclude(flight, attempt);
+        failpoint::hit_or_panic("answer");
+        self.ring.end_request(request.key);
+        self.rate_limiter.request_finished(request.key);
+        self.handle_result(request, exchange);
     }
 
-    /// Gives up what is in flight: nobody knows how those requests end.
-    pub(super) fn give_up(&mut self) {
-        while let Some(landed) = self.workers.try_join_next_with_id() {
-            self.land(landed);
+    /// Abandons the requests in flight. Their results are unknown.
+    pub(super) fn abandon_in_flight(&mut self) {
+        while let Some(finished) = self.workers.try_join_next_with_id() {
+            self.finish_request(finished);
         }
         self.workers.abort_all();
         self.workers.detach_all();
-        for (_, flight) in std::mem::take(&mut self.flights) {
-            self.ring.came_back(flight.key);
-            self.rate_limiter.came_back(flight.key);
-            self.abandon(&flight);
+        for (_, request) in std::mem::take(&mut self.in_flight_requests) {
+            self.ring.end_request(request.key);
+            self.rate_limiter.request_finished(request.key);
+            self.record_abandoned(&request);
         }
     }
 }

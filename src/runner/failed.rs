@@ -1,47 +1,46 @@
-//! What follows from a request that failed. The judge's word comes first; what other keys and other
-//! jobs got may correct it.
+//! Handles failed requests. The results of other keys and jobs can override the verdict.
 
 use std::time::Duration;
 
-use crate::domain::doubt::Ruling;
-use crate::domain::failure::{Failure, TransportFault};
-use crate::domain::fingerprint;
+use crate::domain::attribution::Attribution;
+use crate::domain::error_fingerprint;
+use crate::domain::failure::{Failure, TransportErrorKind};
 use crate::domain::job::JobId;
-use crate::domain::key::{Cause, titled};
+use crate::domain::key::{StateReason, display_name};
 use crate::domain::keyring::KeyIndex;
-use crate::domain::retry::{self, Spent, Transition};
+use crate::domain::retry::{self, AttemptCounts, Transition};
 use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{
-    self, Action, Context, REFUSED_BY_EVERY_KEY, Scope, SetAside, Verdict,
+    self, Action, Context, KeyPenalty, REJECTED_BY_EVERY_KEY, Scope, Verdict,
 };
 use crate::progress::event::RunEvent;
-use crate::store::{AttemptRecord, ClaimedJob, SettledAs};
+use crate::store::{AttemptRecord, ClaimedJob, JobOutcome};
 
 use super::backoff;
-use super::dispatcher::{Dispatcher, Ending, Flight};
+use super::dispatcher::{Dispatcher, Ending, InFlightRequest};
 use super::outcome::millis;
 
-/// How long a key that was set aside is left alone before one request tries it again.
-const ASIDE: Duration = Duration::from_hours(1);
+/// How long a key is disabled before a single request tries it again.
+const DEFAULT_PENALTY: Duration = Duration::from_hours(1);
 
-/// A rest from here on is a quota's, of an hour or a day, and no longer a limit a minute's.
-const QUOTA_REST: Duration = Duration::from_mins(10);
+/// Waits of at least this length are for a quota, not for a per-minute rate limit.
+const QUOTA_WAIT: Duration = Duration::from_mins(10);
 
-/// Who waits when no key is the cause.
+/// The name of the endpoint in `RunEvent::Waiting`.
 const ENDPOINT: &str = "endpoint";
 
-/// A rest from here on is worth remembering if the program dies.
-const LONG_REST: Duration = Duration::from_secs(5);
+/// Waits of at least this length are saved immediately, so that they survive a crash.
+const PERSISTED_WAIT: Duration = Duration::from_secs(5);
 
-/// New connections are made no more often than this.
-const FRESH_EVERY: Duration = Duration::from_mins(1);
+/// The minimum time between two replacements of the connections.
+const RECONNECT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A failure with all that is known about it.
-struct Case<'f> {
+/// A failed request with its classification.
+struct FailedAttempt<'f> {
     job: ClaimedJob,
     key: KeyIndex,
-    connections: u32,
+    connection_generation: u32,
     sent: Timestamp,
     failure: &'f Failure,
     verdict: Verdict,
@@ -51,38 +50,38 @@ struct Case<'f> {
 }
 
 impl Dispatcher<'_> {
-    /// Draws the conclusions from a failure.
-    pub(super) fn failed(
+    /// Handles a failed request.
+    pub(super) fn handle_failure(
         &mut self,
-        flight: Flight,
+        request: InFlightRequest,
         failure: &Failure,
         latency: Duration,
         now: Timestamp,
     ) {
-        let Flight {
+        let InFlightRequest {
             job,
             key,
-            connections,
+            connection_generation,
             sent,
             ..
-        } = flight;
+        } = request;
         let context = Context {
             host: self.client.endpoint().host(),
             model: &self.batch.template.model,
         };
-        let mut verdict = verdict::judge(failure, context);
+        let mut verdict = verdict::classify(failure, context);
         if verdict.action == Action::StopRun && self.ring.any_served() {
-            verdict.action = contradicted(failure);
+            verdict.action = action_after_success(failure);
         }
         tracing::debug!(
             job = job.id.0, key = self.ring.key(key).label, rule = verdict.rule,
             scope = ?verdict.scope, status = failure.status(), "attempt failed"
         );
         let message = failure.message();
-        let case = Case {
+        let attempt = FailedAttempt {
             job,
             key,
-            connections,
+            connection_generation,
             sent,
             failure,
             verdict,
@@ -90,197 +89,202 @@ impl Dispatcher<'_> {
             latency,
             now,
         };
-        self.tell_breaker(&case);
-        if shows_congestion(failure, &case.verdict) {
-            self.window.congested(case.sent, now);
+        self.update_breaker(&attempt);
+        if indicates_congestion(failure, &attempt.verdict) {
+            self.window.record_congestion(attempt.sent, now);
         }
-        let ruling = self.tell_keys(&case);
-        if case.verdict.action == Action::StopRun || ruling == Ruling::Everybody {
-            self.stop_tentatively(&case);
+        let attribution = self.update_keys(&attempt);
+        if attempt.verdict.action == Action::StopRun || attribution == Attribution::AllKeys {
+            self.stop_tentatively(&attempt);
         }
-        self.settle_failed(&case, ruling);
+        self.settle_failure(&attempt, attribution);
     }
 
-    fn tell_breaker(&mut self, case: &Case<'_>) {
-        let passes = matches!(case.verdict.action, Action::Retry { .. })
-            && matches!(case.verdict.scope, Scope::Transient | Scope::Network);
-        if !passes {
-            self.reached();
+    fn update_breaker(&mut self, attempt: &FailedAttempt<'_>) {
+        let is_outage = matches!(attempt.verdict.action, Action::Retry { .. })
+            && matches!(attempt.verdict.scope, Scope::Transient | Scope::Network);
+        if !is_outage {
+            self.record_reachable();
             return;
         }
-        let unreached = case.verdict.scope == Scope::Network && !self.ring.any_served();
-        let opened = self.breaker.failed(case.now);
+        let unreached = attempt.verdict.scope == Scope::Network && !self.ring.any_served();
+        let opened = self.breaker.record_failure(attempt.now);
         if opened || (unreached && self.stats.requests == 1) {
-            let what = case.message.clone();
-            (self.on_event)(&RunEvent::Trouble { what });
+            let message = attempt.message.clone();
+            (self.on_event)(&RunEvent::EndpointFailing { message });
         }
         if opened {
-            self.use_fresh_connections(case.now);
+            self.reconnect(attempt.now);
         }
         if let Some(until) = self.breaker.probe_at() {
             (self.on_event)(&RunEvent::Waiting {
-                who: ENDPOINT.to_owned(),
+                subject: ENDPOINT.to_owned(),
                 until,
-                why: format!("{}; next try", case.message),
+                reason: format!("{}; next attempt", attempt.message),
             });
         }
     }
 
-    /// Notes a response that shows that the endpoint is up.
-    pub(super) fn reached(&mut self) {
-        if self.breaker.reached() {
-            let who = ENDPOINT.to_owned();
-            (self.on_event)(&RunEvent::GoesOn { who });
+    /// Records that the endpoint is reachable.
+    pub(super) fn record_reachable(&mut self) {
+        if self.breaker.record_success() {
+            let subject = ENDPOINT.to_owned();
+            (self.on_event)(&RunEvent::Resumed { subject });
         }
     }
 
-    /// Lets the key ring know what its key has earned, and says what that shows.
-    fn tell_keys(&mut self, case: &Case<'_>) -> Ruling {
-        let &Case {
+    /// Updates the state of the key, and returns what the failure is attributed to.
+    fn update_keys(&mut self, attempt: &FailedAttempt<'_>) -> Attribution {
+        let &FailedAttempt {
             key,
             ref verdict,
             now,
             ..
-        } = case;
+        } = attempt;
         let model_only = matches!(verdict.scope, Scope::KeyModel | Scope::Model);
-        let why = Cause {
-            reason: &case.message,
+        let reason = StateReason {
+            message: &attempt.message,
             model_only,
         };
-        // Whatever follows: a key that got a 401 or 403 is not used for that job again.
-        let refused = matches!(case.failure.status(), Some(401 | 403));
-        if refused && !matches!(verdict.action, Action::NextKey(_)) {
-            self.doubts.note_known(case.job.id, key);
+        // A key that was rejected with 401 or 403 is never used for the same job again.
+        let is_rejection = matches!(attempt.failure.status(), Some(401 | 403));
+        if is_rejection && !matches!(verdict.action, Action::NextKey(_)) {
+            self.rejections.record_key_rejection(attempt.job.id, key);
         }
         match verdict.action {
-            Action::Retry { .. } | Action::FailJob | Action::StopRun => Ruling::Open,
+            Action::Retry { .. } | Action::FailJob | Action::StopRun => Attribution::Undecided,
             Action::Wait => {
                 self.stats.throttled += 1;
                 let throttles = self.ring.key(key).throttles;
                 let wait = verdict.wait;
-                let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::after_hint);
-                let paced = self.rate_limiter.throttled(key, wait, now);
-                self.ring.throttled(key, now + wait, paced, why);
-                self.keys_changed |= wait >= LONG_REST;
-                let why = if wait >= QUOTA_REST {
+                let wait = wait.map_or_else(|| backoff::throttled(throttles), backoff::retry_after);
+                let rate_known = self.rate_limiter.record_throttle(key, wait, now);
+                self.ring.throttle(key, now + wait, rate_known, reason);
+                self.keys_changed |= wait >= PERSISTED_WAIT;
+                let why = if wait >= QUOTA_WAIT {
                     "quota"
                 } else {
                     "rate limit"
                 };
                 (self.on_event)(&RunEvent::Waiting {
-                    who: titled(&self.ring.key(key).label),
+                    subject: display_name(&self.ring.key(key).label),
                     until: self.ring.key(key).state.until().unwrap_or(now + wait),
-                    why: why.to_owned(),
+                    reason: why.to_owned(),
                 });
-                Ruling::Open
+                Attribution::Undecided
             }
-            Action::NextKey(how) => {
-                let until = now + verdict.wait.unwrap_or(ASIDE).max(Duration::from_secs(1));
-                for out in self.ring.set_aside(key, how, until, why) {
-                    self.tell_set_aside(out);
+            Action::NextKey(penalty) => {
+                let wait = verdict.wait.unwrap_or(DEFAULT_PENALTY);
+                let until = now + wait.max(Duration::from_secs(1));
+                for disabled in self.ring.penalize(key, penalty, until, reason) {
+                    self.report_disabled(disabled);
                 }
-                if how == SetAside::Doubted {
-                    return self.doubt(case);
+                if penalty == KeyPenalty::Probation {
+                    return self.record_unexplained_rejection(attempt);
                 }
-                self.doubts.note_known(case.job.id, key);
-                Ruling::Open
+                self.rejections.record_key_rejection(attempt.job.id, key);
+                Attribution::Undecided
             }
         }
     }
 
-    /// Notes a refusal without a known cause. A stale session is one: what is asked next goes over
-    /// new connections.
-    fn doubt(&mut self, case: &Case<'_>) -> Ruling {
-        // Only a refusal leads here: what has no answer, or no response, is no word on the key.
-        let Failure::Refused(refusal) = case.failure else {
-            return Ruling::Open;
+    /// Records an error with an unknown cause. A stale session is a possible cause, so later
+    /// requests use new connections.
+    fn record_unexplained_rejection(&mut self, attempt: &FailedAttempt<'_>) -> Attribution {
+        // Other failures are not related to the key.
+        let Failure::ErrorResponse(response) = attempt.failure else {
+            return Attribution::Undecided;
         };
-        self.use_fresh_connections(case.now);
-        if case.connections < self.connections {
-            self.ring.excuse(case.key);
+        self.reconnect(attempt.now);
+        if attempt.connection_generation < self.connection_generation {
+            self.ring.excuse(attempt.key);
         }
-        let print = fingerprint::of(refusal);
-        let others_wait = self.next_due.is_some() || self.in_flight() > 0;
-        let present = (case.now, others_wait);
-        self.doubts
-            .note_unknown(case.job.id, case.key, print, &self.ring, present)
+        let fingerprint = error_fingerprint::of(response);
+        let other_jobs_available = self.next_due.is_some() || self.in_flight() > 0;
+        let (job, key, context) = (
+            attempt.job.id,
+            attempt.key,
+            (attempt.now, other_jobs_available),
+        );
+        self.rejections
+            .record_unexplained(job, key, fingerprint, &self.ring, context)
     }
 
-    fn use_fresh_connections(&mut self, now: Timestamp) {
+    fn reconnect(&mut self, now: Timestamp) {
         if self
-            .fresh_since
-            .is_some_and(|since| now.since(since) < FRESH_EVERY)
+            .reconnected_at
+            .is_some_and(|last| now.since(last) < RECONNECT_INTERVAL)
         {
             return;
         }
-        match self.client.fresh() {
+        match self.client.reconnect() {
             Ok(client) => {
-                (self.client, self.fresh_since) = (client, Some(now));
-                self.connections += 1;
+                (self.client, self.reconnected_at) = (client, Some(now));
+                self.connection_generation += 1;
             }
-            Err(error) => tracing::debug!(%error, "the old connections are kept"),
+            Err(error) => tracing::debug!(%error, "cannot replace the connections"),
         }
     }
 
-    fn stop_tentatively(&mut self, case: &Case<'_>) {
+    fn stop_tentatively(&mut self, attempt: &FailedAttempt<'_>) {
         if !matches!(self.ending, Ending::Open) {
             return;
         }
-        let verdict = &case.verdict;
+        let verdict = &attempt.verdict;
         let mut text = format!(
-            "{}\nasked for model \"{}\" at {} with {} (rule {})",
-            case.message,
+            "{}\nrequested model \"{}\" at {} with {} (rule {})",
+            attempt.message,
             self.batch.template.model,
             self.client.endpoint().display(),
-            self.ring.key(case.key).label,
+            self.ring.key(attempt.key).label,
             verdict.rule,
         );
         if !verdict.hint.is_empty() {
             text = format!("{text}\n{}", verdict.hint);
         }
         self.ending = Ending::Tentative(match (verdict.action, verdict.scope) {
-            // A place or a firewall that lets nobody in is no mistake in the set-up.
+            // A blocked region or a firewall is not a configuration error.
             (Action::StopRun, Scope::Network) if verdict.rule != "certificate" => {
                 StopReason::NoUsableKey(text)
             }
             (Action::StopRun, _) => StopReason::Misconfigured(text),
-            _ => StopReason::NoUsableKey(format!("every key was refused in the same way: {text}")),
+            _ => StopReason::NoUsableKey(format!("every API key got the same error: {text}")),
         });
     }
 
-    fn settle_failed(&mut self, case: &Case<'_>, ruling: Ruling) {
-        let Case {
+    fn settle_failure(&mut self, attempt: &FailedAttempt<'_>, attribution: Attribution) {
+        let FailedAttempt {
             job, key, verdict, ..
-        } = case;
-        let mut record = record(case);
-        match ruling {
-            Ruling::Job => {
-                at_fault(&mut record);
+        } = attempt;
+        let mut record = record(attempt);
+        match attribution {
+            Attribution::Job => {
+                mark_rejected_by_every_key(&mut record);
                 self.fail(job, Some(*key), record);
                 return;
             }
-            // Its keys go on with other jobs, which shows whether it was theirs.
-            Ruling::Held => {
+            // The keys continue with other jobs, which shows whether they caused the error.
+            Attribution::HoldJob => {
                 self.stuck.insert(job.id, Some(record.clone()));
-                for key in self.doubts.refused_by(job.id) {
-                    self.ring.trust(key);
+                for key in self.rejections.keys_rejected_for(job.id) {
+                    self.ring.end_probation(key);
                 }
             }
-            Ruling::Open | Ruling::Everybody => {}
+            Attribution::Undecided | Attribution::AllKeys => {}
         }
-        let spent = Spent {
+        let counts = AttemptCounts {
             attempts: job.spent,
-            by_rule: count(&job.rules, verdict.rule),
+            by_rule: count_of(&job.rules, verdict.rule),
             max_attempts: self.settings.max_attempts,
         };
         let mut wait = backoff::transient(job.spent);
         if verdict.scope == Scope::Request {
-            // The endpoint has done its part: there is nothing to wait out.
+            // The endpoint works, so there is nothing to wait for.
             wait = Duration::ZERO;
         } else if matches!(verdict.action, Action::Retry { .. }) {
-            wait = wait.max(self.budget.take(case.now));
+            wait = wait.max(self.budget.take(attempt.now));
         }
-        match retry::decide(verdict, spent, wait, self.breaker.is_open(), case.now) {
+        match retry::decide(verdict, counts, wait, self.breaker.is_open(), attempt.now) {
             Transition::Fail => self.fail(job, Some(*key), record),
             Transition::Requeue {
                 not_before,
@@ -292,61 +296,61 @@ impl Dispatcher<'_> {
                     scope,
                     rule,
                 };
-                let settled_as = SettledAs::Requeued {
+                let outcome = JobOutcome::Requeued {
                     not_before,
                     counted,
                 };
-                self.settle(job, Some(*key), settled_as, Some(record), Some(event));
+                self.settle(job, Some(*key), outcome, Some(record), Some(event));
             }
         }
     }
 
-    /// Fails a claimed job that is at fault, without a further request.
-    pub(super) fn blame(&mut self, job: &ClaimedJob) {
+    /// Fails a claimed job that caused its errors, without sending another request.
+    pub(super) fn fail_rejected(&mut self, job: &ClaimedJob) {
         let held = self.stuck.remove(&job.id).flatten();
         let mut record = held.unwrap_or_else(|| AttemptRecord {
             unknown: false,
             scope: Scope::Request,
             rule: String::new(),
             status: None,
-            message: "keys that answer other rows refuse this one".to_owned(),
+            message: "rejected with API keys that work for other rows".to_owned(),
             request_id: String::new(),
             wait_ms: None,
             latency_ms: None,
         });
-        at_fault(&mut record);
+        mark_rejected_by_every_key(&mut record);
         self.fail(job, None, record);
     }
 
     pub(super) fn fail(&mut self, job: &ClaimedJob, key: Option<KeyIndex>, record: AttemptRecord) {
-        // The job was at fault: the keys that were doubted for it come back.
-        for doubted in self.doubts.settle(job.id) {
-            self.ring.trust(doubted);
+        // The job caused the errors, so the probation of its keys ends.
+        for rejected_key in self.rejections.settle(job.id) {
+            self.ring.end_probation(rejected_key);
         }
         self.follow_ups.remove(&job.id);
-        self.stats.ended += 1;
+        self.stats.finished += 1;
         let (scope, rule) = (record.scope, record.rule.clone());
         let event = RunEvent::JobFailed {
             job: job.id,
             scope,
             rule,
         };
-        self.settle(job, key, SettledAs::Failed, Some(record), Some(event));
+        self.settle(job, key, JobOutcome::Failed, Some(record), Some(event));
     }
 
-    /// Holds it against the keys that refused a job that another key has brought an answer for.
-    pub(super) fn strike_doubted(&mut self, job: JobId, now: Timestamp) {
-        for doubted in self.doubts.settle(job) {
-            if self.ring.strike(doubted, job, now + ASIDE) {
-                self.tell_set_aside(doubted);
+    /// Records a strike against the keys that were rejected for a job that another key completed.
+    pub(super) fn strike_rejected_keys(&mut self, job: JobId, now: Timestamp) {
+        for rejected_key in self.rejections.settle(job) {
+            if self.ring.strike(rejected_key, job, now + DEFAULT_PENALTY) {
+                self.report_disabled(rejected_key);
             }
         }
     }
 
-    fn tell_set_aside(&mut self, key: KeyIndex) {
+    fn report_disabled(&mut self, key: KeyIndex) {
         self.keys_changed = true;
         let key = self.ring.key(key);
-        (self.on_event)(&RunEvent::KeySetAside {
+        (self.on_event)(&RunEvent::KeyDisabled {
             key: key.label.clone(),
             reason: key.reason.clone(),
             until: key.state.until(),
@@ -354,43 +358,43 @@ impl Dispatcher<'_> {
     }
 }
 
-/// Tells whether fewer requests in flight would have been better. A quota is not about how many are
-/// in flight.
-fn shows_congestion(failure: &Failure, verdict: &Verdict) -> bool {
+/// Returns whether a failure suggests too many requests in flight. An exhausted quota does not.
+fn indicates_congestion(failure: &Failure, verdict: &Verdict) -> bool {
     let throttled =
-        verdict.action == Action::Wait && verdict.wait.is_none_or(|wait| wait < QUOTA_REST);
+        verdict.action == Action::Wait && verdict.wait.is_none_or(|wait| wait < QUOTA_WAIT);
     let timed_out =
-        matches!(failure, Failure::NoResponse(none) if none.fault == TransportFault::Timeout);
+        matches!(failure, Failure::Transport(error) if error.kind == TransportErrorKind::Timeout);
     throttled || timed_out || matches!(failure.status(), Some(408 | 503 | 504 | 529))
 }
 
-/// What to do when a failure says that nothing can succeed, although something has.
-fn contradicted(failure: &Failure) -> Action {
+/// Returns the action for a failure that implies that no request can succeed, although some have
+/// succeeded.
+fn action_after_success(failure: &Failure) -> Action {
     match failure {
-        Failure::Refused(_) => Action::NextKey(SetAside::Doubted),
-        Failure::NoAnswer(_) | Failure::NoResponse(_) => Action::Retry { at_most: None },
+        Failure::ErrorResponse(_) => Action::NextKey(KeyPenalty::Probation),
+        Failure::InvalidResponse(_) | Failure::Transport(_) => Action::Retry { at_most: None },
     }
 }
 
-/// Makes the record of a refusal that of a job at fault.
-fn at_fault(record: &mut AttemptRecord) {
+/// Attributes a recorded error to the job.
+fn mark_rejected_by_every_key(record: &mut AttemptRecord) {
     record.scope = Scope::Request;
-    REFUSED_BY_EVERY_KEY.0.clone_into(&mut record.rule);
+    REJECTED_BY_EVERY_KEY.0.clone_into(&mut record.rule);
 }
 
-fn record(case: &Case<'_>) -> AttemptRecord {
+fn record(attempt: &FailedAttempt<'_>) -> AttemptRecord {
     AttemptRecord {
         unknown: false,
-        scope: case.verdict.scope,
-        rule: case.verdict.rule.to_owned(),
-        status: case.failure.status(),
-        message: case.message.clone(),
-        request_id: case.failure.request_id().to_owned(),
-        wait_ms: case.verdict.wait.map(millis),
-        latency_ms: Some(millis(case.latency)),
+        scope: attempt.verdict.scope,
+        rule: attempt.verdict.rule.to_owned(),
+        status: attempt.failure.status(),
+        message: attempt.message.clone(),
+        request_id: attempt.failure.request_id().to_owned(),
+        wait_ms: attempt.verdict.wait.map(millis),
+        latency_ms: Some(millis(attempt.latency)),
     }
 }
 
-fn count(rules: &[String], rule: &str) -> u32 {
+fn count_of(rules: &[String], rule: &str) -> u32 {
     u32::try_from(rules.iter().filter(|known| *known == rule).count()).unwrap_or(u32::MAX)
 }

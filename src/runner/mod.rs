@@ -1,16 +1,16 @@
-//! The runner: takes jobs from the queue, sends them, and writes back what came of them.
+//! The runner claims jobs from the queue, sends their requests, and stores the results.
 //!
-//! The dispatcher decides and keeps all state, the workers each make one request, the recorder
-//! writes in groups. There is one way to wait, the queue's `not_before`: no worker ever sleeps.
+//! The dispatcher owns all state and makes all decisions, each worker sends one request, and the
+//! recorder writes results in groups. Workers never sleep: jobs wait in the queue (`not_before`).
 
 mod admission;
 mod backoff;
-mod bounds;
 mod dispatcher;
 mod failed;
 mod outcome;
 mod rate_limit;
 mod recorder;
+mod run_limits;
 mod salvage;
 mod shutdown;
 
@@ -20,12 +20,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
+use crate::domain::concurrency::Concurrency;
 use crate::domain::key::Key;
 use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Prices};
 use crate::domain::run_stats::RunStats;
 use crate::domain::time::Timestamp;
-use crate::domain::window::Concurrency;
 use crate::progress::event::RunEvent;
 use crate::provider::Client;
 use crate::schema::Schema;
@@ -34,70 +34,68 @@ use crate::store::{Store, StoredBatch};
 pub use salvage::RunError;
 pub use shutdown::{Shutdown, ShutdownSwitch, StopLevel};
 
-/// A key of the run: what the ring knows of it, and the secret itself. An endpoint that wants no
-/// key has one entry without a secret.
+/// A key of the run with its secret and limits. An endpoint without authentication has one entry
+/// without a secret.
 #[derive(Clone, Debug)]
 pub struct RunKey {
-    /// Label, print and state.
+    /// Label, fingerprint and state.
     pub key: Key,
     /// The secret; `None` sends no `Authorization` header.
     pub secret: Option<Arc<SecretString>>,
-    /// What it may send.
+    /// The limits of the key.
     pub limits: KeyLimits,
-    /// What its group may send; without a group it counts for nothing.
+    /// The limits of the key's group, ignored without a group.
     pub group_limits: KeyLimits,
-    /// Requests of its present day that earlier runs made.
+    /// Requests sent by earlier runs on the current day.
     pub today: u32,
 }
 
-/// How far a run may go. What is reached ends it with work left; `None` is no bound.
+/// The limits of a run, which stops when one is reached; `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// No request goes out after this moment.
+pub struct RunLimits {
+    /// The time after which no requests are sent.
     pub until: Option<Timestamp>,
-    /// The most rows that get an answer or fail for good.
+    /// The maximum number of rows that complete or fail.
     pub rows: Option<u64>,
-    /// The most requests.
+    /// The maximum number of requests.
     pub requests: Option<u64>,
-    /// The most money, as far as prices are known.
+    /// The maximum cost, as far as prices are known.
     pub cost: Option<Cost>,
 }
 
-impl Bounds {
-    /// Takes off what a run has used up, for the next one.
-    pub fn use_up(&mut self, stats: &RunStats) {
-        self.rows = self.rows.map(|most| most.saturating_sub(stats.ended));
-        self.requests = self
-            .requests
-            .map(|most| most.saturating_sub(stats.requests));
-        self.cost = self.cost.map(|most| most.minus(stats.cost));
+impl RunLimits {
+    /// Reduces the limits by the usage of a run, for the next run.
+    pub fn subtract(&mut self, stats: &RunStats) {
+        self.rows = self.rows.map(|max| max.saturating_sub(stats.finished));
+        self.requests = self.requests.map(|max| max.saturating_sub(stats.requests));
+        self.cost = self.cost.map(|max| max.saturating_sub(stats.cost));
     }
 }
 
-/// The limits of a run.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many requests may be in flight.
+    /// The number of requests in flight.
     pub concurrency: Concurrency,
-    /// The most attempts of a job; waiting for a limit and changing the key are none.
+    /// The maximum number of attempts per job. Rate-limit waits and key switches do not count.
     pub max_attempts: u32,
-    /// How far it may go.
-    pub bounds: Bounds,
-    /// When all that is left waits longer than this for a limit, the run ends.
+    /// When to stop the run.
+    pub limits: RunLimits,
+    /// The longest time to wait for a rate limit or quota before the run stops.
     pub max_wait: Duration,
-    /// When the endpoint has been down for longer than this, the run ends.
+    /// The longest time to wait for an unavailable endpoint before the run stops.
     pub max_outage: Duration,
-    /// How long a first signal lets the requests in flight go on.
+    /// How long to wait for requests in flight when stopping.
     pub grace: Duration,
 }
 
 impl Default for Settings {
-    /// 16 in flight, 5 attempts, no limit a minute, 10 minutes of waiting or outage, 30 s of grace.
+    /// 16 requests in flight, 5 attempts, 10 minutes of waiting or outage, 30 s of grace.
     fn default() -> Self {
         Self {
             concurrency: Concurrency::fixed(16),
             max_attempts: 5,
-            bounds: Bounds::default(),
+            limits: RunLimits::default(),
             max_wait: Duration::from_mins(10),
             max_outage: Duration::from_mins(10),
             grace: Duration::from_secs(30),
@@ -105,25 +103,26 @@ impl Default for Settings {
     }
 }
 
-/// What a run works with.
+/// The dependencies of a run.
 #[derive(Debug)]
 pub struct Deps<'a> {
     /// The queue. The caller holds the run lock.
     pub store: &'a Store,
-    /// Where the requests go.
+    /// The client of the endpoint.
     pub client: Client,
-    /// The present.
+    /// The clock.
     pub clock: Clock,
-    /// What tokens cost.
+    /// The prices of models.
     pub prices: &'a Prices,
-    /// What every answer is to fit, if anything.
+    /// The JSON Schema that responses must match, if any.
     pub schema: Option<&'a Schema>,
 }
 
-/// Works a batch until nothing is left that can be done, or it is told to stop.
+/// Runs a batch until no more work is possible, or until a shutdown is requested.
 ///
-/// Returns the counts and, when work is left, the reason. An error means that the queue can no
-/// longer be written; all that was recorded before it is kept, and so is what came back after.
+/// Returns the statistics and, if rows remain, the reason. An error means that the database can no
+/// longer be read or written. Results that are already stored are kept, and later results are
+/// spooled.
 pub async fn run(
     deps: Deps<'_>,
     batch: &StoredBatch,

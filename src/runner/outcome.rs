@@ -1,10 +1,10 @@
-//! What follows from a request that has come back well, or whose end is unknown; and how jobs and
-//! keys are written down. What follows from a failure is next door.
+//! Handles successful and abandoned requests, and saves the states of jobs and keys. Failures are
+//! handled in `failed`.
 
 use std::time::Duration;
 
 use crate::domain::completion::CompletionMetadata;
-use crate::domain::failure::{Failure, NoResponse, TransportFault};
+use crate::domain::failure::{Failure, TransportError, TransportErrorKind};
 use crate::domain::job::Completion;
 use crate::domain::key::Key;
 use crate::domain::keyring::KeyIndex;
@@ -12,69 +12,70 @@ use crate::domain::price::Cost;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 use crate::progress::event::RunEvent;
-use crate::provider::{Attempt, ParsedCompletion};
-use crate::store::{AttemptRecord, ClaimedJob, KeyRow, SettledAs, Settlement, StoreError};
+use crate::provider::{Exchange, ParsedCompletion};
+use crate::store::{AttemptRecord, ClaimedJob, JobOutcome, KeyRow, Settlement, StoreError};
 
-use super::dispatcher::{Dispatcher, Ending, Flight};
+use super::dispatcher::{Dispatcher, Ending, InFlightRequest};
 use super::rate_limit::Permit;
 
 impl Dispatcher<'_> {
-    /// Draws the conclusions from a request that has come back; `None` when its worker panicked.
-    pub(super) fn conclude(&mut self, flight: Flight, attempt: Option<Attempt>) {
+    /// Handles a finished request. `exchange` is `None` if its worker panicked.
+    pub(super) fn handle_result(&mut self, request: InFlightRequest, exchange: Option<Exchange>) {
         let now = self.clock.now();
-        if let Some(attempt) = &attempt {
-            // A `date` has no parts of a second: less than two of them say nothing.
-            let ahead = attempt.clock_ahead.filter(|ahead| ahead.abs() > 2000);
+        if let Some(exchange) = &exchange {
+            // `Date` has a resolution of one second, so small differences are ignored.
+            let ahead = exchange.clock_ahead.filter(|ahead| ahead.abs() > 2000);
             self.rate_limiter
-                .apply_headers(flight.key, &attempt.rate, ahead.unwrap_or(0), now);
+                .apply_headers(request.key, &exchange.rate, ahead.unwrap_or(0), now);
         }
-        let (latency, request_id, outcome) = match attempt {
-            Some(attempt) => (attempt.latency, attempt.request_id, attempt.outcome),
+        let (latency, request_id, outcome) = match exchange {
+            Some(exchange) => (exchange.latency, exchange.request_id, exchange.outcome),
             None => (Duration::ZERO, String::new(), Err(panicked())),
         };
         match outcome {
             Ok(success) => {
-                let cost = self.served(&flight, &success.metadata, latency, now);
-                match self.check_schema(&flight.job, &success, &request_id) {
-                    None => self.answered(flight, success, request_id, latency, cost),
-                    Some(failure) => self.failed(flight, &failure, latency, now),
+                let cost = self.record_success(&request, &success.metadata, latency, now);
+                match self.check_schema(&request.job, &success, &request_id) {
+                    None => self.complete_job(request, success, request_id, latency, cost),
+                    Some(failure) => self.handle_failure(request, &failure, latency, now),
                 }
             }
-            Err(failure) => self.failed(flight, &failure, latency, now),
+            Err(failure) => self.handle_failure(request, &failure, latency, now),
         }
     }
 
-    /// Notes that a request was served: what that shows of endpoint and key, and what it cost.
-    fn served(
+    /// Updates the state of the endpoint, the key and the limits after a success, and returns the
+    /// cost.
+    fn record_success(
         &mut self,
-        flight: &Flight,
+        request: &InFlightRequest,
         metadata: &CompletionMetadata,
         latency: Duration,
         now: Timestamp,
     ) -> Option<Cost> {
-        let &Flight {
+        let &InFlightRequest {
             ref job,
             key,
-            tokens: let_out,
+            tokens: reserved,
             sent,
             ..
-        } = flight;
-        self.reached();
-        self.budget.answered();
-        self.latencies.note(latency);
+        } = request;
+        self.record_reachable();
+        self.budget.record_success();
+        self.latencies.record(latency);
         let in_flight = self.in_flight() + 1;
-        self.window.answered(sent, latency, in_flight, now);
-        self.doubts.answered();
-        self.ring.rested(key, now);
-        if self.ring.answered(key) {
+        self.window.record_completion(sent, latency, in_flight, now);
+        self.rejections.record_success();
+        self.ring.end_cooldown(key, now);
+        if self.ring.record_success(key) {
             self.keys_changed = true;
             let key = self.ring.key(key).label.clone();
-            (self.on_event)(&RunEvent::KeyBack { key });
+            (self.on_event)(&RunEvent::KeyEnabled { key });
         }
         if matches!(self.ending, Ending::Tentative(_)) {
             self.ending = Ending::Open;
         }
-        self.strike_doubted(job.id, now);
+        self.strike_rejected_keys(job.id, now);
         let tokens =
             [metadata.prompt_tokens, metadata.completion_tokens].map(Option::unwrap_or_default);
         self.stats.prompt_tokens += tokens[0];
@@ -83,15 +84,15 @@ impl Dispatcher<'_> {
         if has_usage {
             let permit = Permit {
                 key,
-                tokens: let_out,
+                tokens: reserved,
             };
-            self.rate_limiter.settle(permit, tokens.iter().sum());
+            self.rate_limiter.settle_tokens(permit, tokens.iter().sum());
         }
-        self.pay(&metadata.model, has_usage, tokens)
+        self.record_cost(&metadata.model, has_usage, tokens)
     }
 
-    /// Holds an answer to the schema, if there is one. Where it does not fit, its row is asked again
-    /// with the reason in the conversation.
+    /// Validates a response against the schema, if there is one. After a violation, the next
+    /// request of the job includes the response and the reason for its rejection.
     fn check_schema(
         &mut self,
         job: &ClaimedJob,
@@ -100,27 +101,27 @@ impl Dispatcher<'_> {
     ) -> Option<Failure> {
         let schema = self.schema?;
         let violation = schema.check_body(&success.body).err()?;
-        if let Some(again) = schema.follow_up(&job.request, &success.body, &violation) {
-            self.follow_ups.insert(job.id, again);
+        if let Some(follow_up) = schema.follow_up(&job.request, &success.body, &violation) {
+            self.follow_ups.insert(job.id, follow_up);
         }
         Some(violation.failure(request_id))
     }
 
-    fn answered(
+    fn complete_job(
         &mut self,
-        flight: Flight,
+        request: InFlightRequest,
         success: ParsedCompletion,
         request_id: String,
         latency: Duration,
         cost: Option<Cost>,
     ) {
-        let Flight { job, key, .. } = flight;
+        let InFlightRequest { job, key, .. } = request;
         self.follow_ups.remove(&job.id);
         let metadata = success.metadata;
         let tokens =
             [metadata.prompt_tokens, metadata.completion_tokens].map(Option::unwrap_or_default);
-        self.stats.ended += 1;
-        self.stats.answers += 1;
+        self.stats.finished += 1;
+        self.stats.completions += 1;
         let completion = Completion {
             body: success.body,
             model: metadata.model,
@@ -130,7 +131,7 @@ impl Dispatcher<'_> {
             latency_ms: millis(latency),
             request_id,
         };
-        let event = RunEvent::Answered {
+        let event = RunEvent::Completed {
             job: job.id,
             latency,
             prompt_tokens: tokens[0],
@@ -140,14 +141,14 @@ impl Dispatcher<'_> {
         self.settle(
             &job,
             Some(key),
-            SettledAs::Done(completion),
+            JobOutcome::Done(completion),
             None,
             Some(event),
         );
     }
 
-    /// Notes that a request in flight was given up.
-    pub(super) fn abandon(&mut self, flight: &Flight) {
+    /// Records a request that was abandoned in flight.
+    pub(super) fn record_abandoned(&mut self, request: &InFlightRequest) {
         self.stats.unknown += 1;
         let record = AttemptRecord {
             unknown: true,
@@ -159,35 +160,30 @@ impl Dispatcher<'_> {
             wait_ms: None,
             latency_ms: None,
         };
-        let settled_as = SettledAs::Requeued {
+        let outcome = JobOutcome::Requeued {
             not_before: Timestamp::default(),
             counted: false,
         };
-        self.settle(
-            &flight.job,
-            Some(flight.key),
-            settled_as,
-            Some(record),
-            None,
-        );
+        self.settle(&request.job, Some(request.key), outcome, Some(record), None);
     }
 
-    /// Hands a job's standing to the recorder; `key` is the one its request was made with, if any.
+    /// Passes the outcome of a job to the recorder. `key` is the key of its request, if one was
+    /// sent.
     pub(super) fn settle(
         &mut self,
         job: &ClaimedJob,
         key: Option<KeyIndex>,
-        settled_as: SettledAs,
+        outcome: JobOutcome,
         attempt: Option<AttemptRecord>,
         event: Option<RunEvent>,
     ) {
         let key_label = key.map_or_else(String::new, |key| self.ring.key(key).label.clone());
-        self.recorder.take(
+        self.recorder.push(
             Settlement {
                 id: job.id,
                 claim_no: job.claim_no,
                 requests: u32::from(key.is_some()),
-                settled_as,
+                outcome,
                 attempt,
                 key_label,
             },
@@ -195,17 +191,19 @@ impl Dispatcher<'_> {
         );
     }
 
-    /// Writes down where the keys stand, for the next run.
-    pub(super) async fn save_keys(&mut self) -> Result<(), StoreError> {
+    /// Saves the states of the keys for later runs.
+    pub(super) async fn save_key_states(&mut self) -> Result<(), StoreError> {
         self.keys_changed = false;
         let base_url = self.client.endpoint().display();
         let model = &self.batch.template.model;
-        let named = self
+        let identified_keys = self
             .ring
             .keys()
             .iter()
             .filter(|key| !key.fingerprint.is_empty());
-        let rows: Vec<_> = named.map(|key| key_row(key, base_url, model)).collect();
+        let rows: Vec<_> = identified_keys
+            .map(|key| key_row(key, base_url, model))
+            .collect();
         self.store.save_keys(&rows, model, self.clock.now()).await
     }
 }
@@ -227,8 +225,8 @@ fn key_row(key: &Key, base_url: &str, model: &str) -> KeyRow {
 }
 
 fn panicked() -> Failure {
-    Failure::NoResponse(NoResponse {
-        fault: TransportFault::Panic,
+    Failure::Transport(TransportError {
+        kind: TransportErrorKind::Panic,
         detail: "the worker panicked; this is a bug in promptmill".to_owned(),
     })
 }

@@ -1,47 +1,48 @@
-//! The recorder: gathers what has come back, and writes it in one transaction with the next claim.
+//! The recorder collects results, and writes them in one transaction with the next claim.
 //!
-//! There is no window to wait for: while a commit is on its way, results gather, and the next
-//! commit takes them all. A quiet run writes each at once, a busy one in large groups.
+//! There is no fixed batching interval: results that arrive during a commit are written by the next
+//! one. A slow run commits results one by one, a busy run in large groups.
 
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
-use crate::store::{Claim, Settlement, Store, StoreError, Turn};
+use crate::store::{Claim, QueueUpdate, Settlement, Store, StoreError};
 
-/// The most results in one transaction: enough that durability costs next to nothing, few enough
-/// that the commit stays short.
+/// The maximum number of results per transaction: large enough to make the cost of a commit
+/// negligible, small enough to keep it short.
 pub(super) const MAX_GROUP: usize = 256;
 
-/// The most bytes of answers in one transaction, unless a single one is larger.
+/// The maximum size of the results per transaction, unless a single one is larger.
 const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
-/// Results that are not written yet, with what is to be told when they are.
+/// Results to be written, with the events to emit afterwards.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     settlements: Vec<Settlement>,
-    /// What is to be told of each, if anything.
+    /// The event of each settlement, if any.
     events: Vec<Option<RunEvent>>,
 }
 
 impl Recorder {
-    /// Takes a settlement, and what is to be told once it is on disk.
-    pub(super) fn take(&mut self, settlement: Settlement, event: Option<RunEvent>) {
+    /// Adds a settlement, and the event to emit once it is on disk.
+    pub(super) fn push(&mut self, settlement: Settlement, event: Option<RunEvent>) {
         self.settlements.push(settlement);
         self.events.push(event);
     }
 
-    /// Hands out what could not be written; nothing is told of it.
-    pub(super) fn spill(&mut self) -> Vec<Settlement> {
+    /// Removes the settlements that could not be written, and drops their events.
+    pub(super) fn take_unwritten(&mut self) -> Vec<Settlement> {
         self.events.clear();
         std::mem::take(&mut self.settlements)
     }
 
-    /// Tells whether nothing waits to be written.
+    /// Returns whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.settlements.is_empty()
     }
 
-    /// Returns how many go into the next transaction: SQLite takes no gigabyte in one statement.
-    fn group(&self) -> usize {
+    /// Returns the number of settlements in the next transaction. SQLite limits the size of a
+    /// statement to about 1 GB.
+    fn group_len(&self) -> usize {
         let mut bytes = 0;
         let fits = |settlement: &&Settlement| {
             let is_first = bytes == 0;
@@ -51,26 +52,28 @@ impl Recorder {
         self.settlements.iter().take_while(fits).count()
     }
 
-    /// Writes what has gathered and claims, in one transaction; then tells of it. When it returns,
+    /// Writes settlements and claims jobs in one transaction, then emits the events. On success,
     /// the results are on disk and the claims are committed.
-    pub(super) async fn turn(
+    pub(super) async fn settle_and_claim(
         &mut self,
         store: &Store,
         claim: Claim,
         now: Timestamp,
         on_event: &mut dyn FnMut(&RunEvent),
-    ) -> Result<Turn, StoreError> {
-        let group = self.group();
-        let turn = store.turn(&self.settlements[..group], claim, now).await?;
-        if turn.stale > 0 {
+    ) -> Result<QueueUpdate, StoreError> {
+        let group = self.group_len();
+        let update = store
+            .settle_and_claim(&self.settlements[..group], claim, now)
+            .await?;
+        if update.stale > 0 {
             tracing::info!(
-                stale = turn.stale,
-                "answers came for rows that were changed meanwhile"
+                stale = update.stale,
+                "discarded results of rows that have changed in the meantime"
             );
         }
         self.settlements.drain(..group);
         let events = self.events.drain(..group).flatten();
         events.for_each(|event| on_event(&event));
-        Ok(turn)
+        Ok(update)
     }
 }

@@ -1,5 +1,5 @@
-//! The end of a run whose queue can no longer be written: nothing more is claimed, what is in flight
-//! may come back, and what has come back goes to the spool, from where the next run takes it in.
+//! Stops a run whose queue can no longer be written. Results of finished requests, and of those in
+//! flight, are written to the spool file, which the next run imports.
 
 use std::path::PathBuf;
 
@@ -10,32 +10,32 @@ use crate::store::{Spool, SpoolOutcome, StoreError};
 use super::dispatcher::Dispatcher;
 use super::shutdown::{Shutdown, StopLevel};
 
-/// Bytes that are reserved in the spool for each request that may be in flight: an answer of some
-/// thousand tokens with what stands around it.
-const ROOM_OF_ONE: u64 = 32 * 1024;
-/// The least and the most that is reserved, in bytes.
-const ROOM: (u64, u64) = (1 << 20, 32 << 20);
+/// Bytes reserved in the spool per request in flight: a response of a few thousand tokens with its
+/// metadata.
+const SPOOL_BYTES_PER_REQUEST: u64 = 32 * 1024;
+/// The minimum and maximum size to reserve, in bytes.
+const SPOOL_BYTES_RANGE: (u64, u64) = (1 << 20, 32 << 20);
 
-/// Why a run ended before its time.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The queue cannot be read, or not be written before anything was asked.
+    /// The queue cannot be read, or could not be written before the first request.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The queue can no longer be written.
     #[error("{}", message(cause, *kept, path))]
     Unwritten {
-        /// What the database said.
+        /// The database error.
         cause: StoreError,
-        /// What became of the requests that had come back, or did so after.
+        /// How many results were spooled or lost.
         kept: SpoolOutcome,
-        /// The spool.
+        /// The path of the spool file.
         path: PathBuf,
     },
 }
 
 impl RunError {
-    /// Returns what the queue's database said.
+    /// Returns the database error.
     #[must_use]
     pub fn cause(&self) -> &StoreError {
         match self {
@@ -44,16 +44,16 @@ impl RunError {
     }
 }
 
-/// Returns how many bytes to reserve for a run of so many requests in flight.
-pub(super) fn room(concurrency: usize) -> u64 {
-    ROOM_OF_ONE
+/// Returns the number of bytes to reserve for this many requests in flight.
+pub(super) fn spool_bytes(concurrency: usize) -> u64 {
+    SPOOL_BYTES_PER_REQUEST
         .saturating_mul(concurrency as u64)
-        .clamp(ROOM.0, ROOM.1)
+        .clamp(SPOOL_BYTES_RANGE.0, SPOOL_BYTES_RANGE.1)
 }
 
 impl Dispatcher<'_> {
-    /// Ends the run: waits for what is in flight as long as a first signal would, and keeps in the
-    /// spool what comes back. What has come back already is kept at once.
+    /// Stops the run: spools finished results immediately, then waits for the requests in flight,
+    /// up to the grace period, and spools their results.
     pub(super) async fn salvage(
         &mut self,
         cause: StoreError,
@@ -67,7 +67,7 @@ impl Dispatcher<'_> {
         loop {
             let now = self.clock.now();
             if shutdown.level().0 == StopLevel::Abort || now >= deadline {
-                self.give_up();
+                self.abandon_in_flight();
             }
             self.spill(&mut spool, &mut kept, now);
             if self.in_flight() == 0 {
@@ -76,39 +76,39 @@ impl Dispatcher<'_> {
             self.wait(None, Some(deadline), shutdown).await;
         }
         let path = spool.path().to_owned();
-        if kept.kept == 0 {
-            // An empty spool says nothing to the next run; that it stays where it is does no harm.
+        if kept.spooled == 0 {
+            // An empty spool that cannot be removed does no harm.
             let _ = spool.remove();
         }
         RunError::Unwritten { cause, kept, path }
     }
 
     fn spill(&mut self, spool: &mut Spool, kept: &mut SpoolOutcome, now: Timestamp) {
-        let group = spool.keep(&self.recorder.spill(), now);
-        kept.kept += group.kept;
+        let group = spool.append(&self.recorder.take_unwritten(), now);
+        kept.spooled += group.spooled;
         kept.lost += group.lost;
     }
 }
 
-/// Says what happened, what became of the answers, and then what to do.
+/// Formats the error, the number of spooled and lost results, and the hint.
 fn message(cause: &StoreError, kept: SpoolOutcome, path: &std::path::Path) -> String {
     let cause = cause.to_string();
-    let (what, hint) = cause.split_once('\n').unwrap_or((&cause, ""));
+    let (error, hint) = cause.split_once('\n').unwrap_or((&cause, ""));
     let results = |count: u64| match count {
         1 => "1 result".to_owned(),
         count => format!("{count} results"),
     };
-    let mut lines = vec![what.to_owned()];
-    if kept.kept > 0 {
-        let (results, path) = (results(kept.kept), path.display());
+    let mut lines = vec![error.to_owned()];
+    if kept.spooled > 0 {
+        let (results, path) = (results(kept.spooled), path.display());
         lines.push(format!(
-            "{results} that had come back: kept in {path}, for the next run to take in"
+            "{results} saved in {path} for import by the next run"
         ));
     }
     if kept.lost > 0 {
         let results = results(kept.lost);
         lines.push(format!(
-            "{results} that had come back: no room even there, to be asked again"
+            "{results} could not be saved and will be requested again"
         ));
     }
     lines.extend((!hint.is_empty()).then(|| hint.to_owned()));

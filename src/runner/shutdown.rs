@@ -1,61 +1,61 @@
-//! Being told to stop. A first word drains the run, a second one ends it at once.
+//! Shutdown requests. The first one drains the run, the second one aborts it.
 
 use tokio::sync::watch;
 
 use crate::domain::run_stats::StopReason;
 
-/// How urgently the run is to stop; it only rises.
+/// How urgently the run must stop. The level only increases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopLevel {
-    /// Go on.
+    /// Continue.
     #[default]
     Run,
-    /// Claim nothing more; what is in flight may come back.
+    /// Claim no more jobs, and wait for the requests in flight.
     Drain,
-    /// Give up what is in flight.
+    /// Abandon the requests in flight.
     Abort,
 }
 
-/// The end that hears the word.
+/// The receiving end of a shutdown request.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
-    word: watch::Receiver<(StopLevel, Option<StopReason>)>,
+    state: watch::Receiver<(StopLevel, Option<StopReason>)>,
 }
 
-/// The end that says it.
+/// The sending end of a shutdown request.
 #[derive(Debug)]
 pub struct ShutdownSwitch {
-    word: watch::Sender<(StopLevel, Option<StopReason>)>,
+    state: watch::Sender<(StopLevel, Option<StopReason>)>,
 }
 
 impl Shutdown {
-    /// Makes both ends. While the switch lives and says nothing, the run goes on.
+    /// Creates both ends.
     #[must_use]
     pub fn new() -> (ShutdownSwitch, Self) {
-        let (sender, word) = watch::channel((StopLevel::Run, None));
-        (ShutdownSwitch { word: sender }, Self { word })
+        let (sender, state) = watch::channel((StopLevel::Run, None));
+        (ShutdownSwitch { state: sender }, Self { state })
     }
 
-    /// Returns the present word and its reason.
+    /// Returns the current level and its reason.
     #[must_use]
     pub fn level(&self) -> (StopLevel, Option<StopReason>) {
-        self.word.borrow().clone()
+        self.state.borrow().clone()
     }
 
-    /// Waits for a word that was not heard yet.
+    /// Waits until the level changes.
     pub async fn changed(&mut self) {
-        if self.word.changed().await.is_err() {
-            // The switch is gone: nobody will say anything any more.
+        if self.state.changed().await.is_err() {
+            // The switch was dropped, so the level cannot change any more.
             std::future::pending::<()>().await;
         }
     }
 }
 
 impl ShutdownSwitch {
-    /// Says that the run is to stop: the first time it drains, from the second on it ends at once.
-    /// The first reason stays.
+    /// Requests a stop. The first call drains the run, later calls abort it. The first reason is
+    /// kept.
     pub fn stop(&self, reason: StopReason) {
-        self.word.send_modify(|(level, first)| {
+        self.state.send_modify(|(level, first)| {
             *level = if *level == StopLevel::Run {
                 StopLevel::Drain
             } else {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_word_drains_the_second_aborts_and_the_first_reason_stays() {
+    async fn the_first_stop_drains_the_second_aborts_and_the_first_reason_is_kept() {
         let (switch, mut shutdown) = Shutdown::new();
         assert_eq!(shutdown.level(), (StopLevel::Run, None));
         switch.stop(StopReason::Interrupted);

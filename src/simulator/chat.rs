@@ -1,53 +1,52 @@
-//! Chat completions and the list of models: their wire form, and the answers that the simulated
-//! provider makes up from a prompt.
+//! Chat completions and the list of models.
 
 use serde::Serialize;
 
-use super::question::{Question, tokens_of};
-use super::reply::{SimulatedResponse, json};
-use super::seed::{combine, digest};
+use super::request_body::{RequestBody, tokens_of};
+use super::response::{SimulatedResponse, json};
+use super::rng::{combine, digest};
 use super::structured;
 
-/// Bytes of a prompt's first words that an answer repeats, at most.
+/// Maximum bytes of the prompt that a response quotes.
 const QUOTED_BYTES: usize = 40;
 
-/// The name under which the simulator owns models and answers.
+/// The `system_fingerprint` of completions.
 const FINGERPRINT: &str = "fp_simulated";
 
-/// What makes one completion differ from another.
+/// The values that determine a completion.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stamp {
+pub(super) struct CompletionParams {
     /// The seed of the configuration.
     pub(super) seed: u64,
     /// The hash of the prompt.
     pub(super) prompt: u64,
-    /// How often the prompt was asked.
-    pub(super) turn: u64,
+    /// The number of requests with this prompt so far.
+    pub(super) prompt_count: u64,
     /// Seconds since 1970.
     pub(super) created: i64,
 }
 
 #[derive(Serialize)]
-struct ChatBody<'a> {
+struct ChatCompletionBody<'a> {
     id: String,
     object: &'static str,
     created: i64,
     model: &'a str,
-    choices: &'a [Choice<'a>],
-    usage: Usage,
+    choices: &'a [CompletionChoice<'a>],
+    usage: SimulatedUsage,
     system_fingerprint: &'static str,
 }
 
 #[derive(Serialize)]
-struct Choice<'a> {
+struct CompletionChoice<'a> {
     index: u32,
-    message: Message<'a>,
+    message: AssistantMessage<'a>,
     logprobs: Option<()>,
     finish_reason: &'static str,
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct AssistantMessage<'a> {
     role: &'static str,
     content: &'a str,
     refusal: Option<()>,
@@ -56,75 +55,82 @@ struct Message<'a> {
 /// The tokens that a request has used.
 #[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 #[derive(Serialize)]
-struct Usage {
+struct SimulatedUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
 }
 
 #[derive(Serialize)]
-struct List<T> {
+struct ModelList<T> {
     object: &'static str,
     data: Vec<T>,
 }
 
 #[derive(Serialize)]
-struct Model<'a> {
+struct ModelEntry<'a> {
     id: &'a str,
     object: &'static str,
     created: i64,
     owned_by: &'static str,
 }
 
-/// Makes up the answer to a question; the same question gets the same answer.
-pub(super) fn answer(question: &Question<'_>, stamp: Stamp) -> SimulatedResponse {
-    let prompt = question.prompt().unwrap_or_default();
-    let model = digest(question.model().as_bytes());
-    let mark = combine(combine(stamp.seed, stamp.prompt), model) & 0xff_ffff;
+/// Builds the completion of a request. The same request always gets the same content.
+pub(super) fn complete(request: &RequestBody<'_>, params: CompletionParams) -> SimulatedResponse {
+    let prompt = request.prompt().unwrap_or_default();
+    let model = digest(request.model().as_bytes());
+    let hash = combine(combine(params.seed, params.prompt), model) & 0xff_ffff;
     let text = format!(
-        "Simulated answer to \"{}\" ({mark:06x}).",
+        "Simulated answer to \"{}\" ({hash:06x}).",
         first_words(prompt)
     );
-    let structured = question
+    let structured = request
         .response_format()
-        .and_then(|format| structured::answer(format, &text));
-    say(question, stamp, structured.as_deref().unwrap_or(&text))
+        .and_then(|format| structured::generate(format, &text));
+    complete_with_text(request, params, structured.as_deref().unwrap_or(&text))
 }
 
-/// Makes a completion with this text, cut off at the tokens that the question allows.
-pub(super) fn say(question: &Question<'_>, stamp: Stamp, text: &str) -> SimulatedResponse {
-    let (content, finish_reason) = match cut(text, question.max_tokens()) {
+/// Builds a completion with this text, truncated to the maximum tokens of the request.
+pub(super) fn complete_with_text(
+    request: &RequestBody<'_>,
+    params: CompletionParams,
+    text: &str,
+) -> SimulatedResponse {
+    let (content, finish_reason) = match truncate(text, request.max_tokens()) {
         Some(start) => (start, "length"),
         None => (text, "stop"),
     };
-    let message = Message {
+    let message = AssistantMessage {
         role: "assistant",
         content,
         refusal: None,
     };
-    let choice = Choice {
+    let choice = CompletionChoice {
         index: 0,
         message,
         logprobs: None,
         finish_reason,
     };
-    completion(question, stamp, &[choice], tokens_of(content.len()))
+    completion(request, params, &[choice], tokens_of(content.len()))
 }
 
-/// Makes a completion that has no choice in it.
-pub(super) fn no_choices(question: &Question<'_>, stamp: Stamp) -> SimulatedResponse {
-    completion(question, stamp, &[], 0)
+/// Builds a completion without choices.
+pub(super) fn complete_without_choices(
+    request: &RequestBody<'_>,
+    params: CompletionParams,
+) -> SimulatedResponse {
+    completion(request, params, &[], 0)
 }
 
-/// Makes the list of models.
+/// Builds the list of models.
 pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> SimulatedResponse {
-    let data = names.map(|id| Model {
+    let data = names.map(|id| ModelEntry {
         id,
         object: "model",
         created,
         owned_by: "simulator",
     });
-    let list = List {
+    let list = ModelList {
         object: "list",
         data: data.collect(),
     };
@@ -132,20 +138,20 @@ pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> 
 }
 
 fn completion(
-    question: &Question<'_>,
-    stamp: Stamp,
-    choices: &[Choice<'_>],
+    request: &RequestBody<'_>,
+    params: CompletionParams,
+    choices: &[CompletionChoice<'_>],
     completion_tokens: u64,
 ) -> SimulatedResponse {
-    let id = combine(combine(stamp.seed, stamp.prompt), stamp.turn);
-    let prompt_tokens = question.tokens();
-    let completion = ChatBody {
+    let id = combine(combine(params.seed, params.prompt), params.prompt_count);
+    let prompt_tokens = request.tokens();
+    let completion = ChatCompletionBody {
         id: format!("chatcmpl-{id:016x}"),
         object: "chat.completion",
-        created: stamp.created,
-        model: question.model(),
+        created: params.created,
+        model: request.model(),
         choices,
-        usage: Usage {
+        usage: SimulatedUsage {
             prompt_tokens,
             completion_tokens,
             total_tokens: prompt_tokens + completion_tokens,
@@ -155,13 +161,13 @@ fn completion(
     json(200, &completion)
 }
 
-/// Returns the first words of a prompt on one line, with an ellipsis where something is left out.
+/// Returns the first words of a prompt on one line, with an ellipsis if it is longer.
 fn first_words(prompt: &str) -> String {
     let mut quoted = String::with_capacity(QUOTED_BYTES + 4);
     for word in prompt.split_whitespace() {
         let gap = usize::from(!quoted.is_empty());
         if quoted.len() + gap + word.len() > QUOTED_BYTES {
-            // A script without blanks is one long word: its start is better than nothing.
+            // Text without spaces is one long word: quote its start.
             if quoted.is_empty() {
                 quoted.push_str(&word[..word.floor_char_boundary(QUOTED_BYTES)]);
             }
@@ -176,8 +182,8 @@ fn first_words(prompt: &str) -> String {
     quoted
 }
 
-/// Returns the start of `text` that has `max_tokens` tokens, when it has more of them.
-fn cut(text: &str, max_tokens: Option<u64>) -> Option<&str> {
+/// Returns the first `max_tokens` tokens of `text` if it has more.
+fn truncate(text: &str, max_tokens: Option<u64>) -> Option<&str> {
     let bytes = usize::try_from(max_tokens?.saturating_mul(4)).unwrap_or(usize::MAX);
     (bytes < text.len()).then(|| &text[..text.floor_char_boundary(bytes)])
 }
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_repeats_the_first_words_on_one_line() {
+    fn a_response_quotes_the_first_words_on_one_line() {
         check("", "");
         check("Hello", "Hello");
         check("Hello,\n\tworld", "Hello, world");
@@ -204,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_cut_between_characters() {
-        assert_eq!(cut("abcdefgh", None), None);
-        assert_eq!(cut("abcdefgh", Some(2)), None);
-        assert_eq!(cut("abcdefgh", Some(1)), Some("abcd"));
-        assert_eq!(cut("字字字", Some(1)), Some("字"));
-        assert_eq!(cut("abc", Some(u64::MAX)), None);
+    fn a_response_is_truncated_between_characters() {
+        assert_eq!(truncate("abcdefgh", None), None);
+        assert_eq!(truncate("abcdefgh", Some(2)), None);
+        assert_eq!(truncate("abcdefgh", Some(1)), Some("abcd"));
+        assert_eq!(truncate("字字字", Some(1)), Some("字"));
+        assert_eq!(truncate("abc", Some(u64::MAX)), None);
     }
 }

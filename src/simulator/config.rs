@@ -1,71 +1,71 @@
-//! What a simulated provider is to be like: plain values with setters. Flags and files are mapped
-//! to it elsewhere.
+//! The configuration of a simulated provider.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::faults::FaultRates;
-use super::keys::KeyRefusal;
+use super::keys::KeyRejection;
 use super::limits::SimulatedLimits;
 use super::personality::Personality;
+use super::rng::SeededRng;
 use super::script::Script;
-use super::seed::Dice;
 
-/// The moment that every answer bears as `created`, in seconds since 1970, unless told otherwise.
-/// It is fixed so that equal requests get equal bytes.
+/// The default `created` time of responses, in seconds since 1970. It is fixed so that equal
+/// requests get byte-identical responses.
 const CREATED: i64 = 1_700_000_000;
 
 /// The 99th percentile of the standard normal distribution.
 const NORMAL_P99: f64 = 2.326_347_874;
 
-/// The largest deviation drawn, so that one answer in millions does not take minutes.
+/// Maximum deviation in standard deviations, so that one response in millions does not take
+/// minutes.
 const MAX_DEVIATION: f64 = 4.0;
 
-/// What a simulated provider is to be like. The default accepts every key and every model and
-/// answers at once.
+/// The configuration of a simulated provider. The default accepts any key and any model and
+/// responds without delay.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The loopback port; 0 takes any free one.
+    /// The loopback port; 0 chooses a free one.
     pub port: u16,
-    /// The seed of answers, latencies and random faults. They depend on it, on the prompt and on
-    /// how often the prompt was asked, not on the order in which requests arrive.
+    /// The seed of responses, latencies and random faults. They depend only on the seed, the prompt
+    /// and the number of requests with that prompt, not on the order of requests.
     pub seed: u64,
-    /// Whose manners it has.
+    /// The provider to imitate.
     pub personality: Personality,
-    /// The models it knows, by exact name; empty takes those of the personality.
+    /// The available models. Default: those of the personality.
     pub models: Vec<String>,
-    /// The keys it accepts; empty leaves that to the personality.
+    /// The accepted keys. Default: determined by the personality.
     pub keys: Vec<String>,
-    /// Keys that are refused, and how.
-    pub refused: HashMap<String, KeyRefusal>,
-    /// How long an answer takes. Refusals and faults come at once.
-    pub latency: Latency,
-    /// The limits of each key.
+    /// Rejected keys, with their error.
+    pub rejected_keys: HashMap<String, KeyRejection>,
+    /// The latency of successful responses. Errors and faults are not delayed.
+    pub latency: SimulatedLatency,
+    /// The rate limits of each key.
     pub limits: SimulatedLimits,
-    /// How often which fault happens.
+    /// The rates of random faults.
     pub faults: FaultRates,
-    /// What happens to which request; it goes before everything else.
+    /// Reactions to particular requests, with precedence over everything else.
     pub script: Script,
-    /// Whether the ledger keeps an entry for each request. Counts are always kept.
+    /// Whether the request log has an entry for each request, in addition to the counts.
     pub record: bool,
-    /// The `created` of every answer, in seconds since 1970.
+    /// The `created` time of responses, in seconds since 1970.
     pub created: i64,
 }
 
-/// How long an answer takes.
+/// The latency of successful responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Latency {
-    /// No time.
+pub enum SimulatedLatency {
+    /// No delay.
     #[default]
     None,
-    /// Always the same time.
+    /// The same delay for each response.
     Constant(Duration),
-    /// A log-normal distribution, as real providers show: most answers near the median, a few
-    /// late ones.
+    /// A log-normal distribution, as observed with real providers: most responses are near the
+    /// median, a few are slow.
     LogNormal {
-        /// Half of the answers take less.
+        /// The median.
         median: Duration,
-        /// One answer in a hundred takes more; a value below the median counts as the median.
+        /// The 99th percentile, at least the median.
         p99: Duration,
     },
 }
@@ -78,8 +78,8 @@ impl Default for Config {
             personality: Personality::default(),
             models: Vec::new(),
             keys: Vec::new(),
-            refused: HashMap::new(),
-            latency: Latency::default(),
+            rejected_keys: HashMap::new(),
+            latency: SimulatedLatency::default(),
             limits: SimulatedLimits::default(),
             faults: FaultRates::default(),
             script: Script::default(),
@@ -90,63 +90,63 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets the loopback port; 0 takes any free one.
+    /// Sets the loopback port; 0 chooses a free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Sets the seed of answers, latencies and random faults.
+    /// Sets the seed of responses, latencies and random faults.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets whose manners it has.
+    /// Sets the provider to imitate.
     #[must_use]
     pub fn personality(mut self, personality: Personality) -> Self {
         self.personality = personality;
         self
     }
 
-    /// Adds a model; from the first one on, all others are unknown.
+    /// Adds a model. Once a model is added, all others are unknown.
     #[must_use]
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.models.push(model.into());
         self
     }
 
-    /// Adds a key that is accepted; from the first one on, all others are refused.
+    /// Adds an accepted key. Once a key is added, all others are rejected.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.keys.push(key.into());
         self
     }
 
-    /// Refuses a key, in the way given.
+    /// Rejects a key with this error.
     #[must_use]
-    pub fn refuse(mut self, key: impl Into<String>, refusal: KeyRefusal) -> Self {
-        self.refused.insert(key.into(), refusal);
+    pub fn reject(mut self, key: impl Into<String>, rejection: KeyRejection) -> Self {
+        self.rejected_keys.insert(key.into(), rejection);
         self
     }
 
-    /// Sets how long an answer takes.
+    /// Sets the latency of successful responses.
     #[must_use]
-    pub fn latency(mut self, latency: Latency) -> Self {
+    pub fn latency(mut self, latency: SimulatedLatency) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Sets the limits of each key.
+    /// Sets the rate limits of each key.
     #[must_use]
     pub fn limits(mut self, limits: SimulatedLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets how often which fault happens.
+    /// Sets the rates of random faults.
     #[must_use]
     pub fn faults(mut self, faults: FaultRates) -> Self {
         self.faults = faults;
@@ -160,14 +160,14 @@ impl Config {
         self
     }
 
-    /// Makes the ledger keep an entry for each request.
+    /// Adds an entry to the request log for each request.
     #[must_use]
     pub fn record(mut self) -> Self {
         self.record = true;
         self
     }
 
-    /// Sets the `created` of every answer, in seconds since 1970.
+    /// Sets the `created` time of responses, in seconds since 1970.
     #[must_use]
     pub fn created(mut self, created: i64) -> Self {
         self.created = created;
@@ -175,16 +175,16 @@ impl Config {
     }
 }
 
-impl Latency {
-    /// Draws how long one answer takes.
-    pub(super) fn draw(self, dice: &mut Dice) -> Duration {
+impl SimulatedLatency {
+    /// Returns the latency of one response.
+    pub(super) fn sample(self, rng: &mut SeededRng) -> Duration {
         match self {
             Self::None => Duration::ZERO,
             Self::Constant(time) => time,
             Self::LogNormal { median, p99 } => {
                 let spread = p99.max(median).as_secs_f64() / median.as_secs_f64().max(1e-6);
                 let sigma = spread.ln().max(0.0) / NORMAL_P99;
-                let deviation = dice.normal().clamp(-MAX_DEVIATION, MAX_DEVIATION);
+                let deviation = rng.next_normal().clamp(-MAX_DEVIATION, MAX_DEVIATION);
                 median.mul_f64((sigma * deviation).exp())
             }
         }
@@ -197,16 +197,16 @@ mod tests {
 
     #[test]
     fn a_log_normal_latency_has_its_median_and_its_p99() {
-        let latency = Latency::LogNormal {
+        let latency = SimulatedLatency::LogNormal {
             median: Duration::from_millis(800),
             p99: Duration::from_secs(8),
         };
-        let mut drawn: Vec<_> = (0..20_000)
-            .map(|turn| latency.draw(&mut Dice::new(7, turn, 1)))
+        let mut samples: Vec<_> = (0..20_000)
+            .map(|prompt| latency.sample(&mut SeededRng::new(7, prompt, 1)))
             .collect();
-        drawn.sort_unstable();
-        let median = drawn[10_000].as_millis();
-        let p99 = drawn[19_800].as_millis();
+        samples.sort_unstable();
+        let median = samples[10_000].as_millis();
+        let p99 = samples[19_800].as_millis();
         assert!((760..840).contains(&median), "median {median} ms");
         assert!((7_000..9_200).contains(&p99), "p99 {p99} ms");
     }
@@ -214,10 +214,10 @@ mod tests {
     #[test]
     fn a_p99_below_the_median_counts_as_the_median() {
         let median = Duration::from_millis(50);
-        let latency = Latency::LogNormal {
+        let latency = SimulatedLatency::LogNormal {
             median,
             p99: Duration::ZERO,
         };
-        assert_eq!(latency.draw(&mut Dice::new(1, 2, 3)), median);
+        assert_eq!(latency.sample(&mut SeededRng::new(1, 2, 3)), median);
     }
 }

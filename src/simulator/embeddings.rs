@@ -1,49 +1,48 @@
-//! Embeddings: small vectors of length one, made up from the text.
+//! Embeddings: small unit vectors derived from the text.
 
 use serde::Serialize;
 
-use super::question::{Question, tokens_of};
-use super::reply::{SimulatedResponse, json};
-use super::seed::{Dice, digest};
+use super::request_body::{RequestBody, tokens_of};
+use super::response::{SimulatedResponse, json};
+use super::rng::{SeededRng, digest};
 
-/// The dimensions of a vector: enough to see that two differ.
+/// Number of dimensions of a vector: enough to distinguish two vectors.
 const DIMENSIONS: usize = 8;
 
 #[derive(Serialize)]
-struct Embeddings<'a> {
+struct EmbeddingList<'a> {
     object: &'static str,
-    data: Vec<Embedding>,
+    data: Vec<EmbeddingEntry>,
     model: &'a str,
-    usage: Usage,
+    usage: EmbeddingTokens,
 }
 
-#[expect(clippy::struct_field_names, reason = "the name on the wire")]
 #[derive(Serialize)]
-struct Embedding {
+struct EmbeddingEntry {
     object: &'static str,
     index: usize,
     embedding: [f64; DIMENSIONS],
 }
 
 #[derive(Serialize)]
-struct Usage {
+struct EmbeddingTokens {
     prompt_tokens: u64,
     total_tokens: u64,
 }
 
-/// Makes the vectors of all texts of a question; the same text gets the same vector.
-pub(super) fn embed(question: &Question<'_>, seed: u64) -> SimulatedResponse {
-    let embedding = |(index, text): (usize, &str)| Embedding {
+/// Builds the embeddings of all inputs of a request. The same text gets the same vector.
+pub(super) fn embed(request: &RequestBody<'_>, seed: u64) -> SimulatedResponse {
+    let embedding = |(index, text): (usize, &str)| EmbeddingEntry {
         object: "embedding",
         index,
         embedding: vector(text, seed),
     };
-    let tokens = question.texts().map(|text| tokens_of(text.len())).sum();
-    let embeddings = Embeddings {
+    let tokens = request.texts().map(|text| tokens_of(text.len())).sum();
+    let embeddings = EmbeddingList {
         object: "list",
-        data: question.texts().enumerate().map(embedding).collect(),
-        model: question.model(),
-        usage: Usage {
+        data: request.texts().enumerate().map(embedding).collect(),
+        model: request.model(),
+        usage: EmbeddingTokens {
             prompt_tokens: tokens,
             total_tokens: tokens,
         },
@@ -52,10 +51,10 @@ pub(super) fn embed(question: &Question<'_>, seed: u64) -> SimulatedResponse {
 }
 
 fn vector(text: &str, seed: u64) -> [f64; DIMENSIONS] {
-    let mut dice = Dice::new(seed, digest(text.as_bytes()), 0);
-    let numbers = [(); DIMENSIONS].map(|()| dice.normal());
+    let mut rng = SeededRng::new(seed, digest(text.as_bytes()), 0);
+    let numbers = [(); DIMENSIONS].map(|()| rng.next_normal());
     let length = numbers.iter().map(|number| number * number).sum::<f64>();
-    // Eight normal numbers are never all zero, but a division by zero would not be JSON.
+    // NaN is not valid JSON, so never divide by zero.
     let length = length.sqrt().max(f64::EPSILON);
     numbers.map(|number| number / length)
 }
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vector_depends_on_the_text_and_the_seed_and_has_length_one() {
+    fn a_unit_vector_depends_on_the_text_and_the_seed() {
         let bits = |text, seed| vector(text, seed).map(f64::to_bits);
         assert_eq!(bits("a", 1), bits("a", 1));
         assert_ne!(bits("a", 1), bits("b", 1));

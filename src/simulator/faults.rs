@@ -1,95 +1,97 @@
-//! What can go wrong at the simulated provider, and how often it does so by chance.
+//! Reactions of the simulated provider to requests, and the rates of random faults.
 
 use std::time::Duration;
 
-use super::keys::KeyRefusal;
-use super::seed::Dice;
+use super::keys::KeyRejection;
+use super::rng::SeededRng;
 
-/// What happens to a request.
+/// How the provider reacts to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// A proper answer at once, whatever limits, random faults and latency say.
-    Answer,
+    /// The normal response, without limits, random faults or latency.
+    Normal,
     /// A completion with this text.
-    Say(String),
-    /// What would have happened without the script, but so much later.
+    Text(String),
+    /// The response that would be sent without a script, after this delay.
     Delay(Duration),
-    /// Another reaction, but so much later.
+    /// Another reaction, after this delay.
     After(Duration, Box<Reaction>),
-    /// This status with an error in OpenAI's form that fits it. A number that is no final status
-    /// becomes 500.
+    /// This status with a matching error in the format of the personality. A number that is not a
+    /// final status becomes 500.
     Status(u16),
-    /// This status with this JSON.
+    /// This status with this JSON body.
     Json(u16, String),
     /// Any response.
     Raw {
         /// The HTTP status.
         status: u16,
-        /// Headers by name; an invalid one makes the request panic.
+        /// Header names and values; panics if one is invalid.
         headers: Vec<(String, String)>,
         /// The body.
         body: String,
     },
-    /// A refusal of the key.
-    Refuse(KeyRefusal),
-    /// 429 in OpenAI's words, with this wait in the text and, in whole seconds, in `Retry-After`.
+    /// A rejection of the key.
+    Reject(KeyRejection),
+    /// 429 with OpenAI's error text. States this wait in the text and, in whole seconds, in
+    /// `Retry-After`.
     RateLimited(Duration),
-    /// This status with a web page.
+    /// This status with an HTML page.
     Html(u16),
     /// 307 to this URL.
     Redirect(String),
     /// 200 with an error in the body.
     ErrorInOk,
-    /// A completion without a choice in it.
+    /// A completion without choices.
     EmptyChoices,
-    /// No response, ever. The connection stays open.
+    /// No response; the connection stays open.
     Hang,
-    /// The connection is reset (RST) instead of a response.
+    /// The connection is reset (RST) without a response.
     Reset,
-    /// Half of the answer, though the head promises all of it; then the connection is closed.
+    /// Half of the body announced by `Content-Length`, then the connection is closed.
     HalfBody,
-    /// Half of the answer, though the head promises all of it; then the connection is reset.
+    /// Half of the body announced by `Content-Length`, then the connection is reset.
     HalfBodyReset,
-    /// The answer, one byte each time this much has passed.
-    Drip(Duration),
-    /// 200 with so many bytes of blanks, without saying how many there are.
+    /// The normal response, one byte per interval.
+    SlowBody(Duration),
+    /// 200 with a body of this many spaces, without `Content-Length`.
     Flood(u64),
 }
 
 impl Reaction {
-    /// Returns the same reaction, so much later.
+    /// Delays the reaction.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self::After(delay, Box::new(self))
     }
 }
 
-/// How often which fault happens, each from 0 (never) to 1 (always). At most one happens to a
-/// request; when the rates add up to more than 1, the later ones of this list come short.
+/// The rates of random faults, from 0 (never) to 1 (always). At most one fault affects a request.
+/// If the rates add up to more than 1, the last faults occur less often.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FaultRates {
-    /// 500.
+    /// Status 500.
     pub server_error: f64,
-    /// 503.
+    /// Status 503.
     pub unavailable: f64,
-    /// 529.
+    /// Status 529.
     pub overloaded: f64,
-    /// A connection that is reset.
+    /// Connection reset.
     pub reset: f64,
-    /// No response, ever.
+    /// No response.
     pub hang: f64,
-    /// Half of an answer.
+    /// Truncated response.
     pub half_body: f64,
-    /// 502 with a web page.
+    /// Status 502 with an HTML page.
     pub html: f64,
-    /// 200 with an error in the body.
+    /// Status 200 with an error in the body.
     pub error_in_ok: f64,
-    /// A completion without a choice.
+    /// Completion without choices.
     pub empty_choices: f64,
 }
 
 impl FaultRates {
-    /// Spreads a rate evenly over all faults but `hang`, which would cost each client a timeout.
+    /// Distributes a rate evenly over all faults except `hang`, which would cause a timeout each
+    /// time.
     #[must_use]
     pub fn spread(rate: f64) -> Self {
         let each = rate / 8.0;
@@ -106,9 +108,9 @@ impl FaultRates {
         }
     }
 
-    /// Draws what happens to a request; `None` is nothing out of the ordinary.
-    pub(super) fn draw(&self, dice: &mut Dice) -> Option<Reaction> {
-        let mut left = dice.unit();
+    /// Returns the fault of one request; `None` if there is none.
+    pub(super) fn sample(&self, rng: &mut SeededRng) -> Option<Reaction> {
+        let mut remaining = rng.next_f64();
         let rates = [
             (self.server_error, Reaction::Status(500)),
             (self.unavailable, Reaction::Status(503)),
@@ -121,8 +123,8 @@ impl FaultRates {
             (self.empty_choices, Reaction::EmptyChoices),
         ];
         rates.into_iter().find_map(|(rate, reaction)| {
-            left -= rate;
-            (left < 0.0).then_some(reaction)
+            remaining -= rate;
+            (remaining < 0.0).then_some(reaction)
         })
     }
 }
@@ -134,33 +136,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_fault_happens_as_often_as_its_rate_says() {
+    fn each_fault_occurs_at_its_rate() {
         let rates = FaultRates::spread(0.4);
         let mut counts: HashMap<String, u32> = HashMap::new();
         for prompt in 0..20_000 {
-            let drawn = rates.draw(&mut Dice::new(1, prompt, 1));
-            *counts.entry(format!("{drawn:?}")).or_default() += 1;
+            let fault = rates.sample(&mut SeededRng::new(1, prompt, 1));
+            *counts.entry(format!("{fault:?}")).or_default() += 1;
         }
-        assert_eq!(counts.len(), 9, "eight faults and none: {counts:?}");
+        assert_eq!(counts.len(), 9, "eight faults, and no fault: {counts:?}");
         for (fault, count) in counts {
             let expected = if fault == "None" { 12_000 } else { 1_000 };
             assert!(
                 count.abs_diff(expected) < 200,
-                "{fault} happened {count} times"
+                "{fault} occurred {count} times"
             );
         }
     }
 
     #[test]
-    fn no_rate_is_no_fault_and_a_rate_of_one_is_always() {
+    fn a_rate_of_zero_means_never_and_one_means_always() {
         let always = FaultRates {
             hang: 1.0,
             ..FaultRates::default()
         };
         for prompt in 0..1_000 {
-            let mut dice = Dice::new(1, prompt, 1);
-            assert_eq!(FaultRates::default().draw(&mut dice), None);
-            assert_eq!(always.draw(&mut dice), Some(Reaction::Hang));
+            let mut rng = SeededRng::new(1, prompt, 1);
+            assert_eq!(FaultRates::default().sample(&mut rng), None);
+            assert_eq!(always.sample(&mut rng), Some(Reaction::Hang));
         }
     }
 }

@@ -1,24 +1,23 @@
-//! The gate that holds back every response until it is opened, so that a test can act at a known
-//! moment.
+//! A gate that can hold back all responses, so that tests can act at a known moment.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// A gate before the responses; open at first.
+/// A gate in front of the responses, initially open.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct ResponseGate {
     closed: AtomicBool,
     opened: Notify,
 }
 
-impl Gate {
-    /// Closes the gate.
+impl ResponseGate {
+    /// Holds back responses from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Opens the gate and wakes who waits before it.
+    /// Lets the waiting and all later responses pass.
     pub(super) fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
         self.opened.notify_waiters();
@@ -27,7 +26,7 @@ impl Gate {
     /// Waits until the gate is open.
     pub(super) async fn pass(&self) {
         while self.closed.load(Ordering::SeqCst) {
-            // Listens before it looks again, so that an opening in between is not missed.
+            // Subscribe before checking again, or an opening in between would be missed.
             let opened = self.opened.notified();
             if !self.closed.load(Ordering::SeqCst) {
                 return;

@@ -1,59 +1,61 @@
-//! The ways in which a key is refused, as providers word them.
+//! Rejections of API keys, with the wording of providers.
 
 use hyper::body::Bytes;
 
+use super::error::SimulatedError;
 use super::personality::Personality;
-use super::refusal::Refusal;
-use super::reply::{SimulatedResponse, with_type};
+use super::response::{SimulatedResponse, with_type};
 
-/// How a key is refused.
+/// How a key is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyRefusal {
+pub enum KeyRejection {
     /// 401: the key does not exist.
     Invalid,
-    /// 401: the account behind it was closed.
+    /// 401: its account was deactivated.
     Deactivated,
     /// 403: the key was disabled.
     Disabled,
-    /// 403: nothing but the word `Forbidden`.
+    /// 403 with the plain text `Forbidden`.
     Forbidden,
     /// 403: the country is not supported.
     Country,
-    /// 402: the account has no money left.
+    /// 402: the account has no balance left.
     NoBalance,
     /// 429: the account has no quota left; waiting does not help.
     NoQuota,
     /// Any status with any body.
     Other {
-        /// The HTTP status; a number that is none becomes 500.
+        /// The HTTP status; an invalid one becomes 500.
         status: u16,
-        /// The body; sent as JSON where it starts with `{` or `[`, else as text.
+        /// The body, sent as JSON if it starts with `{` or `[`, otherwise as text.
         body: String,
     },
 }
 
-impl KeyRefusal {
-    /// Makes the response that refuses `key`.
-    pub(super) fn reply(&self, personality: Personality, key: &str) -> SimulatedResponse {
-        let refusal = match self {
+impl KeyRejection {
+    /// Builds the response that rejects `key`.
+    pub(super) fn to_response(&self, personality: Personality, key: &str) -> SimulatedResponse {
+        let error = match self {
             Self::Forbidden => return text(403, "Forbidden"),
             Self::Other { status, body } => return text(*status, body),
             Self::Invalid => personality.bad_key(key),
-            Self::Deactivated => Refusal::new(
+            Self::Deactivated => SimulatedError::new(
                 401,
                 "The OpenAI account associated with this API key has been deactivated.",
             )
             .code("account_deactivated"),
             Self::Disabled => {
-                Refusal::new(403, "Your API key has been disabled.").code("api_key_disabled")
+                SimulatedError::new(403, "Your API key has been disabled.").code("api_key_disabled")
             }
-            Self::Country => Refusal::new(403, "Country, region, or territory not supported")
-                .kind("request_forbidden")
-                .code("unsupported_country_region_territory"),
-            Self::NoBalance => Refusal::new(402, "Insufficient Balance")
+            Self::Country => {
+                SimulatedError::new(403, "Country, region, or territory not supported")
+                    .kind("request_forbidden")
+                    .code("unsupported_country_region_territory")
+            }
+            Self::NoBalance => SimulatedError::new(402, "Insufficient Balance")
                 .kind("unknown_error")
                 .code("invalid_request_error"),
-            Self::NoQuota => Refusal::new(
+            Self::NoQuota => SimulatedError::new(
                 429,
                 "You exceeded your current quota, please check your plan and billing details. For \
                  more information on this error, read the docs: \
@@ -62,7 +64,7 @@ impl KeyRefusal {
             .kind("insufficient_quota")
             .code("insufficient_quota"),
         };
-        refusal.reply(personality)
+        error.to_response(personality)
     }
 }
 
@@ -79,7 +81,7 @@ fn text(status: u16, body: &str) -> SimulatedResponse {
     )
 }
 
-/// Masks a key as providers do: its first six and its last four characters remain.
+/// Masks a key as providers do, keeping its first six and last four characters.
 pub(super) fn mask(key: &str) -> String {
     let tail = key.len().checked_sub(4).and_then(|at| key.get(at..));
     match (key.get(..6), tail) {
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_shows_the_ends_of_a_long_key_only() {
+    fn masking_keeps_only_the_ends_of_a_long_key() {
         check("sk-0123456789abcd", "sk-012****abcd");
         check("sk-short", "****");
         check("钥匙钥匙钥匙", "****");

@@ -1,31 +1,32 @@
-//! The limits of a simulated provider: requests and tokens a minute, requests a day, for each key
-//! or for all.
+//! Rate limits of a simulated provider: requests and tokens per minute per key, and requests per
+//! day, either per key or shared by all keys.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::bucket::{Bucket, Level};
+use super::token_bucket::{RemainingLimit, TokenBucket};
 
-/// The limits of a simulated provider. The default has none of its own; a personality may bring
-/// a daily quota.
+/// The limits of a simulated provider. By default there are none, except the daily quota of some
+/// personalities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedLimits {
-    /// Requests a minute and key.
+    /// Requests per minute per key.
     pub requests_per_minute: Option<u32>,
-    /// Requests that a rested key may send at once, at least 1; the limit itself when not given.
+    /// Requests that an idle key can send at once, at least 1. Default: `requests_per_minute`.
     pub request_burst: Option<u32>,
-    /// Tokens a minute and key, those of the prompt and of `max_tokens` together.
+    /// Tokens per minute per key; the prompt and `max_tokens` both count.
     pub tokens_per_minute: Option<u32>,
-    /// Tokens that a rested key may use at once, and so the largest request; the limit itself when
-    /// not given.
+    /// Tokens that an idle key can use at once, which limits the size of a request. Default:
+    /// `tokens_per_minute`.
     pub token_burst: Option<u32>,
-    /// Requests a day; the personality's when not given.
+    /// Requests per day. Default: that of the personality.
     pub requests_per_day: Option<u32>,
-    /// Whether all keys share the day's requests; as the personality does when not given.
-    pub day_shared: Option<bool>,
-    /// How long a day is. The first one begins with the simulator, not at midnight.
+    /// Whether all keys share the daily quota. Default: that of the personality.
+    pub share_daily_quota: Option<bool>,
+    /// Length of a day. The first day begins when the simulator starts, not at midnight.
     pub day: Duration,
-    /// Whether a refusal bears `Retry-After`; the text tells the wait in any case.
+    /// Whether rate-limit errors have a `Retry-After` header. Their text states the wait in any
+    /// case.
     pub retry_after: bool,
 }
 
@@ -37,7 +38,7 @@ impl Default for SimulatedLimits {
             tokens_per_minute: None,
             token_burst: None,
             requests_per_day: None,
-            day_shared: None,
+            share_daily_quota: None,
             day: Duration::from_hours(24),
             retry_after: true,
         }
@@ -46,69 +47,69 @@ impl Default for SimulatedLimits {
 
 /// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reached {
-    pub(super) limit: Limit,
-    /// The limit's number.
+pub(super) struct LimitReached {
+    pub(super) limit: LimitKind,
+    /// The value of the limit.
     pub(super) allowed: u32,
-    /// What of it is in use.
+    /// Units in use.
     pub(super) used: u32,
-    /// What was asked for.
+    /// Units that the request requires.
     pub(super) requested: u32,
-    /// How long until the request would pass; `None` when it never can.
+    /// How long until the request would be accepted; `None` if never.
     pub(super) wait: Option<Duration>,
 }
 
-/// Which limit.
+/// A kind of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum LimitKind {
     RequestsPerMinute,
     TokensPerMinute,
     RequestsPerDay,
 }
 
-/// The levels after a request, for the headers of a response.
+/// The remaining limits after a request, for the response headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Levels {
-    pub(super) requests: Option<Level>,
-    pub(super) tokens: Option<Level>,
+pub(super) struct RemainingLimits {
+    pub(super) requests: Option<RemainingLimit>,
+    pub(super) tokens: Option<RemainingLimit>,
 }
 
-/// The meters of all keys.
+/// The rate limiters of all keys.
 #[derive(Debug)]
-pub(super) struct Meters {
+pub(super) struct KeyLimiters {
     limits: SimulatedLimits,
-    day_shared: bool,
-    keys: HashMap<String, KeyMeter>,
-    shared_day: DayMeter,
+    share_daily_quota: bool,
+    keys: HashMap<String, KeyLimiter>,
+    shared_counter: DailyCounter,
 }
 
-/// The meters of one key.
+/// The rate limiters of one key.
 #[derive(Debug)]
-struct KeyMeter {
-    requests: Option<Bucket>,
-    tokens: Option<Bucket>,
-    day: DayMeter,
+struct KeyLimiter {
+    requests: Option<TokenBucket>,
+    tokens: Option<TokenBucket>,
+    day: DailyCounter,
 }
 
-/// The requests of a day.
+/// Counts the requests of a day.
 #[derive(Clone, Copy, Debug, Default)]
-struct DayMeter {
+struct DailyCounter {
     day: u64,
     used: u32,
 }
 
-impl Meters {
-    /// Makes the meters for `limits`, in which the personality's own are filled in.
+impl KeyLimiters {
+    /// Creates the limiters; the defaults of the personality are already part of `limits`.
     pub(super) fn new(limits: SimulatedLimits) -> Self {
         Self {
-            day_shared: limits.day_shared.unwrap_or(false),
+            share_daily_quota: limits.share_daily_quota.unwrap_or(false),
             limits,
             keys: HashMap::new(),
-            shared_day: DayMeter::default(),
+            shared_counter: DailyCounter::default(),
         }
     }
 
-    /// Returns whether nothing is limited, so that no meter need be asked.
+    /// Returns whether there are no limits at all.
     pub(super) fn is_unlimited(&self) -> bool {
         let limits = &self.limits;
         limits.requests_per_minute.is_none()
@@ -116,50 +117,55 @@ impl Meters {
             && limits.requests_per_day.is_none()
     }
 
-    /// Takes one request of `tokens` tokens off the limits of `key`, at `now` since the start;
-    /// takes nothing when one of them is reached. Returns the levels in either case.
+    /// Counts one request of `tokens` tokens against the limits of `key`, at `now` since the start.
+    /// If a limit is reached, nothing is counted. Returns the remaining limits in either case.
     pub(super) fn take(
         &mut self,
         key: &str,
         tokens: u32,
         now: Duration,
-    ) -> (Levels, Result<(), Reached>) {
+    ) -> (RemainingLimits, Result<(), LimitReached>) {
         if !self.keys.contains_key(key) {
             self.keys
-                .insert(key.to_owned(), KeyMeter::new(&self.limits));
+                .insert(key.to_owned(), KeyLimiter::new(&self.limits));
         }
-        let meter = self.keys.get_mut(key).expect("the key has just been added");
-        let shared = self.day_shared.then_some(&mut self.shared_day);
-        let taken = meter.take(tokens, &self.limits, shared, now);
-        (meter.levels(nanos(now)), taken)
+        let limiter = self.keys.get_mut(key).expect("the key was just added");
+        let shared = self.share_daily_quota.then_some(&mut self.shared_counter);
+        let allowed = limiter.take(tokens, &self.limits, shared, now);
+        (limiter.remaining(nanos(now)), allowed)
     }
 }
 
-impl KeyMeter {
+impl KeyLimiter {
     fn new(limits: &SimulatedLimits) -> Self {
         let bucket = |allowed: Option<u32>, burst: Option<u32>| {
-            allowed.map(|allowed| Bucket::new(allowed, burst.unwrap_or(allowed)))
+            allowed.map(|allowed| TokenBucket::new(allowed, burst.unwrap_or(allowed)))
         };
         Self {
             requests: bucket(limits.requests_per_minute, limits.request_burst),
             tokens: bucket(limits.tokens_per_minute, limits.token_burst),
-            day: DayMeter::default(),
+            day: DailyCounter::default(),
         }
     }
 
-    /// Takes one request off the limits; `shared` is the day of all keys, where they share one.
+    /// Counts one request. `shared` is the daily quota of all keys, if they share one.
     fn take(
         &mut self,
         tokens: u32,
         limits: &SimulatedLimits,
-        shared: Option<&mut DayMeter>,
+        shared: Option<&mut DailyCounter>,
         now: Duration,
-    ) -> Result<(), Reached> {
+    ) -> Result<(), LimitReached> {
         let day = shared.unwrap_or(&mut self.day);
         day.check(limits, now)?;
         let now = nanos(now);
-        check(self.requests.as_ref(), Limit::RequestsPerMinute, 1, now)?;
-        check(self.tokens.as_ref(), Limit::TokensPerMinute, tokens, now)?;
+        check(self.requests.as_ref(), LimitKind::RequestsPerMinute, 1, now)?;
+        check(
+            self.tokens.as_ref(),
+            LimitKind::TokensPerMinute,
+            tokens,
+            now,
+        )?;
         day.used = day.used.saturating_add(1);
         if let Some(bucket) = &mut self.requests {
             bucket.take(1, now);
@@ -170,17 +176,22 @@ impl KeyMeter {
         Ok(())
     }
 
-    fn levels(&self, now: u64) -> Levels {
-        let level = |bucket: &Option<Bucket>| bucket.as_ref().map(|bucket| bucket.level(now));
-        Levels {
-            requests: level(&self.requests),
-            tokens: level(&self.tokens),
+    fn remaining(&self, now: u64) -> RemainingLimits {
+        let limit = |bucket: &Option<TokenBucket>| bucket.as_ref().map(|bucket| bucket.limit(now));
+        RemainingLimits {
+            requests: limit(&self.requests),
+            tokens: limit(&self.tokens),
         }
     }
 }
 
-/// Says whether `bucket` has `count` units.
-fn check(bucket: Option<&Bucket>, limit: Limit, count: u32, now: u64) -> Result<(), Reached> {
+/// Checks that `bucket` has `count` units.
+fn check(
+    bucket: Option<&TokenBucket>,
+    limit: LimitKind,
+    count: u32,
+    now: u64,
+) -> Result<(), LimitReached> {
     let Some(bucket) = bucket else {
         return Ok(());
     };
@@ -188,7 +199,7 @@ fn check(bucket: Option<&Bucket>, limit: Limit, count: u32, now: u64) -> Result<
     if wait == Some(Duration::ZERO) {
         return Ok(());
     }
-    Err(Reached {
+    Err(LimitReached {
         limit,
         allowed: bucket.allowed(),
         used: bucket.used(now),
@@ -197,9 +208,9 @@ fn check(bucket: Option<&Bucket>, limit: Limit, count: u32, now: u64) -> Result<
     })
 }
 
-impl DayMeter {
-    /// Starts a new day when one has come, and says whether it has a request left.
-    fn check(&mut self, limits: &SimulatedLimits, now: Duration) -> Result<(), Reached> {
+impl DailyCounter {
+    /// Checks that the daily quota is not used up. Resets the count when a new day has begun.
+    fn check(&mut self, limits: &SimulatedLimits, now: Duration) -> Result<(), LimitReached> {
         let Some(allowed) = limits.requests_per_day else {
             return Ok(());
         };
@@ -212,8 +223,8 @@ impl DayMeter {
         if self.used < allowed {
             return Ok(());
         }
-        Err(Reached {
-            limit: Limit::RequestsPerDay,
+        Err(LimitReached {
+            limit: LimitKind::RequestsPerDay,
             allowed,
             used: self.used,
             requested: 1,
@@ -222,7 +233,7 @@ impl DayMeter {
     }
 }
 
-/// A time in nanoseconds; more than 584 years count as 584.
+/// Returns a duration in nanoseconds, saturating at 584 years.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -231,17 +242,22 @@ fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn rpm(limit: u32, burst: Option<u32>) -> Meters {
-        Meters::new(SimulatedLimits {
+    fn rpm(limit: u32, burst: Option<u32>) -> KeyLimiters {
+        KeyLimiters::new(SimulatedLimits {
             requests_per_minute: Some(limit),
             request_burst: burst,
             ..SimulatedLimits::default()
         })
     }
 
-    fn take(meters: &mut Meters, key: &str, tokens: u32, now: Duration) -> Result<Levels, Reached> {
-        let (levels, taken) = meters.take(key, tokens, now);
-        taken.map(|()| levels)
+    fn take(
+        limiters: &mut KeyLimiters,
+        key: &str,
+        tokens: u32,
+        now: Duration,
+    ) -> Result<RemainingLimits, LimitReached> {
+        let (remaining, allowed) = limiters.take(key, tokens, now);
+        allowed.map(|()| remaining)
     }
 
     fn ms(millis: u64) -> Duration {
@@ -249,75 +265,78 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_says_when_one_request_is_back_and_keeps_its_word() {
-        let mut meters = rpm(3, None);
+    fn a_request_is_accepted_as_soon_as_the_stated_wait_ends() {
+        let mut limiters = rpm(3, None);
         for _ in 0..3 {
-            take(&mut meters, "a", 1, ms(0)).unwrap();
+            take(&mut limiters, "a", 1, ms(0)).unwrap();
         }
-        let reached = take(&mut meters, "a", 1, ms(0)).unwrap_err();
+        let reached = take(&mut limiters, "a", 1, ms(0)).unwrap_err();
         assert_eq!((reached.allowed, reached.used), (3, 3));
         assert_eq!(reached.wait, Some(ms(20_000)));
-        assert!(take(&mut meters, "a", 1, ms(19_999)).is_err());
-        assert!(take(&mut meters, "a", 1, ms(20_000)).is_ok());
+        assert!(take(&mut limiters, "a", 1, ms(19_999)).is_err());
+        assert!(take(&mut limiters, "a", 1, ms(20_000)).is_ok());
         assert!(
-            take(&mut meters, "b", 1, ms(0)).is_ok(),
-            "another key has its own"
+            take(&mut limiters, "b", 1, ms(0)).is_ok(),
+            "another key has its own limit"
         );
     }
 
     #[test]
     fn a_burst_of_one_spaces_the_requests() {
-        let mut meters = rpm(60, Some(1));
-        let level = take(&mut meters, "a", 1, ms(0)).unwrap().requests.unwrap();
-        assert_eq!((level.remaining, level.reset), (0, ms(1_000)));
+        let mut limiters = rpm(60, Some(1));
+        let limit = take(&mut limiters, "a", 1, ms(0))
+            .unwrap()
+            .requests
+            .unwrap();
+        assert_eq!((limit.remaining, limit.reset), (0, ms(1_000)));
         assert_eq!(
-            take(&mut meters, "a", 1, ms(1)).unwrap_err().wait,
+            take(&mut limiters, "a", 1, ms(1)).unwrap_err().wait,
             Some(ms(999))
         );
     }
 
     #[test]
-    fn tokens_are_limited_and_a_request_above_the_burst_never_passes() {
-        let mut meters = Meters::new(SimulatedLimits {
+    fn a_request_with_more_tokens_than_the_burst_is_never_accepted() {
+        let mut limiters = KeyLimiters::new(SimulatedLimits {
             tokens_per_minute: Some(600),
             ..SimulatedLimits::default()
         });
-        assert_eq!(take(&mut meters, "a", 601, ms(0)).unwrap_err().wait, None);
-        take(&mut meters, "a", 590, ms(0)).unwrap();
-        let reached = take(&mut meters, "a", 30, ms(0)).unwrap_err();
-        assert_eq!(reached.limit, Limit::TokensPerMinute);
+        assert_eq!(take(&mut limiters, "a", 601, ms(0)).unwrap_err().wait, None);
+        take(&mut limiters, "a", 590, ms(0)).unwrap();
+        let reached = take(&mut limiters, "a", 30, ms(0)).unwrap_err();
+        assert_eq!(reached.limit, LimitKind::TokensPerMinute);
         assert_eq!(reached.wait, Some(ms(2_000)));
     }
 
     #[test]
-    fn a_refused_request_uses_nothing() {
-        let mut meters = rpm(1, None);
-        take(&mut meters, "a", 1, ms(0)).unwrap();
+    fn a_rejected_request_does_not_count() {
+        let mut limiters = rpm(1, None);
+        take(&mut limiters, "a", 1, ms(0)).unwrap();
         for _ in 0..5 {
-            take(&mut meters, "a", 1, ms(0)).unwrap_err();
+            take(&mut limiters, "a", 1, ms(0)).unwrap_err();
         }
-        assert!(take(&mut meters, "a", 1, ms(60_000)).is_ok());
+        assert!(take(&mut limiters, "a", 1, ms(60_000)).is_ok());
     }
 
     #[test]
-    fn a_day_ends_for_all_keys_or_for_each() {
+    fn the_daily_quota_is_per_key_or_shared() {
         let mut limits = SimulatedLimits {
             requests_per_day: Some(2),
-            day_shared: Some(true),
+            share_daily_quota: Some(true),
             ..SimulatedLimits::default()
         };
-        let mut shared = Meters::new(limits.clone());
+        let mut shared = KeyLimiters::new(limits.clone());
         take(&mut shared, "a", 1, ms(0)).unwrap();
         take(&mut shared, "b", 1, ms(0)).unwrap();
         let reached = take(&mut shared, "c", 1, Duration::from_hours(23)).unwrap_err();
         assert_eq!(reached.wait, Some(Duration::from_hours(1)));
         assert!(take(&mut shared, "c", 1, Duration::from_hours(24)).is_ok());
 
-        limits.day_shared = Some(false);
-        let mut own = Meters::new(limits);
-        take(&mut own, "a", 1, ms(0)).unwrap();
-        take(&mut own, "a", 1, ms(0)).unwrap();
-        assert!(take(&mut own, "a", 1, ms(0)).is_err());
-        assert!(take(&mut own, "b", 1, ms(0)).is_ok());
+        limits.share_daily_quota = Some(false);
+        let mut per_key = KeyLimiters::new(limits);
+        take(&mut per_key, "a", 1, ms(0)).unwrap();
+        take(&mut per_key, "a", 1, ms(0)).unwrap();
+        assert!(take(&mut per_key, "a", 1, ms(0)).is_err());
+        assert!(take(&mut per_key, "b", 1, ms(0)).is_ok());
     }
 }

@@ -1,22 +1,22 @@
-//! Whose manners the simulated provider has: which models and keys it takes, and how it refuses.
+//! Personalities: the provider to imitate, with its models, API key format and error texts.
 
+use super::error::SimulatedError;
 use super::keys::mask;
-use super::limits::{Limit, Reached, SimulatedLimits};
-use super::refusal::Refusal;
-use super::throttle;
+use super::limits::{LimitKind, LimitReached, SimulatedLimits};
+use super::rate_limit;
 
-/// A key of the form that every personality accepts: `sk-` and 48 characters.
+/// A key in the format that every personality accepts: `sk-` and 48 characters.
 pub const SAMPLE_KEY: &str = "sk-simulatedsimulatedsimulatedsimulatedsimulated000";
 
-/// Whose manners the provider has.
+/// The provider to imitate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Personality {
-    /// OpenAI's: any key and any model, unless the configuration names some.
+    /// OpenAI: any key and any model, unless the configuration lists some.
     #[default]
     OpenAi,
-    /// Those of the free keys of `ChatAnywhere`, known as `GPT_API_free`: a short list of models by
-    /// exact name, chat and embeddings only, 4,096 tokens of input, 200 requests a day for all keys
-    /// together, and 403 for nearly everything that is wrong.
+    /// The free keys of `ChatAnywhere`, known as `GPT_API_free`: a short list of models by exact
+    /// name, chat and embeddings only, 4,096 input tokens, 200 requests per day shared by all keys,
+    /// and status 403 for nearly every error.
     GptApiFree,
 }
 
@@ -35,7 +35,7 @@ const FREE_MODELS: [&str; 11] = [
     "text-embedding-ada-002",
 ];
 
-/// The models that are listed when any model is accepted.
+/// The models that are listed if any model is accepted.
 const SAMPLE_MODELS: [&str; 4] = [
     "gpt-4.1-mini",
     "gpt-4o",
@@ -43,14 +43,14 @@ const SAMPLE_MODELS: [&str; 4] = [
     "text-embedding-3-small",
 ];
 
-/// The most tokens of input for a free key.
+/// Maximum input tokens of a free key.
 const FREE_INPUT_TOKENS: u64 = 4_096;
 
-/// Requests a day for a free key.
+/// Requests per day of all free keys together.
 const FREE_REQUESTS_PER_DAY: u32 = 200;
 
 impl Personality {
-    /// Returns the models it lists when the configuration names none.
+    /// Returns the models to list if none are configured.
     pub(super) fn models(self) -> &'static [&'static str] {
         match self {
             Self::OpenAi => &SAMPLE_MODELS,
@@ -58,36 +58,36 @@ impl Personality {
         }
     }
 
-    /// Returns whether it knows a model when the configuration names none.
-    pub(super) fn knows(self, model: &str) -> bool {
+    /// Returns whether the provider has a model if none are configured.
+    pub(super) fn has_model(self, model: &str) -> bool {
         match self {
             Self::OpenAi => true,
             Self::GptApiFree => FREE_MODELS.contains(&model),
         }
     }
 
-    /// Returns whether it takes a key when the configuration names none.
-    pub(super) fn takes_key(self, key: &str) -> bool {
+    /// Returns whether the provider accepts a key if none are configured.
+    pub(super) fn accepts_key(self, key: &str) -> bool {
         match self {
             Self::OpenAi => true,
             Self::GptApiFree => key.starts_with("sk-") && key.len() == SAMPLE_KEY.len(),
         }
     }
 
-    /// Fills in the limits that it has of its own.
-    pub(super) fn fill_in(self, limits: &mut SimulatedLimits) {
+    /// Sets the limits of the provider where none are configured.
+    pub(super) fn apply_limits(self, limits: &mut SimulatedLimits) {
         if self == Self::GptApiFree {
             limits.requests_per_day.get_or_insert(FREE_REQUESTS_PER_DAY);
-            limits.day_shared.get_or_insert(true);
+            limits.share_daily_quota.get_or_insert(true);
         }
     }
 
-    /// Refuses a prompt that is too long for it.
-    pub(super) fn check_input(self, tokens: u64) -> Result<(), Refusal> {
+    /// Checks the length of the input.
+    pub(super) fn check_input(self, tokens: u64) -> Result<(), SimulatedError> {
         if self == Self::OpenAi || tokens <= FREE_INPUT_TOKENS {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(SimulatedError::new(
             403,
             "免费API限制模型输入token小于4096，如有更多需求，请访问 https://buyca.tech 购买付费API。\
              The number of prompt tokens for free accounts is limited to 4096. If you have \
@@ -95,23 +95,23 @@ impl Personality {
         ))
     }
 
-    /// A request without a key.
-    pub(super) fn no_key(self) -> Refusal {
+    /// Returns the error for a request without a key.
+    pub(super) fn no_key(self) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 401,
                 "You didn't provide an API key. You need to provide your API key in an \
                  Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). \
                  You can obtain an API key from https://platform.openai.com/account/api-keys.",
             ),
-            Self::GptApiFree => Refusal::new(401, "ApiKey错误"),
+            Self::GptApiFree => SimulatedError::new(401, "ApiKey错误"),
         }
     }
 
-    /// A key that does not exist.
-    pub(super) fn bad_key(self, key: &str) -> Refusal {
+    /// Returns the error for an invalid key.
+    pub(super) fn bad_key(self, key: &str) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 401,
                 format!(
                     "Incorrect API key provided: {}. You can find your API key at \
@@ -120,14 +120,14 @@ impl Personality {
                 ),
             )
             .code("invalid_api_key"),
-            Self::GptApiFree => Refusal::new(401, "ApiKey错误"),
+            Self::GptApiFree => SimulatedError::new(401, "ApiKey错误"),
         }
     }
 
-    /// A model that it does not know.
-    pub(super) fn unknown_model(self, model: &str, key: &str) -> Refusal {
+    /// Returns the error for an unknown model.
+    pub(super) fn unknown_model(self, model: &str, key: &str) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 404,
                 format!("The model `{model}` does not exist or you do not have access to it."),
             )
@@ -136,10 +136,10 @@ impl Personality {
         }
     }
 
-    /// A chat model at the endpoint for completions of old.
-    pub(super) fn not_for_completions(self, key: &str) -> Refusal {
+    /// Returns the error for a chat model at the legacy completions endpoint.
+    pub(super) fn not_for_completions(self, key: &str) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 404,
                 "This is a chat model and not supported in the v1/completions endpoint. Did you \
                  mean to use v1/chat/completions?",
@@ -149,10 +149,10 @@ impl Personality {
         }
     }
 
-    /// An embedding model at the endpoint for chats.
-    pub(super) fn not_for_chat(self, key: &str) -> Refusal {
+    /// Returns the error for an embedding model at the chat endpoint.
+    pub(super) fn not_for_chat(self, key: &str) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 404,
                 "This is not a chat model and thus not supported in the v1/chat/completions \
                  endpoint. Did you mean to use v1/completions?",
@@ -162,10 +162,10 @@ impl Personality {
         }
     }
 
-    /// A chat model at the endpoint for embeddings.
-    pub(super) fn not_for_embeddings(self, key: &str) -> Refusal {
+    /// Returns the error for a chat model at the embeddings endpoint.
+    pub(super) fn not_for_embeddings(self, key: &str) -> SimulatedError {
         match self {
-            Self::OpenAi => Refusal::new(
+            Self::OpenAi => SimulatedError::new(
                 403,
                 "You are not allowed to generate embeddings from this model",
             ),
@@ -173,18 +173,23 @@ impl Personality {
         }
     }
 
-    /// A limit that was reached.
-    pub(super) fn limited(self, model: &str, reached: &Reached, retry_after: bool) -> Refusal {
+    /// Returns the error for a limit that was reached.
+    pub(super) fn limit_reached(
+        self,
+        model: &str,
+        reached: &LimitReached,
+        retry_after: bool,
+    ) -> SimulatedError {
         match (self, reached.limit) {
-            (Self::GptApiFree, Limit::RequestsPerDay) => free_day_is_over(reached.allowed),
-            _ => throttle::rate_limited(model, reached, retry_after),
+            (Self::GptApiFree, LimitKind::RequestsPerDay) => free_quota_used_up(reached.allowed),
+            _ => rate_limit::rate_limited(model, reached, retry_after),
         }
     }
 }
 
-/// The text for every endpoint and every model that a free key may not use.
-fn free_models_only(key: &str) -> Refusal {
-    Refusal::new(
+/// Returns the error for all endpoints and models that are not available to free keys.
+fn free_models_only(key: &str) -> SimulatedError {
+    SimulatedError::new(
         403,
         format!(
             "免费API限制使用deepseek-r1，deepseek-v3，gpt-3.5-turbo，gpt-4o-mini，gpt-4o和embeddings模型，\
@@ -197,9 +202,9 @@ fn free_models_only(key: &str) -> Refusal {
     )
 }
 
-/// The text for a day whose requests are used up. It tells no wait but the time of day.
-fn free_day_is_over(allowed: u32) -> Refusal {
-    Refusal::new(
+/// Returns the error for a used-up daily quota. It states the time of the reset, but no wait.
+fn free_quota_used_up(allowed: u32) -> SimulatedError {
+    SimulatedError::new(
         429,
         format!(
             "免费API限制每日{allowed}次请求，请00:00后再试，如有更多需求，请访问 \
@@ -216,16 +221,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sample_key_has_the_form_of_a_free_key() {
+    fn the_sample_key_has_the_format_of_a_free_key() {
         assert_eq!(SAMPLE_KEY.len(), 51);
-        assert!(Personality::GptApiFree.takes_key(SAMPLE_KEY));
-        assert!(!Personality::GptApiFree.takes_key("sk-short"));
+        assert!(Personality::GptApiFree.accepts_key(SAMPLE_KEY));
+        assert!(!Personality::GptApiFree.accepts_key("sk-short"));
     }
 
     #[test]
-    fn a_free_model_is_known_by_its_exact_name_only() {
-        assert!(Personality::GptApiFree.knows("gpt-4o-mini"));
-        assert!(!Personality::GptApiFree.knows("GPT-4o-mini"));
-        assert!(!Personality::GptApiFree.knows("gpt\u{2011}4o-mini"));
+    fn model_names_of_free_keys_must_match_exactly() {
+        assert!(Personality::GptApiFree.has_model("gpt-4o-mini"));
+        assert!(!Personality::GptApiFree.has_model("GPT-4o-mini"));
+        assert!(!Personality::GptApiFree.has_model("gpt\u{2011}4o-mini"));
     }
 }

@@ -1,8 +1,7 @@
-//! The simulated provider's decision: from a request to what will happen to it. It takes no time:
-//! waiting and sending are the server's.
+//! Maps each request to a [`ResponsePlan`]. It neither waits nor sends; the server does.
 //!
-//! The order is that of real providers: the script first (a test's word is law), then the address,
-//! the key, the body, the model, the limits, a fault by chance, and at last the answer.
+//! The script has precedence. Then come the checks of a real provider in their order (URL, API key,
+//! body, model, limits), then random faults, and finally the response.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,63 +10,63 @@ use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
-use super::chat::{self, Stamp};
+use super::chat::{self, CompletionParams};
 use super::config::Config;
 use super::embeddings;
-use super::gate::Gate;
-use super::ledger::{Book, Flight};
-use super::limits::{Levels, Meters};
-use super::question::Question;
-use super::react::Plan;
-use super::refusal::{self, Refusal};
-use super::reply::SimulatedResponse;
-use super::script::{Arrival, Script};
-use super::seed::{Dice, digest};
-use super::throttle;
+use super::error::{self, SimulatedError};
+use super::gate::ResponseGate;
+use super::limits::{KeyLimiters, RemainingLimits};
+use super::plan::ResponsePlan;
+use super::rate_limit;
+use super::request_body::RequestBody;
+use super::request_log::{InFlightGuard, RequestRecorder};
+use super::response::SimulatedResponse;
+use super::rng::{SeededRng, digest};
+use super::script::{IncomingRequest, Script};
 
-/// Tokens that an answer is reckoned at when the request does not limit them.
-const ANSWER_TOKENS: u64 = 16;
+/// Completion tokens charged against the limits when a request sets no maximum.
+const DEFAULT_COMPLETION_TOKENS: u64 = 16;
 
 /// A simulated provider without its socket.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub(super) struct SimulatedProvider {
     pub(super) config: Config,
-    pub(super) ledger: Book,
-    pub(super) gate: Gate,
+    pub(super) log: RequestRecorder,
+    pub(super) gate: ResponseGate,
     script: Mutex<Arc<Script>>,
     /// `None` when nothing is limited.
-    meters: Option<Mutex<Meters>>,
+    limiters: Option<Mutex<KeyLimiters>>,
     start: Instant,
 }
 
-/// A request with all that is known about it.
+/// A request with its parsed body.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct ReceivedRequest<'a> {
     pub(super) method: &'a Method,
-    pub(super) arrival: Arrival<'a>,
-    pub(super) question: Result<&'a Question<'a>, &'a Refusal>,
-    pub(super) stamp: Stamp,
+    pub(super) incoming: IncomingRequest<'a>,
+    pub(super) body: Result<&'a RequestBody<'a>, &'a SimulatedError>,
+    pub(super) params: CompletionParams,
 }
 
 /// An endpoint of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endpoint {
+enum SimulatedEndpoint {
     Chat,
     Completions,
     Embeddings,
     Models,
 }
 
-impl Provider {
-    /// Makes a provider as the configuration says.
+impl SimulatedProvider {
+    /// Creates a provider from its configuration.
     pub(super) fn new(mut config: Config) -> Self {
-        config.personality.fill_in(&mut config.limits);
-        let meters = Meters::new(config.limits.clone());
+        config.personality.apply_limits(&mut config.limits);
+        let limiters = KeyLimiters::new(config.limits.clone());
         Self {
-            ledger: Book::new(config.record),
-            gate: Gate::default(),
+            log: RequestRecorder::new(config.record),
+            gate: ResponseGate::default(),
             script: Mutex::new(Arc::new(config.script.clone())),
-            meters: (!meters.is_unlimited()).then(|| Mutex::new(meters)),
+            limiters: (!limiters.is_unlimited()).then(|| Mutex::new(limiters)),
             start: Instant::now(),
             config,
         }
@@ -78,86 +77,94 @@ impl Provider {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(script);
     }
 
-    /// Counts a request and decides what will happen to it.
-    pub(super) fn decide(&self, head: &Parts, body: &[u8]) -> (Plan, Flight<'_>) {
-        let question = if head.method == Method::POST {
-            Question::parse(body)
+    /// Records a request and plans its response.
+    pub(super) fn plan(&self, head: &Parts, body: &[u8]) -> (ResponsePlan, InFlightGuard<'_>) {
+        let parsed = if head.method == Method::POST {
+            RequestBody::parse(body)
         } else {
-            Ok(Question::default())
+            Ok(RequestBody::default())
         };
-        let asked = question.as_ref().ok();
-        let prompt = asked.and_then(Question::prompt);
+        let valid = parsed.as_ref().ok();
+        let prompt = valid.and_then(RequestBody::prompt);
         let hash = prompt.map(|prompt| digest(prompt.as_bytes()));
         let key = bearer(head).unwrap_or_default();
-        let (count, flight) = self.ledger.arrive(key, hash);
-        let request = Request {
+        let (counts, guard) = self.log.begin(key, hash);
+        let request = ReceivedRequest {
             method: &head.method,
-            arrival: Arrival {
+            incoming: IncomingRequest {
                 path: head.uri.path(),
                 key,
-                model: asked.map(Question::model).unwrap_or_default(),
+                model: valid.map(RequestBody::model).unwrap_or_default(),
                 prompt: prompt.unwrap_or_default(),
                 body,
-                number: count.number,
-                turn: count.turn,
-                of_key: count.of_key,
+                number: counts.number,
+                prompt_count: counts.prompt_count,
+                key_count: counts.key_count,
             },
-            question: question.as_ref(),
-            stamp: Stamp {
+            body: parsed.as_ref(),
+            params: CompletionParams {
                 seed: self.config.seed,
                 prompt: hash.unwrap_or_default(),
-                turn: count.turn,
+                prompt_count: counts.prompt_count,
                 created: self.config.created,
             },
         };
         let script = Arc::clone(&self.script.lock().unwrap_or_else(PoisonError::into_inner));
-        let plan = match script.reaction(&request.arrival) {
+        let plan = match script.reaction(&request.incoming) {
             Some(reaction) => self.react(reaction, &request),
-            None => self.treat(&request),
+            None => self.handle(&request),
         };
-        let plan = plan.numbered(count.number);
-        self.ledger.note(&request.arrival, plan.status());
-        (plan, flight)
+        let plan = plan.with_request_id(counts.number);
+        self.log.record(&request.incoming, plan.status());
+        (plan, guard)
     }
 
-    /// Treats a request as the configuration says.
-    pub(super) fn treat(&self, request: &Request<'_>) -> Plan {
-        let endpoint = match self.admit(request) {
+    /// Plans the response to a request without the script.
+    pub(super) fn handle(&self, request: &ReceivedRequest<'_>) -> ResponsePlan {
+        let endpoint = match self.validate(request) {
             Ok(endpoint) => endpoint,
-            Err(reply) => return Plan::reply(*reply),
+            Err(response) => return ResponsePlan::respond(*response),
         };
-        if endpoint == Endpoint::Models {
-            return Plan::reply(self.models());
+        if endpoint == SimulatedEndpoint::Models {
+            return ResponsePlan::respond(self.models());
         }
-        let levels = match self.meter(request) {
-            Ok(levels) => levels,
-            Err(reply) => return Plan::reply(*reply),
+        let remaining = match self.consume_limits(request) {
+            Ok(remaining) => remaining,
+            Err(response) => return ResponsePlan::respond(*response),
         };
-        let mut dice = Dice::new(self.config.seed, request.stamp.prompt, request.stamp.turn);
-        if let Some(fault) = self.config.faults.draw(&mut dice) {
+        let CompletionParams {
+            prompt,
+            prompt_count,
+            ..
+        } = request.params;
+        let mut rng = SeededRng::new(self.config.seed, prompt, prompt_count);
+        if let Some(fault) = self.config.faults.sample(&mut rng) {
             return self.react(fault, request);
         }
-        let mut reply = self.fulfil(endpoint, request);
-        throttle::write(levels, reply.headers_mut());
-        Plan::reply(reply).after(self.config.latency.draw(&mut dice))
+        let mut response = self.respond(endpoint, request);
+        rate_limit::write_headers(remaining, response.headers_mut());
+        ResponsePlan::respond(response).after(self.config.latency.sample(&mut rng))
     }
 
-    /// Makes the answer that a request gets when no limit and no chance is against it.
-    pub(super) fn answer(&self, request: &Request<'_>) -> SimulatedResponse {
-        match self.admit(request) {
-            Ok(endpoint) => self.fulfil(endpoint, request),
-            Err(reply) => *reply,
+    /// Returns the response to a request without applying limits or random faults.
+    pub(super) fn complete(&self, request: &ReceivedRequest<'_>) -> SimulatedResponse {
+        match self.validate(request) {
+            Ok(endpoint) => self.respond(endpoint, request),
+            Err(response) => *response,
         }
     }
 
-    /// Says which endpoint a request is for, when there is nothing against it but limits.
-    fn admit(&self, request: &Request<'_>) -> Result<Endpoint, Box<SimulatedResponse>> {
+    /// Checks everything except the limits and returns the endpoint.
+    fn validate(
+        &self,
+        request: &ReceivedRequest<'_>,
+    ) -> Result<SimulatedEndpoint, Box<SimulatedResponse>> {
         let personality = self.config.personality;
-        let dress = |refusal: Refusal| Box::new(refusal.reply(personality));
-        let endpoint = endpoint(request.method, request.arrival.path).map_err(dress)?;
-        self.check_key(request.arrival.key)?;
-        if endpoint != Endpoint::Models {
-            self.check_question(endpoint, request).map_err(dress)?;
+        let respond = |error: SimulatedError| Box::new(error.to_response(personality));
+        let endpoint = endpoint(request.method, request.incoming.path).map_err(respond)?;
+        self.check_key(request.incoming.key)?;
+        if endpoint != SimulatedEndpoint::Models {
+            self.check_body(endpoint, request).map_err(respond)?;
         }
         Ok(endpoint)
     }
@@ -166,85 +173,99 @@ impl Provider {
         let Config {
             personality,
             keys,
-            refused,
+            rejected_keys,
             ..
         } = &self.config;
-        let refusal = if key.is_empty() {
+        let error = if key.is_empty() {
             personality.no_key()
-        } else if let Some(refusal) = refused.get(key) {
-            return Err(Box::new(refusal.reply(*personality, key)));
+        } else if let Some(rejection) = rejected_keys.get(key) {
+            return Err(Box::new(rejection.to_response(*personality, key)));
         } else if keys.iter().any(|known| known == key)
-            || (keys.is_empty() && personality.takes_key(key))
+            || (keys.is_empty() && personality.accepts_key(key))
         {
             return Ok(());
         } else {
             personality.bad_key(key)
         };
-        Err(Box::new(refusal.reply(*personality)))
+        Err(Box::new(error.to_response(*personality)))
     }
 
-    fn check_question(&self, endpoint: Endpoint, request: &Request<'_>) -> Result<(), Refusal> {
+    fn check_body(
+        &self,
+        endpoint: SimulatedEndpoint,
+        request: &ReceivedRequest<'_>,
+    ) -> Result<(), SimulatedError> {
         let personality = self.config.personality;
-        let question = request.question.map_err(Refusal::clone)?;
-        let (model, key) = (question.model(), request.arrival.key);
+        let body = request.body.map_err(SimulatedError::clone)?;
+        let (model, key) = (body.model(), request.incoming.key);
         if model.is_empty() {
-            return Err(refusal::missing("model"));
+            return Err(error::missing("model"));
         }
-        if !self.knows(model) {
+        if !self.has_model(model) {
             return Err(personality.unknown_model(model, key));
         }
-        let embeds = model.contains("embedding");
+        let is_embedding_model = model.contains("embedding");
         match endpoint {
-            Endpoint::Completions => return Err(personality.not_for_completions(key)),
-            Endpoint::Chat if embeds => return Err(personality.not_for_chat(key)),
-            Endpoint::Chat => question.check_chat()?,
-            Endpoint::Embeddings if !embeds => return Err(personality.not_for_embeddings(key)),
-            Endpoint::Embeddings if question.texts().next().is_none() => {
-                return Err(refusal::missing("input"));
+            SimulatedEndpoint::Completions => return Err(personality.not_for_completions(key)),
+            SimulatedEndpoint::Chat if is_embedding_model => {
+                return Err(personality.not_for_chat(key));
             }
-            Endpoint::Embeddings | Endpoint::Models => {}
+            SimulatedEndpoint::Chat => body.check_chat()?,
+            SimulatedEndpoint::Embeddings if !is_embedding_model => {
+                return Err(personality.not_for_embeddings(key));
+            }
+            SimulatedEndpoint::Embeddings if body.texts().next().is_none() => {
+                return Err(error::missing("input"));
+            }
+            SimulatedEndpoint::Embeddings | SimulatedEndpoint::Models => {}
         }
-        personality.check_input(question.tokens())
+        personality.check_input(body.tokens())
     }
 
-    fn knows(&self, model: &str) -> bool {
+    fn has_model(&self, model: &str) -> bool {
         let models = &self.config.models;
         if models.is_empty() {
-            self.config.personality.knows(model)
+            self.config.personality.has_model(model)
         } else {
             models.iter().any(|known| known == model)
         }
     }
 
-    /// Takes a request off the limits of its key.
-    fn meter(&self, request: &Request<'_>) -> Result<Levels, Box<SimulatedResponse>> {
-        let (Some(meters), Ok(question)) = (&self.meters, request.question) else {
-            return Ok(Levels::default());
+    /// Counts a request against the limits of its key.
+    fn consume_limits(
+        &self,
+        request: &ReceivedRequest<'_>,
+    ) -> Result<RemainingLimits, Box<SimulatedResponse>> {
+        let (Some(limiters), Ok(body)) = (&self.limiters, request.body) else {
+            return Ok(RemainingLimits::default());
         };
-        let tokens = question.max_tokens().unwrap_or(ANSWER_TOKENS);
-        let tokens = u32::try_from(question.tokens().saturating_add(tokens)).unwrap_or(u32::MAX);
-        let (levels, taken) = meters.lock().unwrap_or_else(PoisonError::into_inner).take(
-            request.arrival.key,
-            tokens,
-            self.start.elapsed(),
-        );
-        taken.map(|()| levels).map_err(|reached| {
+        let tokens = body.max_tokens().unwrap_or(DEFAULT_COMPLETION_TOKENS);
+        let tokens = u32::try_from(body.tokens().saturating_add(tokens)).unwrap_or(u32::MAX);
+        let (remaining, allowed) = limiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(request.incoming.key, tokens, self.start.elapsed());
+        allowed.map(|()| remaining).map_err(|reached| {
             let personality = self.config.personality;
             let retry_after = self.config.limits.retry_after;
-            let refusal = personality.limited(question.model(), &reached, retry_after);
-            let mut reply = refusal.reply(personality);
-            throttle::write(levels, reply.headers_mut());
-            Box::new(reply)
+            let error = personality.limit_reached(body.model(), &reached, retry_after);
+            let mut response = error.to_response(personality);
+            rate_limit::write_headers(remaining, response.headers_mut());
+            Box::new(response)
         })
     }
 
-    /// Makes the answer of an endpoint to a request that it admits.
-    fn fulfil(&self, endpoint: Endpoint, request: &Request<'_>) -> SimulatedResponse {
-        match (endpoint, request.question) {
-            (Endpoint::Models, _) => self.models(),
-            (Endpoint::Embeddings, Ok(question)) => embeddings::embed(question, self.config.seed),
-            (_, Ok(question)) => chat::answer(question, request.stamp),
-            (_, Err(refusal)) => refusal.reply(self.config.personality),
+    /// Builds an endpoint's response to a valid request.
+    fn respond(
+        &self,
+        endpoint: SimulatedEndpoint,
+        request: &ReceivedRequest<'_>,
+    ) -> SimulatedResponse {
+        match (endpoint, request.body) {
+            (SimulatedEndpoint::Models, _) => self.models(),
+            (SimulatedEndpoint::Embeddings, Ok(body)) => embeddings::embed(body, self.config.seed),
+            (_, Ok(body)) => chat::complete(body, request.params),
+            (_, Err(error)) => error.to_response(self.config.personality),
         }
     }
 
@@ -263,23 +284,23 @@ impl Provider {
     }
 }
 
-/// Finds the endpoint at a path.
-fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
-    let (endpoint, proper) = match path {
-        "/v1/chat/completions" => (Endpoint::Chat, Method::POST),
-        "/v1/completions" => (Endpoint::Completions, Method::POST),
-        "/v1/embeddings" => (Endpoint::Embeddings, Method::POST),
-        "/v1/models" => (Endpoint::Models, Method::GET),
-        _ => return Err(refusal::no_such_url(method.as_str(), path)),
+/// Returns the endpoint at a path, if it supports the method.
+fn endpoint(method: &Method, path: &str) -> Result<SimulatedEndpoint, SimulatedError> {
+    let (endpoint, expected) = match path {
+        "/v1/chat/completions" => (SimulatedEndpoint::Chat, Method::POST),
+        "/v1/completions" => (SimulatedEndpoint::Completions, Method::POST),
+        "/v1/embeddings" => (SimulatedEndpoint::Embeddings, Method::POST),
+        "/v1/models" => (SimulatedEndpoint::Models, Method::GET),
+        _ => return Err(error::no_such_url(method.as_str(), path)),
     };
-    if *method == proper {
+    if *method == expected {
         Ok(endpoint)
     } else {
-        Err(refusal::wrong_method(method.as_str(), path))
+        Err(error::wrong_method(method.as_str(), path))
     }
 }
 
-/// Takes the key out of the `Authorization` header.
+/// Returns the key in the `Authorization` header.
 fn bearer(head: &Parts) -> Option<&str> {
     let (scheme, key) = head
         .headers

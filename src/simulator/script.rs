@@ -1,53 +1,53 @@
-//! The script of a test: which request gets which reaction, whatever the provider would have done.
+//! Scripts, which determine the reaction to particular requests in tests.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::faults::Reaction;
 
-/// A request as it arrived, for the rules of a [`Script`] to look at.
+/// A request, as the rules of a [`Script`] see it.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
+pub struct IncomingRequest<'a> {
     /// The path, such as `/v1/chat/completions`.
     pub path: &'a str,
-    /// The API key; empty when there is none.
+    /// The API key; empty without one.
     pub key: &'a str,
-    /// The model that was asked for; empty when there is none.
+    /// The model; empty without one.
     pub model: &'a str,
     /// The text of the last user message (of a chat), or the input (of embeddings).
     pub prompt: &'a str,
-    /// The body as it came.
+    /// The body.
     pub body: &'a [u8],
-    /// The number of this request, counted from 1 over all requests.
+    /// The number of this request among all requests, starting at 1.
     pub number: u64,
-    /// How often this prompt has arrived, this time included; 0 for a request without a prompt.
-    pub turn: u64,
-    /// How many requests this key has made, this one included.
-    pub of_key: u64,
+    /// The number of requests with this prompt, including this one; 0 without a prompt.
+    pub prompt_count: u64,
+    /// The number of requests with this key, including this one.
+    pub key_count: u64,
 }
 
-/// A rule: what happens to a request, if the rule has a say.
-type Rule = Arc<dyn Fn(&Arrival<'_>) -> Option<Reaction> + Send + Sync>;
+/// Returns the reaction to a request, or `None` if the rule does not apply.
+type Rule = Arc<dyn Fn(&IncomingRequest<'_>) -> Option<Reaction> + Send + Sync>;
 
-/// Which request gets which reaction: a list of rules, of which the first that matches is taken.
-/// A request that no rule matches is treated as the rest of the configuration says.
+/// A list of rules. The first rule that applies to a request determines the reaction; if none
+/// applies, the rest of the configuration does.
 #[derive(Clone, Default)]
 pub struct Script {
     rules: Vec<Rule>,
 }
 
 impl Script {
-    /// Makes an empty script.
+    /// Creates an empty script.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a rule in its general form: it returns the reaction, or `None` to pass.
+    /// Adds a rule that returns the reaction, or `None` if it does not apply.
     #[must_use]
     pub fn rule(
         mut self,
-        rule: impl Fn(&Arrival<'_>) -> Option<Reaction> + Send + Sync + 'static,
+        rule: impl Fn(&IncomingRequest<'_>) -> Option<Reaction> + Send + Sync + 'static,
     ) -> Self {
         self.rules.push(Arc::new(rule));
         self
@@ -57,46 +57,49 @@ impl Script {
     #[must_use]
     pub fn on(
         self,
-        matches: impl Fn(&Arrival<'_>) -> bool + Send + Sync + 'static,
+        matches: impl Fn(&IncomingRequest<'_>) -> bool + Send + Sync + 'static,
         reaction: Reaction,
     ) -> Self {
-        self.rule(move |arrival| matches(arrival).then(|| reaction.clone()))
+        self.rule(move |request| matches(request).then(|| reaction.clone()))
     }
 
-    /// Adds a reaction to the request with this number, counted from 1 over all requests.
+    /// Adds a reaction to the request with this number among all requests, starting at 1.
     #[must_use]
     pub fn nth(self, number: u64, reaction: Reaction) -> Self {
-        self.on(move |arrival| arrival.number == number, reaction)
+        self.on(move |request| request.number == number, reaction)
     }
 
     /// Adds a reaction to the first `count` requests.
     #[must_use]
     pub fn first_n(self, count: u64, reaction: Reaction) -> Self {
-        self.on(move |arrival| arrival.number <= count, reaction)
+        self.on(move |request| request.number <= count, reaction)
     }
 
     /// Adds a reaction to the first `count` requests with the same prompt, for each prompt.
     #[must_use]
     pub fn first_n_per_prompt(self, count: u64, reaction: Reaction) -> Self {
-        self.on(move |arrival| (1..=count).contains(&arrival.turn), reaction)
+        self.on(
+            move |request| (1..=count).contains(&request.prompt_count),
+            reaction,
+        )
     }
 
     /// Adds a reaction to every request with this key.
     #[must_use]
     pub fn for_key(self, key: impl Into<String>, reaction: Reaction) -> Self {
         let key = key.into();
-        self.on(move |arrival| arrival.key == key, reaction)
+        self.on(move |request| request.key == key, reaction)
     }
 
-    /// Adds a reaction to every request that gets this far down the list.
+    /// Adds a reaction to all requests to which no earlier rule applies.
     #[must_use]
     pub fn always(self, reaction: Reaction) -> Self {
         self.on(|_| true, reaction)
     }
 
-    /// Returns the reaction of the first rule that matches.
-    pub(super) fn reaction(&self, arrival: &Arrival<'_>) -> Option<Reaction> {
-        self.rules.iter().find_map(|rule| rule(arrival))
+    /// Returns the reaction of the first rule that applies.
+    pub(super) fn reaction(&self, request: &IncomingRequest<'_>) -> Option<Reaction> {
+        self.rules.iter().find_map(|rule| rule(request))
     }
 }
 
@@ -111,18 +114,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(script: &Script, number: u64, turn: u64, prompt: &str, expected: Option<u16>) {
-        let arrival = Arrival {
+    fn check(script: &Script, number: u64, prompt_count: u64, prompt: &str, expected: Option<u16>) {
+        let request = IncomingRequest {
             path: "/v1/chat/completions",
             key: "sk-a",
             model: "m",
             prompt,
             body: b"",
             number,
-            turn,
-            of_key: number,
+            prompt_count,
+            key_count: number,
         };
-        let status = script.reaction(&arrival).map(|reaction| match reaction {
+        let status = script.reaction(&request).map(|reaction| match reaction {
             Reaction::Status(status) => status,
             other => panic!("unexpected {other:?}"),
         });
@@ -130,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_is_taken() {
+    fn the_first_rule_that_applies_determines_the_reaction() {
         let script = Script::new()
             .nth(3, Reaction::Status(503))
             .first_n_per_prompt(2, Reaction::Status(500))
             .on(
-                |arrival| arrival.prompt.contains("poison"),
+                |request| request.prompt.contains("poison"),
                 Reaction::Status(403),
             )
             .for_key("sk-b", Reaction::Status(401));

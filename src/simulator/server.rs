@@ -1,5 +1,5 @@
-//! The socket side of the simulated provider: accepts connections, reads requests, waits as long
-//! as was decided, and sends or breaks off what was decided.
+//! The HTTP server of the simulated provider: accepts connections, reads requests, and executes
+//! their response plans.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,31 +18,30 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::react::{Outcome, Plan};
-use super::refusal;
-use super::reply::{Broken, Flow};
-use super::route::Provider;
+use super::error;
+use super::plan::{PlannedOutcome, ResponsePlan};
+use super::response::{Disconnect, SimulatedBody};
+use super::route::SimulatedProvider;
 
-/// The largest request body, in bytes: above what any provider takes.
+/// Maximum size of a request body in bytes, larger than any provider accepts.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// How long to wait before the next try when no connection can be accepted, as when the process
-/// has no file descriptor left.
+/// Pause after a failed `accept`, for example when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Accepts connections until `stop` is told or gone, then ends them all.
+/// Accepts connections until `stop` is sent or dropped, then closes all of them.
 pub(super) async fn serve(
     listener: TcpListener,
-    provider: Arc<Provider>,
+    provider: Arc<SimulatedProvider>,
     mut stop: oneshot::Receiver<()>,
 ) {
-    // Whoever drops this future drops the set with it, and so ends the connections.
+    // Dropping this future drops the set, which closes the connections.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&provider)));
+                    connections.spawn(serve_connection(stream, Arc::clone(&provider)));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -54,50 +53,49 @@ pub(super) async fn serve(
     connections.shutdown().await;
 }
 
-/// Serves one connection to its end.
-async fn converse(stream: TcpStream, provider: Arc<Provider>) {
-    // Without it the second of two small writes waits for the other side; a failure only costs
-    // time.
+/// Serves one connection until it closes.
+async fn serve_connection(stream: TcpStream, provider: Arc<SimulatedProvider>) {
+    // Without this, the second of two small writes waits for an ACK. A failure only costs time.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| respond(Arc::clone(&provider), request));
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let ended = (&mut connection).await;
     let stream = connection.into_parts().io.into_inner();
     if ended.is_err_and(|error| is_reset(&error)) {
-        // A socket that does not linger is reset when it is closed. If that cannot be set, the
-        // other side sees a plain end, which is a fault as well.
+        // With zero linger, closing the socket resets the connection. If the option cannot be set,
+        // the client sees an early close, which is a fault as well.
         let _ = stream.set_zero_linger();
     }
 }
 
 fn is_reset(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
-    cause == Some(&Broken::Reset)
+    cause == Some(&Disconnect::Reset)
 }
 
-/// Answers one request, or breaks its connection.
+/// Responds to one request, or disconnects.
 async fn respond(
-    provider: Arc<Provider>,
+    provider: Arc<SimulatedProvider>,
     request: Request<Incoming>,
-) -> Result<Response<Flow>, Broken> {
+) -> Result<Response<SimulatedBody>, Disconnect> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-        // Either the body is too large or the client is gone; the latter will not read this.
-        let refusal = refusal::too_large().reply(provider.config.personality);
-        return Ok(refusal.map(|body| Flow::Whole(Some(body))));
+        // Either the body is too large, or the client has disconnected and will not read this.
+        let response = error::too_large().to_response(provider.config.personality);
+        return Ok(response.map(|body| SimulatedBody::Whole(Some(body))));
     };
-    let (plan, flight) = provider.decide(&head, &body.to_bytes());
-    let Plan { delay, outcome } = plan;
+    let (plan, in_flight) = provider.plan(&head, &body.to_bytes());
+    let ResponsePlan { delay, outcome } = plan;
     provider.gate.pass().await;
     if !delay.is_zero() {
         sleep(delay).await;
     }
     match outcome {
-        Outcome::Respond(response) => {
-            flight.answered();
+        PlannedOutcome::Respond(response) => {
+            in_flight.end_with_response();
             Ok(response)
         }
-        Outcome::Break(end) => Err(end),
-        Outcome::Hang => match pending::<Infallible>().await {},
+        PlannedOutcome::Disconnect(disconnect) => Err(disconnect),
+        PlannedOutcome::Hang => match pending::<Infallible>().await {},
     }
 }

@@ -1,30 +1,30 @@
-//! Structured answers: a value that fits a JSON Schema as far as the simulator reads one, so that a run
-//! with a schema can be tried without a key.
+//! Structured outputs: values that match a JSON Schema, as far as the simulator supports it, so
+//! that a batch with a schema can be tried without an API key.
 
 use serde_json::{Map, Value, json};
 
-/// Schemas within schemas that are followed, so that one that holds itself ends.
-const DEPTH: usize = 16;
+/// Maximum nesting depth, so that generation terminates for recursive schemas.
+const MAX_DEPTH: usize = 16;
 
-/// Returns the answer that a `response_format` asks for; `None` where it asks for none.
-pub(super) fn answer(response_format: &Value, text: &str) -> Option<String> {
+/// Returns the structured output for a `response_format`; `None` if it does not require any.
+pub(super) fn generate(response_format: &Value, text: &str) -> Option<String> {
     match response_format["type"].as_str()? {
         "json_object" => Some(json!({ "answer": text }).to_string()),
         "json_schema" => {
             let schema = &response_format["json_schema"]["schema"];
-            let maker = Maker { root: schema, text };
-            Some(maker.value(schema, DEPTH).to_string())
+            let generator = ValueGenerator { root: schema, text };
+            Some(generator.value(schema, MAX_DEPTH).to_string())
         }
         _ => None,
     }
 }
 
-struct Maker<'a> {
+struct ValueGenerator<'a> {
     root: &'a Value,
     text: &'a str,
 }
 
-impl Maker<'_> {
+impl ValueGenerator<'_> {
     fn value(&self, schema: &Value, depth: usize) -> Value {
         if depth == 0 {
             return Value::Null;
@@ -33,10 +33,11 @@ impl Maker<'_> {
         if let Some(value) = fixed.into_iter().find(|value| !value.is_null()) {
             return value.clone();
         }
-        let place = schema["$ref"].as_str().and_then(|to| to.strip_prefix('#'));
-        let within = ["anyOf", "oneOf", "allOf"].map(|name| &schema[name][0]);
-        let within = within.into_iter().find(|schema| schema.is_object());
-        if let Some(other) = place.and_then(|place| self.root.pointer(place)).or(within) {
+        let reference = schema["$ref"].as_str().and_then(|to| to.strip_prefix('#'));
+        let referenced = reference.and_then(|pointer| self.root.pointer(pointer));
+        let nested = ["anyOf", "oneOf", "allOf"].map(|name| &schema[name][0]);
+        let nested = nested.into_iter().find(|schema| schema.is_object());
+        if let Some(other) = referenced.or(nested) {
             return self.value(other, depth - 1);
         }
         let kind = match &schema["type"] {
@@ -61,14 +62,14 @@ impl Maker<'_> {
     fn object(&self, schema: &Value, depth: usize) -> Value {
         let properties = schema["properties"].as_object();
         let fields = properties.into_iter().flatten();
-        let made = fields.map(|(name, schema)| (name.clone(), self.value(schema, depth - 1)));
-        Value::Object(made.collect::<Map<_, _>>())
+        let values = fields.map(|(name, schema)| (name.clone(), self.value(schema, depth - 1)));
+        Value::Object(values.collect::<Map<_, _>>())
     }
 
     fn string(&self, schema: &Value) -> String {
-        let most = schema["maxLength"].as_u64().unwrap_or(u64::MAX);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.text.chars().take(most).collect()
+        let max_length = schema["maxLength"].as_u64().unwrap_or(u64::MAX);
+        let max_length = usize::try_from(max_length).unwrap_or(usize::MAX);
+        self.text.chars().take(max_length).collect()
     }
 }
 
@@ -79,13 +80,13 @@ mod tests {
     #[track_caller]
     fn check(schema: &Value) {
         let format = json!({"type": "json_schema", "json_schema": {"schema": schema}});
-        let made = answer(&format, "Simulated answer").expect("an answer");
-        let value: Value = serde_json::from_str(&made).expect("JSON");
-        assert!(jsonschema::is_valid(schema, &value), "{made}");
+        let output = generate(&format, "Simulated answer").expect("a structured output");
+        let value: Value = serde_json::from_str(&output).expect("JSON");
+        assert!(jsonschema::is_valid(schema, &value), "{output}");
     }
 
     #[test]
-    fn what_is_made_fits() {
+    fn generated_values_match_the_schema() {
         check(
             &json!({"type": "object", "required": ["a", "b", "c", "d", "e", "f"],
             "additionalProperties": false, "properties": {
@@ -99,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_holds_itself_ends() {
+    fn a_recursive_schema_terminates() {
         let schema = json!({"type": "object", "properties": {"next": {"$ref": "#"}}});
         let format = json!({"type": "json_schema", "json_schema": {"schema": schema}});
-        assert!(answer(&format, "x").is_some());
-        assert_eq!(answer(&json!({"type": "text"}), "x"), None);
-        let any = answer(&json!({"type": "json_object"}), "x");
+        assert!(generate(&format, "x").is_some());
+        assert_eq!(generate(&json!({"type": "text"}), "x"), None);
+        let any = generate(&json!({"type": "json_object"}), "x");
         assert_eq!(any.as_deref(), Some(r#"{"answer":"x"}"#));
     }
 }

@@ -1,5 +1,5 @@
-//! A simulator on a thread and a runtime of its own, for tests that run the built binary and have
-//! no runtime themselves.
+//! A simulator with its own thread and runtime, for tests of the built binary, which have no
+//! runtime.
 
 use std::io;
 use std::ops::Deref;
@@ -12,8 +12,7 @@ use tokio::time::timeout;
 
 use super::{Config, Simulator};
 
-/// A [`Simulator`] on a thread of its own. When it is dropped, the simulator ends and the thread
-/// is joined.
+/// A [`Simulator`] on its own thread. Dropping it stops the simulator and joins the thread.
 #[derive(Debug)]
 pub struct SimulatorThread {
     simulator: Simulator,
@@ -22,8 +21,8 @@ pub struct SimulatorThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a simulator on a thread of its own. Fails when the thread or its runtime cannot be
-/// started, or the port cannot be bound.
+/// Starts a simulator on its own thread. Fails if the thread or its runtime cannot be started, or
+/// the port cannot be bound.
 pub fn start_on_own_thread(config: Config) -> io::Result<SimulatorThread> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,7 +33,7 @@ pub fn start_on_own_thread(config: Config) -> io::Result<SimulatorThread> {
     let thread = thread::Builder::new()
         .name("simulator".to_owned())
         .spawn(move || {
-            // Either the stop was sent or its sender is gone: both mean the end.
+            // An error means that the sender was dropped, which also ends the thread.
             let _ = runtime.block_on(stopped);
         })?;
     Ok(SimulatorThread {
@@ -46,21 +45,23 @@ pub fn start_on_own_thread(config: Config) -> io::Result<SimulatorThread> {
 }
 
 impl SimulatorThread {
-    /// Blocks until `count` requests have been seen since the start, and returns whether that
-    /// came about within `patience`. Not to be called from within a runtime.
+    /// Blocks until `count` requests have been received; returns `false` after the timeout. Must
+    /// not be called within a runtime.
     #[must_use]
-    pub fn wait_for(&self, count: u64, patience: Duration) -> bool {
+    pub fn wait_for_requests(&self, count: u64, limit: Duration) -> bool {
+        let received = self.simulator.wait_for_requests(count);
         self.runtime
-            .block_on(async { timeout(patience, self.simulator.wait_for(count)).await })
+            .block_on(async { timeout(limit, received).await })
             .is_ok()
     }
 
-    /// Blocks until `count` responses have been given since the start, and returns whether that
-    /// came about within `patience`. Not to be called from within a runtime.
+    /// Blocks until `count` responses have been sent; returns `false` after the timeout. Must not
+    /// be called within a runtime.
     #[must_use]
-    pub fn wait_for_answered(&self, count: u64, patience: Duration) -> bool {
+    pub fn wait_for_responses(&self, count: u64, limit: Duration) -> bool {
+        let sent = self.simulator.wait_for_responses(count);
         self.runtime
-            .block_on(async { timeout(patience, self.simulator.wait_for_answered(count)).await })
+            .block_on(async { timeout(limit, sent).await })
             .is_ok()
     }
 }
@@ -79,7 +80,7 @@ impl Drop for SimulatorThread {
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed by itself; a panic here would hide the test's own.
+            // Its panic has already been printed; another one would hide that of the test.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Batches: what there is, and how far it is.
+//! Batches and their progress.
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
@@ -8,35 +8,35 @@ use crate::domain::request_template::RequestTemplate;
 use super::error::StoreError;
 use super::open::Store;
 
-/// A batch as it is stored.
+/// A stored batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBatch {
-    /// Its number in the database.
+    /// The batch ID.
     pub id: i64,
-    /// Its name.
+    /// The name of the batch.
     pub name: String,
-    /// How its rows become requests.
+    /// The template of its requests.
     pub template: RequestTemplate,
-    /// The header of its input.
+    /// The columns of its input file.
     pub columns: Vec<String>,
-    /// The path of its input, as it was given.
+    /// The path of its input file as given by the user.
     pub source: String,
-    /// Size and times of the input when it was last read; `None` when that is not known.
+    /// Size and timestamps of the input file when it was last read, if known.
     pub stamp: Option<String>,
-    /// Whether the simulated provider answers it.
+    /// Whether its responses are simulated.
     pub simulated: bool,
 }
 
-/// How many rows of a batch stand where. Withdrawn rows are not counted.
+/// The number of rows of a batch by state. Withdrawn rows are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All rows.
     pub total: u64,
-    /// Rows with an answer.
+    /// Rows with a response.
     pub done: u64,
-    /// Rows that failed for good.
+    /// Rows that failed permanently.
     pub failed: u64,
-    /// Rows that wait to be asked.
+    /// Rows that have not been sent yet or will be retried.
     pub pending: u64,
     /// Rows claimed by a run.
     pub running: u64,
@@ -48,7 +48,7 @@ impl Counts {
         batch: i64,
         reader: impl SqliteExecutor<'_>,
     ) -> Result<Self, StoreError> {
-        // Sums, not groups: groups would be sorted first.
+        // Filtered sums, because GROUP BY would sort.
         let row = sqlx::query(
             "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
                     count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
@@ -68,17 +68,17 @@ impl Counts {
     }
 }
 
-/// A batch's name with its counts.
+/// The row counts of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchStatus {
-    /// The batch's name.
+    /// The name of the batch.
     pub name: String,
-    /// Its counts.
+    /// The number of its rows by state.
     pub counts: Counts,
 }
 
 impl Store {
-    /// Returns the batch of that name, if there is one.
+    /// Returns the batch with this name, if it exists.
     pub async fn find_batch(&self, name: &str) -> Result<Option<StoredBatch>, StoreError> {
         let row = sqlx::query(
             "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches WHERE name = ?1",
@@ -89,7 +89,7 @@ impl Store {
         row.map(|row| stored_batch(&row)).transpose()
     }
 
-    /// Returns the batch of that name; an error names those that there are.
+    /// Returns the batch with this name. The error lists the existing batches.
     pub async fn batch(&self, name: &str) -> Result<StoredBatch, StoreError> {
         if let Some(batch) = self.find_batch(name).await? {
             return Ok(batch);
@@ -100,18 +100,18 @@ impl Store {
             .into_iter()
             .map(|batch| batch.name)
             .collect();
-        let known = if names.is_empty() {
-            "\nhint: the database is empty; `promptmill import FILE` fills it".to_owned()
+        let hint = if names.is_empty() {
+            "\nhint: the database is empty; import a file with `promptmill import FILE`".to_owned()
         } else {
-            format!("\nhint: there are: {}", names.join(", "))
+            format!("\nhint: existing batches: {}", names.join(", "))
         };
         Err(StoreError::NoSuchBatch {
             name: name.to_owned(),
-            known,
+            hint,
         })
     }
 
-    /// Returns all batches, the oldest first.
+    /// Returns all batches, oldest first.
     pub async fn batches(&self) -> Result<Vec<StoredBatch>, StoreError> {
         sqlx::query(
             "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches ORDER BY id",
@@ -128,7 +128,7 @@ impl Store {
         Counts::of(batch, &self.readers).await
     }
 
-    /// Returns name and counts of every batch, the oldest first.
+    /// Returns the row counts of all batches, oldest first.
     pub async fn statuses(&self) -> Result<Vec<BatchStatus>, StoreError> {
         let mut statuses = Vec::new();
         for batch in self.batches().await? {
@@ -153,17 +153,18 @@ fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
     })
 }
 
-/// Counts and sizes are never negative in the database; a damaged one must not bring a panic.
+/// Converts a count or size. It is only negative in a damaged database, which must not cause a
+/// panic.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Reads a count that may be missing.
+/// Reads an optional count.
 pub(super) fn count_at(row: &SqliteRow, at: usize) -> Result<Option<u64>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(at)?.map(unsigned))
 }
 
-/// Reads the first column of the last row, by which the next page begins.
-pub(super) fn last_place(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
+/// Returns the first column of the last row: the position after which the next page starts.
+pub(super) fn last_position(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
     rows.last().map(|row| row.try_get(0)).transpose()
 }

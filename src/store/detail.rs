@@ -1,5 +1,4 @@
-//! Reading rows one by one: what was asked, what each attempt met, what came back; and the list of
-//! those that have failed.
+//! Reading individual rows with their request, attempts and response, and listing failed rows.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -9,78 +8,78 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
 use super::batches::{count_at, unsigned};
-use super::choice::{Choice, list};
 use super::error::StoreError;
 use super::open::Store;
-use super::read::answer_at;
+use super::read::completion_at;
+use super::row_filter::{RowFilter, json_list};
 
-/// A row with all that is known of it.
+/// A row with its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowDetail {
-    /// Its number in the input, from 1.
+    /// The row number in the input, starting at 1.
     pub row: u64,
-    /// What tells it from the others of its batch: its id, or a hash of its content.
+    /// The row key, unique in the batch: an ID or a hash of the content.
     pub key: String,
-    /// Where its job stands.
+    /// The state of its job.
     pub state: JobState,
-    /// HTTP requests made for it.
+    /// Number of HTTP requests sent.
     pub requests: u32,
-    /// Those of them that count against the most attempts.
+    /// Attempts that count against the maximum.
     pub spent: u32,
-    /// When it may be claimed again.
+    /// When it can be claimed again.
     pub not_before: Timestamp,
-    /// The request body as it is sent.
+    /// The request body.
     pub request: String,
-    /// The attempts that got no answer, the oldest first.
-    pub attempts: Vec<Attempt>,
-    /// The answer, with the key that got it and the moment.
+    /// The failed attempts, oldest first.
+    pub attempts: Vec<AttemptDetail>,
+    /// The completion, with the label of its API key and its time.
     pub completion: Option<(Completion, String, Timestamp)>,
 }
 
-/// An attempt that got no answer, as it is stored.
+/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct AttemptDetail {
     /// When it ended.
     pub ended_at: Timestamp,
-    /// The label of the key that was used; empty when none was.
+    /// The label of the API key; empty if none was used.
     pub key_label: String,
-    /// Whether its end is unknown: the program died, or gave it up.
+    /// Whether its result is unknown, because the program crashed or abandoned it.
     pub unknown: bool,
-    /// Whose fault it was.
+    /// The scope of the failure.
     pub scope: Scope,
-    /// The rule that said so.
+    /// The rule that classified the failure.
     pub rule: String,
-    /// The HTTP status, when there was one.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// What was said, redacted.
+    /// The redacted error message.
     pub message: String,
-    /// The provider's id of the request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
-    /// Milliseconds from sending to the end.
+    /// The duration of the request in milliseconds.
     pub latency_ms: Option<u64>,
-    /// Whether it was made before the row was last made pending again.
+    /// Whether the row has been reopened since.
     pub is_past: bool,
 }
 
-/// A row that has failed, in one line.
+/// A failed row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its number in the input, from 1.
+    /// The row number in the input, starting at 1.
     pub row: u64,
-    /// What tells it from the others of its batch.
+    /// The row key, unique in the batch.
     pub key: String,
-    /// Whose fault the last failure was; `None` when nobody wrote it down.
+    /// The scope of the last failure; `None` if none is recorded.
     pub scope: Option<Scope>,
-    /// The rule that said so.
+    /// The rule that classified the failure.
     pub rule: String,
-    /// What was said, redacted.
+    /// The redacted error message.
     pub message: String,
-    /// HTTP requests made for it.
+    /// Number of HTTP requests sent.
     pub requests: u32,
 }
 
 impl Store {
-    /// Returns all that is known of a job's row.
+    /// Returns the row of a job with its attempts and response.
     pub async fn row_detail(&self, job: JobId) -> Result<Option<RowDetail>, StoreError> {
         let row = sqlx::query(
             "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
@@ -110,16 +109,16 @@ impl Store {
         Ok(Some(detail(&row, attempts)?))
     }
 
-    /// Returns up to `limit` failed rows of a batch in input order, those behind the row `after` (0
-    /// from the start), chosen as for [`Store::reopen`] by rules and scopes.
+    /// Returns up to `limit` failed rows of a batch in input order, starting after the row `after`
+    /// (0: from the start). Only the rules and scopes of the filter apply.
     pub async fn failed_rows(
         &self,
         batch: i64,
-        choice: &Choice,
+        filter: &RowFilter,
         after: u64,
         limit: u32,
     ) -> Result<Vec<FailedRow>, StoreError> {
-        let (rules, scopes) = (list(&choice.rules)?, list(&choice.scopes)?);
+        let (rules, scopes) = (json_list(&filter.rules)?, json_list(&filter.scopes)?);
         sqlx::query(
             "SELECT j.position, r.key, last.scope, last.rule, last.message, j.requests
              FROM jobs AS j
@@ -144,12 +143,12 @@ impl Store {
     }
 }
 
-fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreError> {
+fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail, StoreError> {
     let count = |at: usize| {
         let count = row.try_get(at).map(unsigned);
         count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     };
-    let completion = match answer_at(row, 7, 15)? {
+    let completion = match completion_at(row, 7, 15)? {
         Some(completion) => {
             let ended_at = Timestamp::from_millis(row.try_get(14)?);
             Some((completion, row.try_get(13)?, ended_at))
@@ -169,7 +168,7 @@ fn detail(row: &SqliteRow, attempts: Vec<Attempt>) -> Result<RowDetail, StoreErr
     })
 }
 
-/// Reads a job's state as it is stored.
+/// Converts the stored state of a job.
 pub(super) fn state(number: i64) -> JobState {
     match number {
         0 => JobState::Pending,
@@ -179,7 +178,7 @@ pub(super) fn state(number: i64) -> JobState {
     }
 }
 
-/// A row's number in the input: places are counted from 0, people count from 1.
+/// Returns the row number, which starts at 1, of a position, which starts at 0.
 fn row_number(position: Option<i64>) -> u64 {
     position.map_or(0, |position| unsigned(position) + 1)
 }
@@ -188,8 +187,8 @@ fn scope(text: String) -> Result<Scope, StoreError> {
     Ok(serde_json::from_value(serde_json::Value::String(text))?)
 }
 
-fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
-    Ok(Attempt {
+fn attempt(row: &SqliteRow) -> Result<AttemptDetail, StoreError> {
+    Ok(AttemptDetail {
         ended_at: Timestamp::from_millis(row.try_get(0)?),
         key_label: row.try_get(1)?,
         unknown: row.try_get::<&str, _>(2)? == "unknown",

@@ -1,117 +1,118 @@
-//! How the store fails. A failed attempt is data, not an error of the store.
+//! Errors of the store. A failed attempt of a job is data, not an error of the store.
 
 use std::path::PathBuf;
 
 use crate::failpoint;
 
-/// An error of the queue's database. Nothing that was acknowledged before it is lost.
+/// A database error. Acknowledged changes are not lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file is a database, but not one of ours.
+    /// The file is not a promptmill database.
     #[error(
-        "{} is not a promptmill database\nhint: name another file with --db", path.display()
+        "{} is not a promptmill database\nhint: choose another file with --db", path.display()
     )]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a later version of the program.
+    /// The file was written by a newer version of the program.
     #[error(
-        "{} has schema version {found}; this promptmill knows versions up to {known}\n\
-         hint: update promptmill, or name another file with --db", path.display()
+        "{} has schema version {found}; this version of promptmill supports versions up to {known}\n\
+         hint: update promptmill, or choose another file with --db", path.display()
     )]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its schema version.
         found: i64,
-        /// The latest version known.
+        /// The latest supported version.
         known: i64,
     },
-    /// The file or its directory cannot be used.
+    /// The file cannot be opened.
     #[error("cannot open the database {}: {cause}\nhint: {hint}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         cause: String,
-        /// What to do.
+        /// How to fix it.
         hint: &'static str,
     },
-    /// The path no longer leads to the file that is open.
+    /// The path no longer refers to the open file.
     #[error(
-        "{} was {how} while it was in use\nhint: put the file back where it was, with those beside it \
-         that begin with its name; then run the same command again", path.display()
+        "{} was {how} while it was in use\nhint: restore the file and its -wal file, then run the same command \
+         again", path.display()
     )]
     Gone {
         /// The path.
         path: PathBuf,
-        /// What was done to the file.
+        /// What happened to the file: `removed` or `replaced`.
         how: &'static str,
     },
     /// The linked SQLite has a bug that can corrupt the database.
-    #[error("SQLite {found} can corrupt a database in WAL mode; 3.51.3 or newer is needed")]
+    #[error("SQLite {found} can corrupt a database in WAL mode; 3.51.3 or newer is required")]
     OldSqlite {
         /// Its version.
         found: String,
     },
-    /// The disk is full, or the file cannot be written any more.
+    /// The disk is full, or the file can no longer be written.
     #[error(
         "cannot write the database: {0}\n\
-         hint: make room on the disk, then run the same command again; all that was stored is kept"
+         hint: free up disk space, then run the same command again; stored results are not lost"
     )]
     Disk(String),
-    /// Another process holds the database for too long.
+    /// Another process has locked the database for too long.
     #[error(
-        "the database is busy: {0}\nhint: another process writes to it; run again when it is done"
+        "the database is busy: {0}\n\
+         hint: try again when the other process has finished writing"
     )]
     Busy(String),
-    /// What is in the database is not what the program wrote.
+    /// The database contains data that the program did not write.
     #[error(
-        "the database is damaged: {0}\nhint: restore a backup, or start anew with another --db"
+        "the database is damaged: {0}\nhint: restore a backup, or start over with another --db"
     )]
     Corrupt(String),
-    /// The file for what the database cannot take cannot be used.
+    /// The spool cannot be used.
     #[error(
         "cannot use the spool {}: {cause}\n\
-         hint: it keeps answers when the disk is full; see that its folder can be written and that \
-         it is no link", path.display()
+         hint: make sure that its directory is writable and that it is not a symbolic link; the spool \
+         stores responses when the disk is full", path.display()
     )]
     Spool {
-        /// The file.
+        /// The spool.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// The spool beside the database was written for another one.
+    /// The spool next to the database belongs to another database.
     #[error(
-        "{} keeps answers of another database\n\
-         hint: put it beside the database it came from, or remove it when that one has gone", path.display()
+        "{} contains responses of another database\n\
+         hint: move it next to its own database, or delete it if that database no longer exists", path.display()
     )]
     ForeignSpool {
-        /// The file.
+        /// The spool.
         path: PathBuf,
     },
-    /// There is no batch of that name.
-    #[error("no batch is named \"{name}\"{known}")]
+    /// There is no batch with this name.
+    #[error("no batch is named \"{name}\"{hint}")]
     NoSuchBatch {
-        /// The name that was asked for.
+        /// The name.
         name: String,
-        /// A line that names the batches there are.
-        known: String,
+        /// A hint line that lists the existing batches.
+        hint: String,
     },
-    /// Any other error of the database.
+    /// Any other database error.
     #[error("database error: {0}")]
     Other(sqlx::Error),
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let said = error
+        let message = error
             .as_database_error()
             .map(sqlx::error::DatabaseError::message);
-        let text = said.map_or_else(|| error.to_string(), str::to_owned);
-        // A cell that is none of what the program writes there.
+        let text = message.map_or_else(|| error.to_string(), str::to_owned);
+        // A value that the program never writes.
         if matches!(
             error,
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
@@ -130,9 +131,9 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-impl From<failpoint::Hit> for StoreError {
-    fn from(hit: failpoint::Hit) -> Self {
-        Self::Disk(hit.to_string())
+impl From<failpoint::FailpointError> for StoreError {
+    fn from(error: failpoint::FailpointError) -> Self {
+        Self::Disk(error.to_string())
     }
 }
 
@@ -142,7 +143,7 @@ impl From<serde_json::Error> for StoreError {
     }
 }
 
-/// Returns the primary result code of SQLite, without the extension in the upper bytes.
+/// Returns SQLite's primary result code, without the extension in the upper bytes.
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|code| code & 0xff)

@@ -1,5 +1,5 @@
-//! The health of the queue's database, for a look from outside: versions, soundness, and who holds
-//! the run lock. Nothing is changed here.
+//! Read-only health checks of the database: versions, file integrity, and the holder of the run
+//! lock.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
@@ -11,15 +11,15 @@ use super::error::StoreError;
 use super::lock::{LockError, lock_path};
 use super::open::Store;
 
-/// The longest name of a holder that is read, in bytes.
-const MAX_HOLDER: u64 = 256;
+/// Maximum number of bytes to read from the lock file.
+const MAX_HOLDER_BYTES: u64 = 256;
 
-/// The versions that a database was opened with.
+/// The versions of SQLite and of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// The linked SQLite's, such as `3.51.3`.
+    /// The version of the linked SQLite, such as `3.51.3`.
     pub sqlite: String,
-    /// The schema's: how many migrations the file has had.
+    /// The schema version: the number of applied migrations.
     pub schema: i64,
 }
 
@@ -36,19 +36,19 @@ impl Store {
         })
     }
 
-    /// Reads the whole file and returns what is damaged in it; nothing when it is sound. It takes
-    /// as long as reading the file does, and holds up no writer.
+    /// Runs `quick_check` and returns the errors it finds. It takes about as long as reading the
+    /// file, and does not block writers.
     pub async fn quick_check(&self) -> Result<Vec<String>, StoreError> {
-        let mut said: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(10)")
+        let mut errors: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(10)")
             .fetch_all(&self.readers)
             .await?;
-        said.retain(|line| line != "ok");
-        Ok(said)
+        errors.retain(|line| line != "ok");
+        Ok(errors)
     }
 }
 
-/// Returns who holds the run lock of the database at `database`, as they wrote into it; `None` when
-/// it is free. The lock is tried for a moment, shared and without writing to its file.
+/// Returns the holder of a database's run lock as written in the lock file; `None` if it is free.
+/// The lock is briefly acquired in shared mode, and the file is not written.
 pub fn run_lock_holder(database: &Path) -> Result<Option<String>, LockError> {
     let path = lock_path(database);
     let failed = |cause| LockError::Io {
@@ -64,8 +64,11 @@ pub fn run_lock_holder(database: &Path) -> Result<Option<String>, LockError> {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Who it is, is a courtesy: that it is held, is certain.
-            let _ = file.by_ref().take(MAX_HOLDER).read_to_string(&mut holder);
+            // If the holder cannot be read, the lock is still held.
+            let _ = file
+                .by_ref()
+                .take(MAX_HOLDER_BYTES)
+                .read_to_string(&mut holder);
             Ok(Some(holder.trim().to_owned()))
         }
         Err(TryLockError::Error(cause)) => Err(failed(cause)),
@@ -81,23 +84,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_of_the_lock_is_told_and_a_look_takes_nothing() {
+    fn probing_the_lock_returns_its_holder_without_acquiring_it() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("q.db");
         assert_eq!(run_lock_holder(&database).unwrap(), None);
         assert!(!lock_path(&database).exists());
-        let lock = RunLock::take(&database, "process 7").unwrap();
+        let lock = RunLock::acquire(&database, "process 7").unwrap();
         assert_eq!(
             run_lock_holder(&database).unwrap().as_deref(),
             Some("process 7")
         );
         drop(lock);
         assert_eq!(run_lock_holder(&database).unwrap(), None);
-        RunLock::take(&database, "process 8").unwrap();
+        RunLock::acquire(&database, "process 8").unwrap();
     }
 
     #[tokio::test]
-    async fn a_sound_file_has_no_faults_and_a_damaged_one_names_them() {
+    async fn quick_check_reports_damaged_pages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q.db");
         let store = Store::open(&path).await.unwrap();
@@ -117,7 +120,7 @@ mod tests {
         file.write_all(&[0xa5; 4096]).unwrap();
         drop(file);
         let store = Store::open(&path).await.unwrap();
-        let faults = store.quick_check().await.unwrap();
-        assert!(!faults.is_empty());
+        let errors = store.quick_check().await.unwrap();
+        assert!(!errors.is_empty());
     }
 }

@@ -1,5 +1,4 @@
-//! Reading back what happened to a batch, page by page, so that a million rows need no more memory
-//! than a thousand.
+//! Reading the history of a batch page by page, so that memory usage does not depend on its size.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -7,14 +6,15 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::time::Timestamp;
 
-use super::batches::{count_at, last_place, unsigned};
+use super::batches::{count_at, last_position, unsigned};
 use super::error::StoreError;
 use super::open::Store;
 
 impl Store {
-    /// Returns up to `limit` answers of a batch in input order, those after the place `after`
-    /// (`None` from the start), with the place of the last one; that is `None` at the end.
-    pub async fn answer_facts(
+    /// Returns up to `limit` completed requests of a batch in input order, starting after the
+    /// position `after` (`None`: from the start), with the position of the last one; `None` at the
+    /// end.
+    pub async fn completed_requests(
         &self,
         batch: i64,
         after: Option<i64>,
@@ -32,14 +32,14 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = last_place(&rows)?;
-        let facts = rows.iter().map(completion).collect::<Result<_, _>>()?;
-        Ok((facts, last))
+        let last = last_position(&rows)?;
+        let completed = rows.iter().map(completed).collect::<Result<_, _>>()?;
+        Ok((completed, last))
     }
 
-    /// Returns the attempts without an answer of the next `limit` rows of a batch that were asked
-    /// more than once or have failed, in input order, with the place of the last such row.
-    pub async fn attempt_facts(
+    /// Returns the failed attempts of the next `limit` rows of a batch that have any, in input
+    /// order, with the position of the last such row.
+    pub async fn failed_requests(
         &self,
         batch: i64,
         after: Option<i64>,
@@ -62,14 +62,14 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let places = rows.iter().map(|row| row.try_get(0));
-        let places = places.collect::<Result<Vec<i64>, _>>()?;
-        let last = places.into_iter().max();
-        let facts = rows.iter().map(attempt).collect::<Result<_, _>>()?;
-        Ok((facts, last))
+        let positions = rows.iter().map(|row| row.try_get(0));
+        let positions = positions.collect::<Result<Vec<i64>, _>>()?;
+        let last = positions.into_iter().max();
+        let failed = rows.iter().map(failed).collect::<Result<_, _>>()?;
+        Ok((failed, last))
     }
 
-    /// Returns how many requests were made for the rows of a batch.
+    /// Returns the number of requests sent for the rows of a batch.
     pub async fn requests_made(&self, batch: i64) -> Result<u64, StoreError> {
         let sum: i64 = sqlx::query_scalar(
             "SELECT coalesce(sum(requests), 0) FROM jobs
@@ -82,7 +82,7 @@ impl Store {
     }
 }
 
-fn completion(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
+fn completed(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
     Ok(CompletedRequest {
         model: row.try_get(1)?,
         finish_reason: row.try_get(2)?,
@@ -94,7 +94,7 @@ fn completion(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
     })
 }
 
-fn attempt(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
+fn failed(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
     let scope: String = row.try_get(1)?;
     let status: Option<i64> = row.try_get(3)?;
     Ok(FailedRequest {
@@ -104,6 +104,6 @@ fn attempt(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
         wait_ms: count_at(row, 4)?,
         key_label: row.try_get(5)?,
         ended_at: Timestamp::from_millis(row.try_get(6)?),
-        is_last: row.try_get(7)?,
+        is_final: row.try_get(7)?,
     })
 }

@@ -1,4 +1,4 @@
-//! What is remembered of keys between runs: never a byte of the key, only a salted print of it.
+//! The state of API keys between runs. Keys themselves are never stored, only salted fingerprints.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -8,39 +8,39 @@ use crate::domain::time::Timestamp;
 use super::error::StoreError;
 use super::open::{Store, begin};
 
-/// The state of a key at one base URL, as it is kept.
+/// The stored state of a key for one base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// A print of the key, salted with this database's own salt.
+    /// The fingerprint of the key, with the salt of this database.
     pub fingerprint: String,
-    /// The base URL that the state belongs to.
+    /// The base URL that the state applies to.
     pub base_url: String,
-    /// The model that the state is about; empty when it is about all.
+    /// The model that the state applies to; empty for all models.
     pub model: String,
-    /// The key's name for people.
+    /// The label of the key.
     pub label: String,
-    /// The state's name: healthy, cooling, quarantined, exhausted or dead.
+    /// The name of the state: healthy, cooling, quarantined, exhausted or dead.
     pub state: String,
-    /// When the key may be tried again; `None` for a state without an end.
+    /// When the key can be used again; `None` if the state does not expire.
     pub until: Option<Timestamp>,
-    /// Why, as the provider said it, redacted; empty for a healthy key.
+    /// The redacted message of the provider; empty for a healthy key.
     pub reason: String,
 }
 
 impl KeyRow {
-    /// Tells whether it is about the key of a print, asked at a base URL for a model.
+    /// Returns whether the state applies to a key at a base URL with a model.
     #[must_use]
-    pub fn is_about(&self, fingerprint: &str, base_url: &str, model: &str) -> bool {
+    pub fn applies_to(&self, fingerprint: &str, base_url: &str, model: &str) -> bool {
         let this_model = self.model.is_empty() || self.model == model;
         self.fingerprint == fingerprint && self.base_url == base_url && this_model
     }
 
-    /// Selects all keys, by label.
+    /// The statement that selects all keys, sorted by label.
     pub(super) const ALL: &str =
         "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
          ORDER BY base_url, label, model";
 
-    /// Reads what was selected.
+    /// Reads a row of [`Self::ALL`].
     pub(super) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
         Ok(Self {
             fingerprint: row.try_get(0)?,
@@ -57,7 +57,7 @@ impl KeyRow {
 }
 
 impl Store {
-    /// Returns the salt for the prints of keys: 16 random bytes, made with the database.
+    /// Returns the salt for key fingerprints: 16 random bytes, generated with the database.
     pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
         let mut writer = self.writer.lock().await;
         Ok(sqlx::query_scalar("SELECT salt FROM identity")
@@ -65,7 +65,7 @@ impl Store {
             .await?)
     }
 
-    /// Returns what is remembered of all keys, by label.
+    /// Returns the states of all keys, sorted by label.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query(KeyRow::ALL)
             .fetch_all(&mut *self.writer.lock().await)
@@ -73,8 +73,8 @@ impl Store {
         rows.iter().map(KeyRow::read).collect()
     }
 
-    /// Remembers how keys stand, for all models or for `model`; what was remembered of them for
-    /// either is replaced.
+    /// Saves the states of keys, which apply to `model` or to all models, and replaces their
+    /// previous states for either.
     pub async fn save_keys(
         &self,
         keys: &[KeyRow],
@@ -111,8 +111,8 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Adds to the requests that a key has made in the day that began at `day`. Days that are over
-    /// are forgotten.
+    /// Adds to the number of requests sent with a key on the day that began at `day`. The counts of
+    /// earlier days are deleted.
     pub async fn count_requests(
         &self,
         fingerprint: &str,
@@ -144,8 +144,8 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Returns how many requests a key has made in the day that began at `day`.
-    pub async fn requests_of_day(
+    /// Returns the number of requests sent with a key on the day that began at `day`.
+    pub async fn requests_on_day(
         &self,
         fingerprint: &str,
         base_url: &str,
@@ -164,7 +164,7 @@ impl Store {
         Ok(requests.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)))
     }
 
-    /// Forgets the state of all keys, or of those with this label. Returns how many there were.
+    /// Deletes the states of all keys, or of those with this label. Returns their number.
     pub async fn reset_keys(&self, label: Option<&str>) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
         let reset = sqlx::query("DELETE FROM keys WHERE ?1 IS NULL OR label = ?1")

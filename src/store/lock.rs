@@ -1,45 +1,45 @@
-//! The run lock: one run at a time settles jobs.
+//! The run lock: only one run at a time can claim and settle jobs.
 //!
-//! It is an OS lock on a file beside the database, never on the database itself: the system lets
-//! go of it when the process dies, so a lock that is free means that no run lives.
+//! It is an OS lock on a separate file next to the database. The operating system releases it when
+//! the process dies, so if the lock is free, no run is alive.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The right to run the queue. It ends when this value is dropped, or the process dies.
+/// The run lock, held until this value is dropped or the process dies.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
 }
 
-/// Why the lock was not to be had.
+/// Why the lock could not be acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run holds it.
     #[error(
-        "another run holds the queue ({holder})\n\
-         hint: wait for it or end it; `promptmill status` shows how far it is"
+        "another run is using the database ({holder})\n\
+         hint: wait for it to finish, or stop it; `promptmill status` shows its progress"
     )]
     Held {
-        /// Who, as it wrote into the file.
+        /// The content of the lock file, such as `process 123`.
         holder: String,
     },
     /// The lock file cannot be used.
     #[error("cannot use the lock file {}: {cause}", path.display())]
     Io {
-        /// The file.
+        /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         cause: io::Error,
     },
 }
 
 impl RunLock {
-    /// Takes the lock beside the database at `database`, or says who has it. `holder` is written
-    /// into the file for others to read.
-    pub fn take(database: &Path, holder: &str) -> Result<Self, LockError> {
+    /// Acquires the lock of a database, or fails with its current holder. `holder` is written to
+    /// the lock file to identify this process.
+    pub fn acquire(database: &Path, holder: &str) -> Result<Self, LockError> {
         let path = lock_path(database);
         let failed = |cause| LockError::Io {
             path: path.clone(),
@@ -57,7 +57,7 @@ impl RunLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Who it is, is a courtesy: that it is held, is certain.
+                // If the holder cannot be read, the lock is still held.
                 let _ = file.read_to_string(&mut holder);
                 return Err(LockError::Held {
                     holder: holder.trim().to_owned(),
@@ -72,7 +72,7 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // The file stays: removing it would let two processes lock two files of one name.
+        // Keep the file: if it were removed, two processes could lock two different files.
         let _ = self.file.set_len(0);
         let _ = self.file.unlock();
     }
@@ -95,15 +95,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_run_learns_who_holds_the_queue() {
+    fn acquiring_a_held_lock_fails_with_its_holder() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("q.db");
-        let first = RunLock::take(&database, "process 7").unwrap();
-        match RunLock::take(&database, "process 8") {
+        let first = RunLock::acquire(&database, "process 7").unwrap();
+        match RunLock::acquire(&database, "process 8") {
             Err(LockError::Held { holder }) => assert_eq!(holder, "process 7"),
             other => panic!("expected the lock to be held, got {other:?}"),
         }
         drop(first);
-        RunLock::take(&database, "process 8").unwrap();
+        RunLock::acquire(&database, "process 8").unwrap();
     }
 }

@@ -1,46 +1,46 @@
-//! The store: the only room that speaks SQL.
+//! The queue, stored in a SQLite database. This is the only module with SQL.
 //!
-//! One connection writes, and every write is one `BEGIN IMMEDIATE` transaction; a small read-only
-//! pool stands beside it. What a method returned is on disk (`synchronous=FULL`): if the process
-//! dies on the next line, the next run finds it.
+//! A single connection writes, each time in a `BEGIN IMMEDIATE` transaction; a small pool of
+//! read-only connections serves exports and counts. When a method returns, its changes are on disk
+//! (`synchronous=FULL`).
 
+mod batch_api;
 mod batches;
-mod bring;
-mod choice;
 mod detail;
+mod duplicates;
 mod error;
-mod exchange;
-mod glance;
+mod file_identity;
 mod health;
 mod history;
+mod import_results;
 mod keys;
 mod lock;
-mod lookout;
 mod open;
-mod pack;
-mod place;
+mod preview;
 mod queue;
 mod read;
+mod row_filter;
 mod settle;
+mod snapshot;
 mod spool;
 mod sync;
-mod twins;
+mod text_blob;
 mod verify;
 
+pub use batch_api::IncompleteRequest;
 pub use batches::{BatchStatus, Counts, StoredBatch};
-pub use bring::{Delivered, Delivery, End};
-pub use choice::{Cancelled, Choice};
-pub use detail::{Attempt, FailedRow, RowDetail};
+pub use detail::{AttemptDetail, FailedRow, RowDetail};
 pub use error::StoreError;
-pub use exchange::OpenRequest;
-pub use glance::{Averages, Standing};
 pub use health::{Versions, run_lock_holder};
+pub use import_results::{ImportReport, ImportedOutcome, ImportedResult};
 pub use keys::KeyRow;
 pub use lock::{LockError, RunLock};
-pub use lookout::{Lookout, SeenAnswer, SeenFailure, Sight};
 pub use open::Store;
-pub use queue::{Claim, ClaimedJob, Turn};
-pub use settle::{AttemptRecord, SettledAs, Settlement};
+pub use preview::{CompletionAverages, ImportPreview};
+pub use queue::{Claim, ClaimedJob, QueueUpdate};
+pub use row_filter::{CancelReport, RowFilter};
+pub use settle::{AttemptRecord, JobOutcome, Settlement};
+pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure, SnapshotReader};
 pub use spool::{Spool, SpoolOutcome};
-pub use sync::{Sync, SyncReport};
-pub use verify::{BackupError, Soundness};
+pub use sync::{SyncParams, SyncReport};
+pub use verify::{BackupError, IntegrityReport};

@@ -1,4 +1,4 @@
-//! Opening the database: every pragma with its reason, the checks before the first use, migration.
+//! Opening the database: connection settings, checks before the first use, and migrations.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,15 +16,15 @@ use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use crate::failpoint;
 
 use super::error::{StoreError, primary_code};
-use super::place::{self, Identity};
+use super::file_identity::{self, FileIdentity};
 
-/// "pmil", in the database's header: tells our files from all others.
+/// "pmil" in the database header identifies promptmill databases.
 const APPLICATION_ID: i64 = 0x706d_696c;
 
 /// `SQLITE_NOTADB`.
 const NOT_A_DATABASE: i32 = 26;
 
-/// The migrations in order; the number of one is its place, from 1. Each sets `user_version`.
+/// The migrations in order, numbered from 1. Each sets `user_version` to its number.
 const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_queue.sql"),
     include_str!("../../migrations/0002_objects.sql"),
@@ -37,38 +37,38 @@ const MIGRATIONS: [&str; 6] = [
 /// SQLite before 3.51.3 can corrupt a database when the WAL is reset.
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 
-/// The queue's database, opened and checked.
+/// The open database of the queue.
 #[derive(Debug)]
 pub struct Store {
-    /// The one connection that writes. Held for one transaction at a time.
+    /// The only connection that writes. Locked for one transaction at a time.
     pub(super) writer: Mutex<SqliteConnection>,
-    /// Read-only connections, for exports and counts beside a run.
+    /// Read-only connections for exports and counts during a run.
     pub(super) readers: SqlitePool,
-    /// The only jobs that may be claimed, as a JSON array; not set: any.
-    pub(super) only: OnceLock<String>,
+    /// The only jobs that can be claimed, as a JSON array; unset: any job.
+    pub(super) allowed_jobs: OnceLock<String>,
     path: PathBuf,
-    /// Which file the path led to.
-    pub(super) identity: Identity,
+    /// The file that was opened.
+    pub(super) identity: FileIdentity,
 }
 
 impl Store {
-    /// Opens the database at `path`, or creates it (mode 0600), and brings it to the newest schema.
+    /// Opens or creates the database at `path` (mode 0600), and migrates it to the latest schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let identity = place::settle_at(path)?;
-        let writer = make_ready(path).await?;
+        let identity = file_identity::create_or_check(path)?;
+        let writer = open_writer(path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_lazy_with(options(path).read_only(true));
         Ok(Self {
             writer: Mutex::new(writer),
             readers,
-            only: OnceLock::new(),
+            allowed_jobs: OnceLock::new(),
             path: path.to_owned(),
             identity,
         })
     }
 
-    /// Opens the database at `path` if there is one; creates nothing.
+    /// Opens the database at `path` if it exists.
     pub async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
         if path.exists() {
             Self::open(path).await.map(Some)
@@ -77,13 +77,13 @@ impl Store {
         }
     }
 
-    /// Returns the database's path as it was given.
+    /// Returns the path of the database as given by the caller.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Closes all connections; the last one folds the WAL into the database.
+    /// Closes all connections. Closing the last one checkpoints the WAL.
     pub async fn close(self) -> Result<(), StoreError> {
         self.readers.close().await;
         failpoint::hit("close")?;
@@ -92,77 +92,77 @@ impl Store {
     }
 }
 
-/// Begins a write transaction: the write lock is taken at once, so that no later statement of the
-/// transaction can fail for it.
+/// Begins a write transaction. It acquires the write lock immediately, so that no later statement
+/// of the transaction can fail with `SQLITE_BUSY`.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
 ) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, StoreError> {
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
 }
 
-/// Connects, checks, prepares and migrates, and begins anew for some seconds while the file is
-/// busy: recovery after a crash, the last close of another process and its turning on of the
-/// write-ahead log hold the file for a moment, and SQLite does not wait for any of them.
-async fn make_ready(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let waits = ExponentialBackoff::from_millis(2)
+/// Connects, checks and migrates, and retries for a few seconds while the file is busy: recovery
+/// after a crash, switching to WAL mode, and the last close in another process lock the file
+/// briefly, and the busy timeout does not apply to them.
+async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let backoff = ExponentialBackoff::from_millis(2)
         .factor(10)
         .max_delay(Duration::from_secs(5))
         .map(jitter)
         .take(9);
     let busy = |error: &StoreError| matches!(error, StoreError::Busy(_));
-    RetryIf::start(waits, || try_to_make_ready(path), busy).await
+    RetryIf::start(backoff, || try_open_writer(path), busy).await
 }
 
-async fn try_to_make_ready(path: &Path) -> Result<SqliteConnection, StoreError> {
+async fn try_open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let mut writer = connect(path).await?;
     check(&mut writer, path).await?;
-    prepare(&mut writer).await?;
+    enable_wal(&mut writer).await?;
     migrate(&mut writer, path).await?;
     Ok(writer)
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
-    // KiB: where rows join others, the index over their keys is filled in no order, and what has no
-    // room is written and read again many times over. The memory is taken only when it is needed.
+    // Adding rows fills the index on their keys in random order, which requires a larger cache (in
+    // KiB) than the default to avoid rereading pages. Memory is allocated on demand.
     let options = options(path).pragma("cache_size", "-16384");
     options
         .connect()
         .await
-        .map_err(|error| match not_ours(error, path) {
+        .map_err(|error| match map_open_error(error, path) {
             StoreError::Disk(cause) => StoreError::Open {
                 path: path.to_owned(),
                 cause,
-                hint: "check that you may read and write the file and its directory",
+                hint: "check the permissions of the file and its directory",
             },
             other => other,
         })
 }
 
-/// The settings of every connection.
+/// Returns the settings of all connections.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
-        // An answer costs money: a commit is on disk when it returns, power loss included.
+        // Responses cost money: a commit must be durable when it returns, even after power loss.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        // Another process may import or export meanwhile.
+        // Another process can import or export at the same time.
         .busy_timeout(Duration::from_secs(30))
-        // The file may come from someone else: no function in its schema is trusted, nothing of it
-        // is mapped into memory, and its cells are checked.
+        // The file can come from an untrusted source: do not trust functions in its schema, do not
+        // map it into memory, and check its cells.
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
         .pragma("mmap_size", "0")
-        // Prompts must not spill into a temporary folder.
+        // Prompts must not end up in temporary files.
         .pragma("temp_store", "MEMORY")
-        // A large import must not leave a large WAL behind for good.
+        // Truncate the WAL after a large import.
         .pragma("journal_size_limit", "67108864")
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Debug, Duration::from_secs(1))
 }
 
-/// Tells a file that is no database at all from one that is damaged.
-pub(super) fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
+/// Converts an error, distinguishing files that are not a database from damaged ones.
+pub(super) fn map_open_error(error: sqlx::Error, path: &Path) -> StoreError {
     match primary_code(&error) {
         Some(NOT_A_DATABASE) => StoreError::Foreign {
             path: path.to_owned(),
@@ -171,22 +171,22 @@ pub(super) fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
     }
 }
 
-/// Refuses what is not ours, before anything is written to it.
+/// Rejects files that are not promptmill databases before anything is written to them.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<(), StoreError> {
-    let facts = sqlx::query(
+    let row = sqlx::query(
         "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_schema),
                 (SELECT application_id FROM pragma_application_id),
                 (SELECT user_version FROM pragma_user_version)",
     )
     .fetch_one(connection)
     .await
-    .map_err(|error| not_ours(error, path))?;
-    let (sqlite, objects): (String, i64) = (facts.try_get(0)?, facts.try_get(1)?);
-    let (application, version): (i64, i64) = (facts.try_get(2)?, facts.try_get(3)?);
-    if !is_sound(&sqlite) {
+    .map_err(|error| map_open_error(error, path))?;
+    let (sqlite, objects): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (application, version): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+    if !is_safe_version(&sqlite) {
         return Err(StoreError::OldSqlite { found: sqlite });
     }
     if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
@@ -205,7 +205,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-fn is_sound(sqlite: &str) -> bool {
+fn is_safe_version(sqlite: &str) -> bool {
     let mut parts = sqlite
         .split('.')
         .map(|part| part.parse::<u32>().unwrap_or(0));
@@ -213,8 +213,8 @@ fn is_sound(sqlite: &str) -> bool {
     (next(), next(), next()) >= (3, 51, 3)
 }
 
-/// Turns on the write-ahead log; the file remembers it.
-async fn prepare(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// Switches the database to WAL mode. The setting is persistent.
+async fn enable_wal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(&mut *connection)
         .await?;
@@ -230,14 +230,13 @@ fn known_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Brings the schema to the newest version, all in one transaction: a process that dies in it
-/// leaves the old version.
+/// Migrates the schema to the latest version in one transaction.
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     if user_version(connection).await? == known_version() {
         return Ok(());
     }
     let mut transaction = begin(connection).await?;
-    // Read again: another process may have migrated while this one waited for the lock.
+    // Read the version again: another process can have migrated while this one waited for the lock.
     let version = user_version(&mut transaction).await?;
     let done = usize::try_from(version).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(done) {
@@ -260,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_sqlite_is_not_sound() {
+    fn old_sqlite_versions_are_rejected() {
         for (version, expected) in [
             ("3.51.2", false),
             ("3.50.9", false),
@@ -271,7 +270,7 @@ mod tests {
             ("3.60.0", true),
             ("4.0", true),
         ] {
-            assert_eq!(is_sound(version), expected, "{version}");
+            assert_eq!(is_safe_version(version), expected, "{version}");
         }
     }
 }

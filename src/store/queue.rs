@@ -1,8 +1,7 @@
-//! The queue: jobs are claimed, settled, released and rescued.
+//! The queue: claiming, settling and recovering jobs.
 //!
-//! A turn of the queue is one transaction that settles what has come back and claims what is to be
-//! sent next, so that both cost one commit. A settlement must name the job's current `claim_no`;
-//! one that does not is stale and changes nothing.
+//! Settlements and the next claim share a transaction, and therefore a commit. A settlement must
+//! have the current `claim_no` of its job; otherwise it is stale and has no effect.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -16,84 +15,85 @@ use super::error::StoreError;
 use super::open::{Store, begin};
 use super::settle::{Settlement, settle};
 
-/// Times in a row that the program may die with a job in flight, the last time with no other, before
-/// the job counts as the cause.
+/// Number of consecutive crashes with a job in flight after which the job is considered their
+/// cause, if no other job was in flight at the last crash.
 const MAX_CRASHES: i64 = 5;
 
-/// What to claim: at most `limit` jobs of a batch that may be sent now, in input order.
+/// A claim on up to `limit` due jobs of a batch, in input order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The batch's number.
+    /// The batch ID.
     pub batch: i64,
-    /// The most jobs to claim; 0 claims none.
+    /// Maximum number of jobs; 0 claims none.
     pub limit: usize,
 }
 
-/// A claimed job: the right to send its request and to settle it.
+/// A claimed job, which can be sent and settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedJob {
     /// The job.
     pub id: JobId,
-    /// The number of this claim; a settlement must name it.
+    /// The number of this claim, which the settlement must have.
     pub claim_no: i64,
-    /// Attempts that count against the job's limit, so far.
+    /// Attempts so far that count against the job's limit.
     pub spent: u32,
-    /// The rules by which earlier attempts failed, the oldest first.
+    /// The rules of earlier failed attempts, oldest first.
     pub rules: Vec<String>,
     /// The request body.
     pub request: String,
 }
 
-/// What a turn of the queue has brought.
+/// The result of settling and claiming in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct QueueUpdate {
     /// The claimed jobs, in input order.
     pub claimed: Vec<ClaimedJob>,
-    /// Settlements that changed nothing, because the job was no longer held under their claim.
+    /// Settlements without effect, because the job was no longer held under their claim.
     pub stale: u64,
-    /// When the next job may be claimed, as of after this turn; `None` when none is pending.
+    /// When the next job can be claimed after this update; `None` if none is pending.
     pub next_due: Option<Timestamp>,
 }
 
-/// A longer request is read by itself, so that what is read at once stays small.
-const PACKED_BYTES: usize = 64 * 1024;
+/// Maximum size of a request that is read together with others, in bytes. Larger requests are read
+/// individually, so that the combined result stays small.
+const MAX_PACKED_REQUEST: usize = 64 * 1024;
 
 impl Store {
-    /// Settles and claims in one transaction. When it returns, both are on disk.
-    pub async fn turn(
+    /// Settles and claims in one transaction.
+    pub async fn settle_and_claim(
         &self,
         settlements: &[Settlement],
         claim: Claim,
         now: Timestamp,
-    ) -> Result<Turn, StoreError> {
-        self.check_place()?;
+    ) -> Result<QueueUpdate, StoreError> {
+        self.check_path()?;
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         let settled = settle(&mut transaction, settlements, now).await?;
         let claimed = match claim.limit {
             0 => Vec::new(),
-            _ => match self.only.get() {
-                None => claim_jobs(&mut transaction, claim, now).await?,
-                Some(only) => claim_only(&mut transaction, claim, only, now).await?,
+            _ => match self.allowed_jobs.get() {
+                None => claim_due(&mut transaction, claim, now).await?,
+                Some(allowed) => claim_restricted(&mut transaction, claim, allowed, now).await?,
             },
         };
-        let next_due = match self.only.get() {
+        let next_due = match self.allowed_jobs.get() {
             None => next_due(&mut transaction, claim.batch).await?,
-            Some(only) => next_due_of(&mut transaction, claim.batch, only).await?,
+            Some(allowed) => next_due_restricted(&mut transaction, claim.batch, allowed).await?,
         };
         failpoint::hit("turn-commit")?;
         transaction.commit().await?;
         failpoint::hit("turn-done")?;
-        Ok(Turn {
+        Ok(QueueUpdate {
             claimed,
             stale: settlements.len() as u64 - settled,
             next_due,
         })
     }
 
-    /// Tells whether a batch has jobs that were in flight at the last two crashes or more.
+    /// Returns whether a batch has jobs that were in flight at the last two crashes or more.
     pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
-        if self.only.get().is_some() {
+        if self.allowed_jobs.get().is_some() {
             return Ok(false);
         }
         let mut writer = self.writer.lock().await;
@@ -107,8 +107,9 @@ impl Store {
         .await?)
     }
 
-    /// Claims one job that was in flight at the last two crashes or more, whenever it is due. It is
-    /// to be sent alone: if the program dies again, it is the cause.
+    /// Claims one job that was in flight at the last two crashes or more, regardless of
+    /// `not_before`. It must be sent alone, so that it is known to be the cause if the program
+    /// crashes again.
     pub async fn claim_suspect(&self, batch: i64) -> Result<Option<ClaimedJob>, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
@@ -121,20 +122,20 @@ impl Store {
         .bind(batch)
         .fetch_one(&mut *transaction)
         .await?;
-        let claimed = claim_these(&mut transaction, &ids).await?.pop();
+        let claimed = claim_by_id(&mut transaction, &ids).await?.pop();
         transaction.commit().await?;
         Ok(claimed)
     }
 
-    /// Lets only these jobs be claimed through this store from now on; what was narrowed stays so.
-    pub fn narrow(&self, jobs: &[JobId]) {
-        self.only
+    /// Restricts later claims to these jobs. Only the first call has an effect.
+    pub fn restrict_to(&self, jobs: &[JobId]) {
+        self.allowed_jobs
             .get_or_init(|| serde_json::json!(jobs).to_string());
     }
 
-    /// Counts the jobs that wait and may be claimed, now or later.
+    /// Counts the pending jobs that can be claimed, now or later.
     pub async fn claimable(&self, batch: i64) -> Result<u64, StoreError> {
-        let Some(only) = self.only.get() else {
+        let Some(allowed) = self.allowed_jobs.get() else {
             let count = sqlx::query_scalar(
                 "SELECT count(*) FROM jobs
                  WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
@@ -150,15 +151,16 @@ impl Store {
                AND position IS NOT NULL",
         )
         .bind(batch)
-        .bind(only)
+        .bind(allowed)
         .fetch_one(&self.readers)
         .await?;
         Ok(unsigned(count))
     }
 
-    /// Takes back the jobs that a dead run left in flight, at once: the caller holds the run lock,
-    /// so no other run lives. Their requests count as unknown. Returns how many there were.
-    pub async fn rescue(&self, now: Timestamp) -> Result<u64, StoreError> {
+    /// Makes jobs that a crashed run left in flight pending again, and records their requests as
+    /// unknown. The caller holds the run lock, so no other run is alive. Returns the number of
+    /// jobs.
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         let unknown = sqlx::query(
@@ -193,9 +195,8 @@ impl Store {
     }
 }
 
-/// Claims the jobs that have waited and are due, then those that were never asked, in input order:
-/// what was begun is finished first.
-async fn claim_jobs(
+/// Claims retries that are due, then jobs that were never sent, in input order.
+async fn claim_due(
     connection: &mut SqliteConnection,
     claim: Claim,
     now: Timestamp,
@@ -219,14 +220,14 @@ async fn claim_jobs(
     .bind(limit)
     .fetch_one(&mut *connection)
     .await?;
-    claim_these(connection, &ids).await
+    claim_by_id(connection, &ids).await
 }
 
-/// Claims of these jobs those that are due, in the order of the list.
-async fn claim_only(
+/// Claims those of the allowed jobs that are due, in the order of the list.
+async fn claim_restricted(
     connection: &mut SqliteConnection,
     claim: Claim,
-    only: &str,
+    allowed: &str,
     now: Timestamp,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
     let ids: String = sqlx::query_scalar(
@@ -239,15 +240,15 @@ async fn claim_only(
     .bind(claim.batch)
     .bind(now.as_millis())
     .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
-    .bind(only)
+    .bind(allowed)
     .fetch_one(&mut *connection)
     .await?;
-    claim_these(connection, &ids).await
+    claim_by_id(connection, &ids).await
 }
 
-/// Claims jobs by their numbers, a JSON array. The transaction holds the write lock: they are still
-/// as they were when they were chosen.
-async fn claim_these(
+/// Claims jobs by ID, given as a JSON array. The transaction holds the write lock, so their state
+/// has not changed since they were selected.
+async fn claim_by_id(
     connection: &mut SqliteConnection,
     ids: &str,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
@@ -264,8 +265,8 @@ async fn claim_these(
     read_claimed(connection, ids).await
 }
 
-/// Reads what a worker has to know of claimed jobs, in input order. All of it comes as one row: a row
-/// for each job would cost more than reading it.
+/// Reads claimed jobs in input order. The statement returns a single row, because one row per job
+/// would take more time than reading the data.
 async fn read_claimed(
     connection: &mut SqliteConnection,
     ids: &str,
@@ -283,14 +284,14 @@ async fn read_claimed(
          CROSS JOIN rows AS r ON r.job_id = j.id",
     )
     .bind(ids)
-    .bind(i64::try_from(PACKED_BYTES).unwrap_or(i64::MAX))
+    .bind(i64::try_from(MAX_PACKED_REQUEST).unwrap_or(i64::MAX))
     .fetch_one(&mut *connection)
     .await?;
     let claims: Vec<(i64, i64, i64, usize, Vec<String>)> = serde_json::from_str(read.try_get(0)?)?;
     let mut requests: &str = read.try_get::<Option<&str>, _>(1)?.unwrap_or_default();
     let mut jobs = Vec::with_capacity(claims.len());
     for (id, claim_no, spent, bytes, rules) in claims {
-        let request = if bytes <= PACKED_BYTES {
+        let request = if bytes <= MAX_PACKED_REQUEST {
             let request;
             (request, requests) = requests.split_at(bytes);
             request.to_owned()
@@ -326,17 +327,17 @@ async fn next_due(
     Ok(due.map(Timestamp::from_millis))
 }
 
-async fn next_due_of(
+async fn next_due_restricted(
     connection: &mut SqliteConnection,
     batch: i64,
-    only: &str,
+    allowed: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(j.not_before) FROM json_each(?2) AS v CROSS JOIN jobs AS j ON j.id = v.value
          WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL",
     )
     .bind(batch)
-    .bind(only)
+    .bind(allowed)
     .fetch_one(connection)
     .await?;
     Ok(due.map(Timestamp::from_millis))

@@ -1,26 +1,26 @@
-//! Reading for exports and summaries, beside a run. Each read is short: an open reader would keep
-//! the WAL from being folded back.
+//! Reading rows for exports and summaries, also during a run. Read transactions are short, because
+//! an open one prevents checkpoints of the WAL.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Cells, Completion, Record};
+use crate::domain::job::{Completion, ExportRow, RowData};
 use crate::domain::run_stats::Cause;
 
-use super::batches::{count_at, last_place, unsigned};
+use super::batches::{count_at, last_position, unsigned};
 use super::detail::state;
 use super::error::StoreError;
 use super::open::Store;
 
 impl Store {
-    /// Returns up to `limit` records of a batch in input order, those after the place `after`
-    /// (`None` from the start), with the place of the last one.
+    /// Returns up to `limit` rows of a batch in input order, starting after the position `after`
+    /// (`None`: from the start), with the position of the last one.
     pub async fn page(
         &self,
         batch: i64,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<(Vec<Record>, Option<i64>), StoreError> {
+    ) -> Result<(Vec<ExportRow>, Option<i64>), StoreError> {
         let rows = sqlx::query(
             "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
                     x.prompt_tokens, x.completion_tokens, x.latency_ms,
@@ -42,13 +42,13 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let last = last_place(&rows)?;
-        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-        Ok((records, last))
+        let last = last_position(&rows)?;
+        let export_rows = rows.iter().map(export_row).collect::<Result<_, _>>()?;
+        Ok((export_rows, last))
     }
 
-    /// Returns why jobs of a batch have failed for good, the most frequent first. The cure is empty: it
-    /// belongs to the rule, not to the database.
+    /// Returns why jobs of a batch failed permanently, most frequent cause first. The hint is empty
+    /// because it is not stored.
     pub async fn failed_causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
         sqlx::query(
             "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
@@ -67,8 +67,8 @@ impl Store {
         .collect()
     }
 
-    /// Returns why jobs of a batch have failed or wait, the most frequent first. The cure is empty: it
-    /// belongs to the rule, not to the database.
+    /// Returns why jobs of a batch failed or are waiting, most frequent cause first. The hint is
+    /// empty because it is not stored.
     pub async fn causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
         sqlx::query(
             "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
@@ -89,10 +89,10 @@ impl Store {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    let completion = answer_at(row, 4, 11)?;
-    Ok(Record {
-        cells: cells(row.try_get(3)?)?,
+fn export_row(row: &SqliteRow) -> Result<ExportRow, StoreError> {
+    let completion = completion_at(row, 4, 11)?;
+    Ok(ExportRow {
+        input: cells(row.try_get(3)?)?,
         state: state(row.try_get(1)?),
         attempts: u32::try_from(unsigned(row.try_get(2)?)).unwrap_or(u32::MAX),
         completion,
@@ -100,9 +100,9 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     })
 }
 
-/// Reads an answer whose body is at this place, with its other columns behind it in the order of the
-/// table; the provider's id of the request stands elsewhere.
-pub(super) fn answer_at(
+/// Reads a completion. Its columns start at `body` in the order of the table, except for the
+/// request ID.
+pub(super) fn completion_at(
     row: &SqliteRow,
     body: usize,
     request_id: usize,
@@ -121,11 +121,11 @@ pub(super) fn answer_at(
     }))
 }
 
-fn cells(stored: &str) -> Result<Cells, StoreError> {
+fn cells(stored: &str) -> Result<RowData, StoreError> {
     Ok(if stored.starts_with('{') {
-        Cells::Object(stored.to_owned())
+        RowData::Object(stored.to_owned())
     } else {
-        Cells::Line(serde_json::from_str(stored)?)
+        RowData::Cells(serde_json::from_str(stored)?)
     })
 }
 

@@ -1,7 +1,4 @@
-//! Settling: what becomes of claimed jobs is written, many in a few statements.
-//!
-//! A settlement must name the job's current `claim_no`; one that does not is stale and changes
-//! nothing.
+//! Settling claimed jobs, many at a time in a few statements.
 
 use std::collections::HashSet;
 
@@ -13,65 +10,66 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
 use super::error::StoreError;
-use super::pack::Pack;
+use super::text_blob::TextBlob;
 
-/// What becomes of a claimed job.
+/// The outcome of a claimed job. It is only applied if `claim_no` is the current claim of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     /// The job.
     pub id: JobId,
-    /// The claim that it was held under.
+    /// The claim under which the job was held.
     pub claim_no: i64,
-    /// HTTP requests made under this claim: 0 or 1.
+    /// Number of HTTP requests sent under this claim: 0 or 1.
     pub requests: u32,
-    /// The job's new standing.
-    pub settled_as: SettledAs,
-    /// What went wrong, when something did.
+    /// The outcome.
+    #[serde(rename = "settled_as")]
+    pub outcome: JobOutcome,
+    /// The failed attempt, if the request did not succeed.
     pub attempt: Option<AttemptRecord>,
-    /// The label of the key that was used; empty when none was.
+    /// The label of the API key; empty if none was used.
     pub key_label: String,
 }
 
-/// A job's standing after a claim.
+/// The state of a job after a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SettledAs {
-    /// It has its answer.
+pub enum JobOutcome {
+    /// Completed.
     Done(Completion),
-    /// It goes back to the queue.
+    /// Pending again.
     Requeued {
-        /// Not to be claimed before.
+        /// The earliest time of the next claim.
         not_before: Timestamp,
         /// Whether the attempt counts against the job's limit.
         counted: bool,
     },
-    /// It has failed for good.
+    /// Failed permanently.
     Failed,
 }
 
-/// A request that did not end in an answer, as it is kept.
+/// A failed attempt, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
-    /// Whether the end is unknown: the request was given up while in flight.
+    /// Whether the result is unknown, because the request was abandoned in flight.
     pub unknown: bool,
-    /// Whose fault it was.
+    /// The scope of the failure.
     pub scope: Scope,
-    /// The rule that said so.
+    /// The rule that classified the failure.
     pub rule: String,
-    /// The HTTP status, when there was one.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// What was said, redacted, at most 2 KiB.
+    /// The redacted error message, at most 2 KiB.
     pub message: String,
-    /// The provider's id of the request; empty when it told none.
+    /// The provider's request ID; empty if none was sent.
     pub request_id: String,
-    /// How long the provider asked to wait, in milliseconds.
+    /// The wait requested by the provider, in milliseconds.
     pub wait_ms: Option<u64>,
-    /// Milliseconds from sending to the end.
+    /// The duration of the request in milliseconds.
     pub latency_ms: Option<u64>,
 }
 
-/// The new standing of a job, as its statement reads it.
+/// A parameter row of the statement that updates jobs.
 #[derive(Serialize)]
-struct Standing(
+struct JobUpdate(
     JobId,
     i64,
     /* state */ u8,
@@ -80,12 +78,12 @@ struct Standing(
     /* requests */ u32,
 );
 
-/// An answer, as its statement reads it.
+/// A parameter row of the statement that inserts results.
 #[derive(Serialize)]
-struct AnswerLine<'a>(
+struct ResultRow<'a>(
     JobId,
     i64,
-    /* body: where and how long */ usize,
+    /* body: start and length */ usize,
     usize,
     /* model */ &'a str,
     /* finish reason */ &'a str,
@@ -93,12 +91,12 @@ struct AnswerLine<'a>(
     Option<u64>,
     /* latency */ u64,
     /* key */ &'a str,
-    /* request id */ &'a str,
+    /* request ID */ &'a str,
 );
 
-/// What went wrong, as its statement reads it.
+/// A parameter row of the statement that inserts attempts.
 #[derive(Serialize)]
-struct AttemptLine<'a>(
+struct AttemptRow<'a>(
     JobId,
     i64,
     /* outcome */ &'static str,
@@ -106,24 +104,24 @@ struct AttemptLine<'a>(
     /* rule */ &'a str,
     /* status */ Option<u16>,
     /* message */ &'a str,
-    /* request id */ &'a str,
+    /* request ID */ &'a str,
     /* wait */ Option<u64>,
     /* latency */ Option<u64>,
     /* key */ &'a str,
 );
 
 impl Settlement {
-    fn standing(&self) -> Standing {
-        let (state, not_before, counted) = match &self.settled_as {
-            SettledAs::Done(_) => (2, 0, true),
-            SettledAs::Requeued {
+    fn job_update(&self) -> JobUpdate {
+        let (state, not_before, counted) = match &self.outcome {
+            JobOutcome::Done(_) => (2, 0, true),
+            JobOutcome::Requeued {
                 not_before,
                 counted,
             } => (0, not_before.as_millis(), *counted),
-            SettledAs::Failed => (3, 0, true),
+            JobOutcome::Failed => (3, 0, true),
         };
         let counted = u8::from(counted);
-        Standing(
+        JobUpdate(
             self.id,
             self.claim_no,
             state,
@@ -133,16 +131,16 @@ impl Settlement {
         )
     }
 
-    fn answer_line(&self, bodies: &mut Pack) -> Option<AnswerLine<'_>> {
-        let SettledAs::Done(completion) = &self.settled_as else {
+    fn result_row(&self, bodies: &mut TextBlob) -> Option<ResultRow<'_>> {
+        let JobOutcome::Done(completion) = &self.outcome else {
             return None;
         };
-        let (place, bytes) = bodies.add(&completion.body);
-        Some(AnswerLine(
+        let (start, length) = bodies.add(&completion.body);
+        Some(ResultRow(
             self.id,
             self.claim_no,
-            place,
-            bytes,
+            start,
+            length,
             &completion.model,
             &completion.finish_reason,
             completion.prompt_tokens,
@@ -153,9 +151,9 @@ impl Settlement {
         ))
     }
 
-    fn attempt_line(&self) -> Option<AttemptLine<'_>> {
+    fn attempt_row(&self) -> Option<AttemptRow<'_>> {
         let attempt = self.attempt.as_ref()?;
-        Some(AttemptLine(
+        Some(AttemptRow(
             self.id,
             self.claim_no,
             if attempt.unknown { "unknown" } else { "failed" },
@@ -170,17 +168,17 @@ impl Settlement {
         ))
     }
 
-    /// Returns how many bytes of it are written, nearly.
+    /// Returns the approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
-        match &self.settled_as {
-            SettledAs::Done(completion) => completion.body.len(),
-            SettledAs::Requeued { .. } | SettledAs::Failed => 0,
+        match &self.outcome {
+            JobOutcome::Done(completion) => completion.body.len(),
+            JobOutcome::Requeued { .. } | JobOutcome::Failed => 0,
         }
     }
 }
 
-/// Writes the settlements whose claim still holds; returns how many those were. The jobs are
-/// updated last, because the two inserts look for jobs that are still running.
+/// Writes the settlements whose claim is current; returns their number. The jobs are updated last,
+/// because both inserts select jobs that are still running.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     settlements: &[Settlement],
@@ -189,15 +187,18 @@ pub(super) async fn settle(
     if settlements.is_empty() {
         return Ok(0);
     }
-    // Of two settlements under one claim the first one holds.
+    // If a claim has two settlements, the first one is applied.
     let mut seen = HashSet::with_capacity(settlements.len());
     let first: Vec<_> = settlements
         .iter()
         .filter(|settlement| seen.insert((settlement.id, settlement.claim_no)))
         .collect();
-    insert_answers(connection, &first, now).await?;
+    insert_results(connection, &first, now).await?;
     insert_attempts(connection, &first, now).await?;
-    let standings: Vec<_> = first.iter().map(|one| one.standing()).collect();
+    let updates: Vec<_> = first
+        .iter()
+        .map(|settlement| settlement.job_update())
+        .collect();
     let settled = sqlx::query(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
                          spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5),
@@ -205,24 +206,24 @@ pub(super) async fn settle(
          FROM jsonb_each(?1) AS v
          WHERE jobs.id = v.value ->> 0 AND jobs.claim_no = v.value ->> 1 AND jobs.state = 1",
     )
-    .bind(serde_json::to_string(&standings)?)
+    .bind(serde_json::to_string(&updates)?)
     .execute(connection)
     .await?
     .rows_affected();
     Ok(settled)
 }
 
-async fn insert_answers(
+async fn insert_results(
     connection: &mut SqliteConnection,
     settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut bodies = Pack::default();
-    let lines = settlements.iter();
-    let lines: Vec<_> = lines
-        .filter_map(|one| one.answer_line(&mut bodies))
+    let mut bodies = TextBlob::default();
+    let parameters = settlements.iter();
+    let parameters: Vec<_> = parameters
+        .filter_map(|settlement| settlement.result_row(&mut bodies))
         .collect();
-    if lines.is_empty() {
+    if parameters.is_empty() {
         return Ok(());
     }
     sqlx::query(
@@ -235,7 +236,7 @@ async fn insert_answers(
          CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
                              AND j.state = 1",
     )
-    .bind(serde_json::to_string(&lines)?)
+    .bind(serde_json::to_string(&parameters)?)
     .bind(now.as_millis())
     .bind(bodies.into_blob())
     .execute(connection)
@@ -248,9 +249,11 @@ async fn insert_attempts(
     settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let lines = settlements.iter();
-    let lines: Vec<_> = lines.filter_map(|one| one.attempt_line()).collect();
-    if lines.is_empty() {
+    let parameters = settlements.iter();
+    let parameters: Vec<_> = parameters
+        .filter_map(|settlement| settlement.attempt_row())
+        .collect();
+    if parameters.is_empty() {
         return Ok(());
     }
     sqlx::query(
@@ -262,7 +265,7 @@ async fn insert_attempts(
          CROSS JOIN jobs AS j ON j.id = v.value ->> 0 AND j.claim_no = v.value ->> 1
                              AND j.state = 1",
     )
-    .bind(serde_json::to_string(&lines)?)
+    .bind(serde_json::to_string(&parameters)?)
     .bind(now.as_millis())
     .execute(connection)
     .await?;

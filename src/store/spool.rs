@@ -1,9 +1,10 @@
-//! The spool: a file beside the database that takes what has come back when the database takes no
-//! more, because the disk is full or has failed. The next run settles from it, without asking again.
+//! The spool: a file next to the database that stores settlements when the database cannot be
+//! written, for example because the disk is full. The next run imports them without sending the
+//! requests again.
 //!
-//! Its room on the disk is reserved before the first request is sent: when the disk is full, there
-//! is none to be had. It belongs to one database, and what it holds is fenced by `claim_no` as any
-//! settlement is, so that taking it in twice changes nothing.
+//! Its disk space is reserved before the first request is sent, while space is still available. A
+//! spool belongs to one database. Its settlements are fenced by `claim_no` like all others, so
+//! importing them twice has no effect.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
@@ -20,146 +21,145 @@ use super::error::StoreError;
 use super::open::{Store, begin};
 use super::settle::{Settlement, settle};
 
-/// Settlements of one transaction when a spool is taken in: an answer may have megabytes.
-const GROUP: usize = 64;
+/// Maximum number of settlements per transaction. A response can have several megabytes.
+const GROUP_SIZE: usize = 64;
 
 /// The first line of a spool.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    /// The print of the database that it belongs to.
+struct SpoolHeader {
+    /// The fingerprint of the database that the spool belongs to.
     spool_of: String,
-    /// When the first settlement was kept.
+    /// When the first settlement was appended.
     at: Timestamp,
 }
 
-/// A spool that is ready to be written. It is empty unless something went wrong.
+/// A spool open for writing. It stays empty unless the database fails.
 #[derive(Debug)]
 pub struct Spool {
     path: PathBuf,
     file: File,
     database: String,
-    /// Where the last whole line ends.
+    /// The end of the last complete line.
     end: u64,
 }
 
-/// What became of settlements that the database did not take.
+/// The number of settlements that were spooled or lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpoolOutcome {
-    /// Those that are in the spool, on disk.
-    pub kept: u64,
-    /// Those that had no room there either.
+    /// Settlements that are in the spool, on disk.
+    pub spooled: u64,
+    /// Settlements that could not be spooled either.
     pub lost: u64,
 }
 
 impl Store {
-    /// Tells whether results wait in a spool; those of a run that is under way may be none.
+    /// Returns whether a spool exists. During a run it can be empty.
     #[must_use]
     pub fn has_spool(&self) -> bool {
         spool_path(self.path()).exists()
     }
 
-    /// Makes an empty spool beside the database and reserves so many bytes for it where the file
-    /// system can. The caller holds the run lock and has taken in what an earlier spool held.
+    /// Creates an empty spool next to the database and reserves disk space for it, if the file
+    /// system supports that. The caller holds the run lock and has settled any earlier spool.
     pub async fn reserve_spool(&self, bytes: u64) -> Result<Spool, StoreError> {
         let path = spool_path(self.path());
         let failed = |cause| unusable(&path, cause);
         let file = open(&path, true).map_err(failed)?;
         file.set_len(0).map_err(failed)?;
         if let Err(cause) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
-            tracing::info!(%cause, "no room is reserved for answers that the database cannot take");
+            tracing::info!(%cause, "cannot reserve disk space for the spool");
         }
         Ok(Spool {
             file,
-            database: self.print().await?,
+            database: self.fingerprint().await?,
             end: 0,
             path,
         })
     }
 
-    /// Settles what the spool of an earlier run holds, and removes it. Returns how many jobs were
-    /// settled. The caller holds the run lock and has not rescued anything yet.
-    pub async fn take_in_spool(&self) -> Result<u64, StoreError> {
+    /// Imports the spool of an earlier run, and removes the file. Returns the number of settled
+    /// jobs. The caller holds the run lock and has not called [`recover`](Self::recover) yet.
+    pub async fn settle_spool(&self) -> Result<u64, StoreError> {
         let path = spool_path(self.path());
         let file = match open(&path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             opened => opened.map_err(|cause| unusable(&path, cause))?,
         };
         let mut lines = BufReader::new(file);
-        let mut taken = 0;
-        if let Some(header) = next_line::<Header>(&mut lines) {
-            if header.spool_of != self.print().await? {
+        let mut settled = 0;
+        if let Some(header) = next_line::<SpoolHeader>(&mut lines) {
+            if header.spool_of != self.fingerprint().await? {
                 return Err(StoreError::ForeignSpool { path });
             }
             loop {
                 let group: Vec<Settlement> = std::iter::from_fn(|| next_line(&mut lines))
-                    .take(GROUP)
+                    .take(GROUP_SIZE)
                     .collect();
                 if group.is_empty() {
                     break;
                 }
                 let mut writer = self.writer.lock().await;
                 let mut transaction = begin(&mut writer).await?;
-                taken += settle(&mut transaction, &group, header.at).await?;
+                settled += settle(&mut transaction, &group, header.at).await?;
                 failpoint::hit("spool-commit")?;
                 transaction.commit().await?;
             }
         }
         failpoint::hit("spool-taken")?;
         fs::remove_file(&path).map_err(|cause| unusable(&path, cause))?;
-        Ok(taken)
+        Ok(settled)
     }
 
-    /// Returns what tells this database from all others, for files beside it.
-    async fn print(&self) -> Result<String, StoreError> {
+    /// Returns a string that identifies this database.
+    async fn fingerprint(&self) -> Result<String, StoreError> {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.salt().await?);
         let bytes = digest.as_ref().iter().take(8);
-        Ok(bytes.fold(String::new(), |print, byte| print + &format!("{byte:02x}")))
+        Ok(bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
     }
 }
 
 impl Spool {
-    /// Returns where it is.
+    /// Returns the path of the spool.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds settlements. When it returns, those it counts as kept are on disk.
-    pub fn keep(&mut self, settlements: &[Settlement], now: Timestamp) -> SpoolOutcome {
-        let mut kept = SpoolOutcome::default();
+    /// Appends settlements. When this method returns, the spooled ones are on disk.
+    pub fn append(&mut self, settlements: &[Settlement], now: Timestamp) -> SpoolOutcome {
+        let mut outcome = SpoolOutcome::default();
         if settlements.is_empty() {
-            return kept;
+            return outcome;
         }
-        let header = Header {
+        let header = SpoolHeader {
             spool_of: self.database.clone(),
             at: now,
         };
-        let began = self.end > 0 || self.write(&header).is_ok();
-        let from = self.end;
+        let has_header = self.end > 0 || self.write(&header).is_ok();
+        let start = self.end;
         for settlement in settlements {
-            let is_kept = began && self.write(settlement).is_ok();
-            *(if is_kept {
-                &mut kept.kept
+            if has_header && self.write(settlement).is_ok() {
+                outcome.spooled += 1;
             } else {
-                &mut kept.lost
-            }) += 1;
+                outcome.lost += 1;
+            }
         }
-        if self.end > from
+        if self.end > start
             && let Err(cause) = self.file.sync_all()
         {
-            tracing::warn!(%cause, "the spool may not be on disk");
-            (kept.lost, kept.kept) = (kept.lost + kept.kept, 0);
+            tracing::warn!(%cause, "cannot sync the spool to disk");
+            (outcome.lost, outcome.spooled) = (outcome.lost + outcome.spooled, 0);
         }
-        kept
+        outcome
     }
 
-    /// Ends a spool that nothing was kept in.
+    /// Removes an empty spool.
     pub fn remove(self) -> Result<(), StoreError> {
         fs::remove_file(&self.path).map_err(|cause| unusable(&self.path, cause))
     }
 
-    /// Writes a line behind the last whole one. Half a line is none: the next one is written over
-    /// it, and what is left of it has no line end.
+    /// Writes a line after the last complete one. A partially written line is overwritten by the
+    /// next one, or ignored by the reader because it has no line end.
     fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
@@ -170,14 +170,14 @@ impl Spool {
     }
 }
 
-/// Returns where the spool of a database is.
+/// Returns the path of a database's spool.
 pub(super) fn spool_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".spool");
     PathBuf::from(name)
 }
 
-/// Opens the file if it is one: a link might lead anywhere.
+/// Opens a regular file; symbolic links are rejected because they can point anywhere.
 fn open(path: &Path, create: bool) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
@@ -189,11 +189,11 @@ fn open(path: &Path, create: bool) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::other("it is not a file"))
+        Err(io::Error::other("not a regular file"))
     }
 }
 
-/// Reads a whole line; `None` at the end, and where a write broke off.
+/// Reads a complete line; `None` at the end or at a partially written line.
 fn next_line<T: for<'de> Deserialize<'de>>(lines: &mut BufReader<File>) -> Option<T> {
     let mut line = Vec::new();
     lines.read_until(b'\n', &mut line).ok()?;

@@ -1,5 +1,5 @@
-//! Verifying and copying the database: is the file sound, does what is in it hold together, and a
-//! copy of it to go back to. Nothing is changed here, and no writer is held up.
+//! Verifying the file and content of the database, and backing it up. Neither operation changes the
+//! database or blocks writers.
 
 use std::fs::File;
 use std::io;
@@ -11,11 +11,11 @@ use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::Store;
 
-/// Faults of the file that are told.
-const MAX_FAULTS: usize = 20;
+/// Maximum number of file errors that are returned.
+const MAX_ERRORS: usize = 20;
 
-/// What must never be found: a count of rows, and what they would be.
-const NEVER: [(&str, &str); 9] = [
+/// Statements that count inconsistent rows, with a description of these rows.
+const CONSISTENCY_CHECKS: [(&str, &str); 9] = [
     (
         "SELECT count(*) FROM jobs AS j WHERE NOT EXISTS (SELECT 1 FROM rows WHERE job_id = j.id)",
         "jobs without a row",
@@ -23,78 +23,78 @@ const NEVER: [(&str, &str); 9] = [
     (
         "SELECT count(*) FROM rows AS r JOIN jobs AS j ON j.id = r.job_id
          WHERE j.batch_id <> r.batch_id",
-        "rows in another batch than their job",
+        "rows in a different batch than their job",
     ),
     (
         "SELECT count(*) FROM jobs AS j
          WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM results WHERE job_id = j.id)",
-        "answered rows without an answer",
+        "completed rows without a response",
     ),
     (
         "SELECT count(*) FROM results AS x
          WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = x.job_id AND state = 2)",
-        "answers of rows that are not answered",
+        "responses of rows that are not completed",
     ),
     (
         "SELECT count(*) FROM jobs AS j
          WHERE state = 2 AND (claim_no < 1 OR requests < 1)
            AND NOT EXISTS (SELECT 1 FROM results WHERE job_id = j.id AND key_label = 'copied')",
-        "answered rows that were never asked",
+        "completed rows that were never sent",
     ),
     (
         "SELECT count(*) FROM attempts AS a
          WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = a.job_id AND claim_no >= a.claim_no)",
-        "failures of claims that never were",
+        "failed attempts of claims that do not exist",
     ),
     (
         "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE position IS NOT NULL
                                GROUP BY batch_id, position HAVING count(*) > 1)",
-        "rows at the place of another",
+        "rows at the position of another row",
     ),
     (
         "SELECT coalesce(sum(gap), 0) FROM (
              SELECT max(position) + 1 - count(*) AS gap FROM jobs
              WHERE position IS NOT NULL GROUP BY batch_id)",
-        "places without a row",
+        "positions without a row",
     ),
     (
         "SELECT count(*) FROM results WHERE NOT json_valid(body)",
-        "answers that are not what a provider sent",
+        "responses that are not valid JSON",
     ),
 ];
 
-/// What a look at the whole database has found.
+/// The result of verifying the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Soundness {
-    /// What is wrong with the file; empty when it is sound.
-    pub file: Vec<String>,
-    /// What does not hold together; empty when all does.
-    pub content: Vec<String>,
-    /// Rows that are claimed by a run, or were when it died.
+pub struct IntegrityReport {
+    /// Errors in the file; empty if there are none.
+    pub file_errors: Vec<String>,
+    /// Inconsistencies of the content; empty if there are none.
+    pub inconsistencies: Vec<String>,
+    /// Number of rows that are claimed by a run, or were claimed by a run that crashed.
     pub in_flight: u64,
-    /// Bytes of the write-ahead log that are not folded back.
-    pub log: u64,
-    /// Whether a spool waits to be taken in by the next run.
+    /// Size of the WAL in bytes.
+    pub wal_bytes: u64,
+    /// Whether a spool exists for the next run to import.
     pub has_spool: bool,
 }
 
-/// Why there is no copy.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The target is there.
-    #[error("{path} is there already\nhint: name a new file; a backup replaces nothing")]
+    /// The target already exists.
+    #[error("{path} already exists\nhint: choose another path; backups never overwrite files")]
     Exists {
         /// The target.
         path: String,
     },
     /// The copy cannot be written.
     #[error(
-        "cannot write the backup {path}: {cause}\nhint: name a file in a folder that has room and that you may write"
+        "cannot write the backup {path}: {cause}\nhint: choose a writable directory with enough disk space"
     )]
     Io {
         /// The target.
         path: String,
-        /// What the system said.
+        /// The cause.
         cause: io::Error,
     },
     /// The database cannot be read.
@@ -103,42 +103,44 @@ pub enum BackupError {
 }
 
 impl Store {
-    /// Reads the whole database, as it is at one moment, and returns what is wrong with it. It takes
-    /// some times as long as reading the file does.
-    pub async fn verify(&self) -> Result<Soundness, StoreError> {
+    /// Verifies a snapshot of the whole database. This takes several times as long as reading the
+    /// file.
+    pub async fn verify(&self) -> Result<IntegrityReport, StoreError> {
         let mut snapshot = self.readers.begin().await?;
-        let mut soundness = Soundness {
-            file: unsound(&mut snapshot).await?,
+        let mut integrity = IntegrityReport {
+            file_errors: check_file(&mut snapshot).await?,
             has_spool: self.has_spool(),
-            ..Soundness::default()
+            ..IntegrityReport::default()
         };
-        soundness.log = self.log_length();
-        if soundness.file.is_empty() {
-            for (sql, what) in NEVER {
+        integrity.wal_bytes = self.wal_size();
+        if integrity.file_errors.is_empty() {
+            for (sql, description) in CONSISTENCY_CHECKS {
                 let found: i64 = sqlx::query_scalar(sql).fetch_one(&mut *snapshot).await?;
                 if found != 0 {
-                    soundness.content.push(format!("{what}: {found}"));
+                    integrity
+                        .inconsistencies
+                        .push(format!("{description}: {found}"));
                 }
             }
             let running = "SELECT count(*) FROM jobs WHERE state = 1";
             let running = sqlx::query_scalar(running)
                 .fetch_one(&mut *snapshot)
                 .await?;
-            soundness.in_flight = unsigned(running);
+            integrity.in_flight = unsigned(running);
         }
-        Ok(soundness)
+        Ok(integrity)
     }
 
-    /// Writes a copy of the database, as it is at one moment, to a new file (mode 0600). When it
-    /// returns, the copy is whole and on disk. Works beside a run.
+    /// Writes a snapshot of the database to a new file (mode 0600). When it returns, the copy is
+    /// complete and on disk. Can be called during a run.
     pub async fn back_up(&self, target: &Path) -> Result<(), BackupError> {
-        let shown = target.display().to_string();
+        let target_name = target.display().to_string();
         let failed = |cause| BackupError::Io {
-            path: shown.clone(),
+            path: target_name.clone(),
             cause,
         };
         if target.symlink_metadata().is_ok() {
-            return Err(BackupError::Exists { path: shown });
+            return Err(BackupError::Exists { path: target_name });
         }
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -151,7 +153,7 @@ impl Store {
             .map_err(failed)?;
         let name = copy.path().to_str().map(str::to_owned);
         let name = name.ok_or_else(|| failed(io::Error::other("its name is not UTF-8")))?;
-        // An empty file may be there: it has the mode that the copy is to have.
+        // `VACUUM INTO` accepts an empty target file and keeps its mode.
         let copied = sqlx::query("VACUUM INTO ?1")
             .bind(name)
             .execute(&self.readers);
@@ -166,18 +168,19 @@ impl Store {
     }
 }
 
-async fn unsound(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
-    let said = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *connection);
-    let mut faults: Vec<String> = match said.await.map_err(StoreError::from) {
-        // Where it cannot even be read, that is what is wrong.
-        Err(StoreError::Corrupt(what)) => return Ok(vec![what]),
-        said => said?,
+async fn check_file(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    let check = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *connection);
+    let mut errors: Vec<String> = match check.await.map_err(StoreError::from) {
+        // If the file is too damaged for the check, that is the only error.
+        Err(StoreError::Corrupt(error)) => return Ok(vec![error]),
+        lines => lines?,
     };
-    faults.retain(|line| line != "ok");
-    let orphans = "SELECT 'row ' || rowid || ' of ' || \"table\" || ' belongs to no ' || parent
+    errors.retain(|line| line != "ok");
+    let orphans =
+        "SELECT 'row ' || rowid || ' of ' || \"table\" || ' refers to a missing row of ' || parent
                    FROM pragma_foreign_key_check";
     let orphans: Vec<String> = sqlx::query_scalar(orphans).fetch_all(connection).await?;
-    faults.extend(orphans);
-    faults.truncate(MAX_FAULTS);
-    Ok(faults)
+    errors.extend(orphans);
+    errors.truncate(MAX_ERRORS);
+    Ok(errors)
 }

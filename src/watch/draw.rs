@@ -1,6 +1,6 @@
-//! The picture: a pure function of what was seen and the present, for a terminal of any size.
+//! Rendering: a pure function of the state and the time, for a terminal of any size.
 //!
-//! What matters less goes first where there is no room: the lines over time, then the failures.
+//! If there is too little space, the sparklines are omitted first, then the failures.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,70 +8,81 @@ use std::time::Duration;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
-use ratatui::text::{Line, Span as Piece};
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use crate::domain::time::Timestamp;
-use crate::progress::moment::Clock;
-use crate::progress::quantity::{Rate, Span};
+use crate::progress::moment::UtcTime;
+use crate::progress::quantity::{HumanDuration, Rate};
 use crate::progress::safe::Safe;
 
-use super::Watch;
-use super::look::Look;
+use super::WatchState;
 use super::rows::{batches, failures, keys};
+use super::theme::Theme;
 
-/// From this height on there is room for lines over time.
-const TALL: u16 = 20;
+/// Minimum height for sparklines.
+const MIN_HEIGHT_FOR_SPARKLINES: u16 = 20;
 
-/// Draws what was seen.
-pub fn draw(frame: &mut Frame<'_>, watch: &Watch, now: Timestamp, color: bool) {
-    let look = Look { color };
+/// Draws the state.
+pub fn draw(frame: &mut Frame<'_>, watch: &WatchState, now: Timestamp, color: bool) {
+    let theme = Theme { color };
     let area = frame.area();
-    let batches = batches(watch, area, now, look);
-    let keys = keys(watch, area, now, look);
-    let lines = |lines: &[Line<'_>]| u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let spark_rows = if area.height >= TALL { 5 } else { 0 };
+    let batches = batches(watch, area, now, theme);
+    let keys = keys(watch, area, now, theme);
+    let line_count = |lines: &[Line<'_>]| u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let sparkline_rows = if area.height >= MIN_HEIGHT_FOR_SPARKLINES {
+        5
+    } else {
+        0
+    };
     let parts = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(u16::from(watch.trouble.is_some())),
-        Constraint::Length(lines(&batches)),
-        Constraint::Length(spark_rows),
-        Constraint::Length(lines(&keys)),
+        Constraint::Length(u16::from(watch.error.is_some())),
+        Constraint::Length(line_count(&batches)),
+        Constraint::Length(sparkline_rows),
+        Constraint::Length(line_count(&keys)),
         Constraint::Fill(1),
     ]);
-    let [head, trouble, batch_area, sparks, key_area, failure_area] = parts.areas(area);
-    draw_head(frame, head, watch, now);
-    if let Some(why) = &watch.trouble {
-        let why = Line::styled(format!(" {}", Safe(why)), look.warn());
-        frame.render_widget(why, trouble);
+    let [
+        header,
+        error_area,
+        batch_area,
+        sparklines,
+        key_area,
+        failure_area,
+    ] = parts.areas(area);
+    draw_header(frame, header, watch, now);
+    if let Some(error) = &watch.error {
+        let message = Line::styled(format!(" {}", Safe(error)), theme.warn());
+        frame.render_widget(message, error_area);
     }
     frame.render_widget(Paragraph::new(batches), batch_area);
-    if spark_rows > 0 {
-        draw_sparks(frame, sparks, watch, look);
+    if sparkline_rows > 0 {
+        draw_sparklines(frame, sparklines, watch, theme);
     }
     frame.render_widget(Paragraph::new(keys), key_area);
-    let failures = failures(watch, failure_area, look);
+    let failures = failures(watch, failure_area, theme);
     frame.render_widget(Paragraph::new(failures), failure_area);
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, watch: &Watch, now: Timestamp) {
-    let seen = match &watch.seen {
-        Some((at, _)) if now.since(*at) > 3 * watch.every + Duration::from_secs(2) => {
-            format!("as of {} ago", Span(now.since(*at)))
+fn draw_header(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, now: Timestamp) {
+    let time = match &watch.latest {
+        Some((at, _)) if now.since(*at) > 3 * watch.interval + Duration::from_secs(2) => {
+            format!("updated {} ago", HumanDuration(now.since(*at)))
         }
-        _ => Clock(now).to_string(),
+        _ => UtcTime(now).to_string(),
     };
-    let name = Piece::styled(" promptmill", Look::strong());
-    let database = Piece::styled(format!(" {}", Safe(&watch.database)), Look::dim());
-    let right = Piece::styled(format!(" {seen} · q quits "), Look::dim());
-    let room = usize::from(area.width);
+    let name = Span::styled(" promptmill", Theme::strong());
+    let database = Span::styled(format!(" {}", Safe(&watch.database)), Theme::dim());
+    let right = Span::styled(format!(" {time} · q: quit "), Theme::dim());
+    let available = usize::from(area.width);
     let corner = u16::try_from(right.width()).unwrap_or(u16::MAX);
     let halves = Layout::horizontal([Constraint::Fill(1), Constraint::Length(corner)]);
     let [left, corner] = halves.areas(area);
-    if name.width() + database.width() + right.width() <= room {
+    if name.width() + database.width() + right.width() <= available {
         frame.render_widget(Line::from(vec![name, database]), left);
         frame.render_widget(right, corner);
-    } else if name.width() + right.width() <= room {
+    } else if name.width() + right.width() <= available {
         frame.render_widget(name, left);
         frame.render_widget(right, corner);
     } else {
@@ -79,8 +90,8 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, watch: &Watch, now: Timestamp) {
     }
 }
 
-fn draw_sparks(frame: &mut Frame<'_>, area: Rect, watch: &Watch, look: Look) {
-    let halves = Layout::horizontal([
+fn draw_sparklines(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, theme: Theme) {
+    let columns = Layout::horizontal([
         Constraint::Fill(1),
         Constraint::Length(2),
         Constraint::Fill(1),
@@ -90,37 +101,37 @@ fn draw_sparks(frame: &mut Frame<'_>, area: Rect, watch: &Watch, look: Look) {
         width: area.width.saturating_sub(2),
         ..area
     };
-    let [left, _, right] = halves.areas(inner);
-    draw_spark(
+    let [left, _, right] = columns.areas(inner);
+    draw_sparkline(
         frame,
         left,
-        "answers",
+        "throughput",
         &watch.rates,
-        look.colored(Color::Cyan),
+        theme.colored(Color::Cyan),
         |rate| {
             #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
             let rate = rate as f64 / 1000.0;
             Rate(rate).to_string()
         },
     );
-    draw_spark(
+    draw_sparkline(
         frame,
         right,
         "latency",
         &watch.latencies,
-        look.colored(Color::Magenta),
-        |millis| Span(Duration::from_millis(millis)).to_string(),
+        theme.colored(Color::Magenta),
+        |millis| HumanDuration(Duration::from_millis(millis)).to_string(),
     );
 }
 
-/// A line over time, the present at its right end.
-fn draw_spark(
+/// Draws a sparkline, with the latest value on the right.
+fn draw_sparkline(
     frame: &mut Frame<'_>,
     area: Rect,
     title: &str,
     history: &VecDeque<u64>,
     style: Style,
-    shown: fn(u64) -> String,
+    format: fn(u64) -> String,
 ) {
     let rows = Layout::vertical([
         Constraint::Length(1),
@@ -130,15 +141,15 @@ fn draw_spark(
     let [_, head, line] = rows.areas(area);
     let width = usize::from(line.width);
     let visible: Vec<u64> = history.iter().rev().take(width).rev().copied().collect();
-    let most = visible.iter().max().copied().filter(|most| *most > 0);
-    let told = match (visible.last(), most) {
-        (Some(0), Some(most)) => format!("none now, most {}", shown(most)),
-        (Some(last), Some(most)) => format!("{} now, most {}", shown(*last), shown(most)),
-        _ => "none".to_owned(),
+    let peak = visible.iter().max().copied().filter(|peak| *peak > 0);
+    let values = match (visible.last(), peak) {
+        (Some(0), Some(peak)) => format!("idle, peak {}", format(peak)),
+        (Some(latest), Some(peak)) => format!("{}, peak {}", format(*latest), format(peak)),
+        _ => "no data".to_owned(),
     };
-    let title = Piece::styled(format!("{title} "), Look::strong());
-    let told = Piece::styled(told, Look::dim());
-    frame.render_widget(Line::from(vec![title, told]), head);
+    let title = Span::styled(format!("{title} "), Theme::strong());
+    let values = Span::styled(values, Theme::dim());
+    frame.render_widget(Line::from(vec![title, values]), head);
     let mut padded = vec![None; width.saturating_sub(visible.len())];
     padded.extend(visible.into_iter().map(Some));
     frame.render_widget(Sparkline::default().data(padded).style(style), line);
@@ -149,15 +160,15 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::{Batch, Failure, Key, Snapshot};
+    use super::super::{Snapshot, WatchedBatch, WatchedFailure, WatchedKey};
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(1_795_466_460_000) + Duration::from_secs(seconds)
     }
 
-    fn batch(name: &str, done: u64, failed: u64, running: u64) -> Batch {
-        Batch {
+    fn batch(name: &str, done: u64, failed: u64, running: u64) -> WatchedBatch {
+        WatchedBatch {
             name: name.to_owned(),
             total: 1_000,
             done,
@@ -166,17 +177,17 @@ mod tests {
         }
     }
 
-    /// A run after ten looks: a batch that is done, one under way, a key that waits.
-    fn busy() -> Watch {
-        let mut watch = Watch::new("promptmill.db".to_owned(), Duration::from_secs(1));
-        let key = |label: &str, state: &str, until, reason: &str| Key {
+    /// A run with ten snapshots: a completed batch, a batch in progress, a waiting key.
+    fn busy() -> WatchState {
+        let mut watch = WatchState::new("promptmill.db".to_owned(), Duration::from_secs(1));
+        let key = |label: &str, state: &str, until, reason: &str| WatchedKey {
             label: label.to_owned(),
             state: state.to_owned(),
             until,
             reason: reason.to_owned(),
         };
         for second in 0..=10 {
-            let failure = Failure {
+            let failure = WatchedFailure {
                 batch: "tickets.csv".to_owned(),
                 row: Some(17),
                 rule: "rate-limit".to_owned(),
@@ -193,14 +204,14 @@ mod tests {
                     key("free-2", "cooling", Some(at(22)), "rate limit"),
                 ],
                 failures: vec![failure],
-                answers: vec![(at(second), 500)],
+                responses: vec![(at(second), 500)],
             };
-            watch.saw(snapshot, at(second));
+            watch.update(snapshot, at(second));
         }
         watch
     }
 
-    fn shown(watch: &Watch, width: u16, height: u16, now: Timestamp) -> Vec<String> {
+    fn shown(watch: &WatchState, width: u16, height: u16, now: Timestamp) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let drawn = terminal
             .draw(|frame| draw(frame, watch, now, false))
@@ -216,61 +227,61 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(watch: &Watch, width: u16, height: u16, expected: &[&str]) {
+    fn check(watch: &WatchState, width: u16, height: u16, expected: &[&str]) {
         assert_eq!(shown(watch, width, height, at(10)), expected);
     }
 
     #[test]
-    fn a_usual_terminal_shows_it_all() {
+    fn a_standard_terminal_shows_everything() {
         check(
             &busy(),
             80,
             24,
             &[
-                " promptmill promptmill.db                                20:41:10 UTC · q quits",
+                " promptmill promptmill.db                                20:41:10 UTC · q: quit",
                 "",
                 " tickets.csv  ━━─────  404/1,000 40% · 4 failed · eta 15s · 40/s · 16 in flight",
                 " old.csv      ━━━━━━━  1,000/1,000 100%",
                 "",
-                " answers 40/s now, most 40/s             latency 0.5s now, most 0.5s",
+                " throughput 40/s, peak 40/s              latency 0.5s, peak 0.5s",
                 "                             ██████████                              ██████████",
                 "                             ██████████                              ██████████",
                 "                             ██████████                              ██████████",
                 "",
-                " keys",
-                " free-2  cooling, 12s  rate limit",
+                " API keys",
+                " free-2  rate limited, 12s  rate limit",
                 " free-1  healthy",
                 "",
-                " last failures",
+                " recent failures",
                 " 20:41:10  tickets.csv row 17  rate-limit  slow\\u{1b}[2J down",
             ],
         );
     }
 
     #[test]
-    fn a_small_terminal_shows_what_matters_most() {
+    fn a_small_terminal_omits_less_important_parts() {
         check(
             &busy(),
             40,
             12,
             &[
-                " promptmill      20:41:10 UTC · q quits",
+                " promptmill      20:41:10 UTC · q: quit",
                 "",
                 " tickets.csv  404/1,000 40% · 4 failed",
                 " old.csv      1,000/1,000 100%",
                 "",
-                " keys",
-                " free-2  cooling, 12s  rate limit",
+                " API keys",
+                " free-2  rate limited, 12s  rate limit",
                 " free-1  healthy",
                 "",
-                " last failures",
+                " recent failures",
                 " 20:41:10  row 17  rate-limit  slow\\u{1b",
             ],
         );
     }
 
     #[test]
-    fn every_size_is_drawn() {
+    fn any_size_can_be_drawn() {
         for width in [1, 2, 7, 15, 30, 200] {
             for height in [1, 2, 3, 5, 8, 19, 60] {
                 shown(&busy(), width, height, at(10));
@@ -279,38 +290,38 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_stays_while_nothing_can_be_seen() {
-        let mut watch = Watch::new("q.db".to_owned(), Duration::from_secs(1));
-        watch.missed("there is no database yet".to_owned());
+    fn the_previous_snapshot_stays_visible_when_an_update_fails() {
+        let mut watch = WatchState::new("q.db".to_owned(), Duration::from_secs(1));
+        watch.update_failed("database not found".to_owned());
         let text = shown(&watch, 60, 10, at(0)).join("\n");
-        assert!(text.contains(" there is no database yet"), "{text}");
-        assert!(text.contains(" nothing was seen yet"), "{text}");
+        assert!(text.contains(" database not found"), "{text}");
+        assert!(text.contains(" no data yet"), "{text}");
         let mut watch = busy();
-        watch.missed("it is \u{7}busy".to_owned());
+        watch.update_failed("database \u{7}busy".to_owned());
         let text = shown(&watch, 60, 16, at(40)).join("\n");
-        assert!(text.contains(" it is \\u{7}busy\n"), "{text}");
-        assert!(text.contains("as of 30s ago · q quits"), "{text}");
+        assert!(text.contains(" database \\u{7}busy\n"), "{text}");
+        assert!(text.contains("updated 30s ago · q: quit"), "{text}");
         assert!(text.contains("404/1,000"), "{text}");
-        // The key's wait is over by now.
-        assert!(text.contains("free-2  cooling  rate limit"), "{text}");
+        // The key's wait is over.
+        assert!(text.contains("free-2  rate limited  rate limit"), "{text}");
     }
 
     #[test]
-    fn many_batches_and_keys_leave_room_for_the_rest() {
-        let mut watch = Watch::new("q.db".to_owned(), Duration::from_secs(1));
+    fn many_batches_leave_space_for_other_parts() {
+        let mut watch = WatchState::new("q.db".to_owned(), Duration::from_secs(1));
         let batches = (0..50).map(|number| batch(&format!("{number}.csv"), 1_000 - number, 0, 0));
         let snapshot = Snapshot {
             batches: batches.collect(),
             ..Snapshot::default()
         };
-        watch.saw(snapshot, at(0));
+        watch.update(snapshot, at(0));
         let lines = shown(&watch, 80, 24, at(0));
         assert!(lines[2].starts_with(" 49.csv  ━"), "{lines:#?}");
         assert_eq!(lines[10], " and 42 more");
     }
 
     #[test]
-    fn color_is_used_only_where_it_may() {
+    fn color_is_used_only_if_enabled() {
         let watch = busy();
         let colors = |color| {
             let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();

@@ -1,151 +1,155 @@
-//! Watching the queue from another terminal: what was seen becomes histories, and these a picture.
+//! The live view of `status --watch`: keeps a history of snapshots and draws it.
 //!
-//! Nothing in here reads the queue or the clock: what is seen and the present come as arguments.
+//! This module reads neither the database nor the clock: the caller passes snapshots and the time.
 
 mod draw;
-mod look;
 mod rows;
 mod screen;
+mod theme;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
-use crate::progress::speed::Speed;
+use crate::progress::throughput::Throughput;
 
 pub use draw::draw;
-pub use screen::{Screen, Wish};
+pub use screen::{Screen, UserInput};
 
-/// Looks that are kept for the lines over time: more than any terminal is wide.
-const KEPT: usize = 500;
+/// Maximum length of a history: more samples than any terminal has columns.
+const MAX_HISTORY: usize = 500;
 
-/// What was seen at one moment.
+/// State of the queue at one point in time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The batches, the oldest first.
-    pub batches: Vec<Batch>,
-    /// The keys.
-    pub keys: Vec<Key>,
-    /// The latest failed attempts, the last one first.
-    pub failures: Vec<Failure>,
-    /// Late answers: when each came, and after how many milliseconds.
-    pub answers: Vec<(Timestamp, u64)>,
+    /// The batches, oldest first.
+    pub batches: Vec<WatchedBatch>,
+    /// The API keys.
+    pub keys: Vec<WatchedKey>,
+    /// Recent failed attempts, newest first.
+    pub failures: Vec<WatchedFailure>,
+    /// Recent responses: time of arrival, and latency in milliseconds.
+    pub responses: Vec<(Timestamp, u64)>,
 }
 
-/// How far a batch is.
+/// Progress of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Its name.
+pub struct WatchedBatch {
+    /// The batch's name.
     pub name: String,
-    /// Its rows.
+    /// Rows of the batch.
     pub total: u64,
-    /// Rows with an answer.
+    /// Completed rows.
     pub done: u64,
-    /// Rows that failed for good.
+    /// Rows that failed permanently.
     pub failed: u64,
-    /// Rows claimed by a run.
+    /// Rows in flight.
     pub running: u64,
 }
 
-/// How a key stands.
+/// State of an API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Its label.
+pub struct WatchedKey {
+    /// The key's label.
     pub label: String,
-    /// Its state's name.
+    /// Name of the state.
     pub state: String,
-    /// When it may be tried again.
+    /// When the key is enabled again.
     pub until: Option<Timestamp>,
-    /// Why, as the provider said it.
+    /// The provider's message.
     pub reason: String,
 }
 
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct WatchedFailure {
     /// The batch's name.
     pub batch: String,
-    /// The row's number, from 1; `None` for one that was withdrawn.
+    /// Row number, starting at 1; `None` if the row was removed from the input.
     pub row: Option<u64>,
-    /// The rule that judged it.
+    /// The rule that matched.
     pub rule: String,
-    /// What was said.
+    /// The provider's message.
     pub message: String,
-    /// When it ended.
+    /// When the attempt ended.
     pub ended_at: Timestamp,
 }
 
-/// What was seen so far.
+/// The latest snapshot, and histories of throughput and latency.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct WatchState {
     database: String,
-    every: Duration,
-    seen: Option<(Timestamp, Snapshot)>,
-    trouble: Option<String>,
-    speeds: BTreeMap<String, Speed>,
-    /// Answers, in thousandths a second, and their mean latency in milliseconds, look by look.
+    interval: Duration,
+    latest: Option<(Timestamp, Snapshot)>,
+    error: Option<String>,
+    throughputs: BTreeMap<String, Throughput>,
+    /// Responses per 1,000 seconds, for each snapshot.
     rates: VecDeque<u64>,
+    /// Mean latency in milliseconds, for each snapshot.
     latencies: VecDeque<u64>,
 }
 
-impl Watch {
-    /// Begins to watch a database, which is named so, with a look every so often.
+impl WatchState {
+    /// Creates an empty state; `database` is displayed, `interval` is the time between snapshots.
     #[must_use]
-    pub fn new(database: String, every: Duration) -> Self {
+    pub fn new(database: String, interval: Duration) -> Self {
         Self {
             database,
-            every,
-            seen: None,
-            trouble: None,
-            speeds: BTreeMap::new(),
+            interval,
+            latest: None,
+            error: None,
+            throughputs: BTreeMap::new(),
             rates: VecDeque::new(),
             latencies: VecDeque::new(),
         }
     }
 
-    /// Takes in what was seen.
-    pub fn saw(&mut self, snapshot: Snapshot, now: Timestamp) {
-        self.trouble = None;
-        self.speeds
+    /// Adds a snapshot.
+    pub fn update(&mut self, snapshot: Snapshot, now: Timestamp) {
+        self.error = None;
+        self.throughputs
             .retain(|name, _| snapshot.batches.iter().any(|batch| batch.name == *name));
         for batch in &snapshot.batches {
-            let speed = self.speeds.entry(batch.name.clone()).or_default();
-            speed.note(now, batch.done + batch.failed);
+            let throughput = self.throughputs.entry(batch.name.clone()).or_default();
+            throughput.record(now, batch.done + batch.failed);
         }
-        if let Some((before, old)) = &self.seen {
+        if let Some((before, old)) = &self.latest {
             let since = now.since(*before).as_millis().max(1);
-            let more = answers(&snapshot).saturating_sub(answers(old));
-            let rate = u128::from(more) * 1_000_000 / since;
-            keep(&mut self.rates, u64::try_from(rate).unwrap_or(u64::MAX));
-            let newest = old.answers.iter().map(|(at, _)| *at).max();
-            keep(&mut self.latencies, mean_after(newest, &snapshot.answers));
+            let new = done(&snapshot).saturating_sub(done(old));
+            let rate = u128::from(new) * 1_000_000 / since;
+            push_bounded(&mut self.rates, u64::try_from(rate).unwrap_or(u64::MAX));
+            let newest = old.responses.iter().map(|(at, _)| *at).max();
+            push_bounded(
+                &mut self.latencies,
+                mean_latency_after(newest, &snapshot.responses),
+            );
         }
-        self.seen = Some((now, snapshot));
+        self.latest = Some((now, snapshot));
     }
 
-    /// Takes in why nothing was seen; what was seen before is shown on.
-    pub fn missed(&mut self, why: String) {
-        self.trouble = Some(why);
+    /// Records a failed update; the previous snapshot stays visible.
+    pub fn update_failed(&mut self, error: String) {
+        self.error = Some(error);
     }
 }
 
-fn answers(snapshot: &Snapshot) -> u64 {
+fn done(snapshot: &Snapshot) -> u64 {
     snapshot.batches.iter().map(|batch| batch.done).sum()
 }
 
-/// The mean latency of the answers that came after a moment; 0 when none did.
-fn mean_after(moment: Option<Timestamp>, answers: &[(Timestamp, u64)]) -> u64 {
-    let new = answers
+/// Returns the mean latency of the responses after a point in time; 0 if there are none.
+fn mean_latency_after(start: Option<Timestamp>, responses: &[(Timestamp, u64)]) -> u64 {
+    let new = responses
         .iter()
-        .filter(|(at, _)| moment.is_none_or(|moment| *at > moment));
+        .filter(|(at, _)| start.is_none_or(|start| *at > start));
     let (count, sum) = new.fold((0_u64, 0_u64), |(count, sum), (_, latency)| {
         (count + 1, sum.saturating_add(*latency))
     });
     sum.checked_div(count).unwrap_or(0)
 }
 
-fn keep(history: &mut VecDeque<u64>, number: u64) {
-    if history.len() == KEPT {
+fn push_bounded(history: &mut VecDeque<u64>, number: u64) {
+    if history.len() == MAX_HISTORY {
         history.pop_front();
     }
     history.push_back(number);
@@ -159,16 +163,16 @@ mod tests {
         Timestamp::from_millis(1_795_466_460_000) + Duration::from_secs(seconds)
     }
 
-    fn snapshot(done: u64, answers: &[(u64, u64)]) -> Snapshot {
-        let batch = Batch {
+    fn snapshot(done: u64, responses: &[(u64, u64)]) -> Snapshot {
+        let batch = WatchedBatch {
             name: "jobs.csv".to_owned(),
             total: 100,
             done,
-            ..Batch::default()
+            ..WatchedBatch::default()
         };
         Snapshot {
             batches: vec![batch],
-            answers: answers
+            responses: responses
                 .iter()
                 .map(|(second, ms)| (at(*second), *ms))
                 .collect(),
@@ -177,26 +181,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_since_the_last_look_makes_the_lines() {
-        let mut watch = Watch::new("q.db".to_owned(), Duration::from_secs(1));
-        watch.saw(snapshot(10, &[(0, 900)]), at(0));
-        assert!(watch.rates.is_empty(), "one look tells no rate");
-        watch.saw(snapshot(15, &[(1, 300), (1, 500), (0, 900)]), at(2));
-        watch.missed("busy".to_owned());
-        watch.saw(snapshot(15, &[(1, 300)]), at(4));
-        // Made pending again: fewer than before are no negative rate.
-        watch.saw(snapshot(3, &[]), at(5));
+    fn histories_are_computed_from_consecutive_snapshots() {
+        let mut watch = WatchState::new("q.db".to_owned(), Duration::from_secs(1));
+        watch.update(snapshot(10, &[(0, 900)]), at(0));
+        assert!(watch.rates.is_empty(), "a rate requires two snapshots");
+        watch.update(snapshot(15, &[(1, 300), (1, 500), (0, 900)]), at(2));
+        watch.update_failed("busy".to_owned());
+        watch.update(snapshot(15, &[(1, 300)]), at(4));
+        // Rows were reset to pending: the rate must not be negative.
+        watch.update(snapshot(3, &[]), at(5));
         assert_eq!(watch.rates, [2_500, 0, 0]);
         assert_eq!(watch.latencies, [400, 0, 0]);
-        assert_eq!(watch.trouble, None);
+        assert_eq!(watch.error, None);
     }
 
     #[test]
-    fn a_night_of_looks_does_not_fill_the_memory() {
-        let mut watch = Watch::new("q.db".to_owned(), Duration::from_secs(1));
+    fn histories_are_bounded() {
+        let mut watch = WatchState::new("q.db".to_owned(), Duration::from_secs(1));
         for second in 0..2_000 {
-            watch.saw(snapshot(second, &[]), at(second));
+            watch.update(snapshot(second, &[]), at(second));
         }
-        assert_eq!((watch.rates.len(), watch.latencies.len()), (KEPT, KEPT));
+        assert_eq!(
+            (watch.rates.len(), watch.latencies.len()),
+            (MAX_HISTORY, MAX_HISTORY)
+        );
     }
 }

@@ -1,119 +1,126 @@
-//! What is told line by line: batches, keys, failures. The first of each kind are those that
-//! somebody may have to see to; what does not fit is counted.
+//! The lists of batches, keys and failures. Batches and keys that may need attention come first;
+//! those that do not fit are counted.
 
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span as Piece};
+use ratatui::text::{Line, Span};
 
+use crate::domain::key::state_text;
 use crate::domain::time::Timestamp;
-use crate::progress::moment::Clock;
-use crate::progress::quantity::{Count, Rate, Span};
-use crate::progress::safe::{Excerpt, Safe};
+use crate::progress::moment::UtcTime;
+use crate::progress::quantity::{Count, HumanDuration, Rate};
+use crate::progress::safe::{Safe, Truncated};
 
-use super::look::Look;
-use super::{Batch, Failure, Key, Watch};
+use super::theme::Theme;
+use super::{WatchState, WatchedBatch, WatchedFailure, WatchedKey};
 
-/// From this width on failures are told with their batch.
-const ROOMY: u16 = 70;
+/// Minimum width for showing the batch of a failure.
+const MIN_WIDTH_FOR_BATCH: u16 = 70;
 
-/// Characters of a provider's message that are shown.
+/// Maximum length of a provider's message, in characters.
 const MESSAGE_LENGTH: usize = 300;
 
-/// The widest that names become, in characters.
-const WIDEST_NAME: usize = 28;
+/// Maximum length of a name, in characters.
+const MAX_NAME_LENGTH: usize = 28;
 
-/// The batches, those with work left first, each with a bar.
-pub(super) fn batches(watch: &Watch, area: Rect, now: Timestamp, look: Look) -> Vec<Line<'static>> {
-    let Some((_, snapshot)) = &watch.seen else {
-        return vec![
-            Line::raw(""),
-            Line::styled(" nothing was seen yet", Look::dim()),
-        ];
+/// Renders the batches with a bar each, unfinished ones first.
+pub(super) fn batches(
+    watch: &WatchState,
+    area: Rect,
+    now: Timestamp,
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let Some((_, snapshot)) = &watch.latest else {
+        return vec![Line::raw(""), Line::styled(" no data yet", Theme::dim())];
     };
     if snapshot.batches.is_empty() {
-        return vec![Line::raw(""), Line::styled(" no batches yet", Look::dim())];
+        return vec![Line::raw(""), Line::styled(" no batches yet", Theme::dim())];
     }
-    let mut shown: Vec<&Batch> = snapshot.batches.iter().rev().collect();
+    let mut shown: Vec<&WatchedBatch> = snapshot.batches.iter().rev().collect();
     shown.sort_by_key(|batch| batch.done + batch.failed >= batch.total);
-    let room = usize::from(area.height / 3).max(1);
-    let hidden = shown.len().saturating_sub(room);
-    shown.truncate(room);
+    let capacity = usize::from(area.height / 3).max(1);
+    let hidden = shown.len().saturating_sub(capacity);
+    shown.truncate(capacity);
     let names = shown.iter().map(|batch| Safe(&batch.name).to_string());
-    let names: Vec<String> = names.map(|name| cut(&name, WIDEST_NAME)).collect();
+    let names: Vec<String> = names.map(|name| truncate(&name, MAX_NAME_LENGTH)).collect();
     let name_width = names
         .iter()
-        .map(|name| Piece::raw(name).width())
+        .map(|name| Span::raw(name).width())
         .max()
         .unwrap_or(0);
     let width = usize::from(area.width).saturating_sub(2);
-    let room = width.saturating_sub(name_width + 2);
+    let available = width.saturating_sub(name_width + 2);
     let figures = shown.iter().map(|batch| figures(batch, watch, now));
-    let figures: Vec<String> = figures.map(|parts| fitting(&parts, room)).collect();
+    let figures: Vec<String> = figures
+        .map(|parts| join_fitting(&parts, available))
+        .collect();
     let figure_width = figures
         .iter()
         .map(|text| text.chars().count())
         .max()
         .unwrap_or(0);
-    let bar = room.saturating_sub(figure_width + 2);
+    let bar = available.saturating_sub(figure_width + 2);
     let mut lines = vec![Line::raw("")];
     for ((batch, name), figures) in shown.iter().zip(&names).zip(&figures) {
-        lines.push(batch_line(batch, name, name_width, bar, figures, look));
+        lines.push(batch_line(batch, name, name_width, bar, figures, theme));
     }
     if hidden > 0 {
-        lines.push(Line::styled(format!(" and {hidden} more"), Look::dim()));
+        lines.push(Line::styled(format!(" and {hidden} more"), Theme::dim()));
     }
     lines
 }
 
 fn batch_line(
-    batch: &Batch,
+    batch: &WatchedBatch,
     name: &str,
     name_width: usize,
     bar: usize,
     figures: &str,
-    look: Look,
+    theme: Theme,
 ) -> Line<'static> {
-    let fill = name_width - Piece::raw(name).width();
-    let mut pieces = vec![Piece::styled(
+    let fill = name_width - Span::raw(name).width();
+    let mut spans = vec![Span::styled(
         format!(" {name}{}  ", " ".repeat(fill)),
-        Look::strong(),
+        Theme::strong(),
     )];
     if bar >= 4 {
         let part = |count: u64| {
             let columns = u128::from(count) * bar as u128 / u128::from(batch.total.max(1));
             usize::try_from(columns).unwrap_or(bar).min(bar)
         };
-        let ended = part(batch.done + batch.failed);
+        let finished = part(batch.done + batch.failed);
         let failed = part(batch.failed)
             .max(usize::from(batch.failed > 0))
-            .min(ended);
-        pieces.push(Piece::styled("━".repeat(ended - failed), look.good()));
-        pieces.push(Piece::styled("━".repeat(failed), look.bad()));
-        pieces.push(Piece::styled("─".repeat(bar - ended), Look::dim()));
-        pieces.push(Piece::raw("  "));
+            .min(finished);
+        spans.push(Span::styled("━".repeat(finished - failed), theme.good()));
+        spans.push(Span::styled("━".repeat(failed), theme.bad()));
+        spans.push(Span::styled("─".repeat(bar - finished), Theme::dim()));
+        spans.push(Span::raw("  "));
     }
-    pieces.push(Piece::raw(figures.to_owned()));
-    Line::from(pieces)
+    spans.push(Span::raw(figures.to_owned()));
+    Line::from(spans)
 }
 
-/// What there is to say of a batch, the most important first: `12,345/32,000 38%`, `4 failed`,
+/// Returns the figures of a batch, most important first: `12,345/32,000 38%`, `4 failed`,
 /// `eta 8m 9s`, `41/s`, `16 in flight`.
-fn figures(batch: &Batch, watch: &Watch, now: Timestamp) -> Vec<String> {
-    let ended = batch.done + batch.failed;
-    let percent = u128::from(ended) * 100 / u128::from(batch.total.max(1));
+fn figures(batch: &WatchedBatch, watch: &WatchState, now: Timestamp) -> Vec<String> {
+    let finished = batch.done + batch.failed;
+    let percent = u128::from(finished) * 100 / u128::from(batch.total.max(1));
     let mut figures = vec![format!(
         "{}/{} {percent}%",
-        Count(ended),
+        Count(finished),
         Count(batch.total)
     )];
     if batch.failed > 0 {
         figures.push(format!("{} failed", Count(batch.failed)));
     }
-    let speed = watch.speeds.get(&batch.name);
-    let left = batch.total.saturating_sub(ended);
-    if let Some(left) = speed.and_then(|speed| speed.time_for(left, now, ended)) {
-        figures.push(format!("eta {}", Span(left)));
+    let throughput = watch.throughputs.get(&batch.name);
+    let remaining = batch.total.saturating_sub(finished);
+    if let Some(time) =
+        throughput.and_then(|throughput| throughput.time_for(remaining, now, finished))
+    {
+        figures.push(format!("eta {}", HumanDuration(time)));
     }
-    let rate = speed.and_then(|speed| speed.per_second(now, ended));
+    let rate = throughput.and_then(|throughput| throughput.per_second(now, finished));
     if let Some(rate) = rate.filter(|rate| *rate > 0.0) {
         figures.push(Rate(rate).to_string());
     }
@@ -123,8 +130,8 @@ fn figures(batch: &Batch, watch: &Watch, now: Timestamp) -> Vec<String> {
     figures
 }
 
-/// Joins the first of the parts that fit; the first one is always there.
-fn fitting(parts: &[String], width: usize) -> String {
+/// Joins the leading parts that fit into the width, but at least the first.
+fn join_fitting(parts: &[String], width: usize) -> String {
     let mut joined = parts.first().cloned().unwrap_or_default();
     for part in parts.iter().skip(1) {
         if joined.chars().count() + 3 + part.chars().count() > width {
@@ -135,111 +142,115 @@ fn fitting(parts: &[String], width: usize) -> String {
     joined
 }
 
-/// The keys, with what each waits for.
-pub(super) fn keys(watch: &Watch, area: Rect, now: Timestamp, look: Look) -> Vec<Line<'static>> {
+/// Renders the API keys with their state.
+pub(super) fn keys(
+    watch: &WatchState,
+    area: Rect,
+    now: Timestamp,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let Some((_, snapshot)) = watch
-        .seen
+        .latest
         .as_ref()
-        .filter(|(_, seen)| !seen.keys.is_empty())
+        .filter(|(_, snapshot)| !snapshot.keys.is_empty())
     else {
         return Vec::new();
     };
-    let mut shown: Vec<&Key> = snapshot.keys.iter().collect();
-    // Those that somebody may have to see to come first.
-    shown.sort_by_key(|key| is_well(key));
-    let room = usize::from(area.height / 4).max(1);
-    let hidden = shown.len().saturating_sub(room);
-    shown.truncate(room);
+    let mut shown: Vec<&WatchedKey> = snapshot.keys.iter().collect();
+    shown.sort_by_key(|key| is_healthy(key));
+    let capacity = usize::from(area.height / 4).max(1);
+    let hidden = shown.len().saturating_sub(capacity);
+    shown.truncate(capacity);
     let labels = shown
         .iter()
-        .map(|key| cut(&Safe(&key.label).to_string(), WIDEST_NAME));
+        .map(|key| truncate(&Safe(&key.label).to_string(), MAX_NAME_LENGTH));
     let labels: Vec<String> = labels.collect();
     let width = labels
         .iter()
-        .map(|label| Piece::raw(label).width())
+        .map(|label| Span::raw(label).width())
         .max()
         .unwrap_or(0);
-    let mut lines = vec![Line::raw(""), Line::styled(" keys", Look::strong())];
+    let mut lines = vec![Line::raw(""), Line::styled(" API keys", Theme::strong())];
     for (key, label) in shown.iter().zip(&labels) {
-        let fill = " ".repeat(width - Piece::raw(label).width());
-        let waits = key.until.filter(|until| *until > now);
-        let style = match (key.state.as_str(), waits) {
-            _ if is_well(key) => look.good(),
-            ("dead", _) => look.bad(),
-            _ => look.warn(),
+        let fill = " ".repeat(width - Span::raw(label).width());
+        let wait_end = key.until.filter(|until| *until > now);
+        let style = match (key.state.as_str(), wait_end) {
+            _ if is_healthy(key) => theme.good(),
+            ("dead", _) => theme.bad(),
+            _ => theme.warn(),
         };
-        let mut state = Safe(&key.state).to_string();
-        if let Some(until) = waits {
-            state = format!("{state}, {}", Span(until.since(now)));
+        let mut state = Safe(state_text(&key.state)).to_string();
+        if let Some(until) = wait_end {
+            state = format!("{state}, {}", HumanDuration(until.since(now)));
         }
-        let mut pieces = vec![
-            Piece::raw(format!(" {label}{fill}  ")),
-            Piece::styled(state, style),
+        let mut spans = vec![
+            Span::raw(format!(" {label}{fill}  ")),
+            Span::styled(state, style),
         ];
         if !key.reason.is_empty() {
-            let reason = Excerpt(&key.reason, MESSAGE_LENGTH);
-            pieces.push(Piece::styled(format!("  {reason}"), Look::dim()));
+            let reason = Truncated(&key.reason, MESSAGE_LENGTH);
+            spans.push(Span::styled(format!("  {reason}"), Theme::dim()));
         }
-        lines.push(Line::from(pieces));
+        lines.push(Line::from(spans));
     }
     if hidden > 0 {
-        lines.push(Line::styled(format!(" and {hidden} more"), Look::dim()));
+        lines.push(Line::styled(format!(" and {hidden} more"), Theme::dim()));
     }
     lines
 }
 
-fn is_well(key: &Key) -> bool {
-    matches!(key.state.as_str(), "healthy" | "answering")
+fn is_healthy(key: &WatchedKey) -> bool {
+    matches!(key.state.as_str(), "healthy" | "active")
 }
 
-/// The last failures, as many as there is room for.
-pub(super) fn failures(watch: &Watch, area: Rect, look: Look) -> Vec<Line<'static>> {
+/// Renders the most recent failures that fit.
+pub(super) fn failures(watch: &WatchState, area: Rect, theme: Theme) -> Vec<Line<'static>> {
     let Some((_, snapshot)) = watch
-        .seen
+        .latest
         .as_ref()
-        .filter(|(_, seen)| !seen.failures.is_empty())
+        .filter(|(_, snapshot)| !snapshot.failures.is_empty())
     else {
         return Vec::new();
     };
     let mut lines = vec![
         Line::raw(""),
-        Line::styled(" last failures", Look::strong()),
+        Line::styled(" recent failures", Theme::strong()),
     ];
-    let room = usize::from(area.height).saturating_sub(lines.len());
-    let named = area.width >= ROOMY;
-    let shown = snapshot.failures.iter().take(room);
-    lines.extend(shown.map(|failure| failure_line(failure, named, look)));
+    let capacity = usize::from(area.height).saturating_sub(lines.len());
+    let show_batch = area.width >= MIN_WIDTH_FOR_BATCH;
+    let shown = snapshot.failures.iter().take(capacity);
+    lines.extend(shown.map(|failure| failure_line(failure, show_batch, theme)));
     lines
 }
 
-fn failure_line(failure: &Failure, named: bool, look: Look) -> Line<'static> {
-    let time = Clock(failure.ended_at).to_string();
+fn failure_line(failure: &WatchedFailure, show_batch: bool, theme: Theme) -> Line<'static> {
+    let time = UtcTime(failure.ended_at).to_string();
     let time = time.trim_end_matches(" UTC").to_owned();
     let row = match failure.row {
         Some(row) => format!("row {}", Count(row)),
-        None => "a withdrawn row".to_owned(),
+        None => "removed row".to_owned(),
     };
-    let batch = if named {
-        cut(&Safe(&failure.batch).to_string(), WIDEST_NAME) + " "
+    let batch = if show_batch {
+        truncate(&Safe(&failure.batch).to_string(), MAX_NAME_LENGTH) + " "
     } else {
         String::new()
     };
     Line::from(vec![
-        Piece::styled(format!(" {time}  "), Look::dim()),
-        Piece::raw(format!("{batch}{row}  ")),
-        Piece::styled(format!("{}  ", Safe(&failure.rule)), look.warn()),
-        Piece::styled(
-            Excerpt(&failure.message, MESSAGE_LENGTH).to_string(),
-            Look::dim(),
+        Span::styled(format!(" {time}  "), Theme::dim()),
+        Span::raw(format!("{batch}{row}  ")),
+        Span::styled(format!("{}  ", Safe(&failure.rule)), theme.warn()),
+        Span::styled(
+            Truncated(&failure.message, MESSAGE_LENGTH).to_string(),
+            Theme::dim(),
         ),
     ])
 }
 
-/// Cuts a text to so many characters.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// Truncates text to a number of characters.
+fn truncate(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    let kept: String = text.chars().take(max.saturating_sub(1)).collect();
     kept + "…"
 }

@@ -1,4 +1,4 @@
-//! The whole screen of a terminal, borrowed: it is given back at the end, also after a panic.
+//! The alternate screen of a terminal. The terminal is restored at the end and after a panic.
 
 use std::io;
 use std::sync::Arc;
@@ -11,54 +11,54 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::domain::time::Timestamp;
 
-use super::{Watch, draw};
+use super::{WatchState, draw};
 
-/// How often the reader of keys looks whether it is still wanted.
-const PULSE: Duration = Duration::from_millis(100);
+/// How often the keyboard thread checks whether to stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What somebody at the keyboard wants.
+/// Input from the keyboard or the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// To see no more.
+pub enum UserInput {
+    /// Quit.
     Quit,
-    /// To see it again: the terminal has another size, or any key was pressed.
-    Draw,
+    /// Redraw: the terminal was resized, or another key was pressed.
+    Redraw,
 }
 
-/// A terminal that is drawn on as a whole.
+/// A terminal in full-screen mode.
 #[derive(Debug)]
 pub struct Screen {
     terminal: DefaultTerminal,
     color: bool,
-    wishes: Receiver<Wish>,
-    ended: Arc<AtomicBool>,
+    inputs: Receiver<UserInput>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Screen {
-    /// Takes the terminal on standard output: what is on it comes back with [`Drop`], or when the
-    /// program panics.
-    pub fn take(color: bool) -> io::Result<Self> {
+    /// Switches the terminal on standard output to the alternate screen. [`Drop`] and panics
+    /// restore it.
+    pub fn open(color: bool) -> io::Result<Self> {
         let terminal = match ratatui::try_init() {
             Ok(terminal) => terminal,
             Err(error) => {
-                // It may be half taken.
+                // The terminal may be partly initialized.
                 let _ = ratatui::try_restore();
                 return Err(error);
             }
         };
-        let ended = Arc::new(AtomicBool::new(false));
-        let (wish, wishes) = channel(8);
-        let over = Arc::clone(&ended);
-        // Nobody waits for its end: where the terminal has gone, it may have none.
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (input, inputs) = channel(8);
+        let stop = Arc::clone(&stopped);
+        // The thread is not joined: it may block forever if the terminal is gone.
         std::thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                // A wish that nobody has taken yet is enough: more of them say no more.
-                match next_wish() {
-                    Ok(Some(Wish::Quit)) | Err(_) => {
-                        let _ = wish.blocking_send(Wish::Quit);
+            while !stop.load(Ordering::Relaxed) {
+                match next_input() {
+                    Ok(Some(UserInput::Quit)) | Err(_) => {
+                        let _ = input.blocking_send(UserInput::Quit);
                         break;
                     }
-                    Ok(Some(Wish::Draw)) => drop(wish.try_send(Wish::Draw)),
+                    // If the channel is full, a redraw is already pending.
+                    Ok(Some(UserInput::Redraw)) => drop(input.try_send(UserInput::Redraw)),
                     Ok(None) => {}
                 }
             }
@@ -66,52 +66,52 @@ impl Screen {
         Ok(Self {
             terminal,
             color,
-            wishes,
-            ended,
+            inputs,
+            stopped,
         })
     }
 
-    /// Draws what was seen.
-    pub fn draw(&mut self, watch: &Watch, now: Timestamp) -> io::Result<()> {
+    /// Draws the state.
+    pub fn draw(&mut self, watch: &WatchState, now: Timestamp) -> io::Result<()> {
         let color = self.color;
         self.terminal.draw(|frame| draw(frame, watch, now, color))?;
         Ok(())
     }
 
-    /// Waits for somebody to want something. A keyboard that has gone wants to quit.
-    pub async fn wish(&mut self) -> Wish {
-        self.wishes.recv().await.unwrap_or(Wish::Quit)
+    /// Waits for input. Returns `Quit` if the terminal is gone.
+    pub async fn input(&mut self) -> UserInput {
+        self.inputs.recv().await.unwrap_or(UserInput::Quit)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.wishes.close();
-        // Nobody is there to be told.
+        self.stopped.store(true, Ordering::Relaxed);
+        self.inputs.close();
+        // An error cannot be reported at this point.
         let _ = ratatui::try_restore();
     }
 }
 
-fn next_wish() -> io::Result<Option<Wish>> {
-    if !event::poll(PULSE)? {
+fn next_input() -> io::Result<Option<UserInput>> {
+    if !event::poll(POLL_INTERVAL)? {
         return Ok(None);
     }
-    Ok(wish(&event::read()?))
+    Ok(input(&event::read()?))
 }
 
-fn wish(event: &Event) -> Option<Wish> {
+fn input(event: &Event) -> Option<UserInput> {
     match event {
         Event::Key(key) if key.kind == KeyEventKind::Release => None,
         Event::Key(key) => {
             let control = key.modifiers.contains(KeyModifiers::CONTROL);
             Some(match key.code {
-                KeyCode::Char('q' | 'Q') | KeyCode::Esc => Wish::Quit,
-                KeyCode::Char('c' | 'd') if control => Wish::Quit,
-                _ => Wish::Draw,
+                KeyCode::Char('q' | 'Q') | KeyCode::Esc => UserInput::Quit,
+                KeyCode::Char('c' | 'd') if control => UserInput::Quit,
+                _ => UserInput::Redraw,
             })
         }
-        Event::Resize(..) => Some(Wish::Draw),
+        Event::Resize(..) => Some(UserInput::Redraw),
         _ => None,
     }
 }
@@ -123,19 +123,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(code: KeyCode, modifiers: KeyModifiers, expected: Wish) {
+    fn check(code: KeyCode, modifiers: KeyModifiers, expected: UserInput) {
         let event = Event::Key(KeyEvent::new(code, modifiers));
-        assert_eq!(wish(&event), Some(expected));
+        assert_eq!(input(&event), Some(expected));
     }
 
     #[test]
-    fn the_usual_keys_quit_and_no_other() {
-        check(KeyCode::Char('q'), KeyModifiers::NONE, Wish::Quit);
-        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Wish::Quit);
-        check(KeyCode::Esc, KeyModifiers::NONE, Wish::Quit);
-        check(KeyCode::Char('c'), KeyModifiers::NONE, Wish::Draw);
-        check(KeyCode::Enter, KeyModifiers::NONE, Wish::Draw);
-        assert_eq!(wish(&Event::Resize(80, 24)), Some(Wish::Draw));
-        assert_eq!(wish(&Event::FocusLost), None);
+    fn only_the_usual_keys_quit() {
+        check(KeyCode::Char('q'), KeyModifiers::NONE, UserInput::Quit);
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, UserInput::Quit);
+        check(KeyCode::Esc, KeyModifiers::NONE, UserInput::Quit);
+        check(KeyCode::Char('c'), KeyModifiers::NONE, UserInput::Redraw);
+        check(KeyCode::Enter, KeyModifiers::NONE, UserInput::Redraw);
+        assert_eq!(input(&Event::Resize(80, 24)), Some(UserInput::Redraw));
+        assert_eq!(input(&Event::FocusLost), None);
     }
 }

@@ -1,25 +1,25 @@
-//! Reads Rust source just far enough to see whom it names: words and signs with their lines,
-//! without comments and text, and which of them stand in test code.
+//! A minimal Rust tokenizer that finds the paths in a source file and whether they are in test
+//! code. Comments and literals are skipped.
 
-/// A word or a sign of a source file.
+/// A token of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// The word, `::`, or a sign of one character.
+    /// A word, `::`, or a single character.
     pub text: String,
-    /// The line it stands on, counted from 1.
+    /// Line number, starting at 1.
     pub line: usize,
-    /// Whether it belongs to an item under `#[cfg(test)]`.
+    /// Whether it is in an item with `#[cfg(test)]`.
     pub in_test: bool,
-    /// How many inline modules are around it.
+    /// Number of enclosing inline modules.
     pub inline: usize,
 }
 
-/// A path that the source names, with every group in braces written out.
+/// A path in the source. A group in braces is expanded to one path per item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    /// Its segments, as they are written.
+pub(crate) struct SourcePath {
+    /// The segments as written.
     pub segments: Vec<String>,
-    /// Its first word.
+    /// The first token.
     pub token: Token,
 }
 
@@ -43,18 +43,18 @@ pub(crate) fn tokens(source: &str) -> Vec<Token> {
         line += text.matches('\n').count();
         rest = &rest[length..];
     }
-    mark_surroundings(&mut tokens);
+    set_context(&mut tokens);
     tokens
 }
 
-/// Returns the bytes of the next piece, and whether it is a word or a sign.
+/// Returns the length of the next lexeme in bytes, and whether it is a token.
 fn next(rest: &str) -> (usize, bool) {
-    let first = rest.chars().next().expect("there is a next character");
+    let first = rest.chars().next().expect("the rest is not empty");
     if rest.starts_with("//") {
         (rest.find('\n').unwrap_or(rest.len()), false)
     } else if rest.starts_with("/*") {
         (block_comment(rest), false)
-    } else if let Some(length) = text(rest) {
+    } else if let Some(length) = literal(rest) {
         (length, false)
     } else if first.is_alphanumeric() || first == '_' {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -81,8 +81,8 @@ fn block_comment(rest: &str) -> usize {
     at
 }
 
-/// Returns the length of the text or character at the start, if there is one.
-fn text(rest: &str) -> Option<usize> {
+/// Returns the length of the string or character literal at the start, if there is one.
+fn literal(rest: &str) -> Option<usize> {
     let start = rest.trim_start_matches(['b', 'c', 'r', '#']);
     let prefix = &rest[..rest.len() - start.len()];
     let hashes = prefix.matches('#').count();
@@ -97,7 +97,7 @@ fn text(rest: &str) -> Option<usize> {
         return Some(prefix.len() + quoted(start, b'"'));
     }
     let is_character = |text: &str| {
-        // A lifetime has no closing quote behind its first character.
+        // A lifetime has no closing quote after its first character.
         let mut inner = text[1..].chars();
         inner
             .next()
@@ -117,9 +117,9 @@ fn quoted(text: &str, end: u8) -> usize {
     (at + 1).min(bytes.len())
 }
 
-/// Finds out which tokens are under `#[cfg(test)]` and how many inline modules are around them.
-fn mark_surroundings(tokens: &mut [Token]) {
-    // A pair for every open brace: whether it is test code, and whether it is a module's.
+/// Sets `in_test` and `inline` of all tokens.
+fn set_context(tokens: &mut [Token]) {
+    // For each open brace: whether it encloses test code, and whether it belongs to a module.
     let mut open: Vec<(bool, bool)> = Vec::new();
     let (mut under_attribute, mut at) = (false, 0);
     while at < tokens.len() {
@@ -148,7 +148,7 @@ fn mark_surroundings(tokens: &mut [Token]) {
     }
 }
 
-/// Returns how many tokens the attribute at the start has; 0 where there is none.
+/// Returns the number of tokens of the attribute at the start; 0 if there is none.
 fn attribute_length(tokens: &[Token]) -> usize {
     let mut texts = tokens.iter().map(|token| token.text.as_str());
     if (texts.next(), texts.next()) != (Some("#"), Some("[")) {
@@ -167,22 +167,22 @@ fn is_test_attribute(tokens: &[Token]) -> bool {
     has("cfg") && has("test") && !has("not")
 }
 
-/// Finds all paths that the tokens name, and what a `use` takes in as a whole.
-pub(crate) fn named(tokens: &[Token]) -> Vec<Named> {
+/// Finds all paths, including single names in a `use`.
+pub(crate) fn paths(tokens: &[Token]) -> Vec<SourcePath> {
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
         let after_colons = at >= 2 && text(at - 1) == "::";
-        let goes_on = after_colons && is_word(text(at - 2)) && !is_keyword(text(at - 2));
+        let continues = after_colons && is_word(text(at - 2)) && !is_keyword(text(at - 2));
         let is_used = at >= 1 && text(at - 1) == "use" || after_colons && text(at - 2) == "use";
-        if is_word(text(at)) && !goes_on && (text(at + 1) == "::" || is_used) {
+        if is_word(text(at)) && !continues && (text(at + 1) == "::" || is_used) {
             let mut paths = Vec::new();
             tree(tokens, at, &[], &mut paths);
-            let named = |segments| Named {
+            let path = |segments| SourcePath {
                 segments,
                 token: tokens[at].clone(),
             };
-            found.extend(paths.into_iter().map(named));
+            found.extend(paths.into_iter().map(path));
         }
     }
     found
@@ -192,7 +192,7 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// Tells whether a word can stand before a path that begins with `::`.
+/// Returns whether a word is a keyword that can precede a path that begins with `::`.
 fn is_keyword(text: &str) -> bool {
     [
         "use", "as", "in", "return", "mut", "dyn", "impl", "for", "match", "if", "else",
@@ -200,7 +200,7 @@ fn is_keyword(text: &str) -> bool {
     .contains(&text)
 }
 
-/// Collects the paths of the tree that begins at `at`, and returns where it ends.
+/// Collects the paths of the `use` tree at `at`, and returns the index after it.
 fn tree(tokens: &[Token], at: usize, before: &[String], paths: &mut Vec<Vec<String>>) -> usize {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let (mut path, mut at) = (before.to_vec(), at);

@@ -1,17 +1,16 @@
-//! Whole runs against an endpoint that refuses: what it costs in requests, keys and jobs when a
-//! key, a row, the place or the set-up is at fault. The program's own command line is tested
-//! elsewhere; here the runner works on a real queue and real sockets.
+//! Complete runs against an endpoint that returns errors. The tests check how many requests, keys
+//! and rows an error costs if it is caused by a key, a row, the network or the configuration. They
+//! use the runner with a real database and real sockets, but without the command line.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot be set up has failed, and --nocapture shows what each run cost"
+    reason = "a failed setup fails the test, and --nocapture shows the cost of each run"
 )]
 
-mod bench;
+mod fixture;
+mod key_states;
+mod midrun_changes;
 mod outages;
-mod refused;
-mod remembered;
-mod shifts;
-mod table;
-mod whatever;
+mod random_scripts;
+mod refusals;

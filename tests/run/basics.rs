@@ -1,69 +1,66 @@
-//! The ways that go well: a file, a pipe, JSON, and every command besides `run`.
+//! Successful runs with files, standard streams and JSON, and the other commands.
 
 use std::time::Duration;
 
-use promptmill::simulator::{Config, Latency, Reaction, Script};
+use promptmill::simulator::{Config, Reaction, Script, SimulatedLatency};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, Sheet, jobs, question};
+use crate::support::{CsvResults, TestEnv, jobs, question};
 
 #[test]
-fn every_row_is_asked_once_and_gets_its_answer_beside_it() {
-    let scene = Scene::with_rows(50);
-    scene
-        .run("run jobs.csv -o out.csv")
+fn every_row_is_sent_once_and_gets_its_own_response() {
+    let env = TestEnv::with_rows(50);
+    env.run("run jobs.csv -o out.csv")
         .exits(0)
-        .says("done: all 50 rows of jobs.csv answered");
-    let ledger = scene.provider.ledger();
-    assert_eq!((ledger.requests, ledger.prompts()), (50, 50));
-    let sheet = scene.sheet("out.csv");
-    sheet.answers(50);
-    assert_eq!(sheet.columns[..4], ["id", "prompt", "note", "response"]);
-    assert_eq!(sheet.sum("attempts"), 50);
+        .stderr_contains("done: all 50 rows of jobs.csv completed");
+    let log = env.provider.request_log();
+    assert_eq!((log.requests, log.distinct_prompts()), (50, 50));
+    let results = env.results("out.csv");
+    results.assert_completed(50);
+    assert_eq!(results.columns[..4], ["id", "prompt", "note", "response"]);
+    assert_eq!(results.sum("attempts"), 50);
 }
 
 #[test]
-fn the_same_command_again_asks_nothing() {
-    let scene = Scene::with_rows(50);
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    let first = scene.read("out.csv");
-    scene
-        .run("run jobs.csv -o out.csv")
+fn repeating_the_command_sends_nothing() {
+    let env = TestEnv::with_rows(50);
+    env.run("run jobs.csv -o out.csv").exits(0);
+    let first = env.read("out.csv");
+    env.run("run jobs.csv -o out.csv")
         .exits(0)
-        .says("nothing to do: all 50 rows of jobs.csv are answered");
-    assert_eq!(scene.requests(), 50);
-    assert_eq!(scene.read("out.csv"), first);
+        .stderr_contains("nothing to do: all 50 rows of jobs.csv are completed");
+    assert_eq!(env.requests(), 50);
+    assert_eq!(env.read("out.csv"), first);
 }
 
 #[test]
-fn results_go_beside_the_input_when_nobody_says_where() {
-    let scene = Scene::with_rows(3);
-    scene.run("run jobs.csv").exits(0);
-    scene.sheet("jobs.results.csv").answers(3);
+fn results_are_written_next_to_the_input_by_default() {
+    let env = TestEnv::with_rows(3);
+    env.run("run jobs.csv").exits(0);
+    env.results("jobs.results.csv").assert_completed(3);
 }
 
 #[test]
-fn a_pipe_is_read_and_written() {
-    let scene = Scene::with_rows(0);
-    let ran = scene.pipe("run - -o -", &jobs(7)).exits(0);
-    Sheet::read(&ran.stdout).answers(7);
-    let again = scene.pipe("run - -o -", &jobs(8)).exits(0);
-    Sheet::read(&again.stdout).answers(8);
-    assert_eq!(scene.requests(), 8);
+fn reads_and_writes_pipes() {
+    let env = TestEnv::with_rows(0);
+    let output = env.run_with_input("run - -o -", &jobs(7)).exits(0);
+    CsvResults::parse(&output.stdout).assert_completed(7);
+    let again = env.run_with_input("run - -o -", &jobs(8)).exits(0);
+    CsvResults::parse(&again.stdout).assert_completed(8);
+    assert_eq!(env.requests(), 8);
 }
 
 #[test]
-fn a_template_and_parameters_make_the_request() {
-    let scene = Scene::new(Config::default());
-    scene.write("jobs.csv", "country,mood\nPeru,kind\n");
-    scene
-        .run(
-            "run jobs.csv -o out.csv --prompt Capital_of_{{country}}? --system Be_{{mood}}. \
+fn the_request_contains_the_template_and_the_parameters() {
+    let env = TestEnv::new(Config::default());
+    env.write("jobs.csv", "country,mood\nPeru,kind\n");
+    env.run(
+        "run jobs.csv -o out.csv --prompt Capital_of_{{country}}? --system Be_{{mood}}. \
              --model some-model --set temperature=0 --set max_tokens=24",
-        )
-        .exits(0);
-    let entry = &scene.provider.ledger().entries[0];
+    )
+    .exits(0);
+    let entry = &env.provider.request_log().entries[0];
     let body: serde_json::Value = serde_json::from_str(&entry.body).unwrap();
     assert_eq!(
         body,
@@ -80,16 +77,16 @@ fn a_template_and_parameters_make_the_request() {
 }
 
 #[test]
-fn json_is_one_object_that_programs_can_rely_on() {
-    let scene = Scene::with_rows(5);
-    let ran = scene.run("run jobs.csv -o out.csv --json -q").exits(0);
-    assert_eq!(ran.stderr, "");
-    let mut told = ran.json();
-    let told = told.as_object_mut().unwrap();
-    assert!(told.remove("elapsed_seconds").unwrap().as_f64().unwrap() > 0.0);
-    assert!(told.remove("cost_usd").unwrap().as_f64().unwrap() > 0.0);
+fn json_output_is_a_single_stable_object() {
+    let env = TestEnv::with_rows(5);
+    let output = env.run("run jobs.csv -o out.csv --json -q").exits(0);
+    assert_eq!(output.stderr, "");
+    let mut summary = output.json();
+    let summary = summary.as_object_mut().unwrap();
+    assert!(summary.remove("elapsed_seconds").unwrap().as_f64().unwrap() > 0.0);
+    assert!(summary.remove("cost_usd").unwrap().as_f64().unwrap() > 0.0);
     assert_eq!(
-        Value::Object(told.clone()),
+        Value::Object(summary.clone()),
         json!({
             "batch": "jobs.csv", "total": 5, "done": 5, "failed": 0, "left": 0, "requests": 5,
             "throttled": 0, "unknown": 0, "stopped_by": null, "resume_at": null, "exit_code": 0,
@@ -101,61 +98,61 @@ fn json_is_one_object_that_programs_can_rely_on() {
 }
 
 #[test]
-fn json_and_results_do_not_mix_on_standard_output() {
-    let scene = Scene::with_rows(5);
-    let ran = scene.run("run jobs.csv -o - --json").exits(2);
-    assert_eq!((ran.stdout.as_str(), scene.requests()), ("", 0));
+fn json_and_results_cannot_share_standard_output() {
+    let env = TestEnv::with_rows(5);
+    let output = env.run("run jobs.csv -o - --json").exits(2);
+    assert_eq!((output.stdout.as_str(), env.requests()), ("", 0));
 }
 
 #[test]
-fn quiet_keeps_silent() {
-    let scene = Scene::with_rows(5);
-    scene
-        .run("run jobs.csv -o out.csv -q")
+fn quiet_prints_nothing() {
+    let env = TestEnv::with_rows(5);
+    env.run("run jobs.csv -o out.csv -q")
         .exits(0)
-        .keeps_silent();
-    scene
-        .run("run jobs.csv -o out.csv -q")
+        .prints_nothing();
+    env.run("run jobs.csv -o out.csv -q")
         .exits(0)
-        .keeps_silent();
-    scene.run("import jobs.csv -q").exits(0).keeps_silent();
-    scene.run("retry jobs.csv -q").exits(0).keeps_silent();
-    scene.sheet("out.csv").answers(5);
+        .prints_nothing();
+    env.run("import jobs.csv -q").exits(0).prints_nothing();
+    env.run("retry jobs.csv -q").exits(0).prints_nothing();
+    env.results("out.csv").assert_completed(5);
 }
 
 #[test]
-fn a_run_that_goes_well_without_a_terminal_says_only_its_summary() {
-    let scene = Scene::with_rows(5);
-    let ran = scene.run("run jobs.csv -o out.csv").exits(0);
-    assert!(ran.stderr.starts_with("done: "), "{}", ran.stderr);
-    assert_eq!(ran.stdout, "");
+fn a_successful_run_without_a_terminal_prints_only_its_summary() {
+    let env = TestEnv::with_rows(5);
+    let output = env.run("run jobs.csv -o out.csv").exits(0);
+    assert!(output.stderr.starts_with("done: "), "{}", output.stderr);
+    assert_eq!(output.stdout, "");
 }
 
 #[test]
-fn status_counts_batches_and_keys() {
-    let scene = Scene::with_rows(5);
-    let empty = scene.run("status --json").exits(0);
+fn status_lists_batches_and_keys() {
+    let env = TestEnv::with_rows(5);
+    let empty = env.run("status --json").exits(0);
     assert_eq!(
         empty.json(),
         json!({"batches": [], "keys": [], "spool": false})
     );
-    scene.run("status").exits(66).says("there is no database");
-    scene.run("import jobs.csv").exits(0);
+    env.run("status")
+        .exits(66)
+        .stderr_contains("no database at");
+    env.run("import jobs.csv").exits(0);
     let counts = |pending: u64, done: u64| {
         json!([{"name": "jobs.csv", "total": 5, "done": done, "failed": 0, "pending": pending,
                 "running": 0, "causes": []}])
     };
-    let before = scene.run("status --json").exits(0).json();
+    let before = env.run("status --json").exits(0).json();
     assert_eq!(
         before,
         json!({"batches": counts(5, 0), "keys": [], "spool": false})
     );
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    let after = scene.run("status --json").exits(0).json();
+    env.run("run jobs.csv -o out.csv").exits(0);
+    let after = env.run("status --json").exits(0).json();
     assert_eq!(after["batches"], counts(0, 5));
     assert_eq!(after["keys"][0]["label"], "key-1");
     assert_eq!(after["keys"][0]["state"], "healthy");
-    let text = scene.run("status").exits(0).stdout;
+    let text = env.run("status").exits(0).stdout;
     assert!(
         text.contains("jobs.csv") && text.contains("key-1"),
         "{text}"
@@ -163,23 +160,26 @@ fn status_counts_batches_and_keys() {
 }
 
 #[test]
-fn import_work_and_export_make_what_run_makes() {
-    let scene = Scene::with_rows(20);
-    scene.run("run jobs.csv -o run.csv").exits(0);
-    let steps = Scene::with_rows(20);
+fn import_work_and_export_produce_the_results_of_run() {
+    let env = TestEnv::with_rows(20);
+    env.run("run jobs.csv -o run.csv").exits(0);
+    let steps = TestEnv::with_rows(20);
     steps
         .run("import jobs.csv")
         .exits(0)
-        .says("jobs.csv: 20 rows (20 added)");
+        .stderr_contains("jobs.csv: 20 rows (20 added)");
     assert_eq!(steps.requests(), 0);
-    steps.run("work").exits(0).says("done: all 20 rows");
+    steps
+        .run("work")
+        .exits(0)
+        .stderr_contains("done: all 20 rows");
     assert_eq!(steps.requests(), 20);
     steps
         .run("export jobs.csv -o steps.csv")
         .exits(0)
-        .keeps_silent();
-    let (run, steps_sheet) = (scene.sheet("run.csv"), steps.sheet("steps.csv"));
-    steps_sheet.answers(20);
+        .prints_nothing();
+    let (run, steps_sheet) = (env.results("run.csv"), steps.results("steps.csv"));
+    steps_sheet.assert_completed(20);
     assert_eq!(run.columns, steps_sheet.columns);
     for column in run.columns.iter().filter(|name| *name != "latency_ms") {
         assert_eq!(run.column(column), steps_sheet.column(column), "{column}");
@@ -189,108 +189,105 @@ fn import_work_and_export_make_what_run_makes() {
 }
 
 #[test]
-fn work_takes_every_batch_or_the_one_named() {
-    let scene = Scene::with_rows(3);
-    scene.write("more.csv", &jobs(4).replace("question", "riddle"));
-    scene.run("import jobs.csv").exits(0);
-    scene.run("import more.csv").exits(0);
-    scene.run("work --batch more.csv").exits(0);
-    assert_eq!(scene.requests(), 4);
-    let ran = scene.run("work --json").exits(0).json();
-    assert_eq!(scene.requests(), 7);
-    assert_eq!((&ran["batch"], &ran["done"]), (&"all".into(), &7.into()));
-    scene
-        .run("work --batch none.csv")
+fn work_processes_all_batches_or_the_named_one() {
+    let env = TestEnv::with_rows(3);
+    env.write("more.csv", &jobs(4).replace("question", "riddle"));
+    env.run("import jobs.csv").exits(0);
+    env.run("import more.csv").exits(0);
+    env.run("work --batch more.csv").exits(0);
+    assert_eq!(env.requests(), 4);
+    let output = env.run("work --json").exits(0).json();
+    assert_eq!(env.requests(), 7);
+    assert_eq!(
+        (&output["batch"], &output["done"]),
+        (&"all".into(), &7.into())
+    );
+    env.run("work --batch none.csv")
         .exits(66)
-        .says("no batch is named \"none.csv\"");
+        .stderr_contains("no batch is named \"none.csv\"");
 }
 
 #[test]
-fn a_failed_row_is_asked_again_after_retry_only() {
+fn a_failed_row_is_sent_again_only_after_retry() {
     let script = Script::new().on(
-        |arrival| arrival.prompt == question(2) && arrival.turn == 1,
+        |request| request.prompt == question(2) && request.prompt_count == 1,
         Reaction::Status(400),
     );
-    let scene = Scene::new(Config::default().script(script));
-    scene.write("jobs.csv", &jobs(3));
-    scene
-        .run("run jobs.csv -o out.csv")
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(3));
+    env.run("run jobs.csv -o out.csv")
         .exits(3)
-        .says("promptmill retry jobs.csv");
-    scene.run("run jobs.csv -o out.csv").exits(3);
-    assert_eq!(scene.requests(), 3);
-    scene
-        .run("retry jobs.csv")
+        .stderr_contains("promptmill retry jobs.csv");
+    env.run("run jobs.csv -o out.csv").exits(3);
+    assert_eq!(env.requests(), 3);
+    env.run("retry jobs.csv")
         .exits(0)
-        .says("jobs.csv: 1 failed row to be asked again");
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    assert_eq!(scene.requests(), 4);
-    scene.sheet("out.csv").answers(3);
+        .stderr_contains("jobs.csv: 1 failed row set to pending");
+    env.run("run jobs.csv -o out.csv").exits(0);
+    assert_eq!(env.requests(), 4);
+    env.results("out.csv").assert_completed(3);
 }
 
 #[test]
 fn keys_are_listed_and_reset() {
-    let scene = Scene::with_rows(2);
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    let listed = scene.run("keys list --json").exits(0).json();
+    let env = TestEnv::with_rows(2);
+    env.run("run jobs.csv -o out.csv").exits(0);
+    let listed = env.run("keys list --json").exits(0).json();
     assert_eq!(listed["keys"][0]["label"], "key-1");
     assert_eq!(listed["keys"][0]["fingerprint"].as_str().unwrap().len(), 10);
-    let text = scene.run("keys list").exits(0).stdout;
+    let text = env.run("keys list").exits(0).stdout;
     assert!(text.contains("key-1") && text.contains("healthy"), "{text}");
-    scene
-        .run("keys reset key-7")
+    env.run("keys reset key-7")
         .exits(66)
-        .says("no key is labelled \"key-7\"");
-    scene
-        .run("keys reset")
+        .stderr_contains("no key with the label \"key-7\"");
+    env.run("keys reset")
         .exits(0)
-        .says("1 key may be tried again");
-    let text = scene.run("keys list").exits(0).stdout;
-    assert_eq!(text, "no key was used yet\n");
+        .stderr_contains("1 key reset");
+    let text = env.run("keys list").exits(0).stdout;
+    assert_eq!(text, "no keys have been used yet\n");
 }
 
 #[test]
-fn the_simulated_provider_needs_no_key_no_network_and_no_address() {
-    let scene = Scene::with_rows(5)
-        .set("PROMPTMILL_BASE_URL", "")
-        .set("PROMPTMILL_API_KEYS", "");
-    scene
-        .run("run jobs.csv -o out.csv --simulate")
+fn simulate_requires_no_key_and_no_base_url() {
+    let env = TestEnv::with_rows(5)
+        .set_var("PROMPTMILL_BASE_URL", "")
+        .set_var("PROMPTMILL_API_KEYS", "");
+    env.run("run jobs.csv -o out.csv --simulate")
         .exits(0)
-        .says("SIMULATED");
-    scene.sheet("out.csv").answers(5);
-    let status = scene.run("status --json").exits(0).json();
+        .stderr_contains("SIMULATED");
+    env.results("out.csv").assert_completed(5);
+    let status = env.run("status --json").exits(0).json();
     assert_eq!(status["batches"][0]["name"], "jobs.csv (simulated)");
 }
 
 #[test]
-fn the_simulate_command_serves_what_it_says_and_ends_when_told() {
-    let scene = Scene::with_rows(4);
-    let mut simulate = scene.start("simulate --port 0 --accept-key sk-only-this-one-is-good");
+fn the_simulate_command_serves_its_printed_example_until_sigterm() {
+    let env = TestEnv::with_rows(4);
+    let mut simulate = env.start("simulate --port 0 --accept-key sk-only-this-one-is-good");
     let line = simulate.wait_for_line("simulating a provider at ");
     let url = line
         .split(' ')
         .find(|word| word.starts_with("http"))
         .unwrap();
     let hint = simulate.wait_for_line("try: ");
-    let words: Vec<_> = hint.trim_start_matches("try: ").split(' ').collect();
-    let [key, "promptmill", words @ ..] = words.as_slice() else {
+    let args: Vec<_> = hint.trim_start_matches("try: ").split(' ').collect();
+    let [key, "promptmill", args @ ..] = args.as_slice() else {
         panic!("{hint}");
     };
-    assert!(words.contains(&url), "{hint}");
+    assert!(args.contains(&url), "{hint}");
     let (name, key) = key.split_once('=').unwrap();
-    scene.write("jobs.example.csv", &jobs(4));
-    let scene = scene.set("PROMPTMILL_API_KEYS", "").set(name, key);
-    scene.run(&words.join(" ")).exits(0);
-    scene.sheet("results.csv").answers(4);
-    assert_eq!(scene.requests(), 0);
+    env.write("jobs.example.csv", &jobs(4));
+    let env = env.set_var("PROMPTMILL_API_KEYS", "").set_var(name, key);
+    env.run(&args.join(" ")).exits(0);
+    env.results("results.csv").assert_completed(4);
+    assert_eq!(env.requests(), 0);
     simulate.signal(Signal::TERM);
     simulate.finish().exits(0);
 }
 
 #[test]
-fn cells_of_every_kind_come_back_as_they_were() {
-    let scene = Scene::new(Config::default());
+fn special_cells_are_preserved() {
+    let env = TestEnv::new(Config::default());
     let cells = [
         "a, \"b\"\nc",
         " padded ",
@@ -308,17 +305,17 @@ fn cells_of_every_kind_come_back_as_they_were() {
             .unwrap();
     }
     let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-    // As a spreadsheet writes it.
-    scene.write("jobs.csv", &format!("\u{feff}{file}"));
-    scene.run("run jobs.csv -o out.csv").exits(0);
-    let sheet = scene.sheet("out.csv");
-    assert_eq!(sheet.column("cell"), cells);
-    assert_eq!(sheet.column("response"), ["mine"; 7]);
-    assert_eq!(sheet.count("done"), 7);
-    let ledger = scene.provider.ledger();
+    // Spreadsheets write a byte order mark.
+    env.write("jobs.csv", &format!("\u{feff}{file}"));
+    env.run("run jobs.csv -o out.csv").exits(0);
+    let results = env.results("out.csv");
+    assert_eq!(results.column("cell"), cells);
+    assert_eq!(results.column("response"), ["mine"; 7]);
+    assert_eq!(results.count("done"), 7);
+    let log = env.provider.request_log();
     for (row, cell) in cells.iter().enumerate() {
-        assert_eq!(ledger.of_prompt(&format!("{cell}?")), 1, "{cell}");
-        let completion = sheet.cell(row + 1, "promptmill_response");
+        assert_eq!(log.count_by_prompt(&format!("{cell}?")), 1, "{cell}");
+        let completion = results.cell(row + 1, "promptmill_response");
         assert!(
             completion.starts_with("Simulated answer to "),
             "{completion}"
@@ -327,15 +324,14 @@ fn cells_of_every_kind_come_back_as_they_were() {
 }
 
 #[test]
-fn results_may_be_the_input_of_a_further_batch() {
-    let scene = Scene::with_rows(4);
-    scene.run("run jobs.csv -o first.csv").exits(0);
-    scene
-        .run("run first.csv -o second.csv --prompt Shorten:{{response}}")
+fn results_can_be_the_input_of_another_batch() {
+    let env = TestEnv::with_rows(4);
+    env.run("run jobs.csv -o first.csv").exits(0);
+    env.run("run first.csv -o second.csv --prompt Shorten:{{response}}")
         .exits(0);
-    let sheet = scene.sheet("second.csv");
-    assert_eq!(sheet.count("done"), 4);
-    for completion in sheet.column("promptmill_response") {
+    let results = env.results("second.csv");
+    assert_eq!(results.count("done"), 4);
+    for completion in results.column("promptmill_response") {
         assert!(
             completion.contains("Shorten:Simulated answer"),
             "{completion}"
@@ -344,34 +340,31 @@ fn results_may_be_the_input_of_a_further_batch() {
 }
 
 #[test]
-fn no_more_requests_are_in_flight_than_were_asked_for() {
-    let latency = Latency::Constant(Duration::from_millis(5));
-    let scene = Scene::new(Config::default().latency(latency));
-    scene.write("jobs.csv", &jobs(60));
-    scene
-        .run("run jobs.csv -o out.csv --concurrency 4")
-        .exits(0);
-    scene.sheet("out.csv").answers(60);
-    assert_eq!(scene.provider.ledger().max_in_flight, 4);
+fn requests_in_flight_never_exceed_the_concurrency() {
+    let latency = SimulatedLatency::Constant(Duration::from_millis(5));
+    let env = TestEnv::new(Config::default().latency(latency));
+    env.write("jobs.csv", &jobs(60));
+    env.run("run jobs.csv -o out.csv --concurrency 4").exits(0);
+    env.results("out.csv").assert_completed(60);
+    assert_eq!(env.provider.request_log().max_in_flight, 4);
 }
 
 #[test]
-fn a_flag_goes_before_the_environment_and_that_before_the_settings_file() {
-    let scene = Scene::with_rows(1);
-    scene.write(
+fn flags_override_the_environment_which_overrides_the_settings_file() {
+    let env = TestEnv::with_rows(1);
+    env.write(
         "promptmill.toml",
         "model = \"of-file\"\noutput = \"file.csv\"\n",
     );
-    scene.run("run jobs.csv --batch a").exits(0);
-    let scene = scene
-        .set("PROMPTMILL_MODEL", "of-environment")
-        .set("PROMPTMILL_OUTPUT", "environment.csv");
-    scene.run("run jobs.csv --batch b").exits(0);
-    scene
-        .run("run jobs.csv --batch c --model of-flag -o flag.csv")
+    env.run("run jobs.csv --batch a").exits(0);
+    let env = env
+        .set_var("PROMPTMILL_MODEL", "of-environment")
+        .set_var("PROMPTMILL_OUTPUT", "environment.csv");
+    env.run("run jobs.csv --batch b").exits(0);
+    env.run("run jobs.csv --batch c --model of-flag -o flag.csv")
         .exits(0);
     for source in ["file", "environment", "flag"] {
-        let sheet = scene.sheet(&format!("{source}.csv"));
-        assert_eq!(sheet.column("model"), [format!("of-{source}")]);
+        let results = env.results(&format!("{source}.csv"));
+        assert_eq!(results.column("model"), [format!("of-{source}")]);
     }
 }

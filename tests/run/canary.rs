@@ -1,17 +1,17 @@
-//! Every fault of a provider that repeats the key in every way it could: no form of it is left in
-//! anything that the program writes, and every command may be asked afterwards.
+//! Provider errors that echo the API key in every encoding: no form of it appears in any output or
+//! file.
 
 use std::fs;
 
-use promptmill::simulator::{Arrival, Config, Reaction, Script};
+use promptmill::simulator::{Config, IncomingRequest, Reaction, Script};
 
-use crate::support::Scene;
+use crate::support::TestEnv;
 
-/// Of no known form, and with characters that a URL spells otherwise.
+/// A key in no known format, with characters that are percent-encoded in URLs.
 const KEY: &str = "canary/7f3a9c2e+5b8d1046==";
 
-/// What must not be found: parts of the key, and of what base64 and a URL make of it.
-const MARKS: [&str; 5] = [
+/// Parts of the key and its encodings that must not be found.
+const LEAKS: [&str; 5] = [
     "7f3a9c2e",
     "5b8d1046",
     "canary%2F",
@@ -20,8 +20,8 @@ const MARKS: [&str; 5] = [
     "Y2FuYXJ5LzdmM2E5YzJlKzViOGQxMDQ2PT0",
 ];
 
-/// All ways to say the key.
-fn said(key: &str) -> String {
+/// Returns a text with the key in all encodings.
+fn echoed(key: &str) -> String {
     let percent = key
         .replace('/', "%2F")
         .replace('+', "%2B")
@@ -41,13 +41,13 @@ fn raw(status: u16, body: String) -> Reaction {
 }
 
 fn json(status: u16, key: &str) -> Reaction {
-    let said = said(key);
-    let error = serde_json::json!({"error": {"message": said, "code": said, "type": said,
-        "param": said, "metadata": {"reason": said}}});
+    let text = echoed(key);
+    let error = serde_json::json!({"error": {"message": text, "code": text, "type": text,
+        "param": text, "metadata": {"reason": text}}});
     raw(status, error.to_string())
 }
 
-/// The fault of this number; `None` when there are no more.
+/// Returns the fault with this number; `None` if there are no more.
 fn fault(number: usize, key: &str) -> Option<Reaction> {
     let statuses = [
         400, 401, 402, 403, 404, 413, 422, 429, 500, 503, 529, 418, 301,
@@ -55,7 +55,7 @@ fn fault(number: usize, key: &str) -> Option<Reaction> {
     if let Some(status) = statuses.get(number) {
         return Some(json(*status, key));
     }
-    let said = said(key);
+    let text = echoed(key);
     let headers = [
         "x-request-id",
         "server",
@@ -69,7 +69,7 @@ fn fault(number: usize, key: &str) -> Option<Reaction> {
         0 => Reaction::Raw {
             status: 403,
             headers: headers.to_vec(),
-            body: said,
+            body: text,
         },
         1 => Reaction::Raw {
             status: 307,
@@ -77,14 +77,14 @@ fn fault(number: usize, key: &str) -> Option<Reaction> {
                 "location".to_owned(),
                 format!("http://127.0.0.1:1/?key={key}"),
             )],
-            body: said,
+            body: text,
         },
-        2 => raw(502, format!("<html><body>{said}</body></html>")),
-        3 => raw(200, format!("<html><body>{said}</body></html>")),
-        4 => raw(200, said),
+        2 => raw(502, format!("<html><body>{text}</body></html>")),
+        3 => raw(200, format!("<html><body>{text}</body></html>")),
+        4 => raw(200, text),
         5 => raw(200, format!(r#"{{"{key}":1}}"#)),
-        6 => raw(200, format!(r#"{{"error":{{"message":"{said}"}}}}"#)),
-        7 => raw(200, choice(&format!(r#""message":{{"refusal":"{said}"}}"#))),
+        6 => raw(200, format!(r#"{{"error":{{"message":"{text}"}}}}"#)),
+        7 => raw(200, choice(&format!(r#""message":{{"refusal":"{text}"}}"#))),
         8 => raw(
             200,
             choice(&format!(r#""finish_reason":"{key}","message":{{}}"#)),
@@ -95,7 +95,7 @@ fn fault(number: usize, key: &str) -> Option<Reaction> {
                 r#""finish_reason":"{key}","message":{{"content":"{key}"}}"#
             )),
         ),
-        10 => raw(200, format!("data: {said}")),
+        10 => raw(200, format!("data: {text}")),
         11 => Reaction::HalfBody,
         12 => Reaction::Reset,
         13 => Reaction::Hang,
@@ -103,28 +103,28 @@ fn fault(number: usize, key: &str) -> Option<Reaction> {
     })
 }
 
-/// Looks for what is left of the key.
+/// Asserts that the bytes contain no part of the key.
 #[track_caller]
-fn check(what: &str, bytes: &[u8]) {
-    for mark in MARKS {
+fn assert_no_leak(name: &str, bytes: &[u8]) {
+    for leak in LEAKS {
         let found = bytes
-            .windows(mark.len())
-            .any(|part| part == mark.as_bytes());
+            .windows(leak.len())
+            .any(|part| part == leak.as_bytes());
         let text = String::from_utf8_lossy(bytes);
-        assert!(!found, "{mark} in {what}:\n{text}");
+        assert!(!found, "{leak} found in {name}:\n{text}");
     }
 }
 
 #[test]
-fn no_fault_leaves_the_key_anywhere() {
+fn no_error_leaks_the_api_key() {
     let mut number = 0;
     while fault(number, KEY).is_some() {
-        let rule = move |arrival: &Arrival<'_>| fault(number, arrival.key);
+        let rule = move |request: &IncomingRequest<'_>| fault(number, request.key);
         let config = Config::default().script(Script::new().rule(rule));
-        let scene = Scene::new(config).keys(&[KEY]);
-        scene.write("jobs.csv", "prompt\na\nb\n");
+        let env = TestEnv::new(config).keys(&[KEY]);
+        env.write("jobs.csv", "prompt\na\nb\n");
         let run = "run jobs.csv -o out.csv --timeout 300ms --max-attempts 2 --max-wait 0s --max-outage 0s";
-        for words in [
+        for args in [
             &format!("{run} -vvv --log-format json"),
             &format!("{run} --json -vv"),
             "doctor --timeout 300ms",
@@ -141,20 +141,20 @@ fn no_fault_leaves_the_key_anywhere() {
             "config show",
             "verify",
         ] {
-            let ran = scene.run(words);
-            check(
-                &format!("fault {number}, stdout of {words}"),
-                ran.stdout.as_bytes(),
+            let output = env.run(args);
+            assert_no_leak(
+                &format!("fault {number}, stdout of {args}"),
+                output.stdout.as_bytes(),
             );
-            check(
-                &format!("fault {number}, stderr of {words}"),
-                ran.stderr.as_bytes(),
+            assert_no_leak(
+                &format!("fault {number}, stderr of {args}"),
+                output.stderr.as_bytes(),
             );
         }
-        assert!(scene.requests() > 0);
-        for name in scene.files() {
-            let bytes = fs::read(scene.path(&name)).unwrap();
-            check(&format!("fault {number}, {name}"), &bytes);
+        assert!(env.requests() > 0);
+        for name in env.files() {
+            let bytes = fs::read(env.path(&name)).unwrap();
+            assert_no_leak(&format!("fault {number}, {name}"), &bytes);
         }
         number += 1;
     }

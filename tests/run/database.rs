@@ -1,5 +1,5 @@
-//! The database in trouble while a run works on it, or before: removed, replaced, busy, damaged, held
-//! by a process that does not go on.
+//! Problems with the database before or during a run: removed, replaced, busy, damaged, or locked
+//! by a suspended process.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, symlink};
@@ -10,33 +10,33 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Runtime;
 
-use crate::support::{Running, Scene, jobs};
+use crate::support::{RunningProgram, TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 const DATABASE: &str = "promptmill.db";
 const ROWS: usize = 20;
 
-/// Starts a run whose first request is held back.
-fn held() -> (Scene, Running) {
-    let scene = Scene::with_rows(ROWS);
-    scene.provider.hold();
-    let run = scene.start(RUN);
-    scene.wait_for(1);
-    (scene, run)
+/// Starts a run that waits for its first response until the provider is released.
+fn start_blocked_run() -> (TestEnv, RunningProgram) {
+    let env = TestEnv::with_rows(ROWS);
+    env.provider.hold();
+    let run = env.start(RUN);
+    env.wait_for_requests(1);
+    (env, run)
 }
 
-/// Another program that has the database open.
-struct Other {
+/// Another program that has opened the database.
+struct OtherProgram {
     runtime: Runtime,
     connection: SqliteConnection,
 }
 
-impl Other {
-    fn new(scene: &Scene) -> Self {
+impl OtherProgram {
+    fn new(env: &TestEnv) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let options = SqliteConnectOptions::new().filename(scene.path(DATABASE));
+        let options = SqliteConnectOptions::new().filename(env.path(DATABASE));
         let connection = runtime.block_on(options.connect()).unwrap();
         Self {
             runtime,
@@ -44,194 +44,205 @@ impl Other {
         }
     }
 
-    fn does(&mut self, sql: &'static str) {
+    fn execute(&mut self, sql: &'static str) {
         let done = sqlx::raw_sql(sql).execute(&mut self.connection);
         self.runtime.block_on(done).unwrap();
     }
 
-    fn goes(self) {
+    fn close(self) {
         self.runtime.block_on(self.connection.close()).unwrap();
     }
 }
 
 #[test]
-fn a_database_that_is_moved_away_during_a_run_stops_it_and_what_came_back_is_kept() {
-    let (scene, run) = held();
-    fs::create_dir(scene.path("elsewhere")).unwrap();
+fn moving_the_database_away_stops_the_run_and_keeps_responses() {
+    let (env, run) = start_blocked_run();
+    fs::create_dir(env.path("elsewhere")).unwrap();
     let names = ["promptmill.db", "promptmill.db-wal", "promptmill.db-shm"];
     for name in names {
-        fs::rename(scene.path(name), scene.path(&format!("elsewhere/{name}"))).unwrap();
+        fs::rename(env.path(name), env.path(&format!("elsewhere/{name}"))).unwrap();
     }
-    scene.provider.release();
-    let ran = run
+    env.provider.release();
+    let output = run
         .finish()
         .exits(74)
-        .says("promptmill.db was removed while it was in use");
-    ran.says("kept in promptmill.db.spool")
-        .says("hint: put the file back");
-    assert_eq!(scene.requests(), 1);
+        .stderr_contains("promptmill.db was removed while it was in use");
+    output
+        .stderr_contains("saved in promptmill.db.spool")
+        .stderr_contains("hint: restore the file");
+    assert_eq!(env.requests(), 1);
     for name in names {
-        let _ = fs::rename(scene.path(&format!("elsewhere/{name}")), scene.path(name));
+        let _ = fs::rename(env.path(&format!("elsewhere/{name}")), env.path(name));
     }
-    scene.run(RUN).exits(0).says("took in 1 result");
-    scene.sheet("out.csv").answers(ROWS);
-    assert_eq!(scene.requests(), ROWS as u64);
+    env.run(RUN).exits(0).stderr_contains("imported 1 result");
+    env.results("out.csv").assert_completed(ROWS);
+    assert_eq!(env.requests(), ROWS as u64);
 }
 
 #[test]
-fn a_database_that_is_replaced_during_a_run_stops_it_and_the_new_one_is_not_touched() {
-    let (scene, run) = held();
-    fs::rename(scene.path(DATABASE), scene.path("old.db")).unwrap();
-    scene.write(DATABASE, "another file");
-    scene.provider.release();
+fn replacing_the_database_stops_the_run_and_leaves_the_new_file_unchanged() {
+    let (env, run) = start_blocked_run();
+    fs::rename(env.path(DATABASE), env.path("old.db")).unwrap();
+    env.write(DATABASE, "another file");
+    env.provider.release();
     run.finish()
         .exits(74)
-        .says("promptmill.db was replaced while it was in use");
-    assert_eq!(scene.read(DATABASE), "another file");
+        .stderr_contains("promptmill.db was replaced while it was in use");
+    assert_eq!(env.read(DATABASE), "another file");
 }
 
 #[test]
-fn the_spool_of_another_database_is_neither_taken_in_nor_lost() {
-    let (scene, run) = held();
-    let away = scene.path("away.db");
-    fs::rename(scene.path(DATABASE), away).unwrap();
-    scene.provider.release();
+fn the_spool_of_another_database_is_neither_imported_nor_lost() {
+    let (env, run) = start_blocked_run();
+    let away = env.path("away.db");
+    fs::rename(env.path(DATABASE), away).unwrap();
+    env.provider.release();
     run.finish().exits(74);
     for name in ["promptmill.db-wal", "promptmill.db-shm"] {
-        let _ = fs::remove_file(scene.path(name));
+        let _ = fs::remove_file(env.path(name));
     }
-    let spool = scene.read("promptmill.db.spool");
-    let ran = scene.run(RUN).exits(74);
-    ran.says("promptmill.db.spool keeps answers of another database")
-        .says("hint: ");
-    assert_eq!(scene.read("promptmill.db.spool"), spool);
-    fs::remove_file(scene.path("promptmill.db.spool")).unwrap();
-    scene.run(RUN).exits(0);
-    scene.sheet("out.csv").answers(ROWS);
+    let spool = env.read("promptmill.db.spool");
+    let output = env.run(RUN).exits(74);
+    output
+        .stderr_contains("promptmill.db.spool contains responses of another database")
+        .stderr_contains("hint: ");
+    assert_eq!(env.read("promptmill.db.spool"), spool);
+    fs::remove_file(env.path("promptmill.db.spool")).unwrap();
+    env.run(RUN).exits(0);
+    env.results("out.csv").assert_completed(ROWS);
 }
 
 #[test]
-fn a_link_to_a_database_is_refused() {
-    let scene = Scene::with_rows(1);
-    scene.run("import jobs.csv --db real.db").exits(0);
-    symlink("real.db", scene.path(DATABASE)).unwrap();
-    symlink("nowhere", scene.path("dangling.db")).unwrap();
-    for words in [RUN, "status", "run jobs.csv --db dangling.db"] {
-        let ran = scene.run(words).exits(74).says("it is a link");
-        ran.says("hint: name the file itself with --db");
-    }
-    assert!(!scene.path("nowhere").exists());
-    assert_eq!(scene.requests(), 0);
-}
-
-#[test]
-fn a_file_too_short_to_be_a_database_is_refused_and_untouched() {
-    let scene = Scene::with_rows(1);
-    for text in ["x", "\n", "id,prompt\n"] {
-        scene.write(DATABASE, text);
-        scene
-            .run(RUN)
+fn a_symbolic_link_to_a_database_is_rejected() {
+    let env = TestEnv::with_rows(1);
+    env.run("import jobs.csv --db real.db").exits(0);
+    symlink("real.db", env.path(DATABASE)).unwrap();
+    symlink("nowhere", env.path("dangling.db")).unwrap();
+    for args in [RUN, "status", "run jobs.csv --db dangling.db"] {
+        let output = env
+            .run(args)
             .exits(74)
-            .says("is not a promptmill database");
-        assert_eq!(scene.read(DATABASE), text);
+            .stderr_contains("it is a symbolic link");
+        output.stderr_contains("hint: pass the path of the database itself with --db");
     }
-    assert_eq!(scene.requests(), 0);
+    assert!(!env.path("nowhere").exists());
+    assert_eq!(env.requests(), 0);
 }
 
 #[test]
-fn a_page_that_is_damaged_ends_a_run_and_no_wrong_answer_is_written() {
-    let scene = Scene::with_rows(2_000);
-    scene.run("import jobs.csv").exits(0);
-    scene.write("out.csv", "old");
-    let length = fs::metadata(scene.path(DATABASE)).unwrap().len();
+fn a_file_too_short_to_be_a_database_is_rejected_unchanged() {
+    let env = TestEnv::with_rows(1);
+    for text in ["x", "\n", "id,prompt\n"] {
+        env.write(DATABASE, text);
+        env.run(RUN)
+            .exits(74)
+            .stderr_contains("is not a promptmill database");
+        assert_eq!(env.read(DATABASE), text);
+    }
+    assert_eq!(env.requests(), 0);
+}
+
+#[test]
+fn a_damaged_page_stops_the_run_and_no_wrong_response_is_written() {
+    let env = TestEnv::with_rows(2_000);
+    env.run("import jobs.csv").exits(0);
+    env.write("out.csv", "old");
+    let length = fs::metadata(env.path(DATABASE)).unwrap().len();
     let file = OpenOptions::new()
         .write(true)
-        .open(scene.path(DATABASE))
+        .open(env.path(DATABASE))
         .unwrap();
     for page in 2..length / 4096 {
         file.write_all_at(&[0xa5; 4096], page * 4096).unwrap();
     }
-    let ran = scene.run("work").exits(74).says("the database is damaged");
-    ran.says("hint: restore a backup");
-    assert_eq!(scene.requests(), 0);
-    scene.run("export jobs.csv -o out.csv").exits(74);
-    assert_eq!(scene.read("out.csv"), "old");
+    let output = env
+        .run("work")
+        .exits(74)
+        .stderr_contains("the database is damaged");
+    output.stderr_contains("hint: restore a backup");
+    assert_eq!(env.requests(), 0);
+    env.run("export jobs.csv -o out.csv").exits(74);
+    assert_eq!(env.read("out.csv"), "old");
 }
 
 #[test]
-fn a_lock_file_that_a_dead_process_left_holds_nobody_up() {
-    let scene = Scene::with_rows(ROWS);
-    scene.write("promptmill.db.lock", "process 999999\n");
-    scene.run(RUN).exits(0);
-    scene.sheet("out.csv").answers(ROWS);
+fn a_lock_file_left_by_a_crashed_process_does_not_block() {
+    let env = TestEnv::with_rows(ROWS);
+    env.write("promptmill.db.lock", "process 999999\n");
+    env.run(RUN).exits(0);
+    env.results("out.csv").assert_completed(ROWS);
 }
 
 #[test]
-fn a_run_that_is_stopped_keeps_its_lock_and_goes_on_with_what_came_meanwhile() {
-    let (scene, run) = held();
+fn a_suspended_run_keeps_its_lock_and_resumes_with_late_responses() {
+    let (env, run) = start_blocked_run();
     run.signal(Signal::STOP);
-    scene.provider.release();
-    scene.wait_for_answered(1);
-    scene.run(RUN).exits(75).says("another run holds the queue");
+    env.provider.release();
+    env.wait_for_responses(1);
+    env.run(RUN)
+        .exits(75)
+        .stderr_contains("another run is using the database");
     run.signal(Signal::CONT);
     run.finish().exits(0);
-    scene.sheet("out.csv").answers(ROWS);
-    assert_eq!(scene.requests(), ROWS as u64, "the late answer is kept");
+    env.results("out.csv").assert_completed(ROWS);
+    assert_eq!(env.requests(), ROWS as u64, "the late response was lost");
 }
 
 #[test]
-fn a_database_that_another_program_writes_is_waited_for_and_nothing_is_asked_twice() {
-    let (scene, run) = held();
-    let mut other = Other::new(&scene);
-    other.does("BEGIN IMMEDIATE; UPDATE identity SET salt = salt");
-    scene.provider.release();
-    scene.wait_for_answered(1);
-    // The run has its answer now and cannot write it; nothing else comes meanwhile.
-    assert!(!scene.provider.wait_for(2, Duration::from_millis(300)));
-    other.does("COMMIT");
-    other.goes();
+fn a_run_waits_for_a_locked_database_and_sends_nothing_twice() {
+    let (env, run) = start_blocked_run();
+    let mut other = OtherProgram::new(&env);
+    other.execute("BEGIN IMMEDIATE; UPDATE identity SET salt = salt");
+    env.provider.release();
+    env.wait_for_responses(1);
+    // The run has a response that it cannot store yet, and sends nothing in the meantime.
+    assert!(
+        !env.provider
+            .wait_for_requests(2, Duration::from_millis(300))
+    );
+    other.execute("COMMIT");
+    other.close();
     run.finish().exits(0);
-    scene.sheet("out.csv").answers(ROWS);
-    assert_eq!(scene.requests(), ROWS as u64);
+    env.results("out.csv").assert_completed(ROWS);
+    assert_eq!(env.requests(), ROWS as u64);
 }
 
 #[test]
-fn a_program_that_reads_for_long_holds_nobody_up() {
-    let scene = Scene::with_rows(ROWS);
-    scene.run("import jobs.csv").exits(0);
-    let mut other = Other::new(&scene);
-    other.does("BEGIN; SELECT count(*) FROM jobs");
-    scene.run(RUN).exits(0);
-    scene.sheet("out.csv").answers(ROWS);
-    other.does("COMMIT");
-    other.goes();
-    scene.run("verify jobs.csv --output out.csv").exits(0);
+fn a_long_read_transaction_does_not_block_a_run() {
+    let env = TestEnv::with_rows(ROWS);
+    env.run("import jobs.csv").exits(0);
+    let mut other = OtherProgram::new(&env);
+    other.execute("BEGIN; SELECT count(*) FROM jobs");
+    env.run(RUN).exits(0);
+    env.results("out.csv").assert_completed(ROWS);
+    other.execute("COMMIT");
+    other.close();
+    env.run("verify jobs.csv --output out.csv").exits(0);
 }
 
 #[test]
-fn a_look_at_the_queue_works_while_a_run_is_under_way() {
-    let (scene, run) = held();
-    let status = scene.run("status --json").exits(0).json();
+fn status_export_and_import_work_during_a_run() {
+    let (env, run) = start_blocked_run();
+    let status = env.run("status --json").exits(0).json();
     assert_eq!(status["batches"][0]["running"], 1);
-    scene.run("export jobs.csv -o half.csv").exits(0);
-    assert_eq!(scene.sheet("half.csv").count("pending"), ROWS);
-    scene.write("more.csv", &jobs(3));
-    scene.run("import more.csv").exits(0);
-    scene.provider.release();
+    env.run("export jobs.csv -o half.csv").exits(0);
+    assert_eq!(env.results("half.csv").count("pending"), ROWS);
+    env.write("more.csv", &jobs(3));
+    env.run("import more.csv").exits(0);
+    env.provider.release();
     run.finish().exits(0);
-    scene.sheet("out.csv").answers(ROWS);
+    env.results("out.csv").assert_completed(ROWS);
 }
 
 #[test]
-fn a_key_command_sees_no_open_database() {
-    let scene = Scene::with_rows(1).set("PROMPTMILL_API_KEYS", "");
-    scene.run("import jobs.csv").exits(0);
-    let script = "#!/bin/sh\nls -l /proc/self/fd /proc/$PPID/fd > seen.txt\necho sk-scene-key-0123456789abcdef\n";
-    scene.write_with_mode("key.sh", 0o700, script);
-    scene
-        .run(&format!("{RUN} --api-key-command ./key.sh"))
+fn a_key_command_inherits_no_open_database() {
+    let env = TestEnv::with_rows(1).set_var("PROMPTMILL_API_KEYS", "");
+    env.run("import jobs.csv").exits(0);
+    let script = "#!/bin/sh\nls -l /proc/self/fd /proc/$PPID/fd > seen.txt\necho sk-test-key-0123456789abcdef\n";
+    env.write_with_mode("key.sh", 0o700, script);
+    env.run(&format!("{RUN} --api-key-command ./key.sh"))
         .exits(0);
-    let seen = scene.read("seen.txt");
+    let seen = env.read("seen.txt");
     assert!(seen.contains("/fd:\n"), "{seen}");
     assert!(!seen.contains(DATABASE), "{seen}");
 }

@@ -1,165 +1,171 @@
-//! The exit codes, one by one: each is met as a user would meet it, and only those of a good end
-//! keep silent with `-q`.
+//! Every exit code. With `-q`, nothing is printed only for the codes 0 and 3.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use promptmill::simulator::{Config, KeyRefusal, Reaction, Script};
+use promptmill::simulator::{Config, KeyRejection, Reaction, Script};
 use rustix::process::Signal;
 
-use crate::support::{Scene, jobs};
+use crate::support::{TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
-fn always(reaction: Reaction) -> Scene {
-    let scene = Scene::new(Config::default().script(Script::new().always(reaction)));
-    scene.write("jobs.csv", &jobs(2));
-    scene
+/// Starts a provider that always reacts in the same way.
+fn env_with_reaction(reaction: Reaction) -> TestEnv {
+    let env = TestEnv::new(Config::default().script(Script::new().always(reaction)));
+    env.write("jobs.csv", &jobs(2));
+    env
 }
 
-fn rows() -> Scene {
-    Scene::with_rows(2)
-}
-
-/// Returns an address where nobody listens.
-fn nobody() -> String {
+/// Returns a base URL that refuses connections.
+fn closed_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}/v1", listener.local_addr().unwrap())
 }
 
 #[track_caller]
-fn check(scene: &Scene, words: &str, code: i32) {
-    let ran = scene.run(&format!("{words} -q")).exits(code);
-    let silent = ran.stderr.is_empty();
-    assert_eq!(silent, [0, 3].contains(&code), "{words}:\n{}", ran.stderr);
+fn check(env: &TestEnv, args: &str, code: i32) {
+    let output = env.run(&format!("{args} -q")).exits(code);
+    let silent = output.stderr.is_empty();
+    assert_eq!(silent, [0, 3].contains(&code), "{args}:\n{}", output.stderr);
 }
 
 #[test]
-fn an_end_that_is_good_is_0() {
-    let scene = rows();
-    check(&scene, RUN, 0);
-    check(&scene, RUN, 0);
+fn success_exits_with_0() {
+    let env = TestEnv::with_rows(2);
+    check(&env, RUN, 0);
+    check(&env, RUN, 0);
 }
 
 #[test]
-fn what_nobody_thought_of_is_1() {
+fn an_unexpected_error_exits_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    check(&rows(), &format!("simulate --port {port}"), 1);
+    check(
+        &TestEnv::with_rows(2),
+        &format!("simulate --port {port}"),
+        1,
+    );
 }
 
 #[test]
-fn a_wrong_command_line_is_2() {
-    for words in [
+fn an_invalid_command_line_exits_with_2() {
+    for args in [
         "run",
         "walk",
         "run jobs.csv --colour red",
         "run jobs.csv --timeout soon",
     ] {
-        check(&rows(), words, 2);
+        check(&TestEnv::with_rows(2), args, 2);
     }
 }
 
 #[test]
-fn failed_rows_are_3() {
+fn failed_rows_exit_with_3() {
     let body = r#"{"error":{"message":"This model's maximum context length is 8192 tokens","code":"context_length_exceeded"}}"#;
-    check(&always(Reaction::Json(400, body.to_owned())), RUN, 3);
+    check(
+        &env_with_reaction(Reaction::Json(400, body.to_owned())),
+        RUN,
+        3,
+    );
 }
 
 #[test]
-fn a_limit_that_lasts_is_4() {
-    let scene = always(Reaction::RateLimited(Duration::from_hours(2)));
-    check(&scene, RUN, 4);
+fn a_long_rate_limit_exits_with_4() {
+    let env = env_with_reaction(Reaction::RateLimited(Duration::from_hours(2)));
+    check(&env, RUN, 4);
 }
 
 #[test]
-fn a_wrong_input_is_65_and_a_missing_one_66() {
-    let scene = rows();
-    scene.write("bad.csv", "id,prompt\n1,a,b\n");
-    check(&scene, "run bad.csv", 65);
-    check(&scene, "run missing.csv", 66);
-    check(&scene, "export jobs.csv", 66);
+fn invalid_input_exits_with_65_and_missing_input_with_66() {
+    let env = TestEnv::with_rows(2);
+    env.write("bad.csv", "id,prompt\n1,a,b\n");
+    check(&env, "run bad.csv", 65);
+    check(&env, "run missing.csv", 66);
+    check(&env, "export jobs.csv", 66);
 }
 
 #[test]
-fn an_endpoint_that_is_down_is_69() {
-    let scene = rows().set("PROMPTMILL_BASE_URL", &nobody());
-    check(&scene, &format!("{RUN} --max-outage 0s"), 69);
+fn an_unavailable_endpoint_exits_with_69() {
+    let env = TestEnv::with_rows(2).set_var("PROMPTMILL_BASE_URL", &closed_port());
+    check(&env, &format!("{RUN} --max-outage 0s"), 69);
 }
 
 #[test]
-fn results_that_cannot_be_written_are_73() {
-    check(&rows(), "run jobs.csv -o no/such/folder/out.csv", 73);
-    check(&rows(), "run jobs.csv -o /dev/full", 73);
+fn unwritable_results_exit_with_73() {
+    check(
+        &TestEnv::with_rows(2),
+        "run jobs.csv -o no/such/folder/out.csv",
+        73,
+    );
+    check(&TestEnv::with_rows(2), "run jobs.csv -o /dev/full", 73);
 }
 
 #[test]
-fn a_database_that_is_none_is_74() {
-    let scene = rows();
-    scene.write("other.db", &"this is no database ".repeat(100));
-    check(&scene, &format!("{RUN} --db other.db"), 74);
-    check(&scene, &format!("{RUN} --db ."), 74);
+fn an_invalid_database_exits_with_74() {
+    let env = TestEnv::with_rows(2);
+    env.write("other.db", &"this is no database ".repeat(100));
+    check(&env, &format!("{RUN} --db other.db"), 74);
+    check(&env, &format!("{RUN} --db ."), 74);
 }
 
 #[test]
-fn a_queue_that_is_held_is_75() {
-    let scene = rows();
-    scene.provider.hold();
-    let first = scene.start(RUN);
-    scene.wait_for(1);
-    check(&scene, RUN, 75);
-    scene.provider.release();
+fn a_database_in_use_exits_with_75() {
+    let env = TestEnv::with_rows(2);
+    env.provider.hold();
+    let first = env.start(RUN);
+    env.wait_for_requests(1);
+    check(&env, RUN, 75);
+    env.provider.release();
     first.finish().exits(0);
 }
 
 #[test]
-fn no_usable_key_is_77() {
-    let refusal = KeyRefusal::Other {
+fn no_usable_key_exits_with_77() {
+    let refusal = KeyRejection::Other {
         status: 401,
         body: "invalid api key".to_owned(),
     };
-    check(&always(Reaction::Refuse(refusal)), RUN, 77);
-    let scene = rows();
-    check(&scene, &format!("{RUN} --api-key-file missing.txt"), 77);
+    check(&env_with_reaction(Reaction::Reject(refusal)), RUN, 77);
+    let env = TestEnv::with_rows(2);
+    check(&env, &format!("{RUN} --api-key-file missing.txt"), 77);
 }
 
 #[test]
-fn a_wrong_set_up_is_78() {
-    let scene = rows();
-    check(
-        &scene,
-        &format!("{RUN} --base-url http://example.com/v1"),
-        78,
-    );
-    check(&scene, &format!("{RUN} --config missing.toml"), 78);
-    scene.write("promptmill.toml", "modell = \"x\"\n");
-    check(&scene, RUN, 78);
+fn invalid_settings_exit_with_78() {
+    let env = TestEnv::with_rows(2);
+    check(&env, &format!("{RUN} --base-url http://example.com/v1"), 78);
+    check(&env, &format!("{RUN} --config missing.toml"), 78);
+    env.write("promptmill.toml", "modell = \"x\"\n");
+    check(&env, RUN, 78);
     let elsewhere = Reaction::Redirect("http://127.0.0.1:1/v1/chat/completions".to_owned());
-    check(&always(elsewhere), RUN, 78);
+    check(&env_with_reaction(elsewhere), RUN, 78);
 }
 
 #[test]
-fn a_signal_during_a_long_wait_ends_the_run_at_once_with_130_or_143() {
-    // The patience of these tests is shorter than the hint and the grace: neither is waited for.
-    let hint = Duration::from_hours(2);
+fn a_signal_during_a_long_wait_stops_the_run_immediately_with_130_or_143() {
+    // The test times out if the run waits for the rate limit or for the grace period.
+    let retry_after = Duration::from_hours(2);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)] {
-        let scene = always(Reaction::RateLimited(hint));
-        let run = scene.start(&format!("{RUN} -q --max-wait 5h --grace 10m"));
-        scene.wait_for_answered(1);
+        let env = env_with_reaction(Reaction::RateLimited(retry_after));
+        let run = env.start(&format!("{RUN} -q --max-wait 5h --grace 10m"));
+        env.wait_for_responses(1);
         run.signal(signal);
-        run.finish().exits(code).says("jobs.csv: stopped: ");
-        assert_eq!(scene.requests(), 1);
-        assert_eq!(scene.sheet("out.csv").count("pending"), 2);
+        run.finish()
+            .exits(code)
+            .stderr_contains("jobs.csv: stopped: ");
+        assert_eq!(env.requests(), 1);
+        assert_eq!(env.results("out.csv").count("pending"), 2);
     }
 }
 
 #[test]
-fn a_signal_while_the_pace_is_waited_for_ends_the_run_at_once() {
-    let scene = Scene::with_rows(3);
-    let run = scene.start(&format!("{RUN} --rpm 1 --grace 10m"));
-    scene.wait_for_answered(1);
+fn a_signal_during_a_rate_limit_wait_stops_the_run_immediately() {
+    let env = TestEnv::with_rows(3);
+    let run = env.start(&format!("{RUN} --rpm 1 --grace 10m"));
+    env.wait_for_responses(1);
     run.signal(Signal::TERM);
     run.finish().exits(143);
-    assert_eq!(scene.requests(), 1);
-    assert_eq!(scene.sheet("out.csv").count("done"), 1);
+    assert_eq!(env.requests(), 1);
+    assert_eq!(env.results("out.csv").count("done"), 1);
 }

@@ -1,15 +1,17 @@
-//! Endpoints that break off, babble and stumble: every row gets its right answer all the same.
+//! Faulty endpoints: every row still gets the correct response.
 
 use std::time::Duration;
 
-use promptmill::simulator::{Arrival, Config, FaultRates, Latency, Reaction, Script};
+use promptmill::simulator::{
+    Config, FaultRates, IncomingRequest, Reaction, Script, SimulatedLatency,
+};
 
-use crate::support::{Scene, jobs};
+use crate::support::{TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
-/// What the first answer to each prompt is; each prompt has its own, and all of them come.
-fn stumble(arrival: &Arrival<'_>) -> Option<Reaction> {
+/// Returns a fault for the first request with each prompt. Every fault occurs.
+fn first_fault(request: &IncomingRequest<'_>) -> Option<Reaction> {
     let faults = [
         Reaction::Reset,
         Reaction::HalfBody,
@@ -21,81 +23,81 @@ fn stumble(arrival: &Arrival<'_>) -> Option<Reaction> {
         Reaction::Status(500),
         Reaction::Status(529),
     ];
-    let row = arrival
+    let row = request
         .prompt
         .split(' ')
         .next_back()?
         .parse::<usize>()
         .ok()?;
-    (arrival.turn == 1).then(|| faults[row % faults.len()].clone())
+    (request.prompt_count == 1).then(|| faults[row % faults.len()].clone())
 }
 
 #[test]
-fn a_first_answer_that_is_spoilt_is_asked_for_again() {
-    let scene = Scene::new(Config::default().script(Script::new().rule(stumble)));
-    scene.write("jobs.csv", &jobs(45));
-    scene.run(RUN).exits(0);
-    let sheet = scene.sheet("out.csv");
-    sheet.answers(45);
-    assert_eq!(scene.requests(), 90);
-    assert_eq!(sheet.sum("attempts"), 90);
+fn an_invalid_first_response_is_retried() {
+    let env = TestEnv::new(Config::default().script(Script::new().rule(first_fault)));
+    env.write("jobs.csv", &jobs(45));
+    env.run(RUN).exits(0);
+    let results = env.results("out.csv");
+    results.assert_completed(45);
+    assert_eq!(env.requests(), 90);
+    assert_eq!(results.sum("attempts"), 90);
 }
 
 #[test]
-fn faults_by_chance_change_no_answer() {
-    let latency = Latency::Constant(Duration::from_millis(1));
+fn random_faults_do_not_change_responses() {
+    let latency = SimulatedLatency::Constant(Duration::from_millis(1));
     let config = Config::default().seed(7).latency(latency);
-    let calm = Scene::new(config.clone());
-    let wild = Scene::new(config.faults(FaultRates::spread(0.2)));
-    for scene in [&calm, &wild] {
-        scene.write("jobs.csv", &jobs(150));
-        scene.run(&format!("{RUN} --max-attempts 20")).exits(0);
+    let normal = TestEnv::new(config.clone());
+    let faulty = TestEnv::new(config.faults(FaultRates::spread(0.2)));
+    for env in [&normal, &faulty] {
+        env.write("jobs.csv", &jobs(150));
+        env.run(&format!("{RUN} --max-attempts 20")).exits(0);
     }
-    let (calm_sheet, wild_sheet) = (calm.sheet("out.csv"), wild.sheet("out.csv"));
-    wild_sheet.answers(150);
+    let (normal_sheet, faulty_sheet) = (normal.results("out.csv"), faulty.results("out.csv"));
+    faulty_sheet.assert_completed(150);
     for column in ["id", "response", "status", "model", "completion_tokens"] {
-        assert_eq!(calm_sheet.column(column), wild_sheet.column(column));
+        assert_eq!(normal_sheet.column(column), faulty_sheet.column(column));
     }
-    assert_eq!(wild_sheet.sum("attempts"), wild.requests());
-    assert!(wild.requests() > 150);
+    assert_eq!(faulty_sheet.sum("attempts"), faulty.requests());
+    assert!(faulty.requests() > 150);
 }
 
 #[test]
-fn a_request_that_hangs_is_given_up_and_asked_again() {
+fn a_hanging_request_times_out_and_is_retried() {
     let script = Script::new().on(
-        |arrival| arrival.prompt == "question 2" && arrival.turn == 1,
+        |request| request.prompt == "question 2" && request.prompt_count == 1,
         Reaction::Hang,
     );
-    let scene = Scene::new(Config::default().script(script));
-    scene.write("jobs.csv", &jobs(5));
-    scene.run(&format!("{RUN} --timeout 300ms")).exits(0);
-    scene.sheet("out.csv").answers(5);
-    assert_eq!(scene.requests(), 6);
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(5));
+    env.run(&format!("{RUN} --timeout 300ms")).exits(0);
+    env.results("out.csv").assert_completed(5);
+    assert_eq!(env.requests(), 6);
 }
 
 #[test]
 fn a_redirect_is_not_followed_with_the_key() {
-    let elsewhere = Scene::with_rows(0);
+    let elsewhere = TestEnv::with_rows(0);
     let url = format!("{}/chat/completions", elsewhere.provider.base_url());
     let script = Script::new().always(Reaction::Redirect(url));
-    let scene = Scene::new(Config::default().script(script));
-    scene.write("jobs.csv", &jobs(5));
-    scene.run(RUN).exits(78);
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(5));
+    env.run(RUN).exits(78);
     assert_eq!(elsewhere.requests(), 0);
-    assert_eq!(scene.sheet("out.csv").count("pending"), 5);
+    assert_eq!(env.results("out.csv").count("pending"), 5);
 }
 
 #[test]
-fn an_answer_without_end_is_cut_off_and_fails_its_row() {
+fn an_oversized_response_fails_its_row() {
     let script = Script::new().on(
-        |arrival| arrival.prompt == "question 2",
+        |request| request.prompt == "question 2",
         Reaction::Flood(200 * 1024 * 1024),
     );
-    let scene = Scene::new(Config::default().script(script));
-    scene.write("jobs.csv", &jobs(3));
-    scene.run(RUN).exits(3).says("answer-too-large");
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(3));
+    env.run(RUN).exits(3).stderr_contains("answer-too-large");
     assert_eq!(
-        scene.sheet("out.csv").column("status"),
+        env.results("out.csv").column("status"),
         ["done", "failed", "done"]
     );
 }

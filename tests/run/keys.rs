@@ -1,77 +1,78 @@
-//! Keys that are refused: out at once, without a wait, and without a word that gives them away.
+//! Rejected keys: they are disabled at once, and keys are never printed.
 
 use std::time::Duration;
 
-use promptmill::simulator::{Config, KeyRefusal, Reaction, SAMPLE_KEY, Script};
+use promptmill::simulator::{Config, KeyRejection, Reaction, SAMPLE_KEY, Script};
 
-use crate::support::{Ran, Scene, jobs};
+use crate::support::{FinishedProgram, TestEnv, jobs};
 
 const DEAD: &str = "sk-dead-0123456789abcdef";
 const FORBIDDEN: &str = "sk-forbidden-0123456789ab";
 const GOOD: &str = "sk-good-0123456789abcdef";
 const RUN: &str = "run jobs.csv -o out.csv";
-/// One request at a time: then it is certain which key is asked how often.
+/// One request at a time, so that the number of requests per key is deterministic.
 const ONE_BY_ONE: &str = "run jobs.csv -o out.csv --concurrency 1";
-/// The most requests in flight when nobody says.
-const SLOTS: u64 = 16;
+/// The default concurrency.
+const CONCURRENCY: u64 = 16;
 
-fn three_keys() -> Scene {
+/// Sets three keys, of which only the last one is valid.
+fn env_with_three_keys() -> TestEnv {
     let config = Config::default()
-        .refuse(DEAD, KeyRefusal::Invalid)
-        .refuse(FORBIDDEN, KeyRefusal::Forbidden);
-    let scene = Scene::new(config).keys(&[DEAD, FORBIDDEN, GOOD]);
-    scene.write("jobs.csv", &jobs(60));
-    scene
+        .reject(DEAD, KeyRejection::Invalid)
+        .reject(FORBIDDEN, KeyRejection::Forbidden);
+    let env = TestEnv::new(config).keys(&[DEAD, FORBIDDEN, GOOD]);
+    env.write("jobs.csv", &jobs(60));
+    env
 }
 
-/// Looks for a key, or any part of it that would be of use.
+/// Asserts that the output contains neither a key nor its last part.
 #[track_caller]
-fn names_no_key(ran: &Ran, keys: &[&str]) {
+fn assert_prints_no_key(output: &FinishedProgram, keys: &[&str]) {
     for key in keys {
         let tail = &key[key.len() - 12..];
-        for text in [&ran.stdout, &ran.stderr] {
-            assert!(!text.contains(tail), "{key} is in:\n{text}");
+        for text in [&output.stdout, &output.stderr] {
+            assert!(!text.contains(tail), "part of {key} found in:\n{text}");
         }
     }
 }
 
 #[test]
-fn refused_keys_are_left_out_and_the_good_one_does_it_all() {
-    let scene = three_keys();
-    let ran = scene
+fn refused_keys_are_disabled_and_the_valid_one_completes_all_rows() {
+    let env = env_with_three_keys();
+    let output = env
         .run(RUN)
         .exits(0)
-        .says("warning: key-1 is set aside until it is changed");
-    names_no_key(&ran, &[DEAD, FORBIDDEN, GOOD]);
-    scene.sheet("out.csv").answers(60);
-    let ledger = scene.provider.ledger();
-    assert_eq!(ledger.of_key(GOOD), 60);
-    // At worst the refusals come back after all slots were filled.
-    assert!(ledger.of_key(DEAD) + ledger.of_key(FORBIDDEN) <= SLOTS);
-    assert!(ledger.max_of_one_prompt() <= 3);
+        .stderr_contains("warning: key-1 is disabled");
+    assert_prints_no_key(&output, &[DEAD, FORBIDDEN, GOOD]);
+    env.results("out.csv").assert_completed(60);
+    let log = env.provider.request_log();
+    assert_eq!(log.count_by_key(GOOD), 60);
+    // In the worst case, all slots are in use before the first rejection arrives.
+    assert!(log.count_by_key(DEAD) + log.count_by_key(FORBIDDEN) <= CONCURRENCY);
+    assert!(log.max_per_prompt() <= 3);
 }
 
 #[test]
-fn a_refused_key_is_asked_once_and_one_that_may_be_refused_three_times() {
-    let scene = three_keys();
-    scene.run(ONE_BY_ONE).exits(0);
-    scene.sheet("out.csv").answers(60);
-    let ledger = scene.provider.ledger();
-    assert_eq!(ledger.of_key(DEAD), 1);
-    // A bare 403 may be anybody's fault.
+fn an_invalid_key_costs_one_request_and_a_forbidden_one_at_most_three() {
+    let env = env_with_three_keys();
+    env.run(ONE_BY_ONE).exits(0);
+    env.results("out.csv").assert_completed(60);
+    let log = env.provider.request_log();
+    assert_eq!(log.count_by_key(DEAD), 1);
+    // A 403 without a reason is not necessarily caused by the key.
     assert!(
-        ledger.of_key(FORBIDDEN) <= 3,
+        log.count_by_key(FORBIDDEN) <= 3,
         "{}",
-        ledger.of_key(FORBIDDEN)
+        log.count_by_key(FORBIDDEN)
     );
 }
 
 #[test]
-fn a_key_is_never_asked_twice_for_the_row_it_was_refused_for() {
-    let scene = three_keys();
-    scene.run(RUN).exits(0);
+fn a_refused_key_is_not_used_again_for_the_same_row() {
+    let env = env_with_three_keys();
+    env.run(RUN).exits(0);
     let mut refused = Vec::new();
-    for entry in scene.provider.ledger().entries {
+    for entry in env.provider.request_log().entries {
         if entry.status != Some(200) {
             refused.push((entry.key, entry.prompt));
         }
@@ -83,17 +84,17 @@ fn a_key_is_never_asked_twice_for_the_row_it_was_refused_for() {
 }
 
 #[test]
-fn the_next_run_leaves_refused_keys_alone() {
-    let scene = three_keys();
-    scene.run(RUN).exits(0);
-    let before = scene.provider.ledger();
-    scene.write("jobs.csv", &jobs(80));
-    scene.run(RUN).exits(0);
-    let after = scene.provider.ledger();
-    scene.sheet("out.csv").answers(80);
-    assert_eq!(after.of_key(DEAD), before.of_key(DEAD));
-    assert_eq!(after.of_key(GOOD), 80);
-    let keys = scene.run("keys list --json").exits(0).json();
+fn the_next_run_does_not_use_refused_keys() {
+    let env = env_with_three_keys();
+    env.run(RUN).exits(0);
+    let before = env.provider.request_log();
+    env.write("jobs.csv", &jobs(80));
+    env.run(RUN).exits(0);
+    let after = env.provider.request_log();
+    env.results("out.csv").assert_completed(80);
+    assert_eq!(after.count_by_key(DEAD), before.count_by_key(DEAD));
+    assert_eq!(after.count_by_key(GOOD), 80);
+    let keys = env.run("keys list --json").exits(0).json();
     let dead = &keys["keys"][0];
     assert_eq!(
         (&dead["label"], &dead["state"]),
@@ -102,138 +103,143 @@ fn the_next_run_leaves_refused_keys_alone() {
 }
 
 #[test]
-fn a_key_that_was_reset_is_tried_again() {
-    let scene = three_keys();
-    scene.run(ONE_BY_ONE).exits(0);
-    let before = scene.provider.ledger().of_key(DEAD);
-    scene.run("keys reset key-1").exits(0);
-    scene.write("jobs.csv", &jobs(80));
-    scene.run(ONE_BY_ONE).exits(0);
-    assert_eq!(scene.provider.ledger().of_key(DEAD), before + 1);
+fn a_reset_key_is_used_again() {
+    let env = env_with_three_keys();
+    env.run(ONE_BY_ONE).exits(0);
+    let before = env.provider.request_log().count_by_key(DEAD);
+    env.run("keys reset key-1").exits(0);
+    env.write("jobs.csv", &jobs(80));
+    env.run(ONE_BY_ONE).exits(0);
+    assert_eq!(env.provider.request_log().count_by_key(DEAD), before + 1);
 }
 
 #[test]
-fn when_all_keys_are_refused_each_is_asked_once_and_all_rows_wait() {
+fn if_all_keys_are_refused_each_sends_one_request_and_all_rows_stay_pending() {
     let config = Config::default().key(GOOD);
     let keys = [DEAD, FORBIDDEN, "sk-third-0123456789abcdef"];
-    let scene = Scene::new(config).keys(&keys);
-    scene.write("jobs.csv", &jobs(60));
-    let ran = scene
+    let env = TestEnv::new(config).keys(&keys);
+    env.write("jobs.csv", &jobs(60));
+    let output = env
         .run(ONE_BY_ONE)
         .exits(77)
-        .says("no key is left that may be used; 60 of 60 rows")
-        .says("key-1")
-        .says("key-2")
-        .says("key-3");
-    names_no_key(&ran, &keys);
-    assert_eq!(scene.requests(), 3);
-    assert_eq!(scene.sheet("out.csv").count("pending"), 60);
-    // Dead keys stay dead: the next run asks nobody, and says the same.
-    scene.run(RUN).exits(77).says("key-2");
-    assert_eq!(scene.requests(), 3);
-    let scene = scene.keys(&[GOOD]);
-    scene.run(RUN).exits(0);
-    scene.sheet("out.csv").answers(60);
+        .stderr_contains("no usable API key left; 60 of 60 rows")
+        .stderr_contains("key-1")
+        .stderr_contains("key-2")
+        .stderr_contains("key-3");
+    assert_prints_no_key(&output, &keys);
+    assert_eq!(env.requests(), 3);
+    assert_eq!(env.results("out.csv").count("pending"), 60);
+    // The keys stay disabled: the next run sends nothing, and reports the same.
+    env.run(RUN).exits(77).stderr_contains("key-2");
+    assert_eq!(env.requests(), 3);
+    let env = env.keys(&[GOOD]);
+    env.run(RUN).exits(0);
+    env.results("out.csv").assert_completed(60);
 }
 
 #[test]
-fn a_slow_refusal_costs_each_key_one_request_too() {
-    // The first key's 401 comes at once and the others' later: the free hand must not go to them.
-    let late = Reaction::Refuse(KeyRefusal::Invalid).after(Duration::from_millis(150));
+fn a_slow_refusal_costs_one_request_per_key_too() {
+    // The first key is rejected at once. The free slot must not be used for a second request with
+    // one of the others, which are rejected later.
+    let late = Reaction::Reject(KeyRejection::Invalid).after(Duration::from_millis(150));
     let script = Script::new()
-        .for_key(DEAD, Reaction::Refuse(KeyRefusal::Invalid))
+        .for_key(DEAD, Reaction::Reject(KeyRejection::Invalid))
         .always(late);
     let keys = [DEAD, FORBIDDEN, "sk-third-0123456789abcdef"];
-    let scene = Scene::new(Config::default().script(script)).keys(&keys);
-    scene.write("jobs.csv", &jobs(60));
-    scene.run(RUN).exits(77);
-    let ledger = scene.provider.ledger();
-    assert_eq!(keys.map(|key| ledger.of_key(key)), [1, 1, 1]);
+    let env = TestEnv::new(Config::default().script(script)).keys(&keys);
+    env.write("jobs.csv", &jobs(60));
+    env.run(RUN).exits(77);
+    let log = env.provider.request_log();
+    assert_eq!(keys.map(|key| log.count_by_key(key)), [1, 1, 1]);
 }
 
 #[test]
-fn a_single_key_with_a_bare_403_costs_few_requests() {
-    let scene = Scene::new(Config::default().refuse(FORBIDDEN, KeyRefusal::Forbidden));
-    let scene = scene.keys(&[FORBIDDEN]);
-    scene.write("jobs.csv", &jobs(60));
-    let ran = scene.run(RUN).exits(77);
-    names_no_key(&ran, &[FORBIDDEN]);
-    assert!(scene.requests() <= 3, "{}", scene.requests());
-    assert_eq!(scene.sheet("out.csv").count("pending"), 60);
+fn a_single_key_with_an_unspecific_403_costs_few_requests() {
+    let env = TestEnv::new(Config::default().reject(FORBIDDEN, KeyRejection::Forbidden));
+    let env = env.keys(&[FORBIDDEN]);
+    env.write("jobs.csv", &jobs(60));
+    let output = env.run(RUN).exits(77);
+    assert_prints_no_key(&output, &[FORBIDDEN]);
+    assert!(env.requests() <= 3, "{}", env.requests());
+    assert_eq!(env.results("out.csv").count("pending"), 60);
 }
 
 #[test]
-fn a_key_without_money_is_left_out_and_the_others_go_on() {
-    for refusal in [KeyRefusal::NoBalance, KeyRefusal::NoQuota] {
-        let scene = Scene::new(Config::default().refuse(DEAD, refusal.clone()));
-        let scene = scene.keys(&[DEAD, GOOD]);
-        scene.write("jobs.csv", &jobs(20));
-        scene.run(ONE_BY_ONE).exits(0);
-        scene.sheet("out.csv").answers(20);
-        assert_eq!(scene.provider.ledger().of_key(DEAD), 1, "{refusal:?}");
-        let keys = scene.run("keys list --json").exits(0).json();
+fn a_key_without_credit_is_disabled_and_the_others_continue() {
+    for refusal in [KeyRejection::NoBalance, KeyRejection::NoQuota] {
+        let env = TestEnv::new(Config::default().reject(DEAD, refusal.clone()));
+        let env = env.keys(&[DEAD, GOOD]);
+        env.write("jobs.csv", &jobs(20));
+        env.run(ONE_BY_ONE).exits(0);
+        env.results("out.csv").assert_completed(20);
+        assert_eq!(
+            env.provider.request_log().count_by_key(DEAD),
+            1,
+            "{refusal:?}"
+        );
+        let keys = env.run("keys list --json").exits(0).json();
         assert_eq!(keys["keys"][0]["state"], "exhausted", "{refusal:?}");
     }
 }
 
 #[test]
-fn a_place_that_is_not_served_stops_the_run_with_few_requests() {
-    let scene = Scene::new(Config::default().refuse(DEAD, KeyRefusal::Country));
-    let scene = scene.keys(&[DEAD]);
-    scene.write("jobs.csv", &jobs(20));
-    scene
-        .run(RUN)
+fn an_unsupported_region_stops_the_run_with_one_request() {
+    let env = TestEnv::new(Config::default().reject(DEAD, KeyRejection::Country));
+    let env = env.keys(&[DEAD]);
+    env.write("jobs.csv", &jobs(20));
+    env.run(RUN)
         .exits(77)
-        .says("Country, region, or territory not supported");
-    assert_eq!(scene.requests(), 1);
-    assert_eq!(scene.sheet("out.csv").count("pending"), 20);
+        .stderr_contains("Country, region, or territory not supported");
+    assert_eq!(env.requests(), 1);
+    assert_eq!(env.results("out.csv").count("pending"), 20);
 }
 
 #[test]
-fn a_key_that_dies_in_the_middle_of_a_run_is_left_out_then() {
+fn a_key_that_is_deactivated_during_a_run_is_disabled() {
     let script = Script::new().on(
-        |arrival| arrival.key == DEAD && arrival.of_key > 5,
-        Reaction::Refuse(KeyRefusal::Deactivated),
+        |request| request.key == DEAD && request.key_count > 5,
+        Reaction::Reject(KeyRejection::Deactivated),
     );
-    let scene = Scene::new(Config::default().script(script)).keys(&[DEAD, GOOD]);
-    scene.write("jobs.csv", &jobs(60));
-    scene.run(ONE_BY_ONE).exits(0);
-    scene.sheet("out.csv").answers(60);
-    let ledger = scene.provider.ledger();
-    assert_eq!((ledger.of_key(DEAD), ledger.requests), (6, 61));
+    let env = TestEnv::new(Config::default().script(script)).keys(&[DEAD, GOOD]);
+    env.write("jobs.csv", &jobs(60));
+    env.run(ONE_BY_ONE).exits(0);
+    env.results("out.csv").assert_completed(60);
+    let log = env.provider.request_log();
+    assert_eq!((log.count_by_key(DEAD), log.requests), (6, 61));
 }
 
 #[test]
-fn keys_come_from_the_first_source_that_is_there() {
+fn keys_come_from_the_first_configured_source() {
     let config = Config::default().key(GOOD).key(SAMPLE_KEY);
-    let scene = Scene::new(config).keys(&[DEAD]);
-    scene.write("jobs.csv", &jobs(4));
-    scene.write_with_mode("keys.txt", 0o600, &format!("# mine\n{GOOD}\n"));
-    scene
-        .run(&format!("{RUN} --api-key-file keys.txt"))
-        .exits(0);
-    assert_eq!(scene.provider.ledger().of_key(GOOD), 4);
-    let scene = scene
-        .set("PROMPTMILL_API_KEYS", "")
-        .set("OPENAI_API_KEY", SAMPLE_KEY);
-    scene.write("jobs.csv", &jobs(6));
-    scene.run(RUN).exits(0);
-    let scene = scene.set("PROMPTMILL_API_KEY_COMMAND", &format!("echo {GOOD}"));
-    scene.write("jobs.csv", &jobs(9));
-    scene.run(RUN).exits(0);
-    let ledger = scene.provider.ledger();
-    assert_eq!((ledger.of_key(SAMPLE_KEY), ledger.of_key(GOOD)), (2, 7));
+    let env = TestEnv::new(config).keys(&[DEAD]);
+    env.write("jobs.csv", &jobs(4));
+    env.write_with_mode("keys.txt", 0o600, &format!("# mine\n{GOOD}\n"));
+    env.run(&format!("{RUN} --api-key-file keys.txt")).exits(0);
+    assert_eq!(env.provider.request_log().count_by_key(GOOD), 4);
+    let env = env
+        .set_var("PROMPTMILL_API_KEYS", "")
+        .set_var("OPENAI_API_KEY", SAMPLE_KEY);
+    env.write("jobs.csv", &jobs(6));
+    env.run(RUN).exits(0);
+    let env = env.set_var("PROMPTMILL_API_KEY_COMMAND", &format!("echo {GOOD}"));
+    env.write("jobs.csv", &jobs(9));
+    env.run(RUN).exits(0);
+    let log = env.provider.request_log();
+    assert_eq!(
+        (log.count_by_key(SAMPLE_KEY), log.count_by_key(GOOD)),
+        (2, 7)
+    );
 }
 
 #[test]
-fn keys_are_named_in_the_settings_file_by_where_they_are() {
-    let scene = Scene::new(Config::default().key(GOOD)).keys(&[DEAD]);
-    scene.write("jobs.csv", &jobs(4));
+fn the_settings_file_refers_to_key_sources() {
+    let env = TestEnv::new(Config::default().key(GOOD)).keys(&[DEAD]);
+    env.write("jobs.csv", &jobs(4));
     let settings = "[[keys]]\nlabel = \"work\"\nenv = \"WORK_KEY\"\n";
-    scene.write("promptmill.toml", settings);
-    scene.run(RUN).exits(77).says("WORK_KEY");
-    let scene = scene.set("WORK_KEY", GOOD);
-    scene.run(RUN).exits(0);
-    let keys = scene.run("keys list --json").exits(0).json();
+    env.write("promptmill.toml", settings);
+    env.run(RUN).exits(77).stderr_contains("WORK_KEY");
+    let env = env.set_var("WORK_KEY", GOOD);
+    env.run(RUN).exits(0);
+    let keys = env.run("keys list --json").exits(0).json();
     assert_eq!(keys["keys"][0]["label"], "work");
 }

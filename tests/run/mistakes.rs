@@ -1,68 +1,68 @@
-//! What people get wrong: files, flags, addresses, databases. Each has its exit code, says what to
-//! do, and costs no request.
+//! Invalid files, flags, base URLs and databases: each is reported with an exit code and a hint,
+//! before any request is sent.
 
 use promptmill::simulator::Config;
 
-use crate::support::{KEY, Scene, jobs};
+use crate::support::{KEY, TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
-/// Runs a command over three good rows, and holds it to its exit code and its words.
+/// Runs a command with three valid rows, and checks its exit code and messages.
 #[track_caller]
-fn check(words: &str, code: i32, says: &[&str]) {
-    check_file(&jobs(3), words, code, says);
+fn check(args: &str, code: i32, expected: &[&str]) {
+    check_file(&jobs(3), args, code, expected);
 }
 
 #[track_caller]
-fn check_file(jobs: &str, words: &str, code: i32, says: &[&str]) {
-    let scene = Scene::new(Config::default());
-    scene.write("jobs.csv", jobs);
-    let mut ran = scene.run(words).exits(code);
-    for text in says {
-        ran = ran.says(text);
+fn check_file(input: &str, args: &str, code: i32, expected: &[&str]) {
+    let env = TestEnv::new(Config::default());
+    env.write("jobs.csv", input);
+    let mut output = env.run(args).exits(code);
+    for text in expected {
+        output = output.stderr_contains(text);
     }
-    assert_eq!((ran.stdout.as_str(), scene.requests()), ("", 0));
-    assert!(!scene.files().contains(&"out.csv".to_owned()));
+    assert_eq!((output.stdout.as_str(), env.requests()), ("", 0));
+    assert!(!env.files().contains(&"out.csv".to_owned()));
 }
 
 #[test]
-fn an_input_that_is_not_there() {
-    let says = ["error: none.csv: no such file", "hint: check the path"];
-    check("run none.csv -o out.csv", 66, &says);
-    check("import none.csv", 66, &says);
+fn a_missing_input_exits_with_66() {
+    let expected = ["error: none.csv: no such file", "hint: check the path"];
+    check("run none.csv -o out.csv", 66, &expected);
+    check("import none.csv", 66, &expected);
 }
 
 #[test]
-fn an_input_that_is_a_directory() {
+fn a_directory_as_input_is_rejected() {
     check("run . -o out.csv", 66, &["is a directory", "hint: "]);
 }
 
 #[test]
-fn an_input_with_a_ragged_row() {
+fn a_row_with_missing_fields_is_rejected() {
     let file = "id,prompt\n1,one\n2\n3,three\n";
     check_file(file, RUN, 65, &["jobs.csv:3: ", "nothing was imported"]);
 }
 
 #[test]
-fn an_input_with_an_id_twice() {
+fn a_duplicate_id_is_rejected() {
     let file = "id,prompt\n1,one\n2,two\n1,three\n";
     let run = format!("{RUN} --id-column id");
     check_file(file, &run, 65, &["jobs.csv:4: ", "nothing was imported"]);
 }
 
 #[test]
-fn an_input_without_rows_or_without_anything() {
-    check_file("id,prompt\n", RUN, 65, &["no rows below the header"]);
-    check_file("", RUN, 65, &["jobs.csv: is empty"]);
+fn an_input_without_rows_or_header_is_rejected() {
+    check_file("id,prompt\n", RUN, 65, &["no rows after the header"]);
+    check_file("", RUN, 65, &["jobs.csv: input is empty"]);
 }
 
 #[test]
-fn an_input_that_is_no_csv() {
+fn an_input_that_is_not_csv_is_rejected() {
     check_file("[{\"prompt\": \"a\"}]\n", RUN, 65, &["jobs.csv"]);
 }
 
 #[test]
-fn a_column_that_is_not_there() {
+fn a_missing_column_is_rejected() {
     let template = format!("{RUN} --prompt {{{{promt}}}}");
     check(&template, 65, &["jobs.csv:1: ", "promt", "note"]);
     check(
@@ -74,20 +74,35 @@ fn a_column_that_is_not_there() {
 }
 
 #[test]
-fn a_command_line_that_means_nothing() {
+fn an_invalid_command_line_is_rejected() {
     check(&format!("{RUN} --modle x"), 2, &["--modle", "--model"]);
     check(&format!("{RUN} --concurrency 0"), 2, &["--concurrency"]);
-    check(&format!("{RUN} --timeout soon"), 2, &["write it like 90s"]);
+    check(
+        &format!("{RUN} --timeout soon"),
+        2,
+        &["expected a duration like 90s"],
+    );
     check(&format!("{RUN} --set temperature"), 2, &["temperature"]);
     check("run", 2, &["Usage: "]);
     check("ruin jobs.csv", 2, &["run"]);
 }
 
 #[test]
-fn a_base_url_that_cannot_be_one() {
+fn an_invalid_base_url_is_rejected() {
     let with = |url: &str| format!("{RUN} --base-url {url}");
-    check(&with("ftp://example.com/v1"), 78, &["begins with `ftp:`"]);
-    check(&with("http://example.com/v1"), 78, &["write https://"]);
+    check(
+        &with("ftp://example.com/v1"),
+        78,
+        &["unsupported scheme `ftp:`"],
+    );
+    check(
+        &with("http://example.com/v1"),
+        78,
+        &[
+            "plain http:// is only accepted for localhost",
+            "use https://",
+        ],
+    );
     check(
         &with("https://chatgpt.com"),
         78,
@@ -96,185 +111,179 @@ fn a_base_url_that_cannot_be_one() {
 }
 
 #[test]
-fn a_base_url_with_a_password_is_refused_and_not_repeated() {
-    let scene = Scene::with_rows(3);
-    let ran = scene
+fn a_base_url_with_a_password_is_rejected_and_not_printed() {
+    let env = TestEnv::with_rows(3);
+    let output = env
         .run(&format!(
             "{RUN} --base-url https://anna:hunter2@example.com/v1"
         ))
         .exits(78)
-        .says("take out all before the `@`");
-    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+        .stderr_contains("remove everything before the `@`");
+    assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
 }
 
 #[test]
-fn a_base_url_that_goes_too_far_is_mended_with_a_note() {
-    let scene = Scene::with_rows(3);
-    let url = format!("{}/chat/completions/", scene.provider.base_url());
-    scene
-        .run(&format!("{RUN} --base-url {url}"))
+fn a_base_url_with_an_endpoint_path_is_shortened_with_a_note() {
+    let env = TestEnv::with_rows(3);
+    let url = format!("{}/chat/completions/", env.provider.base_url());
+    env.run(&format!("{RUN} --base-url {url}"))
         .exits(0)
-        .says("`…/chat/completions` was taken off");
-    scene.sheet("out.csv").answers(3);
+        .stderr_contains("removed `/chat/completions` from the base URL");
+    env.results("out.csv").assert_completed(3);
 }
 
 #[test]
-fn a_host_in_the_world_wants_a_key() {
-    let scene = Scene::with_rows(3).set("PROMPTMILL_API_KEYS", "");
-    // Nothing is sent: there is no key to send it with.
+fn a_public_host_requires_a_key() {
+    let env = TestEnv::with_rows(3).set_var("PROMPTMILL_API_KEYS", "");
+    // Nothing is sent without a key.
     for url in [
         "https://api.openai.com/v1/chat/completions",
         "https://192.0.2.1/v1",
     ] {
-        scene
-            .run(&format!("{RUN} --base-url {url}"))
+        env.run(&format!("{RUN} --base-url {url}"))
             .exits(77)
-            .says("no key was given for https://")
-            .says("set OPENAI_API_KEY");
+            .stderr_contains("no API key for https://")
+            .stderr_contains("set OPENAI_API_KEY");
     }
 }
 
 #[test]
-fn an_endpoint_on_this_machine_that_wants_a_key_says_so() {
-    let scene = Scene::with_rows(3).set("PROMPTMILL_API_KEYS", "");
-    scene
-        .run(RUN)
+fn a_local_endpoint_that_requires_a_key_is_reported() {
+    let env = TestEnv::with_rows(3).set_var("PROMPTMILL_API_KEYS", "");
+    env.run(RUN)
         .exits(78)
-        .says("No key reached the endpoint: name one");
-    assert_eq!(scene.requests(), 1);
+        .stderr_contains("The endpoint received no key.");
+    assert_eq!(env.requests(), 1);
 }
 
 #[test]
-fn an_output_that_cannot_be_written_costs_no_request() {
-    for (output, says) in [
-        ("none/out.csv", "there is no directory"),
+fn an_unwritable_output_costs_no_request() {
+    for (path, expected) in [
+        ("none/out.csv", "directory \"none\" not found"),
         (".", "is a directory"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
         ("jobs.csv/out.csv", "cannot write the results"),
     ] {
-        let scene = Scene::with_rows(3);
-        let ran = scene.run(&format!("run jobs.csv -o {output}"));
-        ran.exits(73).says(says).says("hint: ");
-        assert_eq!(scene.requests(), 0);
+        let env = TestEnv::with_rows(3);
+        let output = env.run(&format!("run jobs.csv -o {path}"));
+        output
+            .exits(73)
+            .stderr_contains(expected)
+            .stderr_contains("hint: ");
+        assert_eq!(env.requests(), 0);
     }
 }
 
 #[test]
-fn an_output_over_a_link_is_refused() {
-    let scene = Scene::with_rows(3);
-    scene.write("precious.csv", "precious\n");
-    std::os::unix::fs::symlink("precious.csv", scene.path("out.csv")).unwrap();
-    scene.run(RUN).exits(73).says("symbolic link");
-    assert_eq!(scene.read("precious.csv"), "precious\n");
+fn an_output_that_is_a_symbolic_link_is_rejected() {
+    let env = TestEnv::with_rows(3);
+    env.write("precious.csv", "precious\n");
+    std::os::unix::fs::symlink("precious.csv", env.path("out.csv")).unwrap();
+    env.run(RUN).exits(73).stderr_contains("symbolic link");
+    assert_eq!(env.read("precious.csv"), "precious\n");
 }
 
 #[test]
-fn an_output_that_is_the_input_is_refused() {
-    let scene = Scene::with_rows(3);
-    for output in ["jobs.csv", "./jobs.csv"] {
-        let ran = scene.run(&format!("run jobs.csv -o {output}")).exits(73);
-        ran.says("it is the input")
-            .says("name another file with -o");
+fn an_output_that_is_the_input_is_rejected() {
+    let env = TestEnv::with_rows(3);
+    for path in ["jobs.csv", "./jobs.csv"] {
+        let output = env.run(&format!("run jobs.csv -o {path}")).exits(73);
+        output
+            .stderr_contains("it is the input")
+            .stderr_contains("choose another output file");
     }
-    assert_eq!(scene.read("jobs.csv"), jobs(3));
-    assert_eq!(scene.requests(), 0);
+    assert_eq!(env.read("jobs.csv"), jobs(3));
+    assert_eq!(env.requests(), 0);
 }
 
 #[test]
-fn an_output_that_is_the_database_is_refused() {
-    let scene = Scene::with_rows(3);
-    let says = "it is the queue's database";
-    scene
-        .run("run jobs.csv -o promptmill.db")
+fn an_output_that_is_the_database_is_rejected() {
+    let env = TestEnv::with_rows(3);
+    let expected = "it is the database";
+    env.run("run jobs.csv -o promptmill.db")
         .exits(73)
-        .says(says);
-    assert_eq!(scene.requests(), 0);
-    scene.run(RUN).exits(0);
-    scene
-        .run("export jobs.csv -o ./promptmill.db")
+        .stderr_contains(expected);
+    assert_eq!(env.requests(), 0);
+    env.run(RUN).exits(0);
+    env.run("export jobs.csv -o ./promptmill.db")
         .exits(73)
-        .says(says);
-    scene.run(RUN).exits(0).says("nothing to do");
+        .stderr_contains(expected);
+    env.run(RUN).exits(0).stderr_contains("nothing to do");
 }
 
 #[test]
-fn a_second_run_while_one_holds_the_queue() {
-    let scene = Scene::with_rows(3);
-    scene.provider.hold();
-    let first = scene.start(RUN);
-    scene.wait_for(1);
-    for words in [RUN, "work", "import-results jobs.csv x.jsonl"] {
-        scene
-            .run(words)
+fn a_second_run_is_rejected_while_another_is_using_the_database() {
+    let env = TestEnv::with_rows(3);
+    env.provider.hold();
+    let first = env.start(RUN);
+    env.wait_for_requests(1);
+    for args in [RUN, "work", "import-results jobs.csv x.jsonl"] {
+        env.run(args)
             .exits(75)
-            .says("another run holds the queue (process ")
-            .says("promptmill status");
+            .stderr_contains("another run is using the database (process ")
+            .stderr_contains("promptmill status");
     }
-    let status = scene.run("status --json").exits(0).json();
+    let status = env.run("status --json").exits(0).json();
     assert_eq!(status["batches"][0]["running"], 1);
-    let exported = scene.run("export jobs.csv").exits(0).stdout;
+    let exported = env.run("export jobs.csv").exits(0).stdout;
     assert_eq!(exported.matches("pending").count(), 3);
-    scene.write("more.csv", &jobs(2));
-    scene.run("import more.csv").exits(0);
-    scene.provider.release();
+    env.write("more.csv", &jobs(2));
+    env.run("import more.csv").exits(0);
+    env.provider.release();
     first.finish().exits(0);
-    assert_eq!(scene.requests(), 3);
+    assert_eq!(env.requests(), 3);
 }
 
 #[test]
-fn a_database_that_is_not_ours_is_left_as_it_is() {
-    let scene = Scene::with_rows(3);
-    // A text, and the head of a SQLite file of somebody else's.
-    let foreign = "this is a diary, not a database\n".repeat(200);
-    scene.write("diary.db", &foreign);
-    for words in ["status", "work", RUN, "export jobs.csv"] {
-        scene
-            .run(&format!("{words} --db diary.db"))
+fn a_foreign_database_is_not_changed() {
+    let env = TestEnv::with_rows(3);
+    let foreign = "this is text, not a database\n".repeat(200);
+    env.write("other.db", &foreign);
+    for args in ["status", "work", RUN, "export jobs.csv"] {
+        env.run(&format!("{args} --db other.db"))
             .exits(74)
-            .says("is not a promptmill database");
+            .stderr_contains("is not a promptmill database");
     }
-    assert_eq!(scene.read("diary.db"), foreign);
-    assert_eq!(scene.files(), ["diary.db", "jobs.csv"]);
+    assert_eq!(env.read("other.db"), foreign);
+    assert_eq!(env.files(), ["jobs.csv", "other.db"]);
 }
 
 #[test]
-fn a_database_that_cannot_be_made() {
-    let scene = Scene::with_rows(3);
-    scene
-        .run(&format!("{RUN} --db none/queue.db"))
+fn a_database_that_cannot_be_created_is_reported() {
+    let env = TestEnv::with_rows(3);
+    env.run(&format!("{RUN} --db none/queue.db"))
         .exits(74)
-        .says("make the directory first");
-    scene
-        .run(&format!("{RUN} --db ."))
+        .stderr_contains("create the directory first");
+    env.run(&format!("{RUN} --db ."))
         .exits(74)
-        .says("this is a directory");
-    assert_eq!(scene.requests(), 0);
+        .stderr_contains("choose a file");
+    assert_eq!(env.requests(), 0);
 }
 
 #[test]
-fn a_settings_file_with_a_mistake_is_named_with_its_line() {
-    let scene = Scene::with_rows(3);
-    scene.write("promptmill.toml", "model = \"gpt-4o\"\nconcurency = 4\n");
-    scene
-        .run(RUN)
+fn a_mistake_in_the_settings_file_is_reported_with_its_line() {
+    let env = TestEnv::with_rows(3);
+    env.write("promptmill.toml", "model = \"gpt-4o\"\nconcurency = 4\n");
+    env.run(RUN)
         .exits(78)
-        .says("promptmill.toml:2: ")
-        .says("concurency");
-    scene
-        .run(&format!("{RUN} --config none.toml"))
+        .stderr_contains("promptmill.toml:2: ")
+        .stderr_contains("concurency");
+    env.run(&format!("{RUN} --config none.toml"))
         .exits(78)
-        .says("none.toml");
-    scene.write("promptmill.toml", "model = \"gpt-4o\"\nconcurrency = 4\n");
-    scene.run(RUN).exits(0);
-    assert_eq!(scene.sheet("out.csv").column("model"), ["gpt-4o"; 3]);
+        .stderr_contains("none.toml");
+    env.write("promptmill.toml", "model = \"gpt-4o\"\nconcurrency = 4\n");
+    env.run(RUN).exits(0);
+    assert_eq!(env.results("out.csv").column("model"), ["gpt-4o"; 3]);
 }
 
 #[test]
-fn a_key_that_can_be_none() {
-    let scene = Scene::with_rows(3).keys(&["two words"]);
-    scene.run(RUN).exits(77).says("key-1 is no key");
-    assert_eq!(scene.requests(), 0);
-    let scene = scene.keys(&[&format!("Bearer {KEY}")]);
-    scene.run(RUN).exits(0);
-    assert_eq!(scene.provider.ledger().of_key(KEY), 3);
+fn a_malformed_key_is_rejected() {
+    let env = TestEnv::with_rows(3).keys(&["two words"]);
+    env.run(RUN)
+        .exits(77)
+        .stderr_contains("key-1 is not a valid API key");
+    assert_eq!(env.requests(), 0);
+    let env = env.keys(&[&format!("Bearer {KEY}")]);
+    env.run(RUN).exits(0);
+    assert_eq!(env.provider.request_log().count_by_key(KEY), 3);
 }

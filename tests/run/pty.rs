@@ -1,4 +1,4 @@
-//! A terminal of its own for the program: what is drawn on it is read, keys are pressed on it.
+//! Runs the program in a pseudoterminal, reads its output and sends keys.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -11,21 +11,21 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tokio::time::Instant;
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
-/// A program that runs on a terminal. It is killed when a test leaves it behind.
+/// A program running in a pseudoterminal. Killed on drop.
 pub(crate) struct Pty {
     child: Child,
     keyboard: File,
-    /// Held open, so that the terminal outlives the program.
+    /// Kept open, so that its mode can be read after the program has exited.
     terminal: Option<File>,
-    pieces: Receiver<Vec<u8>>,
-    drawn: Vec<u8>,
+    chunks: Receiver<Vec<u8>>,
+    output: Vec<u8>,
 }
 
 impl Pty {
-    /// Starts a command whose three streams are a terminal of this size; `None` on a machine
-    /// that has no terminals to give.
+    /// Starts a command in a terminal of this size. Returns `None` if no pseudoterminal is
+    /// available.
     #[track_caller]
     pub(crate) fn start(mut command: Command, columns: u16, rows: u16) -> Option<Self> {
         let opened = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY);
@@ -55,16 +55,16 @@ impl Pty {
             .stderr(stream())
             .spawn()
             .unwrap();
-        // The command holds the terminal as well.
+        // The command also keeps the terminal open.
         drop(command);
         let keyboard = File::from(master);
         let mut screen = keyboard.try_clone().unwrap();
-        let (piece, pieces) = channel();
+        let (chunk, chunks) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The last one to close the terminal ends it with an error.
+            // Reading fails once the terminal is closed.
             while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                if piece.send(buffer[..count].to_vec()).is_err() {
+                if chunk.send(buffer[..count].to_vec()).is_err() {
                     break;
                 }
             }
@@ -73,32 +73,32 @@ impl Pty {
             child,
             keyboard,
             terminal: Some(terminal),
-            pieces,
-            drawn: Vec::new(),
+            chunks,
+            output: Vec::new(),
         })
     }
 
-    /// Waits until this is to be seen.
+    /// Waits until the screen contains a text.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) {
-        let until = Instant::now() + PATIENCE;
-        while !self.shows().contains(text) {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(piece) = self.pieces.recv_timeout(left) else {
-                panic!("no {text:?} in:\n{}", self.shows());
+        let until = Instant::now() + TIMEOUT;
+        while !self.screen().contains(text) {
+            let remaining = until.saturating_duration_since(Instant::now());
+            let Ok(chunk) = self.chunks.recv_timeout(remaining) else {
+                panic!("{text:?} not found on the screen:\n{}", self.screen());
             };
-            self.drawn.extend(piece);
+            self.output.extend(chunk);
         }
     }
 
-    /// Returns what is to be seen now.
-    fn shows(&self) -> String {
-        let mut glass = Glass::default();
-        glass.write(&self.text());
-        glass.shows()
+    /// Returns the current screen content.
+    fn screen(&self) -> String {
+        let mut emulator = Emulator::default();
+        emulator.write(&self.text());
+        emulator.text()
     }
 
-    /// Presses keys.
+    /// Sends key presses.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
@@ -108,68 +108,68 @@ impl Pty {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Tells whether lines are edited and keys are echoed, as a shell wants it.
-    pub(crate) fn is_usual(&self) -> bool {
+    /// Returns whether line editing and echo are enabled, as a shell expects.
+    pub(crate) fn is_cooked(&self) -> bool {
         let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
-    /// Waits for the end, and returns how it ended, what is to be seen then, and all that was drawn.
+    /// Waits for the program to exit. Returns its status, the final screen, and the complete
+    /// output.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String, String) {
         let status = self.child.wait().unwrap();
-        assert!(self.is_usual(), "the terminal is given back");
+        assert!(self.is_cooked(), "the terminal mode was not restored");
         drop(self.terminal.take());
-        while let Ok(piece) = self.pieces.recv_timeout(PATIENCE) {
-            self.drawn.extend(piece);
+        while let Ok(chunk) = self.chunks.recv_timeout(TIMEOUT) {
+            self.output.extend(chunk);
         }
-        (status, self.shows(), self.text())
+        (status, self.screen(), self.text())
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.drawn).into_owned()
+        String::from_utf8_lossy(&self.output).into_owned()
     }
 }
 
 impl Drop for Pty {
     fn drop(&mut self) {
-        // One that has ended takes no harm.
+        // This has no effect if the program has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a terminal shows of what is written to it: rows of signs, and the escape sequences that
-/// move about and wipe. It is as wide and as high as need be.
+/// A minimal terminal emulator of unlimited size: text, cursor movement and erasing.
 #[derive(Default)]
-struct Glass {
+struct Emulator {
     rows: Vec<Vec<char>>,
     row: usize,
     column: usize,
 }
 
-impl Glass {
+impl Emulator {
     fn write(&mut self, text: &str) {
-        let mut signs = text.chars();
-        while let Some(sign) = signs.next() {
-            match sign {
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            match character {
                 '\r' => self.column = 0,
                 '\n' => self.row += 1,
-                '\u{1b}' => self.escape(&mut signs),
-                _ => self.put(sign),
+                '\u{1b}' => self.escape(&mut characters),
+                _ => self.put(character),
             }
         }
     }
 
-    /// Carries out a sequence; one that was cut off does nothing.
-    fn escape(&mut self, signs: &mut std::str::Chars<'_>) {
-        if signs.next() != Some('[') {
+    /// Executes an escape sequence; ignores an incomplete one.
+    fn escape(&mut self, characters: &mut std::str::Chars<'_>) {
+        if characters.next() != Some('[') {
             return;
         }
         let mut numbers = String::new();
-        let Some(last) = signs.find(|sign| {
-            numbers.push(*sign);
-            sign.is_ascii_alphabetic()
+        let Some(last) = characters.find(|character| {
+            numbers.push(*character);
+            character.is_ascii_alphabetic()
         }) else {
             return;
         };
@@ -186,29 +186,29 @@ impl Glass {
                 self.column = number().unwrap_or(1) - 1;
             }
             'J' => self.rows.clear(),
-            'K' => self.here().clear(),
+            'K' => self.current_row().clear(),
             _ => {}
         }
     }
 
-    fn here(&mut self) -> &mut Vec<char> {
+    fn current_row(&mut self) -> &mut Vec<char> {
         if self.rows.len() <= self.row {
             self.rows.resize(self.row + 1, Vec::new());
         }
         &mut self.rows[self.row]
     }
 
-    fn put(&mut self, sign: char) {
+    fn put(&mut self, character: char) {
         let column = self.column;
-        let row = self.here();
+        let row = self.current_row();
         if row.len() <= column {
             row.resize(column + 1, ' ');
         }
-        row[column] = sign;
+        row[column] = character;
         self.column += 1;
     }
 
-    fn shows(&self) -> String {
+    fn text(&self) -> String {
         let rows = self.rows.iter().map(|row| row.iter().collect::<String>());
         rows.collect::<Vec<_>>().join("\n")
     }

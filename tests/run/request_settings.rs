@@ -1,65 +1,63 @@
-//! A recipe that changes is refused while there are answers to the old one, with the ways out.
+//! Changed request settings are rejected if a batch has responses to requests with the old ones.
 
 use promptmill::simulator::Config;
 
-use crate::support::{Scene, jobs};
+use crate::support::{TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
-fn answered() -> Scene {
-    let scene = Scene::with_rows(6);
-    scene.run(RUN).exits(0);
-    scene
+fn env_with_completed_batch() -> TestEnv {
+    let env = TestEnv::with_rows(6);
+    env.run(RUN).exits(0);
+    env
 }
 
-/// Holds a changed recipe to being refused, and named.
+/// Checks that a change is rejected and described.
 #[track_caller]
-fn check(flags: &str, what: &str) {
-    let scene = answered();
-    scene
-        .run(&format!("{RUN} {flags}"))
+fn check(flags: &str, change: &str) {
+    let env = env_with_completed_batch();
+    env.run(&format!("{RUN} {flags}"))
         .exits(78)
-        .says("the recipe of batch \"jobs.csv\" has changed")
-        .says(what)
-        .says("--redo")
-        .says("--batch NAME");
-    assert_eq!(scene.requests(), 6);
-    scene.run(RUN).exits(0).says("nothing to do");
+        .stderr_contains("the request settings of batch \"jobs.csv\" have changed")
+        .stderr_contains(change)
+        .stderr_contains("--redo")
+        .stderr_contains("--batch NAME");
+    assert_eq!(env.requests(), 6);
+    env.run(RUN).exits(0).stderr_contains("nothing to do");
 }
 
 #[test]
-fn each_part_of_a_recipe_that_has_changed_is_named() {
+fn rejects_each_changed_setting() {
     check("--model other", "the model (was \"gpt-4o-mini\")");
     check("--prompt Say:{{prompt}}", "the prompt");
     check("--system Be_kind.", "the system message");
     check("--set temperature=0", "the parameters");
-    check("--id-column id", "the id column");
+    check("--id-column id", "the ID column");
 }
 
 #[test]
-fn redo_asks_every_row_anew() {
-    let scene = answered();
-    scene.run(&format!("{RUN} --model other --redo")).exits(0);
-    assert_eq!(scene.requests(), 12);
-    let sheet = scene.sheet("out.csv");
-    sheet.answers(6);
-    assert_eq!(sheet.column("model"), ["other"; 6]);
-    assert_eq!(sheet.sum("attempts"), 6);
-    scene
-        .run(&format!("{RUN} --model other"))
+fn redo_sends_all_rows_again() {
+    let env = env_with_completed_batch();
+    env.run(&format!("{RUN} --model other --redo")).exits(0);
+    assert_eq!(env.requests(), 12);
+    let results = env.results("out.csv");
+    results.assert_completed(6);
+    assert_eq!(results.column("model"), ["other"; 6]);
+    assert_eq!(results.sum("attempts"), 6);
+    env.run(&format!("{RUN} --model other"))
         .exits(0)
-        .says("nothing to do");
+        .stderr_contains("nothing to do");
 }
 
 #[test]
-fn a_second_batch_stands_beside_the_first() {
-    let scene = answered();
+fn a_second_batch_does_not_affect_the_first() {
+    let env = env_with_completed_batch();
     let second = "run jobs.csv -o second.csv --model other --batch second";
-    scene.run(second).exits(0);
-    assert_eq!(scene.requests(), 12);
-    scene.sheet("second.csv").answers(6);
-    scene.run(RUN).exits(0).says("nothing to do");
-    let status = scene.run("status --json").exits(0).json();
+    env.run(second).exits(0);
+    assert_eq!(env.requests(), 12);
+    env.results("second.csv").assert_completed(6);
+    env.run(RUN).exits(0).stderr_contains("nothing to do");
+    let status = env.run("status --json").exits(0).json();
     let names: Vec<_> = status["batches"]
         .as_array()
         .unwrap()
@@ -67,34 +65,32 @@ fn a_second_batch_stands_beside_the_first() {
         .map(|b| &b["name"])
         .collect();
     assert_eq!(names, ["jobs.csv", "second"]);
-    scene.run("export second -o again.csv").exits(0);
-    assert_eq!(scene.read("again.csv"), scene.read("second.csv"));
+    env.run("export second -o again.csv").exits(0);
+    assert_eq!(env.read("again.csv"), env.read("second.csv"));
 }
 
 #[test]
-fn redo_over_a_template_that_changes_few_requests_asks_those() {
-    let scene = Scene::new(Config::default());
-    scene.write("jobs.csv", "id,prompt,extra\n1,a,\n2,b,\n3,c,now\n");
-    scene
-        .run(&format!("{RUN} --id-column id --prompt {{{{prompt}}}}"))
+fn redo_with_a_new_template_sends_changed_requests_only() {
+    let env = TestEnv::new(Config::default());
+    env.write("jobs.csv", "id,prompt,extra\n1,a,\n2,b,\n3,c,now\n");
+    env.run(&format!("{RUN} --id-column id --prompt {{{{prompt}}}}"))
         .exits(0);
     let changed = format!("{RUN} --id-column id --prompt {{{{prompt}}}}{{{{extra}}}}");
-    scene.run(&changed).exits(78);
-    scene.run(&format!("{changed} --redo")).exits(0);
-    assert_eq!(scene.requests(), 4);
+    env.run(&changed).exits(78);
+    env.run(&format!("{changed} --redo")).exits(0);
+    assert_eq!(env.requests(), 4);
 }
 
 #[test]
-fn pace_keys_and_address_are_no_part_of_a_recipe() {
-    let scene = answered();
-    let other = Scene::with_rows(0);
-    scene.write("jobs.csv", &jobs(8));
+fn limits_and_base_url_are_not_request_settings() {
+    let env = env_with_completed_batch();
+    let other = TestEnv::with_rows(0);
+    env.write("jobs.csv", &jobs(8));
     let url = other.provider.base_url();
-    scene
-        .run(&format!(
-            "{RUN} --base-url {url} --rpm 6000 --concurrency 2"
-        ))
-        .exits(0);
-    assert_eq!((scene.requests(), other.requests()), (6, 2));
-    scene.sheet("out.csv").answers(8);
+    env.run(&format!(
+        "{RUN} --base-url {url} --rpm 6000 --concurrency 2"
+    ))
+    .exits(0);
+    assert_eq!((env.requests(), other.requests()), (6, 2));
+    env.results("out.csv").assert_completed(8);
 }

@@ -1,86 +1,83 @@
-//! A few rows for a look, before all others are asked.
+//! `run --sample`: a few random rows are sent first.
 
 use promptmill::simulator::{Config, Reaction, Script};
 
-use crate::support::{Scene, jobs, question};
+use crate::support::{TestEnv, jobs, question};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
 #[test]
-fn a_sample_is_asked_shown_and_stays_answered() {
-    let scene = Scene::with_rows(40);
-    let ran = scene
+fn a_sample_is_processed_printed_and_kept() {
+    let env = TestEnv::with_rows(40);
+    let output = env
         .run(&format!("{RUN} --sample 5 --seed 3"))
         .exits(0)
-        .says("5 rows drawn (--seed 3), 5 answered, and they stay so; 35 rows left to ask");
+        .stderr_contains("sample of 5 rows (--seed 3): 5 completed; 35 rows pending");
     assert_eq!(
-        ran.stdout.matches("\n answer (").count(),
+        output.stdout.matches("\n response (").count(),
         5,
         "{}",
-        ran.stdout
+        output.stdout
     );
     assert_eq!(
-        ran.stdout
+        output
+            .stdout
             .matches("  Simulated answer to \"question ")
             .count(),
         5
     );
     assert_eq!(
-        (
-            scene.requests(),
-            scene.files().contains(&"out.csv".to_owned())
-        ),
+        (env.requests(), env.files().contains(&"out.csv".to_owned())),
         (5, false)
     );
-    scene.run(RUN).exits(0);
-    scene.sheet("out.csv").answers(40);
-    assert_eq!(scene.requests(), 40);
-    scene
-        .run(&format!("{RUN} --sample 5"))
+    env.run(RUN).exits(0);
+    env.results("out.csv").assert_completed(40);
+    assert_eq!(env.requests(), 40);
+    env.run(&format!("{RUN} --sample 5"))
         .exits(0)
-        .says("no row is left to ask");
-    assert_eq!(scene.requests(), 40);
+        .stderr_contains("no pending rows");
+    assert_eq!(env.requests(), 40);
 }
 
 #[test]
-fn the_same_seed_draws_the_same_rows() {
-    let drawn = |seed: u64| {
-        let scene = Scene::with_rows(40);
-        let words = format!("{RUN} --sample 5 --seed {seed} --json");
-        let json = scene.run(&words).exits(0).json();
+fn the_same_seed_selects_the_same_rows() {
+    let sampled_rows = |seed: u64| {
+        let env = TestEnv::with_rows(40);
+        let args = format!("{RUN} --sample 5 --seed {seed} --json");
+        let json = env.run(&args).exits(0).json();
         let rows = json["rows"].as_array().unwrap();
         rows.iter()
             .map(|row| row["row"].as_u64().unwrap())
             .collect::<Vec<_>>()
     };
-    assert_eq!(drawn(1), drawn(1));
-    assert_ne!(drawn(1), drawn(2));
+    assert_eq!(sampled_rows(1), sampled_rows(1));
+    assert_ne!(sampled_rows(1), sampled_rows(2));
 }
 
 #[test]
-fn what_went_wrong_with_a_sample_is_shown_with_its_cure() {
+fn failures_of_a_sample_are_printed_with_a_hint() {
     let refused = r#"{"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}}"#;
-    let scene = Scene::new(
+    let env = TestEnv::new(
         Config::default().script(Script::new().always(Reaction::Json(401, refused.to_owned()))),
     );
-    scene.write("jobs.csv", &jobs(40));
-    let ran = scene.run(&format!("{RUN} --sample 3")).exits(77);
+    env.write("jobs.csv", &jobs(40));
+    let output = env.run(&format!("{RUN} --sample 3")).exits(77);
     assert!(
-        ran.stdout
-            .contains(" no answer (key-invalid-code)\n  Incorrect API key"),
+        output
+            .stdout
+            .contains(" failed attempt (key-invalid-code)\n  Incorrect API key"),
         "{}",
-        ran.stdout
+        output.stdout
     );
-    ran.says("promptmill doctor");
+    output.stderr_contains("promptmill doctor");
 
     let script = Script::new().on(
-        |arrival| arrival.prompt != question(1),
+        |request| request.prompt != question(1),
         Reaction::Status(400),
     );
-    let scene = Scene::new(Config::default().script(script));
-    scene.write("jobs.csv", &jobs(4));
-    scene
-        .run(&format!("{RUN} --sample 4"))
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(4));
+    env.run(&format!("{RUN} --sample 4"))
         .exits(3)
-        .says("1 answered");
+        .stderr_contains("1 completed");
 }

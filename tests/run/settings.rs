@@ -1,8 +1,8 @@
-//! Where settings come from: shown with their origin, and told when they are wrong.
+//! Settings: their sources, and errors for unknown names.
 
 use promptmill::simulator::Config;
 
-use crate::support::{KEY, Scene};
+use crate::support::{KEY, TestEnv};
 
 const FILE: &str = "\
 # mine
@@ -15,98 +15,101 @@ temperature = 0
 top_p = 1
 ";
 
-fn origin(scene: &Scene, words: &str, name: &str) -> (String, String) {
-    let shown = scene
-        .run(&format!("config show --json {words}"))
+/// Returns the value and the source of a setting.
+fn value_and_source(env: &TestEnv, args: &str, name: &str) -> (String, String) {
+    let shown = env
+        .run(&format!("config show --json {args}"))
         .exits(0)
         .json();
     let settings = shown["settings"].as_array().unwrap();
     let found = settings.iter().find(|setting| setting["name"] == name);
-    let found = found.unwrap_or_else(|| panic!("no {name} in {shown}"));
+    let found = found.unwrap_or_else(|| panic!("{name} not found in {shown}"));
     let text = |part: &str| found[part].as_str().unwrap_or_default().to_owned();
     (text("value"), text("where"))
 }
 
 #[track_caller]
-fn check(scene: &Scene, words: &str, name: &str, value: &str, from: &str) {
-    let expected = (value.to_owned(), from.to_owned());
-    assert_eq!(origin(scene, words, name), expected, "{name}");
+fn check(env: &TestEnv, args: &str, name: &str, value: &str, source: &str) {
+    let expected = (value.to_owned(), source.to_owned());
+    assert_eq!(value_and_source(env, args, name), expected, "{name}");
 }
 
 #[test]
-fn each_setting_is_shown_with_where_it_comes_from() {
-    let scene = Scene::new(Config::default())
-        .set("PROMPTMILL_RPM", "20")
-        .set("PROMPTMILL_TIMEOUT", "5m");
-    scene.write("promptmill.toml", FILE);
+fn config_show_lists_each_setting_with_its_source() {
+    let env = TestEnv::new(Config::default())
+        .set_var("PROMPTMILL_RPM", "20")
+        .set_var("PROMPTMILL_TIMEOUT", "5m");
+    env.write("promptmill.toml", FILE);
     let line = "--concurrency 8 --set temperature=1 --csv-raw";
-    check(&scene, line, "model", "gpt-4o", "promptmill.toml:2");
-    check(&scene, line, "concurrency", "8", "--concurrency");
-    check(&scene, "", "concurrency", "4", "promptmill.toml:3");
-    check(&scene, line, "rpm", "20", "PROMPTMILL_RPM");
-    check(&scene, line, "timeout", "5m", "PROMPTMILL_TIMEOUT");
-    check(&scene, line, "grace", "30s", "default");
-    check(&scene, line, "csv-raw", "true", "--csv-raw");
-    check(&scene, "", "csv-raw", "false", "default");
-    check(&scene, line, "color", "auto", "default");
-    check(&scene, line, "set.temperature", "1", "--set");
-    check(&scene, line, "set.top_p", "1", "promptmill.toml:8");
-    scene.write("other.toml", "\nmodel = \"m\"\n");
-    check(&scene, "--config other.toml", "model", "m", "other.toml:2");
-    let text = scene.run("config show").exits(0).stdout;
+    check(&env, line, "model", "gpt-4o", "promptmill.toml:2");
+    check(&env, line, "concurrency", "8", "--concurrency");
+    check(&env, "", "concurrency", "4", "promptmill.toml:3");
+    check(&env, line, "rpm", "20", "PROMPTMILL_RPM");
+    check(&env, line, "timeout", "5m", "PROMPTMILL_TIMEOUT");
+    check(&env, line, "grace", "30s", "default");
+    check(&env, line, "csv-raw", "true", "--csv-raw");
+    check(&env, "", "csv-raw", "false", "default");
+    check(&env, line, "color", "auto", "default");
+    check(&env, line, "set.temperature", "1", "--set");
+    check(&env, line, "set.top_p", "1", "promptmill.toml:8");
+    env.write("other.toml", "\nmodel = \"m\"\n");
+    check(&env, "--config other.toml", "model", "m", "other.toml:2");
+    let text = env.run("config show").exits(0).stdout;
     assert!(text.contains("settings file: promptmill.toml\n"), "{text}");
 }
 
 #[test]
-fn the_screen_and_the_logs_have_their_settings_in_the_file_too() {
-    let scene = Scene::with_rows(1);
-    scene.write(
+fn color_and_log_format_can_be_set_in_the_settings_file() {
+    let env = TestEnv::with_rows(1);
+    env.write(
         "promptmill.toml",
         "color = \"always\"\nlog-format = \"json\"\n",
     );
-    scene.run("run none.csv").exits(66).says("\x1b[1;31merror:");
-    let url = scene.provider.base_url();
-    let words = format!("run jobs.csv --base-url {url}/chat/completions");
-    let ran = scene.run(&words).exits(0);
-    let log = ran.stderr.lines().find(|line| line.starts_with('{'));
+    env.run("run none.csv")
+        .exits(66)
+        .stderr_contains("\x1b[1;31merror:");
+    let url = env.provider.base_url();
+    let args = format!("run jobs.csv --base-url {url}/chat/completions");
+    let output = env.run(&args).exits(0);
+    let log = output.stderr.lines().find(|line| line.starts_with('{'));
     let log: serde_json::Value = serde_json::from_str(log.unwrap()).unwrap();
     assert_eq!(log["level"], "WARN");
-    let ran = scene.run("run none.csv --color never").exits(66);
-    assert!(ran.stderr.starts_with("error:"), "{}", ran.stderr);
+    let output = env.run("run none.csv --color never").exits(66);
+    assert!(output.stderr.starts_with("error:"), "{}", output.stderr);
 }
 
 #[test]
-fn of_a_key_only_the_source_is_shown() {
-    let scene = Scene::new(Config::default());
-    scene.write("keys.txt", &format!("{KEY}\n"));
-    for (words, shown) in [
+fn config_show_prints_only_the_source_of_a_key() {
+    let env = TestEnv::new(Config::default());
+    env.write("keys.txt", &format!("{KEY}\n"));
+    for (args, shown) in [
         (
             "config show",
-            "keys: 1 in the variable PROMPTMILL_API_KEYS\n",
+            "keys: 1 in environment variable PROMPTMILL_API_KEYS\n",
         ),
         (
             "config show --api-key-file keys.txt",
-            "keys: the file keys.txt\n",
+            "keys: file keys.txt\n",
         ),
         (
             "config show --api-key-command printenv",
-            "keys: a command (api-key-command)\n",
+            "keys: command (api-key-command)\n",
         ),
     ] {
-        let text = scene.run(words).exits(0).stdout;
+        let text = env.run(args).exits(0).stdout;
         assert!(text.contains(shown) && !text.contains(KEY), "{text}");
     }
-    scene.write(
+    env.write(
         "promptmill.toml",
         "[[keys]]\nlabel = \"work\"\nenv = \"WORK_KEY\"\n[[keys]]\nfile = \"home.key\"\n",
     );
-    let text = scene.run("config show").exits(0).stdout;
+    let text = env.run("config show").exits(0).stdout;
     assert!(
-        text.contains("keys: work (variable WORK_KEY), key-2 (file home.key)\n"),
+        text.contains("keys: work (environment variable WORK_KEY), key-2 (file home.key)\n"),
         "{text}"
     );
     let url = "https://anna:hunter2@example.com/v1";
-    let text = scene
+    let text = env
         .run(&format!("config show --base-url {url}"))
         .exits(0)
         .stdout;
@@ -114,30 +117,28 @@ fn of_a_key_only_the_source_is_shown() {
 }
 
 #[test]
-fn a_name_that_is_none_is_told_with_the_one_that_was_meant() {
-    let scene = Scene::with_rows(1);
-    for (line, says) in [
+fn an_unknown_setting_is_rejected_with_the_nearest_name() {
+    let env = TestEnv::with_rows(1);
+    for (line, expected) in [
         ("concurency = 4", "did you mean concurrency?"),
         ("base_url = \"x\"", "did you mean base-url?"),
-        (
-            "colour_of_the_sky = 1",
-            "the names are those of the flags: ",
-        ),
-        ("api_key = \"x\"", "a key goes in as [[keys]]"),
+        ("unrelated_name = 1", "use one of db, "),
+        ("api_key = \"x\"", "configure API keys as [[keys]]"),
         ("[[keys]]\nlable = \"a\"", "did you mean label?"),
     ] {
-        scene.write("promptmill.toml", &format!("# mine\n{line}\n"));
-        let at = 2 + line.matches('\n').count();
-        for words in ["run jobs.csv", "config show"] {
-            scene
-                .run(words)
+        env.write("promptmill.toml", &format!("# mine\n{line}\n"));
+        let number = 2 + line.matches('\n').count();
+        for args in ["run jobs.csv", "config show"] {
+            env.run(args)
                 .exits(78)
-                .says(&format!("promptmill.toml:{at}: no setting is called"))
-                .says(says);
+                .stderr_contains(&format!("promptmill.toml:{number}: unknown setting '"))
+                .stderr_contains(expected);
         }
     }
-    // What only reads about the program needs no settings.
-    scene.run("completions bash").exits(0);
-    scene.run("man run").exits(0);
-    scene.run("config show --bogus").exits(2).says("--bogus");
+    // These commands do not read the settings file.
+    env.run("completions bash").exits(0);
+    env.run("man run").exits(0);
+    env.run("config show --bogus")
+        .exits(2)
+        .stderr_contains("--bogus");
 }

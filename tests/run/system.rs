@@ -1,60 +1,66 @@
-//! What the system lets a process have and do: open files, and images of its memory.
+//! Limits of the operating system: open files and core dumps.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
-use promptmill::simulator::{Config, Latency};
+use promptmill::simulator::{Config, SimulatedLatency};
 use rustix::process::Signal;
 
-use crate::support::{Running, Scene, jobs};
+use crate::support::{RunningProgram, TestEnv, jobs};
 
 const RUN: &str = "run jobs.csv -o out.csv";
 
 #[test]
-fn with_few_file_handles_fewer_requests_are_in_flight_and_all_rows_are_answered() {
-    let scene = Scene::with_rows(200);
-    let words = format!("{RUN} --concurrency 100");
-    let ran = Running::start(scene.limited("-n 32", &words), "").finish();
-    ran.exits(0)
-        .says("no more than 4 in flight: the system allows 32 open files");
-    scene.sheet("out.csv").answers(200);
-    assert_eq!(scene.requests(), 200);
+fn a_low_open_file_limit_reduces_the_concurrency_and_all_rows_complete() {
+    let env = TestEnv::with_rows(200);
+    let args = format!("{RUN} --concurrency 100");
+    let output = RunningProgram::start(env.command_with_ulimit("-n 32", &args), "").finish();
+    output
+        .exits(0)
+        .stderr_contains("concurrency reduced to 4: the system allows 32 open files");
+    env.results("out.csv").assert_completed(200);
+    assert_eq!(env.requests(), 200);
 }
 
 #[test]
-fn with_too_few_file_handles_a_run_says_so_and_asks_nothing() {
-    let scene = Scene::with_rows(3);
-    let ran = Running::start(scene.limited("-n 24", RUN), "").finish();
-    ran.exits(78)
-        .says("the system allows 24 open files, and a run needs 29")
-        .says("ulimit -n");
-    assert_eq!(scene.requests(), 0);
-    scene.run(RUN).exits(0);
+fn a_run_fails_without_requests_if_the_open_file_limit_is_too_low() {
+    let env = TestEnv::with_rows(3);
+    let output = RunningProgram::start(env.command_with_ulimit("-n 24", RUN), "").finish();
+    output
+        .exits(78)
+        .stderr_contains("the system allows 24 open files, but a run requires at least 29")
+        .stderr_contains("ulimit -n");
+    assert_eq!(env.requests(), 0);
+    env.run(RUN).exits(0);
 }
 
 #[test]
-fn a_low_limit_of_file_handles_is_raised_as_far_as_it_may_be() {
-    let latency = Latency::Constant(Duration::from_secs(1));
-    let scene = Scene::new(Config::default().latency(latency));
-    scene.write("jobs.csv", &jobs(150));
-    let words = format!("{RUN} --concurrency 150");
-    let ran = Running::start(scene.limited("-S -n 64", &words), "").finish();
-    let ran = ran.exits(0);
-    assert!(!ran.stderr.contains("in flight:"), "{}", ran.stderr);
-    scene.sheet("out.csv").answers(150);
-    assert!(scene.provider.ledger().max_in_flight > 64);
+fn raises_a_low_soft_limit_of_open_files() {
+    let latency = SimulatedLatency::Constant(Duration::from_secs(1));
+    let env = TestEnv::new(Config::default().latency(latency));
+    env.write("jobs.csv", &jobs(150));
+    let args = format!("{RUN} --concurrency 150");
+    let output = RunningProgram::start(env.command_with_ulimit("-S -n 64", &args), "").finish();
+    let output = output.exits(0);
+    assert!(
+        !output.stderr.contains("concurrency reduced"),
+        "{}",
+        output.stderr
+    );
+    env.results("out.csv").assert_completed(150);
+    assert!(env.provider.request_log().max_in_flight > 64);
 }
 
 #[test]
-fn a_process_that_breaks_down_leaves_no_image_of_its_memory() {
-    let scene = Scene::with_rows(3);
-    scene.provider.hold();
-    let run = Running::start(scene.limited("-c unlimited", RUN), "");
-    scene.wait_for(1);
+fn an_aborted_process_leaves_no_core_dump() {
+    let env = TestEnv::with_rows(3);
+    env.provider.hold();
+    let run = RunningProgram::start(env.command_with_ulimit("-c unlimited", RUN), "");
+    env.wait_for_requests(1);
     run.signal(Signal::ABORT);
-    let ran = run.finish();
-    scene.provider.release();
-    assert_eq!(ran.status.signal(), Some(Signal::ABORT.as_raw()));
-    assert!(!ran.status.core_dumped(), "{}", ran.status);
-    assert!(scene.files().iter().all(|name| !name.starts_with("core")));
+    let output = run.finish();
+    env.provider.release();
+    assert_eq!(output.status.signal(), Some(Signal::ABORT.as_raw()));
+    assert!(!output.status.core_dumped(), "{}", output.status);
+    assert!(env.files().iter().all(|name| !name.starts_with("core")));
 }

@@ -1,4 +1,4 @@
-//! The file as people and other programs find it: the view `answers`, and what is not in it.
+//! The database from the point of view of other programs: the `answers` view and the stored data.
 
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
@@ -6,21 +6,21 @@ use promptmill::store::KeyRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 
-use super::stage::{NOW, Open, Stage, done, failed, requeued, row};
+use super::fixture::{Fixture, NOW, OpenStore, done, failed, requeued, row};
 
 #[tokio::test]
-async fn the_view_answers_reads_as_its_names_say() {
-    let stage = Stage::with_rows(super::sqlite, 5).await;
-    let held = stage.claim(4).await;
+async fn the_answers_view_has_the_documented_columns() {
+    let fixture = Fixture::with_rows(super::sqlite, 5).await;
+    let claimed = fixture.claim(4).await;
     let settled = [
-        done(&held[0], "forty-\"two\" 😀"),
-        failed(&held[1], Scope::Request, "too-long"),
-        requeued(&held[2], "overloaded", NOW),
+        done(&claimed[0], "forty-\"two\" 😀"),
+        failed(&claimed[1], Scope::Request, "too-long"),
+        requeued(&claimed[2], "overloaded", NOW),
     ];
-    stage.settle(&settled).await;
+    fixture.settle(&settled).await;
     let input = ["k0", "k1", "k2", "k4"].map(|key| row(key, 0));
-    stage.import(&input).await;
-    let mut connection = read_only(&stage).await;
+    fixture.import(&input).await;
+    let mut connection = read_only(&fixture).await;
     let rows = sqlx::query(
         "SELECT row, key, input, prompt, response, status, error, attempts, batch
          FROM answers ORDER BY row",
@@ -28,7 +28,7 @@ async fn the_view_answers_reads_as_its_names_say() {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    assert_eq!(rows.len(), 4, "the withdrawn row is not among them");
+    assert_eq!(rows.len(), 4, "the withdrawn row was not omitted");
     let text = |at: usize, name: &str| rows[at].get::<Option<String>, _>(name);
     assert_eq!(rows[0].get::<i64, _>("row"), 1);
     assert_eq!(text(0, "key").unwrap(), "k0");
@@ -43,12 +43,12 @@ async fn the_view_answers_reads_as_its_names_say() {
     assert_eq!(text(1, "status").unwrap(), "failed");
     assert_eq!(
         text(1, "error").unwrap(),
-        "request: said by too-long (too-long)"
+        "request: message of too-long (too-long)"
     );
     assert_eq!(text(2, "status").unwrap(), "pending");
     assert_eq!(
         text(2, "error").unwrap(),
-        "transient: said by overloaded (overloaded)"
+        "transient: message of overloaded (overloaded)"
     );
     assert_eq!((text(3, "error"), text(3, "response")), (None, None));
     assert_eq!(rows[3].get::<i64, _>("attempts"), 0);
@@ -56,29 +56,31 @@ async fn the_view_answers_reads_as_its_names_say() {
 }
 
 #[tokio::test]
-async fn the_view_forgets_the_past_of_a_job_made_pending_again() {
-    let stage = Stage::with_rows(super::sqlite, 1).await;
-    let held = stage.claim(1).await;
-    stage
-        .settle(&[failed(&held[0], Scope::Request, "too-long")])
+async fn the_answers_view_omits_the_history_of_a_reopened_job() {
+    let fixture = Fixture::with_rows(super::sqlite, 1).await;
+    let claimed = fixture.claim(1).await;
+    fixture
+        .settle(&[failed(&claimed[0], Scope::Request, "too-long")])
         .await;
-    let batch = stage.batch().await;
-    stage.store.reopen_failed(batch).await.unwrap();
-    let mut connection = read_only(&stage).await;
+    let batch = fixture.batch().await;
+    fixture.store.reopen_failed(batch).await.unwrap();
+    let mut connection = read_only(&fixture).await;
     let error: Option<String> = sqlx::query_scalar("SELECT error FROM answers")
         .fetch_one(&mut connection)
         .await
         .unwrap();
     assert_eq!(error, None);
-    assert_eq!(stage.records().await[0].error, None);
+    assert_eq!(fixture.records().await[0].error, None);
 }
 
 #[tokio::test]
-async fn each_failure_is_kept_with_all_that_was_told() {
-    let stage = Stage::with_rows(super::sqlite, 1).await;
-    let held = stage.claim(1).await;
-    stage.settle(&[requeued(&held[0], "overloaded", NOW)]).await;
-    let mut connection = read_only(&stage).await;
+async fn failed_attempts_are_stored_with_all_details() {
+    let fixture = Fixture::with_rows(super::sqlite, 1).await;
+    let claimed = fixture.claim(1).await;
+    fixture
+        .settle(&[requeued(&claimed[0], "overloaded", NOW)])
+        .await;
+    let mut connection = read_only(&fixture).await;
     let row = sqlx::query(
         "SELECT claim_no || outcome || scope || rule || status || message || request_id || wait_ms
                 || key_label || latency_ms || ended_at FROM attempts",
@@ -86,47 +88,49 @@ async fn each_failure_is_kept_with_all_that_was_told() {
     .fetch_one(&mut connection)
     .await
     .unwrap();
-    let told: String = row.get(0);
-    let expected = "1failedtransientoverloaded503said by overloadedr-11500key 1201000000";
-    assert_eq!(told, expected);
+    let stored: String = row.get(0);
+    let expected = "1failedtransientoverloaded503message of overloadedr-11500key 1201000000";
+    assert_eq!(stored, expected);
 }
 
 #[tokio::test]
-async fn the_file_is_sound_after_all_that() {
-    let stage = Stage::with_rows(super::sqlite, 500).await;
-    let held = stage.claim(300).await;
-    let answers: Vec<_> = held.iter().map(|job| done(job, "an answer")).collect();
-    stage.settle(&answers).await;
-    stage
+async fn the_file_passes_the_integrity_checks() {
+    let fixture = Fixture::with_rows(super::sqlite, 500).await;
+    let claimed = fixture.claim(300).await;
+    let settlements: Vec<_> = claimed.iter().map(|job| done(job, "a response")).collect();
+    fixture.settle(&settlements).await;
+    fixture
         .import(&[row("k400", 3), row("k2", 3), row("k1", 0)])
         .await;
-    let mut connection = read_only(&stage).await;
+    let mut connection = read_only(&fixture).await;
     for pragma in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
-        let told: Vec<String> = sqlx::query_scalar(pragma)
+        let stored: Vec<String> = sqlx::query_scalar(pragma)
             .fetch_all(&mut connection)
             .await
             .unwrap();
-        assert!(told.is_empty() || told == ["ok"], "{pragma}: {told:?}");
+        assert!(
+            stored.is_empty() || stored == ["ok"],
+            "{pragma}: {stored:?}"
+        );
     }
 }
 
-/// What is kept of a key is what was handed over, so this shows only that the store adds nothing
-/// of its own: no name but those of the state is written.
+/// Checks that the table has no columns for other data.
 #[tokio::test]
-async fn of_a_key_only_its_print_and_its_state_are_written() {
-    let stage = Stage::empty(super::sqlite).await;
+async fn only_the_fingerprint_and_state_of_a_key_are_stored() {
+    let fixture = Fixture::empty(super::sqlite).await;
     let key = KeyRow {
         model: String::new(),
-        fingerprint: "print-of-it".to_owned(),
+        fingerprint: "fingerprint".to_owned(),
         base_url: "https://api.test/v1".to_owned(),
-        label: "label-of-it".to_owned(),
+        label: "label".to_owned(),
         state: "dead".to_owned(),
         until: None,
-        reason: "reason-of-it".to_owned(),
+        reason: "reason".to_owned(),
     };
     let now = Timestamp::from_millis(NOW);
-    stage.store.save_keys(&[key], "m", now).await.unwrap();
-    let mut connection = read_only(&stage).await;
+    fixture.store.save_keys(&[key], "m", now).await.unwrap();
+    let mut connection = read_only(&fixture).await;
     let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info('keys')")
         .fetch_all(&mut connection)
         .await
@@ -144,7 +148,7 @@ async fn of_a_key_only_its_print_and_its_state_are_written() {
     assert_eq!(columns, known);
 }
 
-async fn read_only<O: Open>(stage: &Stage<O>) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(stage.path());
+async fn read_only<O: OpenStore>(fixture: &Fixture<O>) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(fixture.path());
     options.read_only(true).connect().await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! Opening a file: what is refused is left untouched, what is made belongs to its owner alone.
+//! Opening the database: rejected files stay unchanged, and new files are private to their owner.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,12 +11,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::tempdir;
 
-use super::stage::{BATCH, Stage, import, rows};
+use super::fixture::{BATCH, Fixture, import, rows};
 
 #[tokio::test]
-async fn a_new_database_belongs_to_its_owner_alone() {
-    let stage = Stage::with_rows(super::sqlite, 3).await;
-    let mut modes: Vec<_> = fs::read_dir(stage.folder.path())
+async fn a_new_database_is_only_accessible_to_its_owner() {
+    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let mut modes: Vec<_> = fs::read_dir(fixture.dir.path())
         .unwrap()
         .map(|entry| {
             let entry = entry.unwrap();
@@ -31,11 +31,11 @@ async fn a_new_database_belongs_to_its_owner_alone() {
 
 #[tokio::test]
 async fn closing_leaves_one_file() {
-    let stage = Stage::with_rows(super::sqlite, 3).await;
-    stage.claim(1).await;
-    let path = stage.path();
-    stage.store.close().await.unwrap();
-    let names = fs::read_dir(stage.folder.path()).unwrap();
+    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    fixture.claim(1).await;
+    let path = fixture.path();
+    fixture.store.close().await.unwrap();
+    let names = fs::read_dir(fixture.dir.path()).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["queue.db"]);
     let store = Store::open_existing(&path).await.unwrap().unwrap();
@@ -44,81 +44,84 @@ async fn closing_leaves_one_file() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_made_where_only_a_look_is_wanted() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("none.db");
+async fn open_existing_does_not_create_a_file() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("none.db");
     assert!(Store::open_existing(&path).await.unwrap().is_none());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn an_empty_file_becomes_a_database() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("queue.db");
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("queue.db");
     fs::write(&path, "").unwrap();
     let store = Store::open(&path).await.unwrap();
     assert_eq!(import(&store, BATCH, &rows(2)).await.added, 2);
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_refused_and_untouched() {
-    let ours = "PRAGMA user_version = 1; CREATE TABLE notes (text); INSERT INTO notes VALUES ('x')";
-    refused(ours, "is not a promptmill database").await;
-    refused("CREATE TABLE jobs (id)", "is not a promptmill database").await;
-    refused("PRAGMA user_version = 7", "is not a promptmill database").await;
+async fn a_database_of_another_program_is_rejected_unchanged() {
+    let same_version =
+        "PRAGMA user_version = 1; CREATE TABLE notes (text); INSERT INTO notes VALUES ('x')";
+    check_rejected(same_version, "is not a promptmill database").await;
+    check_rejected("CREATE TABLE jobs (id)", "is not a promptmill database").await;
+    check_rejected("PRAGMA user_version = 7", "is not a promptmill database").await;
     let other = "PRAGMA application_id = 12; PRAGMA journal_mode = DELETE";
-    refused(other, "is not a promptmill database").await;
+    check_rejected(other, "is not a promptmill database").await;
 }
 
 #[tokio::test]
-async fn a_database_of_a_later_version_is_refused_and_untouched() {
+async fn a_database_of_a_newer_version_is_rejected_unchanged() {
     let later =
         "PRAGMA application_id = 1886218604; PRAGMA user_version = 99; CREATE TABLE new (x)";
-    refused(
+    check_rejected(
         later,
-        "has schema version 99; this promptmill knows versions up to",
+        "has schema version 99; this version of promptmill supports versions up to",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_untouched() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("input.csv");
+async fn a_file_that_is_not_a_database_is_rejected_unchanged() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("input.csv");
     let long = "id,prompt\n1,what is this file?\n".repeat(400);
     for text in ["id,prompt\n1,x\n", &long, "SQLite format 3\0", "xy"] {
         fs::write(&path, text).unwrap();
         let error = Store::open(&path).await.unwrap_err();
         assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_folder_and_a_path_without_a_folder_are_refused_with_a_hint() {
-    let folder = tempdir().unwrap();
-    let error = Store::open(folder.path()).await.unwrap_err().to_string();
-    assert!(error.contains("hint: this is a directory"), "{error}");
-    let missing = folder.path().join("a/b/queue.db");
+async fn unusable_paths_are_rejected_with_a_hint() {
+    let dir = tempdir().unwrap();
+    let error = Store::open(dir.path()).await.unwrap_err().to_string();
+    assert!(error.contains("hint: choose a file"), "{error}");
+    let missing = dir.path().join("a/b/queue.db");
     let error = Store::open(&missing).await.unwrap_err().to_string();
-    assert!(error.contains("hint: make the directory first"), "{error}");
-    let under_a_file = folder.path().join("file");
+    assert!(
+        error.contains("hint: create the directory first"),
+        "{error}"
+    );
+    let under_a_file = dir.path().join("file");
     fs::write(&under_a_file, "x").unwrap();
     let error = Store::open(&under_a_file.join("queue.db"))
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// Whoever may write any file (root) passes this test without a look: for them no file is
-/// read-only.
+/// Skipped if the user can write to read-only files, like root.
 #[tokio::test]
-async fn a_file_that_may_not_be_written_is_an_error_that_says_so() {
-    let stage = Stage::with_rows(super::sqlite, 2).await;
-    let path = stage.path();
-    stage.store.close().await.unwrap();
+async fn a_read_only_file_is_an_error() {
+    let fixture = Fixture::with_rows(super::sqlite, 2).await;
+    let path = fixture.path();
+    fixture.store.close().await.unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     if OpenOptions::new().write(true).open(&path).is_ok() {
         return;
@@ -128,10 +131,10 @@ async fn a_file_that_may_not_be_written_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn two_processes_make_and_migrate_one_database_at_once() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("queue.db");
-    let input = folder.path().join("in.csv");
+async fn processes_can_create_and_migrate_a_database_concurrently() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("queue.db");
+    let input = dir.path().join("in.csv");
     fs::write(&input, "prompt\none\ntwo\n").unwrap();
     thread::scope(|scope| {
         for batch in ["a", "b", "c"] {
@@ -144,8 +147,8 @@ async fn two_processes_make_and_migrate_one_database_at_once() {
                     .arg(path)
                     .output()
                     .unwrap();
-                let told = String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success(), "{told}");
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{stderr}");
             });
         }
     });
@@ -157,9 +160,9 @@ async fn two_processes_make_and_migrate_one_database_at_once() {
 }
 
 #[tokio::test]
-async fn a_database_of_the_first_version_is_brought_to_the_newest() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("queue.db");
+async fn a_database_of_the_first_version_is_migrated() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("queue.db");
     let mut connection = connect(&path).await;
     let old = [
         include_str!("../../migrations/0001_queue.sql"),
@@ -187,10 +190,10 @@ async fn a_database_of_the_first_version_is_brought_to_the_newest() {
     );
 }
 
-/// Makes a database by the script and checks that it is refused and stays as it is.
-async fn refused(script: &'static str, message: &str) {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("queue.db");
+/// Creates a database with a script, and checks that it is rejected and stays unchanged.
+async fn check_rejected(script: &'static str, message: &str) {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("queue.db");
     let mut connection = connect(&path).await;
     sqlx::raw_sql(script)
         .execute(&mut connection)
@@ -205,7 +208,7 @@ async fn refused(script: &'static str, message: &str) {
         fs::read(&path).unwrap() == before,
         "{script}: the file has changed"
     );
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 async fn connect(path: &Path) -> SqliteConnection {

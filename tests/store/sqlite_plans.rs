@@ -1,5 +1,5 @@
-//! No statement of the store grows with the queue unless it must: every one is explained by SQLite
-//! itself, as it stands in the source.
+//! Checks the query plans of all statements in the source of the store: no statement scans a
+//! table or sorts without a reason.
 
 use std::fs;
 use std::path::Path;
@@ -7,50 +7,53 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 
-use super::stage::Stage;
+use super::fixture::Fixture;
 
-/// Tables and aliases of what grows with the queue.
+/// Tables, and aliases of tables, that grow with the queue.
 const LARGE: [&str; 9] = [
     "jobs", "rows", "results", "attempts", "j", "r", "x", "a", "last",
 ];
 
-/// Statements that may read a whole table, by words in them, and why they may.
+/// Fragments of the statements that are allowed to scan a table, with the reason.
 const MAY_SCAN: [(&str, &str); 3] = [
     (
         "WITH same AS MATERIALIZED",
-        "rows that ask the same are looked for once a run, over an index that is made for it",
+        "duplicates are searched once per run, with an index created for the search",
     ),
     (
         "FROM jobs NOT INDEXED",
-        "an input has lost rows: which, is found in one pass by number",
+        "rows that are missing from an input are found in one pass by id",
     ),
     (
         "INSERT INTO batches",
-        "the plan lists the check of foreign keys, which runs only if the id changed",
+        "the plan contains the foreign key check, which only runs if the id changes",
     ),
 ];
 
-/// Statements that may sort, by words in them, and why they may.
+/// Fragments of the statements that are allowed to sort, with the reason.
 const MAY_SORT: [(&str, &str); 5] = [
     (
         "WITH same AS MATERIALIZED",
-        "not with the index that is made for it",
+        "the index created for the search avoids the sort",
     ),
-    ("ORDER BY a.id) FROM attempts", "the failures of one job"),
-    ("GROUP BY last.scope", "as many groups as there are rules"),
-    ("ORDER BY base_url, label", "as many keys as there are"),
-    ("ORDER BY v.key", "as many rows as were handed over"),
+    (
+        "ORDER BY a.id) FROM attempts",
+        "sorts the failures of one job",
+    ),
+    ("GROUP BY last.scope", "sorts one group per rule"),
+    ("ORDER BY base_url, label", "sorts one row per key"),
+    ("ORDER BY v.key", "sorts the values in the parameter"),
 ];
 
 #[tokio::test]
-async fn no_statement_reads_a_whole_table_or_sorts_without_a_reason() {
-    let stage = Stage::with_rows(super::sqlite, 3).await;
-    let mut connection = connect(&stage.path()).await;
+async fn statements_neither_scan_tables_nor_sort_without_a_reason() {
+    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let mut connection = connect(&fixture.path()).await;
     let statements = statements();
     assert!(statements.len() > 20, "{} statements", statements.len());
     for sql in statements {
-        let may_scan = MAY_SCAN.iter().any(|(words, _)| sql.contains(words));
-        let may_sort = MAY_SORT.iter().any(|(words, _)| sql.contains(words));
+        let may_scan = MAY_SCAN.iter().any(|(fragment, _)| sql.contains(fragment));
+        let may_sort = MAY_SORT.iter().any(|(fragment, _)| sql.contains(fragment));
         for step in plan(&mut connection, &sql).await {
             let scans = step.strip_prefix("SCAN ").is_some_and(is_large);
             assert!(may_scan || !scans, "{step}, in: {sql}");
@@ -61,15 +64,18 @@ async fn no_statement_reads_a_whole_table_or_sorts_without_a_reason() {
 }
 
 #[tokio::test]
-async fn every_exception_is_needed() {
+async fn every_exception_matches_a_statement() {
     let all = statements();
-    for (words, _) in MAY_SCAN.iter().chain(&MAY_SORT) {
-        assert!(all.iter().any(|sql| sql.contains(words)), "{words}");
+    for (fragment, _) in MAY_SCAN.iter().chain(&MAY_SORT) {
+        assert!(
+            all.iter().any(|sql| sql.contains(fragment)),
+            "no statement contains {fragment:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_every_turn_asks_is_read_from_its_index_alone() {
+async fn frequent_statements_use_their_indexes() {
     check(
         "AND not_before > 0 AND not_before",
         "jobs_ready (batch_id=? AND not_before>? AND not_before<?)",
@@ -85,12 +91,12 @@ async fn what_every_turn_asks_is_read_from_its_index_alone() {
         "SEARCH jobs USING INDEX jobs_ready (batch_id=?)",
     )
     .await;
-    for words in [
+    for fragment in [
         "r.cells, x.body",
         "SELECT j.position, x.model",
         "page.history_from",
     ] {
-        check(words, "jobs_position (batch_id=? AND position>?)").await;
+        check(fragment, "jobs_position (batch_id=? AND position>?)").await;
     }
     check("FROM jobs WHERE state = 1", "jobs_running").await;
     check(
@@ -101,13 +107,13 @@ async fn what_every_turn_asks_is_read_from_its_index_alone() {
     check("r.digest = v.value", "rows_key (batch_id=? AND key=?)").await;
 }
 
-/// Checks that the plan of the statement with these words has a step with those.
-async fn check(words: &str, expected: &str) {
-    let stage = Stage::with_rows(super::sqlite, 3).await;
-    let mut connection = connect(&stage.path()).await;
+/// Checks that the plan of the statement containing `fragment` has a step containing `expected`.
+async fn check(fragment: &str, expected: &str) {
+    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let mut connection = connect(&fixture.path()).await;
     let all = statements();
-    let found: Vec<_> = all.iter().filter(|sql| sql.contains(words)).collect();
-    assert_eq!(found.len(), 1, "statements with \"{words}\"");
+    let found: Vec<_> = all.iter().filter(|sql| sql.contains(fragment)).collect();
+    assert_eq!(found.len(), 1, "statements with \"{fragment}\"");
     let plan = plan(&mut connection, found[0]).await;
     assert!(
         plan.iter().any(|step| step.contains(expected)),
@@ -115,7 +121,8 @@ async fn check(words: &str, expected: &str) {
     );
 }
 
-/// Tells whether what is scanned grows with the queue. The index of what is in flight does not.
+/// Returns whether the scanned table or index grows with the queue. The index of running jobs does
+/// not.
 fn is_large(scanned: &str) -> bool {
     let table = scanned.split(' ').next().unwrap_or_default();
     LARGE.contains(&table) && !scanned.ends_with("INDEX jobs_running")
@@ -123,23 +130,22 @@ fn is_large(scanned: &str) -> bool {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the text is the store's own, and is explained only"
+    reason = "the statement is from the source of the store, and is not executed"
 )]
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
-    // The statement comes from the store's own source and is explained, not executed.
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
     let rows = sqlx::query(explain).fetch_all(connection).await;
     let rows = rows.unwrap_or_else(|error| panic!("{error}, in: {sql}"));
     rows.iter().map(|row| row.get("detail")).collect()
 }
 
-/// All statements of the store: the string literals of its source that begin as one. Those that
-/// verify a database are not among them: to read all of it is what they are for.
+/// Returns the statements of the store: the string literals in its source that start with an SQL
+/// verb. Those of `verify` are excluded, because they must read everything.
 fn statements() -> Vec<String> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
     let mut statements = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    while let Some(dir) = folders.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
@@ -156,7 +162,7 @@ fn statements_of(source: &str) -> Vec<String> {
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let code: Vec<_> = code.collect();
-    // The store's literals hold no escaped quotes but in messages, and those begin otherwise.
+    // Only messages contain escaped quotes, and they do not start with an SQL verb.
     let code = code.join("\n");
     let literals = code.split('"').map(str::trim_start);
     let statements = literals.filter(|text| is_statement(text));

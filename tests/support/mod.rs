@@ -1,9 +1,8 @@
-//! What the tests of the built binary stand on: a folder, a provider, and the program run in it.
-//!
-//! Nothing in here knows what a test expects; it starts things, waits for them and reads them.
+//! Support for tests of the built binary: a temporary directory, a simulated provider, and the
+//! program.
 
 mod program;
-mod sheet;
+mod results;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,50 +14,50 @@ use std::process::Command;
 use promptmill::simulator::{Config, SimulatorThread, start_on_own_thread};
 use tempfile::TempDir;
 
-pub(crate) use program::{PATIENCE, Ran, Running};
-pub(crate) use sheet::Sheet;
+pub(crate) use program::{FinishedProgram, RunningProgram, TIMEOUT};
+pub(crate) use results::CsvResults;
 
-/// The key that a scene uses when a test names none.
-pub(crate) const KEY: &str = "sk-scene-key-0123456789abcdef";
+/// The default API key of a test environment.
+pub(crate) const KEY: &str = "sk-test-key-0123456789abcdef";
 
-/// A folder of its own, and a provider to ask.
-pub(crate) struct Scene {
-    folder: TempDir,
+/// A temporary directory with a simulated provider.
+pub(crate) struct TestEnv {
+    dir: TempDir,
     pub(crate) provider: SimulatorThread,
     environment: Vec<(String, String)>,
 }
 
-impl Scene {
-    /// Starts a provider as `config` says, beside an empty folder.
+impl TestEnv {
+    /// Creates an empty directory and starts a provider.
     pub(crate) fn new(config: Config) -> Self {
         let provider = start_on_own_thread(config.record()).unwrap();
         let environment = vec![
             ("PROMPTMILL_BASE_URL".to_owned(), provider.base_url()),
             ("PROMPTMILL_API_KEYS".to_owned(), KEY.to_owned()),
-            // Nobody looks on here, and yet most tests want to read how it went.
+            // Most tests check the summary, which is not printed by default without a terminal.
             ("PROMPTMILL_SUMMARY".to_owned(), "always".to_owned()),
         ];
         Self {
-            folder: TempDir::new().unwrap(),
+            dir: TempDir::new().unwrap(),
             provider,
             environment,
         }
     }
 
-    /// Starts a provider that answers everything, beside a file `jobs.csv` of so many rows.
+    /// Starts a provider without faults, and writes `jobs.csv` with this number of rows.
     pub(crate) fn with_rows(rows: usize) -> Self {
-        let scene = Self::new(Config::default());
-        scene.write("jobs.csv", &jobs(rows));
-        scene
+        let env = Self::new(Config::default());
+        env.write("jobs.csv", &jobs(rows));
+        env
     }
 
-    /// Uses these keys.
+    /// Sets the API keys.
     pub(crate) fn keys(self, keys: &[&str]) -> Self {
-        self.set("PROMPTMILL_API_KEYS", &keys.join(","))
+        self.set_var("PROMPTMILL_API_KEYS", &keys.join(","))
     }
 
-    /// Sets an environment variable for every command; an empty value takes it away.
-    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+    /// Sets an environment variable for all commands; an empty value unsets it.
+    pub(crate) fn set_var(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         if !value.is_empty() {
             self.environment.push((name.to_owned(), value.to_owned()));
@@ -66,14 +65,14 @@ impl Scene {
         self
     }
 
-    /// Returns the folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Returns the path of the directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
-    /// Returns the path of a file in the folder.
+    /// Returns the path of a file in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// Writes a file.
@@ -81,7 +80,7 @@ impl Scene {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Writes a new file that has this mode.
+    /// Writes a new file with this mode.
     pub(crate) fn write_with_mode(&self, name: &str, mode: u32, text: &str) {
         let mut options = fs::OpenOptions::new();
         let options = options.write(true).create_new(true).mode(mode);
@@ -94,89 +93,94 @@ impl Scene {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Reads results.
-    pub(crate) fn sheet(&self, name: &str) -> Sheet {
-        Sheet::read(&self.read(name))
+    /// Reads a results file.
+    pub(crate) fn results(&self, name: &str) -> CsvResults {
+        CsvResults::parse(&self.read(name))
     }
 
-    /// Returns the names of all files, in order.
+    /// Returns the sorted names of all files.
     pub(crate) fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder()).unwrap();
+        let entries = fs::read_dir(self.dir()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
         names
     }
 
-    /// Returns how many requests the provider has seen.
+    /// Returns the number of requests that the provider has received.
     pub(crate) fn requests(&self) -> u64 {
-        self.provider.ledger().requests
+        self.provider.request_log().requests
     }
 
-    /// Makes a command of words parted by blanks, with no environment but ours.
-    pub(crate) fn command(&self, words: &str) -> Command {
+    /// Builds a command from space-separated arguments. Its environment contains only `PATH` and
+    /// the variables set here.
+    pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promptmill"));
         command
-            .args(words.split_whitespace())
-            .current_dir(self.folder())
+            .args(args.split_whitespace())
+            .current_dir(self.dir())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    /// Makes the command of a shell that sets a limit, in the words of `ulimit`, and becomes the
-    /// program.
-    pub(crate) fn limited(&self, limit: &str, words: &str) -> Command {
-        let plain = self.command(words);
+    /// Builds a command that runs the program with a resource limit, set by the shell's `ulimit`.
+    pub(crate) fn command_with_ulimit(&self, limit: &str, args: &str) -> Command {
+        let program = self.command(args);
         let mut command = Command::new("/bin/bash");
         command
             .arg("-c")
             .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
-            .arg(plain.get_program())
-            .args(plain.get_args())
-            .current_dir(self.folder())
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(self.dir())
             .env_clear();
-        for (name, value) in plain.get_envs() {
+        for (name, value) in program.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program until it exits.
     #[track_caller]
-    pub(crate) fn run(&self, words: &str) -> Ran {
-        self.start(words).finish()
+    pub(crate) fn run(&self, args: &str) -> FinishedProgram {
+        self.start(args).finish()
     }
 
-    /// Runs the program to its end, with this text on its standard input.
+    /// Runs the program until it exits, with this text on standard input.
     #[track_caller]
-    pub(crate) fn pipe(&self, words: &str, input: &str) -> Ran {
-        Running::start(self.command(words), input).finish()
+    pub(crate) fn run_with_input(&self, args: &str, input: &str) -> FinishedProgram {
+        RunningProgram::start(self.command(args), input).finish()
     }
 
-    /// Starts the program.
+    /// Starts the program without waiting for it.
     #[track_caller]
-    pub(crate) fn start(&self, words: &str) -> Running {
-        Running::start(self.command(words), "")
+    pub(crate) fn start(&self, args: &str) -> RunningProgram {
+        RunningProgram::start(self.command(args), "")
     }
 
-    /// Waits until the provider has seen so many requests.
+    /// Waits until the provider has received this number of requests.
     #[track_caller]
-    pub(crate) fn wait_for(&self, requests: u64) {
-        let seen = self.provider.wait_for(requests, PATIENCE);
-        assert!(seen, "{} of {requests} requests have come", self.requests());
+    pub(crate) fn wait_for_requests(&self, requests: u64) {
+        let received = self.provider.wait_for_requests(requests, TIMEOUT);
+        assert!(
+            received,
+            "the provider received {} of {requests} requests",
+            self.requests()
+        );
     }
 
-    /// Waits until the provider has given so many responses.
+    /// Waits until the provider has sent this number of responses.
     #[track_caller]
-    pub(crate) fn wait_for_answered(&self, responses: u64) {
-        let given = self.provider.wait_for_answered(responses, PATIENCE);
-        assert!(given, "fewer than {responses} responses were given");
+    pub(crate) fn wait_for_responses(&self, responses: u64) {
+        let sent = self.provider.wait_for_responses(responses, TIMEOUT);
+        assert!(sent, "the provider sent fewer than {responses} responses");
     }
 }
 
-/// Returns a file of so many rows: an id, a prompt that is like no other, and a column besides.
+/// Returns the content of an input file with this number of rows: an ID, a unique prompt, and a
+/// note.
 pub(crate) fn jobs(rows: usize) -> String {
     let mut text = "id,prompt,note\n".to_owned();
     for row in 1..=rows {
@@ -185,7 +189,7 @@ pub(crate) fn jobs(rows: usize) -> String {
     text
 }
 
-/// Returns the prompt of a row, counted from 1.
+/// Returns the prompt of a row, starting at 1.
 pub(crate) fn question(row: usize) -> String {
     format!("question {row}")
 }

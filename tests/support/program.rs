@@ -1,4 +1,4 @@
-//! The program as a process: started, told, waited for, and read when it has ended.
+//! Running the program: starting it, sending signals, waiting, and reading its output.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,44 +9,44 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// How long a test waits for what must come at once, before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time to wait for an event before the test fails.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A process that has ended.
-pub(crate) struct Ran {
+/// The output and exit status of a program.
+pub(crate) struct FinishedProgram {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ran {
-    /// Holds it to an exit code.
+impl FinishedProgram {
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         let Self { status, stderr, .. } = &self;
-        assert_eq!(status.code(), Some(code), "{status}; it said:\n{stderr}");
+        assert_eq!(status.code(), Some(code), "{status}:\n{stderr}");
         self
     }
 
-    /// Holds standard error to a text.
+    /// Asserts that standard error contains a text.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn stderr_contains(self, text: &str) -> Self {
         assert!(
             self.stderr.contains(text),
-            "no {text:?} in:\n{}",
+            "{text:?} not found in:\n{}",
             self.stderr
         );
         self
     }
 
-    /// Holds both streams to silence.
+    /// Asserts that standard output and standard error are empty.
     #[track_caller]
-    pub(crate) fn keeps_silent(self) -> Self {
+    pub(crate) fn prints_nothing(self) -> Self {
         assert_eq!((self.stdout.as_str(), self.stderr.as_str()), ("", ""));
         self
     }
 
-    /// Reads the one line of JSON on standard output.
+    /// Parses standard output, a single line of JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
@@ -54,8 +54,8 @@ impl Ran {
     }
 }
 
-/// A process that runs. It is killed when a test leaves it behind.
-pub(crate) struct Running {
+/// A running program. It is killed when dropped.
+pub(crate) struct RunningProgram {
     child: Child,
     lines: Receiver<String>,
     stderr: String,
@@ -63,8 +63,8 @@ pub(crate) struct Running {
     readers: Vec<JoinHandle<()>>,
 }
 
-impl Running {
-    /// Starts a command, gives it `input` and ends its standard input.
+impl RunningProgram {
+    /// Starts a command and writes `input` to its standard input.
     #[track_caller]
     pub(crate) fn start(mut command: Command, input: &str) -> Self {
         let mut child = command
@@ -74,7 +74,7 @@ impl Running {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        // A program that ends before it has read all is what some tests are about.
+        // Some tests expect the program to exit before it has read everything.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let (stderr, mut stdout) = (child.stderr.take().unwrap(), child.stdout.take().unwrap());
@@ -101,14 +101,14 @@ impl Running {
         }
     }
 
-    /// Waits for a line on standard error that holds `text`, and returns it.
+    /// Waits for a line on standard error that contains `text`, and returns it.
     #[track_caller]
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-                panic!("no line with {text:?} came after:\n{}", self.stderr);
+            let Ok(line) = self.lines.recv_timeout(TIMEOUT) else {
+                panic!("no line contains {text:?}:\n{}", self.stderr);
             };
-            self.keep(&line);
+            self.append(&line);
             if line.contains(text) {
                 return line;
             }
@@ -121,26 +121,23 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Sends a signal, unless it has ended.
-    #[allow(
-        dead_code,
-        reason = "only some of the tests disturb what may have ended"
-    )]
+    /// Sends a signal, unless the program has exited.
+    #[allow(dead_code, reason = "only some test targets use it")]
     pub(crate) fn signal_if_running(&mut self, signal: Signal) {
         if self.child.try_wait().unwrap().is_none() {
             let _ = kill_process(Pid::from_child(&self.child), signal);
         }
     }
 
-    /// Watches how much memory it takes until it ends; returns the most, in KiB.
-    #[allow(dead_code, reason = "only some of the tests look at memory")]
+    /// Monitors the memory usage until the program exits. The thread returns the maximum in KiB.
+    #[allow(dead_code, reason = "only some test targets use it")]
     pub(crate) fn peak_memory(&self) -> JoinHandle<u64> {
         let status = format!("/proc/{}/status", self.child.id());
         thread::spawn(move || {
             let mut peak = 0;
             while let Ok(text) = std::fs::read_to_string(&status) {
                 let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                // One that has ended and was not waited for has none.
+                // A zombie process has no such line.
                 let Some(line) = line else { break };
                 peak = line.trim().trim_end_matches(" kB").parse().unwrap();
                 thread::sleep(Duration::from_millis(5));
@@ -149,43 +146,45 @@ impl Running {
         })
     }
 
-    /// Ends the process as a power loss would, unless it has just ended by itself.
+    /// Kills the program with SIGKILL, unless it has already exited.
     #[track_caller]
-    pub(crate) fn kill(mut self) -> Ran {
+    pub(crate) fn kill(mut self) -> FinishedProgram {
         self.child.kill().unwrap();
         self.finish()
     }
 
-    /// Waits for the end.
+    /// Waits until the program exits.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Ran {
+    pub(crate) fn finish(mut self) -> FinishedProgram {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.keep(&line),
+            match self.lines.recv_timeout(TIMEOUT) {
+                Ok(line) => self.append(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it runs on after:\n{}", self.stderr),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the program has not exited:\n{}", self.stderr)
+                }
             }
         }
-        let stdout = self.stdout.recv_timeout(PATIENCE).unwrap();
+        let stdout = self.stdout.recv_timeout(TIMEOUT).unwrap();
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        Ran {
+        FinishedProgram {
             status: self.child.wait().unwrap(),
             stdout,
             stderr: std::mem::take(&mut self.stderr),
         }
     }
 
-    fn keep(&mut self, line: &str) {
+    fn append(&mut self, line: &str) {
         self.stderr.push_str(line);
         self.stderr.push('\n');
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
-        // One that has ended takes no harm.
+        // This has no effect if the program has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

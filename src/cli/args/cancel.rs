@@ -1,17 +1,17 @@
-//! The flags of `cancel`.
+//! Arguments of `cancel`.
 
 use clap::Args;
 
 use super::rows::RowArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
-  promptmill cancel jobs.csv                    # nothing more of it is asked
+  promptmill cancel jobs.csv                    # all pending rows
   promptmill cancel jobs.csv --ids 17,204
-  promptmill retry jobs.csv --cause cancelled   # takes it back")]
+  promptmill retry jobs.csv --cause cancelled   # undo")]
 pub(in crate::cli) struct CancelArgs {
-    /// The batch: its name, or the path of its input.
+    /// Name of the batch, or path of its input file
     pub(in crate::cli) batch: String,
     #[command(flatten)]
     pub(in crate::cli) rows: RowArgs,

@@ -1,4 +1,4 @@
-//! The flags of `config`.
+//! Arguments of `config`.
 
 use std::ffi::OsString;
 
@@ -12,16 +12,18 @@ pub(in crate::cli) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConfigAction {
-    /// Show each setting with its value and where it comes from: flag, environment, file, default.
-    #[command(before_help = "\
+    /// Show each setting with its value and origin
+    ///
+    /// The origin is a flag, an environment variable, a line of the settings file, or the default.
+    #[command(after_long_help = "\
 Examples:
   promptmill config show
-  promptmill config show --rpm 60 --model gpt-4o   # as `run` with these has it
+  promptmill config show --rpm 60 --model gpt-4o   # as for `run` with these
   promptmill config show --json")]
     Show {
-        /// Flags as for `run`.
+        /// Options of `run`
         #[arg(
-            value_name = "FLAGS",
+            value_name = "RUN_OPTIONS",
             trailing_var_arg = true,
             allow_hyphen_values = true
         )]

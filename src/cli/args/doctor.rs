@@ -1,20 +1,22 @@
-//! The flags of `doctor`: those of the endpoint, and the model to ask.
+//! Arguments of `doctor`.
 
 use clap::Args;
 
 use super::endpoint::EndpointArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
-  promptmill doctor                     # as `promptmill run` would ask
+  promptmill doctor                     # with the settings of `promptmill run`
   promptmill doctor --base-url https://api.chatanywhere.tech/v1 --model gpt-4o
-  promptmill doctor --no-spend --json   # no chat call; one JSON object")]
+  promptmill doctor --no-spend --json   # no chat requests; JSON output")]
 pub(in crate::cli) struct DoctorArgs {
-    /// The model's name [default: that of the newest batch, or gpt-4o-mini].
+    /// Model name [default: that of the newest batch, or gpt-4o-mini]
     #[arg(long, value_name = "NAME", env = "PROMPTMILL_MODEL")]
     pub(in crate::cli) model: Option<String>,
-    /// Make no chat call, not even the one of a single token for each key.
+    /// Send no chat requests, which may cost money
+    ///
+    /// Without this option, one request that is limited to one token is sent with each key.
     #[arg(long)]
     pub(in crate::cli) no_spend: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Who is asked: the flags of the endpoint and the keys.
+//! Options for the endpoint and its API keys.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,43 +9,30 @@ use clap::builder::FalseyValueParser;
 use crate::cli::values::duration;
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Endpoint and keys")]
+#[command(next_help_heading = "Endpoint and API keys")]
 pub(in crate::cli) struct EndpointArgs {
-    /// Where the API is; `/chat/completions` comes after it
-    /// [default: `https://api.openai.com/v1`].
     #[arg(
         long,
         value_name = "URL",
         env = "PROMPTMILL_BASE_URL",
-        hide_env_values = true
+        help = "API base URL [default: https://api.openai.com/v1]"
     )]
     pub(in crate::cli) base_url: Option<String>,
-    /// Ask a simulated provider inside this program: no network, no key, no cost.
+    /// File with one API key per line
+    ///
+    /// The file must be accessible only to its owner, unless --insecure-key-file is set.
+    #[arg(long, value_name = "FILE", env = "PROMPTMILL_API_KEY_FILE")]
+    pub(in crate::cli) api_key_file: Option<PathBuf>,
+    /// Shell command that prints one API key per line
+    #[arg(long, value_name = "COMMAND", env = "PROMPTMILL_API_KEY_COMMAND")]
+    pub(in crate::cli) api_key_command: Option<String>,
+    /// Accept a key file that other users can read
+    #[arg(long, env = "PROMPTMILL_INSECURE_KEY_FILE", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) insecure_key_file: bool,
+    /// Simulate responses: no key, no network, no cost
     #[arg(long)]
     pub(in crate::cli) simulate: bool,
-    /// A file with one key a line, that only you may read.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PROMPTMILL_API_KEY_FILE",
-        hide_env_values = true
-    )]
-    pub(in crate::cli) api_key_file: Option<PathBuf>,
-    /// A command that prints one key a line.
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        env = "PROMPTMILL_API_KEY_COMMAND",
-        hide_env_values = true
-    )]
-    pub(in crate::cli) api_key_command: Option<String>,
-    /// Accept a key file that others may read.
-    #[arg(
-        long, env = "PROMPTMILL_INSECURE_KEY_FILE", hide_env_values = true,
-        value_parser = FalseyValueParser::new()
-    )]
-    pub(in crate::cli) insecure_key_file: bool,
-    /// The longest a request may take, up to the last byte of its answer [default: 300s].
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PROMPTMILL_TIMEOUT", hide_env_values = true)]
+    /// Maximum duration of a request, including its response [default: 300s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "PROMPTMILL_TIMEOUT")]
     pub(in crate::cli) timeout: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! The flags of `estimate`: those of the input and the pace.
+//! Arguments of `estimate`.
 
 use clap::Args;
 
@@ -6,7 +6,7 @@ use super::input::InputArgs;
 use super::limits::LimitArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill estimate jobs.csv
   promptmill estimate jobs.csv --model gpt-4o --set max_tokens=200 --rpm 60
@@ -16,7 +16,7 @@ pub(in crate::cli) struct EstimateArgs {
     pub(in crate::cli) input: InputArgs,
     #[command(flatten)]
     pub(in crate::cli) limits: LimitArgs,
-    /// Compare with the batch that the simulated provider answers.
-    #[arg(long)]
+    /// Estimate a run with --simulate
+    #[arg(long, help_heading = "Endpoint and API keys")]
     pub(in crate::cli) simulate: bool,
 }

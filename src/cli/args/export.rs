@@ -1,4 +1,4 @@
-//! The flags of `export`: those of the output.
+//! Arguments of `export`.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,19 @@ use clap::Args;
 use super::output::OutputArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill export jobs.csv > results.csv
   promptmill export jobs.csv -o results.csv
   promptmill export jobs.csv --remainder rest.jsonl   # for the Batch API")]
 pub(in crate::cli) struct ExportArgs {
-    /// The batch: its name, or the path of its input.
+    /// Name of the batch, or path of its input file
     pub(in crate::cli) batch: String,
-    /// Write the requests without an answer here, as a file for the OpenAI Batch API; what has no
-    /// room in one goes to FILE-2 and so on. The results are written as well if -o says where.
-    #[arg(long, value_name = "FILE")]
+    /// Write the remaining requests as OpenAI Batch API files
+    ///
+    /// Requests that exceed the limits of one file are written to FILE-2 and so on. The results are
+    /// written only if -o is also set.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) remainder: Option<PathBuf>,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,

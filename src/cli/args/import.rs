@@ -1,18 +1,18 @@
-//! The flags of `import`: those of the input.
+//! Arguments of `import`.
 
 use clap::Args;
 
 use super::input::InputArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill import jobs.csv --id-column id
   promptmill import jobs.csv --prompt 'Kind? {{ text }}' --batch kindness")]
 pub(in crate::cli) struct ImportArgs {
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,
-    /// The simulated provider is to answer this batch.
-    #[arg(long)]
+    /// Import the batch for runs with --simulate
+    #[arg(long, help_heading = "Endpoint and API keys")]
     pub(in crate::cli) simulate: bool,
 }

@@ -1,4 +1,4 @@
-//! What is asked: the flags of the input and the recipe.
+//! Options for the input and the request settings.
 
 use std::path::PathBuf;
 
@@ -10,112 +10,76 @@ use crate::domain::request_template::Api;
 use crate::intake::Format;
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Request")]
 pub(in crate::cli) struct InputArgs {
-    /// A CSV file with a header, a JSONL file, or requests as for the OpenAI Batch API; `-` is
-    /// standard input.
+    /// CSV, JSONL, or OpenAI Batch API file; `-` is standard input
+    #[arg(help_heading = None::<&str>)]
     pub(in crate::cli) input: PathBuf,
-    /// The batch's name [default: the input's path].
-    #[arg(long, value_name = "NAME", help_heading = "Recipe")]
+    /// Batch name [default: path of the input]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(in crate::cli) batch: Option<String>,
-    /// The model's name, as the provider spells it [default: gpt-4o-mini, or
-    /// text-embedding-3-small for embeddings].
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "PROMPTMILL_MODEL",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// Model name [default: gpt-4o-mini]
+    ///
+    /// The default for embeddings is text-embedding-3-small.
+    #[arg(long, value_name = "NAME", env = "PROMPTMILL_MODEL")]
     pub(in crate::cli) model: Option<String>,
-    /// What is asked for: answers to messages, or embeddings, the vector of a text [default: chat].
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        env = "PROMPTMILL_ENDPOINT",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// API endpoint: chat completions or embeddings [default: chat]
+    #[arg(long, value_enum, value_name = "NAME", env = "PROMPTMILL_ENDPOINT")]
     pub(in crate::cli) endpoint: Option<EndpointChoice>,
-    /// The prompt, as a template over the columns [default: the column `prompt`].
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        env = "PROMPTMILL_PROMPT",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// Prompt template [default: the `prompt` column]
+    ///
+    /// A Jinja template: `{{ text }}` inserts the row's `text` column.
+    #[arg(long, value_name = "TEMPLATE", env = "PROMPTMILL_PROMPT")]
     pub(in crate::cli) prompt: Option<String>,
-    /// A system message, as a template over the columns.
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        env = "PROMPTMILL_SYSTEM",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// Template of the system message
+    #[arg(long, value_name = "TEMPLATE", env = "PROMPTMILL_SYSTEM")]
     pub(in crate::cli) system: Option<String>,
-    /// A request parameter; JSON where it parses as JSON, templates allowed. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Recipe")]
+    /// Request parameter, like temperature=0
+    ///
+    /// Can be repeated. The value is JSON or a string, and can be a template.
+    #[arg(long, value_name = "NAME=VALUE")]
     pub(in crate::cli) set: Vec<String>,
-    /// A file with a JSON Schema that every answer is to fit. One that does not is asked for again, at
-    /// most twice, with the reason.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PROMPTMILL_SCHEMA",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// JSON Schema file that responses must match
+    ///
+    /// If a response does not match, the request is sent again with the validation error, at most
+    /// twice.
+    #[arg(long, value_name = "FILE", env = "PROMPTMILL_SCHEMA")]
     pub(in crate::cli) schema: Option<PathBuf>,
-    /// How requests ask for answers that fit --schema: with the schema itself, for any JSON, or not
-    /// at all [default: schema].
+    /// How to request structured output with --schema [default: schema]
+    ///
+    /// `schema` sends the schema, `json` requests any JSON object, and `none` sends no
+    /// `response_format`.
     #[arg(
         long,
         value_enum,
-        value_name = "FORM",
-        env = "PROMPTMILL_RESPONSE_FORMAT",
-        hide_env_values = true,
-        help_heading = "Recipe"
+        value_name = "FORMAT",
+        env = "PROMPTMILL_RESPONSE_FORMAT"
     )]
     pub(in crate::cli) response_format: Option<ResponseFormat>,
-    /// The column that names each row [default: a row is known by its whole content].
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        env = "PROMPTMILL_ID_COLUMN",
-        hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// Column with the ID of each row [default: rows are identified by their content]
+    #[arg(long, value_name = "COLUMN", env = "PROMPTMILL_ID_COLUMN")]
     pub(in crate::cli) id_column: Option<String>,
-    /// The character between two fields; `\t` is a tab [default: ,].
-    #[arg(
-        long, value_name = "CHAR", value_parser = delimiter, env = "PROMPTMILL_DELIMITER", hide_env_values = true,
-        help_heading = "Recipe"
-    )]
+    /// CSV delimiter; `\t` is a tab [default: ,]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter, env = "PROMPTMILL_DELIMITER")]
     pub(in crate::cli) delimiter: Option<u8>,
-    /// The form of the input [default: by its name and its first bytes].
+    /// Format of the input [default: by file name and content]
     #[arg(
         long,
         value_enum,
-        value_name = "FORM",
-        env = "PROMPTMILL_INPUT_FORMAT",
-        hide_env_values = true,
-        help_heading = "Recipe"
+        value_name = "FORMAT",
+        env = "PROMPTMILL_INPUT_FORMAT"
     )]
     pub(in crate::cli) input_format: Option<InputFormat>,
-    /// Take the changed recipe: the rows whose request differs are asked again.
-    #[arg(long, help_heading = "Recipe")]
+    /// Accept changed request settings, and resend rows whose request has changed
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) redo: bool,
 }
 
-/// The part of the API that is asked.
+/// The API endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum EndpointChoice {
-    // Below `/chat/completions`.
     Chat,
-    // Below `/embeddings`.
     Embeddings,
 }
 
@@ -128,28 +92,27 @@ impl From<EndpointChoice> for Api {
     }
 }
 
-/// How requests ask for answers that fit a schema.
+/// How structured output is requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum ResponseFormat {
-    // `response_format` of the type `json_schema`.
+    // With `response_format` of type `json_schema`.
     #[default]
     Schema,
-    // `response_format` of the type `json_object`.
+    // With `response_format` of type `json_object`.
     Json,
-    // Without `response_format`, for endpoints that do not take it.
+    // Without `response_format`, for endpoints that do not support it.
     None,
 }
 
-/// The form of an input.
+/// Format of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum InputFormat {
-    // A table under a header.
     Csv,
-    // A JSON object a line.
+    // One JSON object per line.
     Jsonl,
-    // A request a line, as the OpenAI Batch API takes them.
+    // One request per line, in the format of the OpenAI Batch API.
     Batch,
 }
 

@@ -1,12 +1,12 @@
-//! The flags of `keys`.
+//! Arguments of `keys`.
 
 use clap::{Args, Subcommand};
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill keys list
-  promptmill keys reset         # every key may be tried again
+  promptmill keys reset         # all keys
   promptmill keys reset key-2")]
 pub(in crate::cli) struct KeysArgs {
     #[command(subcommand)]
@@ -15,19 +15,19 @@ pub(in crate::cli) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum KeysAction {
-    /// List the keys that were used and how they stand.
-    #[command(before_help = "\
+    /// List the API keys that were used, with their state
+    #[command(after_long_help = "\
 Examples:
   promptmill keys list
   promptmill keys list --json")]
     List,
-    /// Forget how a key stands, so that it may be tried again.
-    #[command(before_help = "\
+    /// Reset the stored state of an API key, so that it is used again
+    #[command(after_long_help = "\
 Examples:
-  promptmill keys reset         # every key may be tried again
+  promptmill keys reset         # all keys
   promptmill keys reset key-2")]
     Reset {
-        /// The key's label [default: all keys].
+        /// Label of the key [default: all keys]
         label: Option<String>,
     },
 }

@@ -1,18 +1,20 @@
-//! The flags of `report`.
+//! Arguments of `report`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill report jobs.csv
   promptmill report jobs.csv -o monday.html")]
 pub(in crate::cli) struct ReportArgs {
-    /// The batch: its name, or the path of its input.
+    /// Name of the batch, or path of its input file
     pub(in crate::cli) batch: String,
-    /// Where the page goes; `-` is standard output [default: BATCH.report.html].
+    /// HTML file to write [default: BATCH.report.html]
+    ///
+    /// `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The flags of `retry`.
+//! Arguments of `retry`.
 
 use std::num::NonZeroU64;
 
@@ -9,20 +9,20 @@ use crate::cli::values::count;
 use super::rows::{CauseArgs, RowArgs};
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill retry jobs.csv && promptmill run jobs.csv -o results.csv
-  promptmill retry jobs.csv --cause timeout   # only those that took too long
-  promptmill retry jobs.csv --max 5           # five, to see whether it helps
+  promptmill retry jobs.csv --cause timeout   # only rows that timed out
+  promptmill retry jobs.csv --max 5           # only five rows, as a test
   promptmill retry jobs.csv --ids 17,204")]
 pub(in crate::cli) struct RetryArgs {
-    /// The batch: its name, or the path of its input.
+    /// Name of the batch, or path of its input file
     pub(in crate::cli) batch: String,
     #[command(flatten)]
     pub(in crate::cli) causes: CauseArgs,
     #[command(flatten)]
     pub(in crate::cli) rows: RowArgs,
-    /// At most so many rows, the first ones of the file.
+    /// Maximum number of rows, in input order
     #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>)]
     pub(in crate::cli) max: Option<NonZeroU64>,
 }

@@ -1,4 +1,4 @@
-//! Which rows of a batch are meant: by cause, by whose fault it was, or one by one.
+//! Options that select rows of a batch.
 
 use std::path::PathBuf;
 
@@ -7,26 +7,28 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::domain::verdict::Scope;
 
-/// Rows by why they failed.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Rows")]
 pub(in crate::cli) struct CauseArgs {
-    /// Only rows that failed by this rule, as `failures` shows it. May be repeated.
+    /// Only rows that failed with this rule; can be repeated
+    ///
+    /// `promptmill failures` lists the rules.
     #[arg(long, value_name = "RULE")]
     pub(in crate::cli) cause: Vec<String>,
-    /// Only rows whose failure was the fault of this. May be repeated.
+    /// Only rows that failed with this scope; can be repeated
     #[arg(long, value_name = "SCOPE", value_parser = PossibleValuesParser::new(NAMES).map(|name| scope(&name)))]
     pub(in crate::cli) scope: Vec<Scope>,
 }
 
-/// Rows one by one.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Rows")]
 pub(in crate::cli) struct RowArgs {
-    /// Only these rows, by id or by number, parted by commas.
+    /// Only these rows, by ID or number, separated by commas
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     pub(in crate::cli) ids: Vec<String>,
-    /// Only the rows of this file, one id or number a line; `-` is standard input.
+    /// Only rows in this file, with one ID or number per line
+    ///
+    /// `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) ids_file: Option<PathBuf>,
 }
@@ -45,10 +47,10 @@ const SCOPES: [(&str, Scope); 9] = [
 
 const NAMES: [&str; 9] = {
     let mut names = [""; 9];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = SCOPES[at].0;
-        at += 1;
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = SCOPES[index].0;
+        index += 1;
     }
     names
 };
@@ -58,7 +60,7 @@ fn scope(name: &str) -> Scope {
     known.map_or(Scope::Transient, |(_, scope)| *scope)
 }
 
-/// Names a scope as `--scope` takes it.
+/// Returns the name of a scope, as a value of `--scope`.
 pub(in crate::cli) fn scope_name(scope: Scope) -> &'static str {
     let known = SCOPES.iter().find(|(_, known)| *known == scope);
     known.map_or("transient", |(name, _)| name)

@@ -1,4 +1,4 @@
-//! The flags of `run`: those of the input, the endpoint, the pace and the output.
+//! Arguments of `run`.
 
 use std::num::NonZeroU64;
 
@@ -13,26 +13,16 @@ use super::output::OutputArgs;
 use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill run jobs.csv -o results.csv --simulate
   promptmill run jobs.csv -o results.csv --model gpt-4o-mini --rpm 60
   promptmill run jobs.csv --prompt 'Kind? {{ text }}' --set max_tokens=24
-  promptmill run jobs.csv --dry-run          # rows, tokens, cost, requests
-  promptmill run jobs.csv --sample 5         # five rows, to look at
+  promptmill run jobs.csv --dry-run          # tokens, cost, time, requests
+  promptmill run jobs.csv --sample 5         # only five rows, as a test
   promptmill run jobs.csv --base-url http://127.0.0.1:8080/v1   # llama.cpp
-  generate-prompts | promptmill run - -o -   # from and to a pipe")]
+  generate-prompts | promptmill run - -o -   # read and write pipes")]
 pub(in crate::cli) struct RunArgs {
-    /// Tell what would be asked, as `estimate` does, and ask nothing.
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
-    /// Ask only so many rows, drawn at random, and print what came back. They stay answered.
-    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>, conflicts_with = "dry_run")]
-    pub(in crate::cli) sample: Option<NonZeroU64>,
-    /// What the rows of --sample are drawn from: the same number draws the same ones of those that are
-    /// pending [default: another one each time].
-    #[arg(long, value_name = "NUMBER", requires = "sample")]
-    pub(in crate::cli) seed: Option<u64>,
     #[command(flatten)]
     pub(in crate::cli) input: InputArgs,
     #[command(flatten)]
@@ -43,4 +33,29 @@ pub(in crate::cli) struct RunArgs {
     pub(in crate::cli) unattended: UnattendedArgs,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,
+    /// Send only N random rows, and print their responses
+    ///
+    /// The responses are stored; later runs do not send these rows again.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = count::<NonZeroU64>,
+        conflicts_with = "dry_run",
+        help_heading = "Request"
+    )]
+    pub(in crate::cli) sample: Option<NonZeroU64>,
+    /// Random seed for --sample [default: a new one each time]
+    ///
+    /// The same seed selects the same rows if the same rows are pending.
+    #[arg(
+        long,
+        value_name = "SEED",
+        requires = "sample",
+        hide_short_help = true,
+        help_heading = "Request"
+    )]
+    pub(in crate::cli) seed: Option<u64>,
+    /// Estimate tokens, cost, and time; send nothing
+    #[arg(long, help_heading = "Request")]
+    pub(in crate::cli) dry_run: bool,
 }

@@ -1,16 +1,16 @@
-//! The flags of `show`.
+//! Arguments of `show`.
 
 use clap::Args;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
-  promptmill show jobs.csv 17     # the row of that id, else the 17th row
-  promptmill show jobs.csv '#17'  # the 17th row, as `failures` writes it
+  promptmill show jobs.csv 17     # the row with this ID, or else the 17th row
+  promptmill show jobs.csv '#17'  # the 17th row, as listed by `failures`
   promptmill show jobs.csv 17 --json | jq .request")]
 pub(in crate::cli) struct ShowArgs {
-    /// The batch: its name, or the path of its input.
+    /// Name of the batch, or path of its input file
     pub(in crate::cli) batch: String,
-    /// The row: its id, or its number in the input, from 1.
+    /// ID of the row, or its number in the input, starting from 1
     pub(in crate::cli) row: String,
 }

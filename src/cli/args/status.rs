@@ -1,4 +1,4 @@
-//! The flags of `status`.
+//! Arguments of `status`.
 
 use std::time::Duration;
 
@@ -7,16 +7,20 @@ use clap::Args;
 use crate::cli::values::interval;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
   promptmill status
   promptmill status --watch
   promptmill status --json | jq '.batches[] | select(.pending > 0)'")]
 pub(in crate::cli) struct StatusArgs {
-    /// Stay and show how it goes on, until `q`. It only reads, from another terminal than the run's.
+    /// Refresh the status until `q` is pressed
+    ///
+    /// This only reads the database, and can be used while a run is in progress.
     #[arg(long)]
     pub(in crate::cli) watch: bool,
-    /// How often --watch looks, from 100ms to 1h [default: 1s].
-    #[arg(long, value_name = "TIME", requires = "watch", value_parser = interval)]
+    /// Refresh interval of --watch [default: 1s]
+    ///
+    /// The interval must be between 100ms and 1h.
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = interval)]
     pub(in crate::cli) interval: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! The flags of `work`: those of the endpoint and the pace.
+//! Arguments of `work`.
 
 use clap::Args;
 
@@ -7,12 +7,12 @@ use super::limits::LimitArgs;
 use super::unattended::UnattendedArgs;
 
 #[derive(Args, Debug)]
-#[command(before_help = "\
+#[command(after_long_help = "\
 Examples:
-  promptmill work                         # every batch, the oldest first
+  promptmill work                         # all batches, oldest first
   promptmill work --batch jobs.csv --concurrency 4")]
 pub(in crate::cli) struct WorkArgs {
-    /// The batch to work on [default: all, the oldest first].
+    /// Batch to process [default: all, oldest first]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) batch: Option<String>,
     #[command(flatten)]

@@ -1,87 +1,96 @@
-//! The endpoint's part: its address, the proxy before it, whether it answers, its clock, and the
-//! list of its models.
+//! Checks the endpoint: base URL, proxy, connection, clock, and the list of models.
 
 use std::fmt;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::asking::Asking;
-use super::report::{Finding, Group, Report};
+use super::probe::ProviderProbe;
+use super::report::{DoctorReport, Finding, Group};
 use crate::cli::environment;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::domain::failure::{Failure, TransportFault};
+use crate::domain::failure::{Failure, TransportErrorKind};
 use crate::domain::verdict::{Scope, Verdict};
-use crate::progress::quantity::{Span, Things};
-use crate::progress::safe::Excerpt;
-use crate::provider::{Attempt, Client, Endpoint};
+use crate::progress::quantity::{HumanDuration, Plural};
+use crate::progress::safe::Truncated;
+use crate::provider::{Client, Endpoint, Exchange};
 
-/// Clocks may differ by so much, in seconds. More makes certificates and waits go wrong.
-const SKEW: u64 = 30;
+/// Clock skew, in seconds, above which certificates and waits may fail.
+const MAX_CLOCK_SKEW: u64 = 30;
 
-/// The longest message that is shown, in characters.
-const MESSAGE: usize = 120;
+/// Maximum number of characters of a message that are shown.
+const MAX_MESSAGE_CHARS: usize = 120;
 
-/// Where the base URL of an API ends, as far as is known; tried when nothing answers at the given one.
-const USUAL_PATHS: [&str; 4] = ["/v1", "/api/v1", "/openai/v1", "/api/openai/v1"];
+/// Common paths of base URLs; tried if there is no API at the configured one.
+const COMMON_PATHS: [&str; 4] = ["/v1", "/api/v1", "/openai/v1", "/api/openai/v1"];
 
-/// What `GET /models` told.
+/// Result of `GET /models`.
 #[derive(Debug)]
-pub(super) enum Listed {
-    /// The models.
+pub(super) enum ListedModels {
+    /// The names of the models.
     Models(Vec<String>),
-    /// Nothing, though something answered; with whose fault it is.
-    Refused(Scope),
-    /// There is no way to ask: nothing answers, or something else does.
+    /// The endpoint responded, but not with a list. Contains the scope of the failure.
+    Failed(Scope),
+    /// Nothing responded, or it redirected elsewhere.
     Unreachable,
 }
 
-/// How long something took, to the millisecond where it was quick.
-pub(super) struct Took(pub(super) Duration);
+/// Displays a response time, in milliseconds below one second.
+pub(super) struct ResponseTime(pub(super) Duration);
 
-/// Checks the base URL as it was given.
-pub(super) fn base_url(text: &str, simulated: bool, report: &mut Report) -> Option<Endpoint> {
+/// Parses and checks the configured base URL.
+pub(super) fn check_base_url(
+    text: &str,
+    simulated: bool,
+    report: &mut DoctorReport,
+) -> Option<Endpoint> {
     match Endpoint::parse(text) {
         Ok((endpoint, notes)) => {
             let notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
             let base = endpoint.display();
             let finding = if simulated {
-                Finding::ok("base URL", "the simulated provider inside this program")
+                Finding::ok("base URL", "the built-in simulated provider")
             } else if notes.is_empty() {
                 Finding::ok("base URL", base)
             } else {
-                let text = format!("{base} was made of it: {}", notes.join("; "));
-                Finding::warning("base URL", text, &format!("Write --base-url {base}"))
+                let text = format!("corrected to {base}: {}", notes.join("; "));
+                Finding::warning("base URL", text, &format!("Use --base-url {base}"))
             };
             report.add(Group::Endpoint, finding);
             Some(endpoint)
         }
         Err(error) => {
-            let finding = Finding::of("base URL", &CliError::from(error));
+            let finding = Finding::from_error("base URL", &CliError::from(error));
             report.add(Group::Endpoint, finding);
             None
         }
     }
 }
 
-/// Says which proxy requests go through.
-pub(super) fn proxy(endpoint: &Endpoint, report: &mut Report) {
+/// Reports which proxy is used.
+pub(super) fn report_proxy(endpoint: &Endpoint, report: &mut DoctorReport) {
     let finding = if endpoint.is_loopback() {
-        Finding::ok("proxy", "none: the endpoint is this machine")
+        Finding::ok("proxy", "none: the endpoint is on localhost")
     } else if let Some((name, value)) =
         first_set(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
     {
         let except = first_set(["NO_PROXY", "no_proxy"]);
         let except = except.map_or_else(String::new, |(name, hosts)| {
-            format!(", except for {name}={}", Excerpt(&hosts, MESSAGE))
+            format!(
+                ", except for {name}={}",
+                Truncated(&hosts, MAX_MESSAGE_CHARS)
+            )
         });
-        // What stands before the `@` is a user and a password.
+        // User and password precede the `@`.
         let host = value.rsplit('@').next().unwrap_or_default();
         let host = host.rsplit("://").next().unwrap_or_default();
         Finding::ok(
             "proxy",
-            format!("{} (from {name}){except}", Excerpt(host, MESSAGE)),
+            format!(
+                "{} (from {name}){except}",
+                Truncated(host, MAX_MESSAGE_CHARS)
+            ),
         )
     } else {
         Finding::ok("proxy", "none")
@@ -94,150 +103,173 @@ fn first_set<const N: usize>(names: [&'static str; N]) -> Option<(&'static str, 
     names.find_map(|name| Some((name, environment::text(name)?)))
 }
 
-/// Connects, asks for the list of models with the first key that is let in, and says what came.
+/// Connects, and lists the models with the first of up to three keys that is not rejected.
 pub(super) async fn connect(
-    asking: &Asking<'_>,
+    probe: &ProviderProbe<'_>,
     keys: &[Option<&SecretString>],
-    report: &mut Report,
-) -> Listed {
-    let mut attempt = asking.models(keys.first().copied().flatten()).await;
+    report: &mut DoctorReport,
+) -> ListedModels {
+    let mut attempt = probe.models(keys.first().copied().flatten()).await;
     if attempt.status.is_none() {
-        unreachable(asking, &attempt, report);
-        return Listed::Unreachable;
+        report_unreachable(probe, &attempt, report);
+        return ListedModels::Unreachable;
     }
-    let tls = if asking.client.endpoint().is_https() {
-        ", its certificate is trusted"
+    let tls = if probe.client.endpoint().is_https() {
+        "; the certificate is valid"
     } else {
         ""
     };
-    let text = format!("something answers after {}{tls}", Took(attempt.latency));
+    let text = format!(
+        "connected; first response after {}{tls}",
+        ResponseTime(attempt.latency)
+    );
     report.add(Group::Endpoint, Finding::ok("connection", text));
-    clock(attempt.clock_ahead, report);
+    check_clock(attempt.clock_ahead, report);
     for key in keys.iter().skip(1).take(2) {
-        let is_key = |failure| asking.judge(failure).scope == Scope::Key;
+        let is_key = |failure| probe.classify(failure).scope == Scope::Key;
         if !attempt.outcome.as_ref().is_err_and(is_key) {
             break;
         }
-        attempt = asking.models(*key).await;
+        attempt = probe.models(*key).await;
     }
-    listed(asking, attempt.outcome, report)
+    report_models(probe, attempt.outcome, report)
 }
 
-fn unreachable(asking: &Asking<'_>, attempt: &Attempt<Vec<String>>, report: &mut Report) {
+fn report_unreachable(
+    probe: &ProviderProbe<'_>,
+    attempt: &Exchange<Vec<String>>,
+    report: &mut DoctorReport,
+) {
     let Err(failure) = &attempt.outcome else {
         return;
     };
     let certificate =
-        matches!(failure, Failure::NoResponse(what) if what.fault == TransportFault::Certificate);
+        matches!(failure, Failure::Transport(what) if what.kind == TransportErrorKind::Certificate);
     let exit = if certificate {
         Exit::Config
     } else {
         Exit::Unavailable
     };
-    let verdict = asking.judge(failure);
+    let verdict = probe.classify(failure);
     let text = format!(
-        "{} cannot be reached: {} ({})",
-        asking.client.endpoint().host(),
-        Excerpt(&failure.message(), MESSAGE),
+        "cannot reach {}: {} ({})",
+        probe.client.endpoint().host(),
+        Truncated(&failure.message(), MAX_MESSAGE_CHARS),
         verdict.rule
     );
-    let hint = or(
+    let hint = hint_or(
         verdict.hint,
-        "Try again; if it stays so, look at the network.",
+        "Try again later; if the error persists, check the network connection.",
     );
     report.add(
         Group::Endpoint,
-        Finding::wrong("connection", exit, text, hint),
+        Finding::error("connection", exit, text, hint),
     );
 }
 
-fn clock(ahead: Option<i64>, report: &mut Report) {
+fn check_clock(ahead: Option<i64>, report: &mut DoctorReport) {
     let Some(ahead) = ahead else {
-        let text = "not compared: the endpoint tells no time";
+        let text = "not checked: the endpoint sends no Date header";
         report.add(Group::Endpoint, Finding::ok("clock", text));
         return;
     };
-    let apart = Duration::from_millis(ahead.unsigned_abs());
-    let finding = if apart.as_secs() < SKEW {
-        Finding::ok("clock", "agrees with the endpoint's")
+    let skew = Duration::from_millis(ahead.unsigned_abs());
+    let finding = if skew.as_secs() < MAX_CLOCK_SKEW {
+        Finding::ok("clock", "in sync with the endpoint")
     } else {
         let side = if ahead > 0 { "behind" } else { "ahead of" };
-        let text = format!("this machine is {} {side} the endpoint", Span(apart));
-        Finding::warning("clock", text, "Set this machine's clock, best by NTP.")
+        let text = format!(
+            "this machine's clock is {} {side} the endpoint's",
+            HumanDuration(skew)
+        );
+        Finding::warning(
+            "clock",
+            text,
+            "Synchronize this machine's clock, preferably with NTP.",
+        )
     };
     report.add(Group::Endpoint, finding);
 }
 
-fn listed(
-    asking: &Asking<'_>,
+fn report_models(
+    probe: &ProviderProbe<'_>,
     outcome: Result<Vec<String>, Failure>,
-    report: &mut Report,
-) -> Listed {
+    report: &mut DoctorReport,
+) -> ListedModels {
     let failure = match outcome {
         Ok(models) => {
-            let text = format!("{} listed", Things(models.len() as u64, "model"));
+            let text = format!("{} listed", Plural(models.len() as u64, "model"));
             report.add(Group::Endpoint, Finding::ok("GET /models", text));
-            return Listed::Models(models);
+            return ListedModels::Models(models);
         }
         Err(failure) => failure,
     };
-    let verdict = asking.judge(&failure);
+    let verdict = probe.classify(&failure);
     if verdict.rule == "redirect" {
-        report.add(Group::Endpoint, redirected(&failure, &verdict));
-        return Listed::Unreachable;
+        report.add(Group::Endpoint, redirect_finding(&failure, &verdict));
+        return ListedModels::Unreachable;
     }
-    // A refused key has a line of its own.
+    // A rejected key has its own line.
     if !matches!(verdict.scope, Scope::Key | Scope::Account) && verdict.rule != "key-missing" {
-        let rest = if asking.spends {
-            "going by the chat call alone"
+        let rest = if probe.allow_spend {
+            "relying on the chat request alone"
         } else {
-            "and no chat call is made that could tell more"
+            "no chat request is sent because of --no-spend"
         };
-        let text = format!("{}; {rest}", said(&failure, &verdict));
+        let text = format!("{}; {rest}", describe(&failure, &verdict));
         report.add(Group::Endpoint, Finding::warning("GET /models", text, ""));
     }
-    Listed::Refused(verdict.scope)
+    ListedModels::Failed(verdict.scope)
 }
 
-fn redirected(failure: &Failure, verdict: &Verdict) -> Finding {
+fn redirect_finding(failure: &Failure, verdict: &Verdict) -> Finding {
     let to = match failure {
-        Failure::Refused(refusal) if !refusal.redirect_to.is_empty() => &refusal.redirect_to,
-        _ => "somewhere else",
+        Failure::ErrorResponse(response) if !response.redirect_to.is_empty() => {
+            &response.redirect_to
+        }
+        _ => "another URL",
     };
-    let text = format!("it redirects to {to}, and no key is sent after a redirect");
-    Finding::wrong("redirect", Exit::Config, text, verdict.hint)
+    let text = format!("the endpoint redirects to {to}; keys are not sent to redirect targets");
+    Finding::error("redirect", Exit::Config, text, verdict.hint)
 }
 
-/// Says what was refused, how, and by which rule.
-pub(super) fn said(failure: &Failure, verdict: &Verdict) -> String {
+/// Formats the message, status, and rule of a failure.
+pub(super) fn describe(failure: &Failure, verdict: &Verdict) -> String {
     let status = failure
         .status()
-        .filter(|_| matches!(failure, Failure::Refused(_)))
+        .filter(|_| matches!(failure, Failure::ErrorResponse(_)))
         .map_or_else(String::new, |status| format!("HTTP {status}, "));
     let message = failure.message();
-    format!("{} ({status}{})", Excerpt(&message, MESSAGE), verdict.rule)
+    format!(
+        "{} ({status}{})",
+        Truncated(&message, MAX_MESSAGE_CHARS),
+        verdict.rule
+    )
 }
 
-/// Looks for the API at the usual paths of the same host.
-pub(super) async fn find_base(asking: &Asking<'_>, key: Option<&SecretString>) -> Option<String> {
-    let base = asking.client.endpoint().display();
+/// Searches for the API at common paths of the same host.
+pub(super) async fn find_base_url(
+    probe: &ProviderProbe<'_>,
+    key: Option<&SecretString>,
+) -> Option<String> {
+    let base = probe.client.endpoint().display();
     let start = base.find("://")? + 3;
     let path = base[start..].find('/').map_or(base.len(), |at| start + at);
     let mut bases: Vec<String> = vec![format!("{base}/v1")];
-    // What follows the version is no part of a base URL.
+    // Anything after the version does not belong to a base URL.
     bases.extend(base.find("/v1/").map(|at| base[..at + 3].to_owned()));
-    bases.extend(USUAL_PATHS.map(|usual| format!("{}{usual}", &base[..path])));
+    bases.extend(COMMON_PATHS.map(|common| format!("{}{common}", &base[..path])));
     for candidate in bases.into_iter().filter(|candidate| candidate != base) {
         let Ok((endpoint, _)) = Endpoint::parse(&candidate) else {
             continue;
         };
-        let Ok(client) = Client::new(endpoint, asking.limits) else {
+        let Ok(client) = Client::new(endpoint, probe.limits) else {
             continue;
         };
-        let attempt = client.models(key, asking.clock.now()).await;
+        let attempt = client.models(key, probe.clock.now()).await;
         let found = match &attempt.outcome {
             Ok(_) => true,
-            Err(failure) => asking.judge(failure).scope == Scope::Key,
+            Err(failure) => probe.classify(failure).scope == Scope::Key,
         };
         if found {
             return Some(candidate);
@@ -246,17 +278,17 @@ pub(super) async fn find_base(asking: &Asking<'_>, key: Option<&SecretString>) -
     None
 }
 
-impl fmt::Display for Took {
+impl fmt::Display for ResponseTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < Duration::from_secs(1) {
             write!(f, "{} ms", self.0.as_millis())
         } else {
-            Span(self.0).fmt(f)
+            HumanDuration(self.0).fmt(f)
         }
     }
 }
 
-/// The cure of a rule, or one for when it has none.
-pub(super) fn or<'a>(hint: &'a str, otherwise: &'a str) -> &'a str {
+/// Returns the hint of a rule, or `otherwise` if it has none.
+pub(super) fn hint_or<'a>(hint: &'a str, otherwise: &'a str) -> &'a str {
     if hint.is_empty() { otherwise } else { hint }
 }

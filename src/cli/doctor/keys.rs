@@ -1,5 +1,5 @@
-//! The keys' part: where they come from, who may read their files, whose they are by their form,
-//! and what the endpoint says to each. Of a key only its label and its print are shown.
+//! Checks the API keys: their source, the mode of key files, the key format, and whether the
+//! endpoint accepts each key. Only the label and the fingerprint of a key are shown.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,70 +7,70 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::asking::{Asking, is_accepted};
-use super::endpoint::{Listed, Took, or, said};
-use super::key_form::{Fit, Maker, fit};
-use super::queue::Remembered;
-use super::report::{Finding, Group, Report};
+use super::endpoint::{ListedModels, ResponseTime, describe, hint_or};
+use super::key_format::{FormatMatch, KnownProvider, match_format};
+use super::probe::{ProviderProbe, is_accepted};
+use super::queue::QueueState;
+use super::report::{DoctorReport, Finding, Group};
 use crate::cli::environment;
 use crate::cli::exit::Exit;
 use crate::cli::key_sources::{KeySources, NamedKey};
 use crate::domain::failure::Failure;
+use crate::domain::key::state_text;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict};
 use crate::progress::moment::DateTime;
-use crate::progress::quantity::Span;
-use crate::progress::safe::Excerpt;
+use crate::progress::quantity::HumanDuration;
+use crate::progress::safe::Truncated;
 use crate::provider::RateHeaders;
 
-/// The longest reason that is shown, in characters.
-const REASON: usize = 80;
+/// Maximum number of characters of a reason that are shown.
+const MAX_REASON_CHARS: usize = 80;
 
-/// What to do where a key is needed and none was given.
-pub(super) const NO_KEY: &str =
-    "Set OPENAI_API_KEY, or use --api-key-file FILE; --simulate tries it without a key.";
+/// Hint for an endpoint that requires a key when there is none.
+pub(super) const NO_KEY: &str = "Set OPENAI_API_KEY or pass --api-key-file FILE. To try promptmill without a key, use --simulate.";
 
-/// What the chat calls told besides the keys' own affairs.
+/// Results of the requests that do not concern a single key.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// A key got an answer.
-    pub(super) answered: bool,
-    /// The first failure that was no key's fault.
+pub(super) struct ProbeResults {
+    /// Whether any key was accepted.
+    pub(super) succeeded: bool,
+    /// The first failure that was not caused by a key.
     pub(super) failure: Option<(Failure, Verdict)>,
-    /// What the first response said of its limits.
+    /// The rate-limit headers of the first response.
     pub(super) rate: Option<RateHeaders>,
 }
 
-/// One key on its way through the checks.
-struct Patient<'a> {
+/// A key to check.
+struct KeyCheck<'a> {
     label: String,
     key: Option<&'a NamedKey>,
-    fit: Fit,
+    format_match: FormatMatch,
 }
 
-/// Says where the keys come from, and who may read the files.
-pub(super) fn sources(sources: &KeySources, count: usize, report: &mut Report) {
-    let (words, files) = origin(sources);
+/// Reports the source of the keys and the modes of their files.
+pub(super) fn report_source(sources: &KeySources, count: usize, report: &mut DoctorReport) {
+    let (source, files) = describe_source(sources);
     let plural = if count == 1 { "key" } else { "keys" };
-    let text = format!("{count} {plural} from {words}");
+    let text = format!("{count} {plural} from {source}");
     report.add(Group::Keys, Finding::ok("source", text));
     for file in files {
-        report.add(Group::Keys, mode(file));
+        report.add(Group::Keys, check_file_mode(file));
     }
 }
 
-fn origin(sources: &KeySources) -> (String, Vec<&Path>) {
-    let folder = environment::credentials().map(|folder| folder.join("api-keys"));
+fn describe_source(sources: &KeySources) -> (String, Vec<&Path>) {
+    let credentials = environment::credentials().map(|directory| directory.join("api-keys"));
     if let Some(path) = &sources.file {
         (path.display().to_string(), vec![path])
     } else if sources.command.is_some() {
-        ("the key command".to_owned(), Vec::new())
-    } else if folder.is_some_and(|path| path.exists()) {
-        ("the credentials of systemd".to_owned(), Vec::new())
+        ("the API key command".to_owned(), Vec::new())
+    } else if credentials.is_some_and(|path| path.exists()) {
+        ("systemd credentials".to_owned(), Vec::new())
     } else if !sources.listed.is_empty() {
         let files = sources.listed.iter();
         let files = files.filter_map(|key| key.file.as_deref()).collect();
-        ("[[keys]] of the settings file".to_owned(), files)
+        ("[[keys]] in the settings file".to_owned(), files)
     } else if environment::text("PROMPTMILL_API_KEYS").is_some() {
         ("PROMPTMILL_API_KEYS".to_owned(), Vec::new())
     } else {
@@ -78,240 +78,258 @@ fn origin(sources: &KeySources) -> (String, Vec<&Path>) {
     }
 }
 
-/// A file with another mode is only read when that was asked for.
-fn mode(file: &Path) -> Finding {
+/// A key file that others can access is only read with `--insecure-key-file`.
+fn check_file_mode(file: &Path) -> Finding {
     let mode = fs::metadata(file).map_or(0, |data| data.permissions().mode() & 0o777);
     let shown = file.display();
     if mode & 0o077 != 0 {
-        let text = format!("others may use {shown} (mode {mode:o})");
-        return Finding::warning("key file", text, &format!("chmod 600 {shown}"));
+        let text = format!("other users can access {shown} (mode {mode:o})");
+        return Finding::warning("key file", text, &format!("Run `chmod 600 {shown}`."));
     }
-    Finding::ok("key file", format!("only you may read {shown}"))
+    Finding::ok("key file", format!("only you can read {shown}"))
 }
 
-/// Returns the keys that may be sent to the endpoint; one nameless entry where none is needed.
+/// Returns the keys that can be sent to the endpoint, or a single `None` if there are no keys.
 pub(super) fn sendable<'a>(keys: &'a [NamedKey], host: &str) -> Vec<Option<&'a SecretString>> {
     if keys.is_empty() {
         return vec![None];
     }
-    let fits = |key: &&NamedKey| !matches!(fit(key.secret.expose_secret(), host), Fit::Foreign(_));
-    let fit = keys.iter().filter(fits);
-    fit.map(|key| Some(&key.secret)).collect()
+    let is_allowed = |key: &&NamedKey| {
+        !matches!(
+            match_format(key.secret.expose_secret(), host),
+            FormatMatch::OtherProvider(_)
+        )
+    };
+    let allowed = keys.iter().filter(is_allowed);
+    allowed.map(|key| Some(&key.secret)).collect()
 }
 
-/// Tries each key with one call.
-pub(super) async fn examine(
-    asking: &Asking<'_>,
+/// Checks each key with one request.
+pub(super) async fn run_checks(
+    probe: &ProviderProbe<'_>,
     keys: &[NamedKey],
-    listed: &Listed,
-    remembered: &Remembered,
-    report: &mut Report,
-) -> Told {
-    let lists = matches!(listed, Listed::Models(_));
-    let mut told = Told::default();
-    let mut patients = patients(asking, keys, remembered).into_iter();
-    while let Some(patient) = patients.next() {
-        if let Fit::Foreign(maker) = &patient.fit {
-            report.add(Group::Keys, foreign(&patient, maker));
+    models: &ListedModels,
+    queue_state: &QueueState,
+    report: &mut DoctorReport,
+) -> ProbeResults {
+    let lists = matches!(models, ListedModels::Models(_));
+    let mut results = ProbeResults::default();
+    let mut key_checks = key_checks(probe, keys, queue_state).into_iter();
+    while let Some(check) = key_checks.next() {
+        if let FormatMatch::OtherProvider(provider) = &check.format_match {
+            report.add(Group::Keys, other_provider_finding(&check, provider));
             continue;
         }
-        let Err(failure) = call(asking, &patient, &mut told, report).await else {
-            recall(asking, &patient, remembered, report);
+        let Err(failure) = try_key(probe, &check, &mut results, report).await else {
+            report_stored_state(probe, &check, queue_state, report);
             continue;
         };
-        let verdict = asking.judge(&failure);
-        let finding = refused(asking, &patient, (&failure, &verdict), lists);
+        let verdict = probe.classify(&failure);
+        let finding = failure_finding(probe, &check, (&failure, &verdict), lists);
         report.add(Group::Keys, finding);
-        if is_of_key(&verdict) {
+        if is_key_failure(&verdict) {
             continue;
         }
-        told.failure.get_or_insert((failure, verdict));
-        let hides_keys = verdict.scope == Scope::Endpoint && !lists;
-        if hides_keys || verdict.scope == Scope::Network {
-            not_tried(patients.count(), report);
+        results.failure.get_or_insert((failure, verdict));
+        let affects_all_keys = verdict.scope == Scope::Endpoint && !lists;
+        if affects_all_keys || verdict.scope == Scope::Network {
+            report_skipped(key_checks.count(), report);
             break;
         }
     }
-    told
+    results
 }
 
-/// Makes the one call of a key, and says so when it is well.
-async fn call(
-    asking: &Asking<'_>,
-    patient: &Patient<'_>,
-    told: &mut Told,
-    report: &mut Report,
+/// Sends one request with a key, and reports success.
+async fn try_key(
+    probe: &ProviderProbe<'_>,
+    check: &KeyCheck<'_>,
+    results: &mut ProbeResults,
+    report: &mut DoctorReport,
 ) -> Result<(), Failure> {
-    let secret = patient.key.map(|key| &key.secret);
-    let (ended, rate, done) = if asking.spends {
-        let attempt = asking.chat(secret).await;
-        let ended = attempt.outcome.map(|_| attempt.latency);
-        (ended, attempt.rate, "answers")
+    let secret = check.key.map(|key| &key.secret);
+    let (outcome, rate, done) = if probe.allow_spend {
+        let attempt = probe.chat(secret).await;
+        let outcome = attempt.outcome.map(|_| attempt.latency);
+        (outcome, attempt.rate, "responded")
     } else {
-        let attempt = asking.models(secret).await;
-        let ended = attempt.outcome.map(|_| attempt.latency);
+        let attempt = probe.models(secret).await;
+        let outcome = attempt.outcome.map(|_| attempt.latency);
         (
-            ended,
+            outcome,
             attempt.rate,
-            "lists the models (no chat call was made)",
+            "listed the models (no chat request was sent)",
         )
     };
-    told.rate.get_or_insert(rate);
-    let text = match ended {
-        Ok(latency) => format!("{done} after {}", Took(latency)),
-        Err(failure) if is_accepted(&failure) => "accepted, with the model".to_owned(),
+    results.rate.get_or_insert(rate);
+    let text = match outcome {
+        Ok(latency) => format!("{done} after {}", ResponseTime(latency)),
+        Err(failure) if is_accepted(&failure) => "accepted for this model".to_owned(),
         Err(failure) => return Err(failure),
     };
-    told.answered = true;
-    report.add(Group::Keys, Finding::ok(&patient.label, text));
+    results.succeeded = true;
+    report.add(Group::Keys, Finding::ok(&check.label, text));
     Ok(())
 }
 
-fn foreign(patient: &Patient<'_>, maker: &Maker) -> Finding {
-    let text = format!("has the form of a key of {}: it was not sent", maker.name);
+fn other_provider_finding(check: &KeyCheck<'_>, provider: &KnownProvider) -> Finding {
+    let text = format!("not sent: it looks like a key for {}", provider.name);
     let hint = format!(
-        "Use it with --base-url {}, or give a key of this endpoint.",
-        maker.base_url
+        "Use this key with --base-url {}, or use a key for this endpoint.",
+        provider.base_url
     );
-    Finding::wrong(&patient.label, Exit::NoKey, text, &hint)
+    Finding::error(&check.label, Exit::NoKey, text, &hint)
 }
 
-/// The keys that would hear the same.
-fn not_tried(count: usize, report: &mut Report) {
+/// Reports keys that were not tried because they would get the same response.
+fn report_skipped(count: usize, report: &mut DoctorReport) {
     if count > 0 {
         let text = format!("{count} not tried");
         report.add(Group::Keys, Finding::warning("other keys", text, ""));
     }
 }
 
-fn patients<'a>(
-    asking: &Asking<'_>,
+fn key_checks<'a>(
+    probe: &ProviderProbe<'_>,
     keys: &'a [NamedKey],
-    remembered: &Remembered,
-) -> Vec<Patient<'a>> {
+    queue_state: &QueueState,
+) -> Vec<KeyCheck<'a>> {
     if keys.is_empty() {
-        return vec![Patient {
+        return vec![KeyCheck {
             label: "no key".to_owned(),
             key: None,
-            fit: Fit::Unknown,
+            format_match: FormatMatch::Unknown,
         }];
     }
-    let host = asking.client.endpoint().host();
-    let patients = keys.iter().map(|key| Patient {
-        label: match print(key, remembered) {
-            Some(print) => format!("{} ({print})", key.label),
+    let host = probe.client.endpoint().host();
+    let key_checks = keys.iter().map(|key| KeyCheck {
+        label: match fingerprint(key, queue_state) {
+            Some(fingerprint) => format!("{} ({fingerprint})", key.label),
             None => key.label.clone(),
         },
         key: Some(key),
-        fit: fit(key.secret.expose_secret(), host),
+        format_match: match_format(key.secret.expose_secret(), host),
     });
-    patients.collect()
+    key_checks.collect()
 }
 
-/// The key's print as the queue shows it; `None` while there is no queue to salt it.
-fn print(key: &NamedKey, remembered: &Remembered) -> Option<String> {
-    let salt = remembered.salt.as_ref()?;
-    Some(salt.print(key))
+/// Returns the fingerprint of a key as stored in the database, or `None` if there is no database.
+fn fingerprint(key: &NamedKey, queue_state: &QueueState) -> Option<String> {
+    let salt = queue_state.salt.as_ref()?;
+    Some(salt.fingerprint(key))
 }
 
-/// Whether a failure is the key's own affair.
-fn is_of_key(verdict: &Verdict) -> bool {
+/// Returns whether a failure concerns only the key that was used.
+fn is_key_failure(verdict: &Verdict) -> bool {
     matches!(verdict.scope, Scope::Key | Scope::Account | Scope::Quota)
         || verdict.rule == "key-missing"
 }
 
-fn refused(
-    asking: &Asking<'_>,
-    patient: &Patient<'_>,
+fn failure_finding(
+    probe: &ProviderProbe<'_>,
+    check: &KeyCheck<'_>,
     (failure, verdict): (&Failure, &Verdict),
     lists: bool,
 ) -> Finding {
-    let label = &patient.label;
-    let said = said(failure, verdict);
+    let label = &check.label;
+    let description = describe(failure, verdict);
     match verdict.scope {
         _ if verdict.rule == "key-missing" => {
             let hint = verdict.hint;
-            Finding::wrong(
+            Finding::error(
                 label,
                 Exit::NoKey,
-                said,
-                if patient.key.is_none() { NO_KEY } else { hint },
+                description,
+                if check.key.is_none() { NO_KEY } else { hint },
             )
         }
-        Scope::Key if patient.key.is_none() => Finding::wrong(label, Exit::NoKey, said, NO_KEY),
-        Scope::Key => Finding::wrong(label, Exit::NoKey, said, &key_cure(patient, verdict)),
-        Scope::Account => Finding::wrong(label, Exit::NoKey, said, verdict.hint),
+        Scope::Key if check.key.is_none() => {
+            Finding::error(label, Exit::NoKey, description, NO_KEY)
+        }
+        Scope::Key => Finding::error(
+            label,
+            Exit::NoKey,
+            description,
+            &rejected_key_hint(check, verdict),
+        ),
+        Scope::Account => Finding::error(label, Exit::NoKey, description, verdict.hint),
         Scope::Quota => {
             let wait = verdict.wait.map_or_else(String::new, |wait| {
                 format!(
-                    "It is back in {}; a run waits for it by itself.",
-                    Span(wait)
+                    "The limit resets in {}; a run waits automatically.",
+                    HumanDuration(wait)
                 )
             });
-            let otherwise = or(&wait, "Wait a minute; a run waits by itself.");
-            let text = format!("good, but a limit is reached: {said}");
-            Finding::warning(label, text, or(verdict.hint, otherwise))
+            let otherwise = hint_or(&wait, "Wait a minute; a run waits automatically.");
+            let text = format!("accepted, but a rate limit or quota is reached: {description}");
+            Finding::warning(label, text, hint_or(verdict.hint, otherwise))
         }
         Scope::KeyModel => {
-            let text = format!("may not use {}: {said}", asking.model);
-            Finding::wrong(label, Exit::NoKey, text, verdict.hint)
+            let text = format!("no access to {}: {description}", probe.model);
+            Finding::error(label, Exit::NoKey, text, verdict.hint)
         }
-        Scope::Model | Scope::Request => Finding::ok(label, "not refused; the request was"),
-        Scope::Endpoint if lists => Finding::ok(label, "not refused; the request was"),
+        Scope::Model | Scope::Request => {
+            Finding::ok(label, "not rejected; the request failed for another reason")
+        }
+        Scope::Endpoint if lists => {
+            Finding::ok(label, "not rejected; the request failed for another reason")
+        }
         Scope::Endpoint | Scope::Network | Scope::Transient => {
-            Finding::warning(label, "not known: the endpoint did not get to it", "")
+            Finding::warning(label, "not checked: the endpoint failed first", "")
         }
     }
 }
 
-/// What to do about a refused key: its form may tell more than the endpoint.
-fn key_cure(patient: &Patient<'_>, verdict: &Verdict) -> String {
-    match &patient.fit {
-        Fit::Odd(maker) | Fit::Foreign(maker) => format!(
-            "It has the form of a key of {}: use it with --base-url {}, or give a key of this endpoint.",
-            maker.name, maker.base_url
+/// Returns the hint for a rejected key; its format may reveal more than the endpoint's message.
+fn rejected_key_hint(check: &KeyCheck<'_>, verdict: &Verdict) -> String {
+    match &check.format_match {
+        FormatMatch::UnknownHost(provider) | FormatMatch::OtherProvider(provider) => format!(
+            "This looks like a key for {}: use it with --base-url {}, or use a key for this endpoint.",
+            provider.name, provider.base_url
         ),
-        Fit::NotOf(maker) if maker.name == "OpenAI" => "It does not have the form of a key of OpenAI: \
-            give the base URL of whoever gave it out, such as --base-url https://api.chatanywhere.tech/v1 \
+        FormatMatch::Mismatch(provider) if provider.name == "OpenAI" => {
+            "This does not look like an OpenAI key: \
+            pass the base URL of its provider, such as --base-url https://api.chatanywhere.tech/v1 \
             for GPT_API_free."
-            .to_owned(),
-        Fit::NotOf(maker) => format!(
-            "Keys of {} begin with {}: give one, or the base URL of whoever gave this one out.",
-            maker.name,
-            maker.beginnings()
+                .to_owned()
+        }
+        FormatMatch::Mismatch(provider) => format!(
+            "Keys for {} begin with {}: use such a key, or pass the base URL of this key's provider.",
+            provider.name,
+            provider.prefix_list()
         ),
-        Fit::Own | Fit::Unknown => verdict.hint.to_owned(),
+        FormatMatch::Match | FormatMatch::Unknown => verdict.hint.to_owned(),
     }
 }
 
-/// A key that works may still be out of the rotation, as the queue remembers it.
-fn recall(
-    asking: &Asking<'_>,
-    patient: &Patient<'_>,
-    remembered: &Remembered,
-    report: &mut Report,
+/// Reports that a key works now, although it is disabled or throttled in the database.
+fn report_stored_state(
+    probe: &ProviderProbe<'_>,
+    check: &KeyCheck<'_>,
+    queue_state: &QueueState,
+    report: &mut DoctorReport,
 ) {
-    let Some(key) = patient.key else { return };
-    let print = print(key, remembered).unwrap_or_default();
-    let base = asking.client.endpoint().display();
-    let now: Timestamp = asking.clock.now();
-    let held_back = remembered.keys.iter().find(|row| {
-        row.is_about(&print, base, asking.model)
+    let Some(key) = check.key else { return };
+    let fingerprint = fingerprint(key, queue_state).unwrap_or_default();
+    let base = probe.client.endpoint().display();
+    let now: Timestamp = probe.clock.now();
+    let disabled = queue_state.keys.iter().find(|row| {
+        row.applies_to(&fingerprint, base, probe.model)
             && row.state != "healthy"
             && row.until.is_none_or(|until| until > now)
     });
-    let Some(row) = held_back else { return };
+    let Some(row) = disabled else { return };
     let until = row
         .until
         .map_or_else(String::new, |until| format!(" until {}", DateTime(until)));
     let text = format!(
-        "the queue holds it back as {}{until}: {}",
-        row.state,
-        Excerpt(&row.reason, REASON)
+        "an earlier run recorded it as {}{until}: {}",
+        state_text(&row.state),
+        Truncated(&row.reason, MAX_REASON_CHARS)
     );
     let hint = format!(
-        "`promptmill keys reset {}` lets it be tried again.",
+        "Run `promptmill keys reset {}` to use the key again.",
         row.label
     );
-    report.add(Group::Keys, Finding::warning(&patient.label, text, &hint));
+    report.add(Group::Keys, Finding::warning(&check.label, text, &hint));
 }

@@ -1,12 +1,12 @@
-//! `promptmill doctor`: tries endpoint, keys, model and queue one by one, and says in one line each
-//! what is well, what is not, and what to do. It changes nothing.
+//! `promptmill doctor`: checks the endpoint, keys, model, and queue, and prints one line per
+//! check with the result and a hint. It changes nothing.
 
-mod asking;
 mod disk;
 mod endpoint;
-mod key_form;
+mod key_format;
 mod keys;
 mod model;
+mod probe;
 mod queue;
 mod report;
 
@@ -15,100 +15,104 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::args::{ColorChoice, DoctorArgs, Global};
+use super::args::{ColorChoice, DoctorArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::key_sources::NamedKey;
 use super::settings::{self, EndpointSettings};
-use super::{environment, screen, simulate};
+use super::{console, environment, simulate};
 use crate::clock::Clock;
 use crate::progress::safe::Safe;
 use crate::provider::{Client, Endpoint};
 use crate::simulator::{SAMPLE_KEY, Simulator};
-use asking::Asking;
-use endpoint::Listed;
-use queue::Remembered;
-use report::{Finding, Group, Look, Report};
+use endpoint::ListedModels;
+use probe::ProviderProbe;
+use queue::QueueState;
+use report::{DoctorReport, Finding, Group, ReportStyle};
 
-/// How long one request may take when nobody says: nobody waits minutes for a check.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Default timeout of one request, shorter than that of a run.
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// `promptmill doctor`.
+/// Runs `promptmill doctor`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: DoctorArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let database = settings::database(global, &file);
-    let patience = args.endpoint.timeout.or(file.timeout).unwrap_or(PATIENCE);
-    let given = args.model.or(file.model.clone());
+    let timeout = args
+        .endpoint
+        .timeout
+        .or(file.timeout)
+        .unwrap_or(DEFAULT_TIMEOUT);
+    let requested = args.model.or(file.model.clone());
     let mut settings = settings::endpoint(args.endpoint, file);
-    settings.limits.total_timeout = patience;
-    let mut report = Report::default();
-    let remembered = queue::examine(&database, &mut report).await;
-    let (model, origin) = choose_model(given, &remembered);
+    settings.limits.total_timeout = timeout;
+    let mut report = DoctorReport::default();
+    let queue_state = queue::run_checks(&database, &mut report).await;
+    let (model, origin) = choose_model(requested, &queue_state);
     if !origin.is_empty() {
         let text = format!("{model}: {origin}");
         report.add(Group::Model, Finding::ok("chosen", text));
     }
-    outside(&settings, &model, !args.no_spend, &remembered, &mut report).await?;
+    check_provider(&settings, &model, !args.no_spend, &queue_state, &mut report).await?;
     if global.json {
-        screen::print(&format!("{}\n", report.json()))?;
+        console::print(&format!("{}\n", report.json()))?;
     } else {
         let (color, quiet) = (stdout_color(global.color), global.quiet);
-        screen::print(&report.text(Look { color, quiet }))?;
+        console::print(&report.text(ReportStyle { color, quiet }))?;
     }
     Ok(report.exit())
 }
 
-/// The model that a run would use, and why, when nobody named one.
-fn choose_model(given: Option<String>, remembered: &Remembered) -> (String, String) {
-    match (given, &remembered.model) {
+/// Returns the model to check and the origin of its name, which is empty for a configured model.
+fn choose_model(requested: Option<String>, queue_state: &QueueState) -> (String, String) {
+    match (requested, &queue_state.model) {
         (Some(model), _) => (model, String::new()),
-        (None, Some((batch, model))) => (model.clone(), format!("that of the batch {batch}")),
+        (None, Some((batch, model))) => (model.clone(), format!("the model of batch {batch}")),
         (None, None) => {
-            let origin = "the default; --model names another".to_owned();
-            (settings::MODEL.to_owned(), origin)
+            let origin = "the default; choose another with --model".to_owned();
+            (settings::DEFAULT_MODEL.to_owned(), origin)
         }
     }
 }
 
-/// Checks all that is outside of this machine.
-async fn outside(
+/// Checks the endpoint, the keys, and the model.
+async fn check_provider(
     settings: &EndpointSettings,
     model: &str,
-    spends: bool,
-    remembered: &Remembered,
-    report: &mut Report,
+    allow_spend: bool,
+    queue_state: &QueueState,
+    report: &mut DoctorReport,
 ) -> Result<(), CliError> {
     let simulator = if settings.simulate {
-        Some(simulate::start_inside().await?)
+        Some(simulate::start_in_process().await?)
     } else {
         None
     };
     let url = simulator
         .as_ref()
         .map_or_else(|| settings.base_url.clone(), Simulator::base_url);
-    let endpoint = endpoint::base_url(&url, settings.simulate, report);
+    let endpoint = endpoint::check_base_url(&url, settings.simulate, report);
     let keys = read_keys(settings, endpoint.as_ref(), report).await;
     if let Some(endpoint) = endpoint {
-        endpoint::proxy(&endpoint, report);
-        announce(&endpoint);
+        endpoint::report_proxy(&endpoint, report);
+        print_progress(&endpoint);
         match Client::new(endpoint, settings.limits) {
             Ok(client) => {
                 let (limits, clock) = (settings.limits, Clock::start());
-                let asking = Asking {
+                let probe = ProviderProbe {
                     client,
                     limits,
                     model,
                     clock,
-                    spends,
+                    allow_spend,
                 };
-                ask(&asking, keys.as_deref(), remembered, report).await;
+                check_endpoint(&probe, keys.as_deref(), queue_state, report).await;
             }
             Err(error) => {
-                let finding = Finding::of("connection", &CliError::from(error));
+                let finding = Finding::from_error("connection", &CliError::from(error));
                 report.add(Group::Endpoint, finding);
             }
         }
@@ -119,30 +123,29 @@ async fn outside(
     Ok(())
 }
 
-/// Asks the endpoint with all keys; without keys that may be tried, only whether it is there.
-async fn ask(
-    asking: &Asking<'_>,
+/// Probes the endpoint with all keys; without a usable key, only checks that it responds.
+async fn check_endpoint(
+    probe: &ProviderProbe<'_>,
     keys: Option<&[NamedKey]>,
-    remembered: &Remembered,
-    report: &mut Report,
+    queue_state: &QueueState,
+    report: &mut DoctorReport,
 ) {
-    let host = asking.client.endpoint().host();
+    let host = probe.client.endpoint().host();
     let sendable = keys.map_or_else(|| vec![None], |keys| keys::sendable(keys, host));
-    let listed = endpoint::connect(asking, &sendable, report).await;
-    let Some(keys) = keys.filter(|_| !matches!(listed, Listed::Unreachable)) else {
+    let listed = endpoint::connect(probe, &sendable, report).await;
+    let Some(keys) = keys.filter(|_| !matches!(listed, ListedModels::Unreachable)) else {
         return;
     };
-    let told = keys::examine(asking, keys, &listed, remembered, report).await;
+    let results = keys::run_checks(probe, keys, &listed, queue_state, report).await;
     let key = sendable.first().copied().flatten();
-    model::examine(asking, &listed, &told, key, report).await;
+    model::run_checks(probe, &listed, &results, key, report).await;
 }
 
-/// Reads the keys; `None` when there are none that could be tried. An endpoint on this machine
-/// needs none.
+/// Reads the keys; returns `None` if there are none to try. An endpoint on localhost needs none.
 async fn read_keys(
     settings: &EndpointSettings,
     endpoint: Option<&Endpoint>,
-    report: &mut Report,
+    report: &mut DoctorReport,
 ) -> Option<Vec<NamedKey>> {
     if settings.simulate {
         let (label, secret) = ("simulated key".to_owned(), SecretString::from(SAMPLE_KEY));
@@ -151,7 +154,7 @@ async fn read_keys(
     let keys = match settings.keys.read().await {
         Ok(keys) => keys,
         Err(error) => {
-            report.add(Group::Keys, Finding::of("source", &error));
+            report.add(Group::Keys, Finding::from_error("source", &error));
             return None;
         }
     };
@@ -159,18 +162,18 @@ async fn read_keys(
         if endpoint.is_some_and(Endpoint::is_loopback) {
             return Some(keys);
         }
-        let finding = Finding::wrong("source", Exit::NoKey, "no key was given", keys::NO_KEY);
+        let finding = Finding::error("source", Exit::NoKey, "no API key found", keys::NO_KEY);
         report.add(Group::Keys, finding);
         return None;
     }
-    keys::sources(&settings.keys, keys.len(), report);
+    keys::report_source(&settings.keys, keys.len(), report);
     Some(keys)
 }
 
-/// Says at once what is waited for, where somebody sits before it.
-fn announce(endpoint: &Endpoint) {
+/// Prints which endpoint is being checked, if attached to a terminal.
+fn print_progress(endpoint: &Endpoint) {
     if io::stderr().is_terminal() && io::stdout().is_terminal() {
-        screen::say(&format!("asking {} …\n", Safe(endpoint.display())));
+        console::eprint(&format!("checking {} …\n", Safe(endpoint.display())));
     }
 }
 
@@ -178,6 +181,6 @@ fn stdout_color(choice: Option<ColorChoice>) -> bool {
     match choice.unwrap_or_default() {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => io::stdout().is_terminal() && !environment::is_plain(),
+        ColorChoice::Auto => io::stdout().is_terminal() && !environment::disables_color(),
     }
 }

@@ -1,140 +1,154 @@
-//! The model's part: whether the endpoint lists it, which name was meant, whether it answers chats,
-//! and within which limits.
+//! Checks the model: whether the endpoint lists it, which name was probably meant, whether it
+//! responds to chat requests, and its rate limits.
 
 use std::fmt::Write as _;
 
 use secrecy::SecretString;
 
-use super::asking::Asking;
-use super::endpoint::{self, Listed, or, said};
-use super::keys::Told;
-use super::report::{Finding, Group, Report};
+use super::endpoint::{self, ListedModels, describe, hint_or};
+use super::keys::ProbeResults;
+use super::probe::ProviderProbe;
+use super::report::{DoctorReport, Finding, Group};
 use crate::cli::exit::Exit;
 use crate::domain::failure::Failure;
-use crate::domain::spelling::{Difference, knows, nearest};
+use crate::domain::spelling::{Difference, is_listed, nearest};
 use crate::domain::verdict::{Scope, Verdict};
 use crate::progress::safe::Safe;
-use crate::provider::{Other, RateHeaders};
+use crate::provider::{ProbeTarget, RateHeaders};
 
-/// The line of the model's name, and that of the endpoint for chats.
-const NAME: &str = "model name";
-const CHAT: &str = "POST /chat/completions";
+/// The checks of the model's name and of the chat endpoint.
+const NAME_CHECK: &str = "model name";
+const CHAT_CHECK: &str = "POST /chat/completions";
 
-/// Models that are named when none is near.
+/// Maximum number of models that are listed if none has a similar name.
 const MAX_NAMED: usize = 12;
 
-/// Looks the model up, and says what the chat calls told of it and of the endpoint.
-pub(super) async fn examine(
-    asking: &Asking<'_>,
-    listed: &Listed,
-    told: &Told,
+/// Reports whether the model is listed, and the results of the chat requests.
+pub(super) async fn run_checks(
+    probe: &ProviderProbe<'_>,
+    models: &ListedModels,
+    results: &ProbeResults,
     key: Option<&SecretString>,
-    report: &mut Report,
+    report: &mut DoctorReport,
 ) {
-    let models = match listed {
-        Listed::Models(models) => Some(models),
-        Listed::Refused(_) | Listed::Unreachable => None,
+    let names = match models {
+        ListedModels::Models(names) => Some(names),
+        ListedModels::Failed(_) | ListedModels::Unreachable => None,
     };
-    let is_listed = models.map(|models| knows(models, asking.model));
-    let answers = told.answered && asking.spends;
-    match (is_listed, models) {
+    let is_listed = names.map(|names| is_listed(names, probe.model));
+    let responds = results.succeeded && probe.allow_spend;
+    match (is_listed, names) {
         (Some(true), _) => report.add(
             Group::Model,
-            Finding::ok(NAME, format!("{} is listed", asking.model)),
+            Finding::ok(NAME_CHECK, format!("{} is listed", probe.model)),
         ),
-        (Some(false), Some(models)) => {
-            report.add(Group::Model, unlisted(asking, models, answers, told));
+        (Some(false), Some(names)) => {
+            report.add(
+                Group::Model,
+                unlisted_finding(probe, names, responds, results),
+            );
         }
-        _ if answers => report.add(Group::Model, Finding::ok(NAME, asking.model)),
+        _ if responds => report.add(Group::Model, Finding::ok(NAME_CHECK, probe.model)),
         _ => {}
     }
-    if answers {
-        report.add(Group::Endpoint, Finding::ok(CHAT, "answers"));
-        limits(told.rate.as_ref(), report);
-    } else if asking.spends {
-        let Some((failure, verdict)) = &told.failure else {
+    if responds {
+        report.add(Group::Endpoint, Finding::ok(CHAT_CHECK, "responds"));
+        report_rate_limits(results.rate.as_ref(), report);
+    } else if probe.allow_spend {
+        let Some((failure, verdict)) = &results.failure else {
             return;
         };
-        let blame = Blame {
-            asking,
+        let failure = ChatFailure {
+            probe,
             failure,
             verdict,
             is_listed,
         };
-        blame.place(listed, key, report).await;
-    } else if let Some(finding) = other_base(asking, listed, key).await {
+        failure.report(models, key, report).await;
+    } else if let Some(finding) = other_base_url(probe, models, key).await {
         report.add(Group::Endpoint, finding);
     }
 }
 
-/// A name that the endpoint does not list.
-fn unlisted(asking: &Asking<'_>, models: &[String], answers: bool, told: &Told) -> Finding {
-    let name = asking.model;
-    if answers {
-        return Finding::warning(NAME, format!("{name} is not listed, but it answers"), "");
+/// Returns the finding for a model that the endpoint does not list.
+fn unlisted_finding(
+    probe: &ProviderProbe<'_>,
+    models: &[String],
+    responds: bool,
+    results: &ProbeResults,
+) -> Finding {
+    let name = probe.model;
+    if responds {
+        return Finding::warning(
+            NAME_CHECK,
+            format!("{name} is not listed, but responds"),
+            "",
+        );
     }
-    let failed = told.failure.as_ref();
-    let refused = failed.filter(|(_, verdict)| verdict.scope != Scope::Transient);
-    let refused_words = refused.map_or_else(String::new, |(failure, verdict)| {
+    let failure = results.failure.as_ref();
+    let rejected = failure.filter(|(_, verdict)| verdict.scope != Scope::Transient);
+    let rejection = rejected.map_or_else(String::new, |(failure, verdict)| {
         let status = failure.status().unwrap_or_default();
-        format!(", and was refused (HTTP {status}, {})", verdict.rule)
+        format!(", and was rejected with HTTP {status} ({})", verdict.rule)
     });
     let near = nearest(name, models);
     let meant = near.as_ref().map_or_else(String::new, |near| {
         format!("; did you mean \"{}\"?", near.name)
     });
-    let text = format!("\"{name}\" is not listed{refused_words}{meant}");
-    let is_wrong = refused.is_some() || near.is_some();
+    let text = format!("\"{name}\" is not listed{rejection}{meant}");
+    let is_error = rejected.is_some() || near.is_some();
     let hint = near.map_or_else(
-        || format!("Choose a listed one: {}.", some_of(models)),
+        || format!("Choose one of the listed models: {}", some_of(models)),
         |near| {
             format!(
-                "Write --model {}: {}.",
+                "Use --model {}: {}.",
                 Safe(near.name),
-                difference(near.difference)
+                spelling_hint(near.difference)
             )
         },
     );
-    if is_wrong {
-        Finding::wrong(NAME, Exit::Config, text, &hint)
+    if is_error {
+        Finding::error(NAME_CHECK, Exit::Config, text, &hint)
     } else {
-        Finding::warning(NAME, text, &hint)
+        Finding::warning(NAME_CHECK, text, &hint)
     }
 }
 
 fn some_of(models: &[String]) -> String {
     let named: Vec<&str> = models.iter().take(MAX_NAMED).map(String::as_str).collect();
-    let more = if models.len() > MAX_NAMED { " …" } else { "" };
+    let more = if models.len() > MAX_NAMED {
+        ", …"
+    } else {
+        "."
+    };
     format!("{}{more}", named.join(", "))
 }
 
-fn difference(difference: Difference) -> String {
+fn spelling_hint(difference: Difference) -> String {
     match difference {
-        Difference::Case => "upper and lower case matter".to_owned(),
+        Difference::Case => "model names are case-sensitive".to_owned(),
         Difference::Character(odd) => format!(
-            "the name holds U+{:04X}, which only looks like what is meant",
+            "the name contains U+{:04X}, which only looks like the right character",
             u32::from(odd)
         ),
-        Difference::Suffix(suffix) => format!("`{suffix}` makes another model of it"),
-        Difference::Maker => {
-            "with or without the maker's name in front, as it is listed".to_owned()
-        }
-        Difference::Letters => "letter by letter as it is listed".to_owned(),
+        Difference::Suffix(suffix) => format!("`{suffix}` makes it a different model"),
+        Difference::VendorPrefix => "the vendor prefix must be as listed".to_owned(),
+        Difference::Letters => "this is the listed spelling".to_owned(),
     }
 }
 
-fn limits(rate: Option<&RateHeaders>, report: &mut Report) {
+fn report_rate_limits(rate: Option<&RateHeaders>, report: &mut DoctorReport) {
     let Some(rate) = rate else { return };
     let window =
         |what: &str, limit: &Option<String>, left: &Option<String>, reset: &Option<String>| {
             let mut words = match (limit, left) {
                 (None, None) => return None,
                 (Some(limit), None) => format!("{limit} {what}"),
-                (None, Some(left)) => format!("{left} {what} left"),
-                (Some(limit), Some(left)) => format!("{left} of {limit} {what} left"),
+                (None, Some(left)) => format!("{left} {what} remaining"),
+                (Some(limit), Some(left)) => format!("{left} of {limit} {what} remaining"),
             };
             if let Some(reset) = reset {
-                let _ = write!(words, " (all back in {reset})");
+                let _ = write!(words, " (resets in {reset})");
             }
             Some(words)
         };
@@ -152,104 +166,122 @@ fn limits(rate: Option<&RateHeaders>, report: &mut Report) {
     );
     let words: Vec<String> = requests.into_iter().chain(tokens).collect();
     let text = if words.is_empty() {
-        "the endpoint tells none".to_owned()
+        "not reported by the endpoint".to_owned()
     } else {
         words.join(", ")
     };
     report.add(Group::Model, Finding::ok("limits", text));
 }
 
-/// A failure that was no key's fault, on the way to its place in the report.
-struct Blame<'a> {
-    asking: &'a Asking<'a>,
+/// A failure of a chat request that was not caused by a key.
+struct ChatFailure<'a> {
+    probe: &'a ProviderProbe<'a>,
     failure: &'a Failure,
     verdict: &'a Verdict,
     is_listed: Option<bool>,
 }
 
-impl Blame<'_> {
-    async fn place(&self, listed: &Listed, key: Option<&SecretString>, report: &mut Report) {
-        let said = said(self.failure, self.verdict);
+impl ChatFailure<'_> {
+    async fn report(
+        &self,
+        models: &ListedModels,
+        key: Option<&SecretString>,
+        report: &mut DoctorReport,
+    ) {
+        let description = describe(self.failure, self.verdict);
         match self.verdict.scope {
-            // The line of the name has said it.
+            // The finding about the unlisted name covers it.
             Scope::Model | Scope::KeyModel | Scope::Endpoint if self.is_listed == Some(false) => {}
             Scope::Model | Scope::Endpoint if self.is_listed == Some(true) => {
-                report.add(Group::Model, self.not_for_chat(&said, key).await);
+                report.add(
+                    Group::Model,
+                    self.wrong_endpoint_finding(&description, key).await,
+                );
             }
             Scope::Model => {
                 report.add(
                     Group::Model,
-                    Finding::wrong(NAME, Exit::Config, said, self.verdict.hint),
+                    Finding::error(NAME_CHECK, Exit::Config, description, self.verdict.hint),
                 );
             }
             Scope::Endpoint => {
-                let other = other_base(self.asking, listed, key).await;
+                let other = other_base_url(self.probe, models, key).await;
                 let finding = other.unwrap_or_else(|| {
-                    let text = format!("wrong endpoint: {said}");
-                    Finding::wrong(CHAT, Exit::Config, text, self.verdict.hint)
+                    let text = format!("wrong endpoint: {description}");
+                    Finding::error(CHAT_CHECK, Exit::Config, text, self.verdict.hint)
                 });
                 report.add(Group::Endpoint, finding);
             }
             Scope::Request => {
                 report.add(
                     Group::Model,
-                    Finding::warning("request", said, self.verdict.hint),
+                    Finding::warning("request", description, self.verdict.hint),
                 );
             }
-            Scope::Network | Scope::Transient => report.add(Group::Endpoint, self.down(&said)),
+            Scope::Network | Scope::Transient => {
+                report.add(Group::Endpoint, self.outage_finding(&description));
+            }
             Scope::Key | Scope::Account | Scope::KeyModel | Scope::Quota => {}
         }
     }
 
-    /// The model is there, but chats are refused: another endpoint may be its own.
-    async fn not_for_chat(&self, said: &str, key: Option<&SecretString>) -> Finding {
-        let model = self.asking.model;
-        for other in [Other::Embeddings, Other::Completions] {
-            if self.asking.serves(other, key).await {
+    /// Returns the finding for a model that is listed but does not support chat requests.
+    async fn wrong_endpoint_finding(
+        &self,
+        description: &str,
+        key: Option<&SecretString>,
+    ) -> Finding {
+        let model = self.probe.model;
+        for target in [ProbeTarget::Embeddings, ProbeTarget::Completions] {
+            if self.probe.serves(target, key).await {
                 let text = format!(
-                    "wrong endpoint for {model}: it answers at {} only",
-                    other.path()
+                    "{model} does not support chat requests, only {}",
+                    target.path()
                 );
-                let hint = match other {
-                    Other::Embeddings => "Choose a chat model, or run with --endpoint embeddings.",
-                    Other::Completions => "Choose a chat model: promptmill asks /chat/completions.",
+                let hint = match target {
+                    ProbeTarget::Embeddings => {
+                        "Choose a chat model, or use `run --endpoint embeddings`."
+                    }
+                    ProbeTarget::Completions => {
+                        "Choose a chat model: promptmill sends requests to /chat/completions."
+                    }
                 };
-                return Finding::wrong("chat", Exit::Config, text, hint);
+                return Finding::error("chat", Exit::Config, text, hint);
             }
         }
-        Finding::wrong(
+        Finding::error(
             "chat",
             Exit::Config,
-            format!("refused: {said}"),
+            format!("rejected: {description}"),
             self.verdict.hint,
         )
     }
 
-    fn down(&self, said: &str) -> Finding {
+    fn outage_finding(&self, description: &str) -> Finding {
         let exit = match (self.failure, self.verdict.scope) {
-            (Failure::Refused(_), Scope::Network) => Exit::Config,
+            (Failure::ErrorResponse(_), Scope::Network) => Exit::Config,
             _ => Exit::Unavailable,
         };
-        let hint = or(
+        let hint = hint_or(
             self.verdict.hint,
-            "Try again in a while; a run does so by itself.",
+            "Try again later; a run retries automatically.",
         );
-        Finding::wrong(CHAT, exit, said, hint)
+        Finding::error(CHAT_CHECK, exit, description, hint)
     }
 }
 
-/// Where nothing of the API is at the base URL, it may be elsewhere on the same host.
-async fn other_base(
-    asking: &Asking<'_>,
-    listed: &Listed,
+/// Returns a finding if the API is not at the base URL, but elsewhere on the same host.
+async fn other_base_url(
+    probe: &ProviderProbe<'_>,
+    models: &ListedModels,
     key: Option<&SecretString>,
 ) -> Option<Finding> {
-    let Listed::Refused(Scope::Endpoint | Scope::Network) = listed else {
+    let ListedModels::Failed(Scope::Endpoint | Scope::Network) = models else {
         return None;
     };
-    let found = endpoint::find_base(asking, key).await?;
-    let base = asking.client.endpoint().display();
-    let text = format!("wrong endpoint: no API is at {base}, but one is at {found}");
-    let hint = format!("Write --base-url {found}");
-    Some(Finding::wrong("base URL", Exit::Config, text, &hint))
+    let found = endpoint::find_base_url(probe, key).await?;
+    let base = probe.client.endpoint().display();
+    let text = format!("no API found at {base}; found one at {found}");
+    let hint = format!("Use --base-url {found}");
+    Some(Finding::error("base URL", Exit::Config, text, &hint))
 }

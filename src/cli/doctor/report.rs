@@ -1,18 +1,18 @@
-//! What was found: one line for each check, grouped, with the cure below what is not well, and the
-//! verdict at the end. All text is made harmless here, whoever wrote it.
+//! The report of `doctor`: one line per check, grouped, with a hint below each problem and a
+//! conclusion at the end. All text is redacted and escaped here.
 
 use std::fmt::{self, Write as _};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::domain::redact::redact;
-use crate::progress::quantity::Things;
-use crate::progress::safe::{Excerpt, Safe};
+use crate::progress::quantity::Plural;
+use crate::progress::safe::{Safe, Truncated};
 
-/// How much of a cure the last line repeats, in characters.
-const NEXT: usize = 160;
+/// Maximum number of characters of a hint that the last line repeats.
+const MAX_HINT_CHARS: usize = 160;
 
-/// What a check is about; the groups stand in this order.
+/// Subject of a check. Groups are printed in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
     Endpoint,
@@ -21,14 +21,14 @@ pub(super) enum Group {
     Queue,
 }
 
-/// How a check ended.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Ok,
-    /// A run would go on with it.
+    /// A run would continue.
     Warning,
     /// A run would fail, with this exit code.
-    Wrong(Exit),
+    Error(Exit),
 }
 
 /// One line of the report.
@@ -37,21 +37,21 @@ pub(super) struct Finding {
     check: String,
     state: State,
     text: String,
-    /// What to do, as a sentence; empty when there is nothing to do.
+    /// What to do, as a sentence; may be empty.
     hint: String,
 }
 
-/// All lines of the report.
+/// All findings.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct DoctorReport {
     findings: Vec<(Group, Finding)>,
 }
 
-/// How a report is shown.
+/// Style of a report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct ReportStyle {
     pub(super) color: bool,
-    /// Only what is wrong.
+    /// Print errors only.
     pub(super) quiet: bool,
 }
 
@@ -64,17 +64,17 @@ impl Finding {
         Self::new(check, State::Warning, &text.into(), hint)
     }
 
-    pub(super) fn wrong(check: &str, exit: Exit, text: impl Into<String>, hint: &str) -> Self {
-        Self::new(check, State::Wrong(exit), &text.into(), hint)
+    pub(super) fn error(check: &str, exit: Exit, text: impl Into<String>, hint: &str) -> Self {
+        Self::new(check, State::Error(exit), &text.into(), hint)
     }
 
-    /// Makes a line of an error that would end a run.
-    pub(super) fn of(check: &str, error: &CliError) -> Self {
+    /// Creates a finding from an error that would end a run.
+    pub(super) fn from_error(check: &str, error: &CliError) -> Self {
         let (what, hint) = error
             .message
             .split_once("\nhint: ")
             .unwrap_or((&error.message, ""));
-        Self::wrong(check, error.exit, what, &sentence(hint))
+        Self::error(check, error.exit, what, &sentence(hint))
     }
 
     fn new(check: &str, state: State, text: &str, hint: &str) -> Self {
@@ -86,38 +86,34 @@ impl Finding {
         }
     }
 
-    fn word(&self) -> &'static str {
-        match self.state {
-            State::Ok => "ok",
-            State::Warning => "warning",
-            State::Wrong(_) => "wrong",
-        }
+    fn is_error(&self) -> bool {
+        matches!(self.state, State::Error(_))
     }
 }
 
-impl Report {
-    /// Adds a line at the end of its group.
+impl DoctorReport {
+    /// Adds a finding at the end of its group.
     pub(super) fn add(&mut self, group: Group, finding: Finding) {
-        let place = self.findings.partition_point(|(other, _)| *other <= group);
-        self.findings.insert(place, (group, finding));
+        let position = self.findings.partition_point(|(other, _)| *other <= group);
+        self.findings.insert(position, (group, finding));
     }
 
-    /// Returns the exit code: that of the first thing that is wrong.
+    /// Returns the exit code: that of the first error.
     pub(super) fn exit(&self) -> Exit {
         let codes = self
             .findings
             .iter()
             .filter_map(|(_, finding)| match finding.state {
-                State::Wrong(exit) => Some(exit),
+                State::Error(exit) => Some(exit),
                 State::Ok | State::Warning => None,
             });
         codes.into_iter().next().unwrap_or(Exit::Done)
     }
 
-    /// Writes the report for people.
-    pub(super) fn text(&self, look: Look) -> String {
+    /// Formats the report as text.
+    pub(super) fn text(&self, style: ReportStyle) -> String {
         let mut text = String::new();
-        let shown = |finding: &Finding| !look.quiet || matches!(finding.state, State::Wrong(_));
+        let shown = |finding: &Finding| !style.quiet || finding.is_error();
         let findings = self.findings.iter().filter(|(_, finding)| shown(finding));
         let width = findings
             .clone()
@@ -127,39 +123,44 @@ impl Report {
         let mut group = None;
         for (of, finding) in findings {
             if group != Some(*of) {
-                let _ = writeln!(text, "{}", paint(look, "1", of));
+                let _ = writeln!(text, "{}", paint(style, "1", of));
                 group = Some(*of);
             }
-            finding.write(&mut text, look, width);
+            finding.write(&mut text, style, width);
         }
-        if !look.quiet || self.wrong().next().is_some() {
-            let _ = writeln!(text, "{}", self.verdict(look));
+        if !style.quiet || self.errors().next().is_some() {
+            let _ = writeln!(text, "{}", self.conclusion(style));
         }
         text
     }
 
-    /// Returns the report for programs. Fields are only ever added.
+    /// Returns the report as JSON. Fields are added, but never renamed or removed.
     pub(super) fn json(&self) -> serde_json::Value {
         let checks: Vec<_> = self
             .findings
             .iter()
             .map(|(group, finding)| {
+                let state = match finding.state {
+                    State::Ok => "ok",
+                    State::Warning => "warning",
+                    State::Error(_) => "wrong",
+                };
                 serde_json::json!({
-                    "group": group.to_string(), "check": finding.check, "state": finding.word(),
+                    "group": group.to_string(), "check": finding.check, "state": state,
                     "text": finding.text,
                     "cure": (!finding.hint.is_empty()).then_some(&finding.hint),
                 })
             })
             .collect();
         serde_json::json!({
-            "checks": checks, "wrong": self.wrong().count(), "warnings": self.warnings().count(),
+            "checks": checks, "wrong": self.errors().count(), "warnings": self.warnings().count(),
             "exit_code": self.exit().code(),
         })
     }
 
-    fn wrong(&self) -> impl Iterator<Item = &Finding> {
+    fn errors(&self) -> impl Iterator<Item = &Finding> {
         let all = self.findings.iter().map(|(_, finding)| finding);
-        all.filter(|finding| matches!(finding.state, State::Wrong(_)))
+        all.filter(|finding| finding.is_error())
     }
 
     fn warnings(&self) -> impl Iterator<Item = &Finding> {
@@ -167,54 +168,54 @@ impl Report {
         all.filter(|finding| finding.state == State::Warning)
     }
 
-    /// The last line: how it stands, and the first thing to do.
-    fn verdict(&self, look: Look) -> String {
-        let (wrong, warnings) = (self.wrong().count(), self.warnings().count());
+    /// Formats the last line: the number of problems, and the first hint.
+    fn conclusion(&self, style: ReportStyle) -> String {
+        let (errors, warnings) = (self.errors().count(), self.warnings().count());
         let first = |mut of: Box<dyn Iterator<Item = &Finding> + '_>| {
             let finding = of.find(|finding| !finding.hint.is_empty());
             finding.map_or_else(String::new, |finding| {
                 format!(
                     " {}. {}",
                     Safe(&finding.check),
-                    Excerpt(&finding.hint, NEXT)
+                    Truncated(&finding.hint, MAX_HINT_CHARS)
                 )
             })
         };
-        match (wrong, warnings) {
-            (0, 0) => paint(look, "1;32", "all is well"),
+        match (errors, warnings) {
+            (0, 0) => paint(style, "1;32", "all checks passed"),
             (0, count) => {
-                let head = format!("nothing is wrong, {}:", Things(count as u64, "warning"));
+                let head = format!("no errors, {}:", Plural(count as u64, "warning"));
                 let next = first(Box::new(self.warnings()));
                 let head = if next.is_empty() {
                     head.trim_end_matches(':')
                 } else {
                     &head
                 };
-                format!("{}{next}", paint(look, "1;33", head))
+                format!("{}{next}", paint(style, "1;33", head))
             }
             (1, _) => {
-                let next = first(Box::new(self.wrong()));
-                format!("{}{next}", paint(look, "1;31", "1 thing is wrong:"))
+                let next = first(Box::new(self.errors()));
+                format!("{}{next}", paint(style, "1;31", "1 error:"))
             }
             (count, _) => {
-                let head = format!("{count} things are wrong; mend the first one first:");
-                let next = first(Box::new(self.wrong()));
-                format!("{}{next}", paint(look, "1;31", head))
+                let head = format!("{count} errors; fix this one first:");
+                let next = first(Box::new(self.errors()));
+                format!("{}{next}", paint(style, "1;31", head))
             }
         }
     }
 }
 
 impl Finding {
-    fn write(&self, text: &mut String, look: Look, width: usize) {
-        let code = match self.state {
-            State::Ok => "32",
-            State::Warning => "1;33",
-            State::Wrong(_) => "1;31",
+    fn write(&self, text: &mut String, style: ReportStyle, width: usize) {
+        let (label, code) = match self.state {
+            State::Ok => ("ok", "32"),
+            State::Warning => ("warning", "1;33"),
+            State::Error(_) => ("error", "1;31"),
         };
-        let word = paint(look, code, format!("{:7}", self.word()));
+        let label = paint(style, code, format!("{label:7}"));
         let check = Safe(&self.check).to_string();
-        let _ = writeln!(text, "  {word}  {check:width$}  {}", Safe(&self.text));
+        let _ = writeln!(text, "  {label}  {check:width$}  {}", Safe(&self.text));
         if !self.hint.is_empty() {
             let _ = writeln!(text, "  {:7}  {:width$}  -> {}", "", "", Safe(&self.hint));
         }
@@ -232,23 +233,24 @@ impl fmt::Display for Group {
     }
 }
 
-/// Makes a sentence of a fragment.
+/// Turns a fragment into a sentence.
 fn sentence(fragment: &str) -> String {
     let mut letters = fragment.chars();
     let Some(first) = letters.next() else {
         return String::new();
     };
-    // A command, a path or a name begins as it is written.
+    // Commands, paths, and names keep their case.
     let is_word = fragment
         .split(' ')
         .next()
         .is_some_and(|word| word.chars().all(char::is_alphabetic));
-    let first = if is_word && !fragment.starts_with("chmod ") {
+    let first = if is_word {
         first.to_uppercase().to_string()
     } else {
         first.to_string()
     };
-    let end = if fragment.ends_with(['.', ')']) || fragment.starts_with("chmod ") {
+    // A period could be taken for a part of a URL.
+    let end = if fragment.ends_with(['.', '/']) {
         ""
     } else {
         "."
@@ -256,8 +258,8 @@ fn sentence(fragment: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-fn paint(look: Look, code: &str, text: impl fmt::Display) -> String {
-    if look.color {
+fn paint(style: ReportStyle, code: &str, text: impl fmt::Display) -> String {
+    if style.color {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     } else {
         text.to_string()
@@ -268,17 +270,17 @@ fn paint(look: Look, code: &str, text: impl fmt::Display) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Look = Look {
+    const PLAIN: ReportStyle = ReportStyle {
         color: false,
         quiet: false,
     };
 
-    fn report() -> Report {
-        let mut report = Report::default();
+    fn report() -> DoctorReport {
+        let mut report = DoctorReport::default();
         report.add(Group::Queue, Finding::ok("lock", "free"));
         report.add(
             Group::Keys,
-            Finding::wrong("key-1", Exit::NoKey, "a\u{1b}[2Jb", "Replace it."),
+            Finding::error("key-1", Exit::NoKey, "a\u{1b}[2Jb", "Replace it."),
         );
         report.add(
             Group::Endpoint,
@@ -288,46 +290,42 @@ mod tests {
     }
 
     #[test]
-    fn groups_stand_in_order_and_the_first_wrong_thing_has_the_last_word() {
+    fn groups_are_printed_in_order_and_the_conclusion_repeats_the_first_error() {
         let expected = "endpoint\n  warning  clock  late\n                  -> Set it.\n\
-                        keys\n  wrong    key-1  a\\u{1b}[2Jb\n                  -> Replace it.\n\
+                        keys\n  error    key-1  a\\u{1b}[2Jb\n                  -> Replace it.\n\
                         queue\n  ok       lock   free\n\
-                        1 thing is wrong: key-1. Replace it.\n";
+                        1 error: key-1. Replace it.\n";
         assert_eq!(report().text(PLAIN), expected);
         assert_eq!(report().exit(), Exit::NoKey);
     }
 
     #[test]
-    fn a_quiet_report_shows_what_is_wrong_and_nothing_else() {
-        let quiet = Look {
+    fn a_quiet_report_shows_errors_only() {
+        let quiet = ReportStyle {
             quiet: true,
             ..PLAIN
         };
         let text = report().text(quiet);
         assert!(text.starts_with("keys\n") && !text.contains("clock"));
-        assert_eq!(Report::default().text(quiet), "");
-        assert_eq!(Report::default().text(PLAIN), "all is well\n");
+        assert_eq!(DoctorReport::default().text(quiet), "");
+        assert_eq!(DoctorReport::default().text(PLAIN), "all checks passed\n");
     }
 
     #[test]
-    fn what_looks_like_a_key_is_not_shown() {
-        let mut report = Report::default();
+    fn text_that_looks_like_a_key_is_redacted() {
+        let mut report = DoctorReport::default();
         let text = "the model sk-abcdefghijkl1 is unknown";
         report.add(Group::Model, Finding::warning("model", text, ""));
         let shown = format!("{}{}", report.text(PLAIN), report.json());
         assert!(!shown.contains("abcdefghijkl1"), "{shown}");
-        assert!(
-            report
-                .text(PLAIN)
-                .ends_with("nothing is wrong, 1 warning\n")
-        );
+        assert!(report.text(PLAIN).ends_with("no errors, 1 warning\n"));
     }
 
     #[test]
-    fn a_hint_becomes_a_sentence_unless_it_begins_with_something_to_type() {
+    fn a_hint_becomes_a_sentence() {
         assert_eq!(sentence("set it"), "Set it.");
         assert_eq!(sentence("`x` shows it"), "`x` shows it.");
-        assert_eq!(sentence("chmod 600 a"), "chmod 600 a");
+        assert_eq!(sentence("use https://"), "Use https://");
         assert_eq!(sentence(""), "");
     }
 }

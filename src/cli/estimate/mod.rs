@@ -1,44 +1,44 @@
-//! Tells what a file will take before anything is asked: rows, tokens, money, time, and what the
-//! requests look like. Nothing is sent and no key is read; a queue that is there is only read.
+//! `promptmill estimate`: estimates rows, tokens, cost, and time before anything is sent, and
+//! shows sample requests. No key is read, and an existing database is not changed.
 
-mod survey;
+mod scan;
 mod text;
 
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use crate::domain::concurrency::{Concurrency, ConcurrencyWindow};
 use crate::domain::forecast::{self, ForecastLimits};
-use crate::domain::window::{Concurrency, Window};
 use crate::store::Store;
 
-use super::args::{EstimateArgs, Global};
+use super::args::{EstimateArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
-use super::settings::{self, Import};
-use super::{import, screen};
-use survey::Survey;
+use super::settings::{self, ImportSettings};
+use super::{console, import};
+use scan::InputScan;
 
-/// What is known before the file is read.
-pub(super) struct Plan {
-    pub(super) import: Import,
+/// Inputs of an estimate.
+pub(super) struct EstimateInputs {
+    pub(super) import: ImportSettings,
     pub(super) limits: settings::LimitSettings,
-    /// How many keys there are; 0 when that is not known without reading them.
+    /// Number of keys; 0 if it is not known without reading them.
     pub(super) keys: usize,
 }
 
-/// What a file will take.
+/// The estimate for an input file.
 struct Estimate<'a> {
-    plan: &'a Plan,
-    survey: Survey,
+    inputs: &'a EstimateInputs,
+    scan: InputScan,
     limits: ForecastLimits,
-    /// Why a run would refuse the batch as it is.
-    refusal: Option<String>,
+    /// Why a run would reject the batch.
+    rejection: Option<String>,
 }
 
-/// `promptmill estimate`.
+/// Runs `promptmill estimate`.
 pub(super) async fn command(
-    global: &Global,
+    global: &GlobalArgs,
     args: EstimateArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
@@ -46,10 +46,10 @@ pub(super) async fn command(
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let limits = settings::limits(&args.limits, &file);
     let keys = settings::key_sources(file).count();
-    tell(
+    print_estimate(
         global,
         &database,
-        Plan {
+        EstimateInputs {
             import,
             limits,
             keys,
@@ -58,68 +58,68 @@ pub(super) async fn command(
     .await
 }
 
-/// Reads the file and prints what it will take.
-pub(super) async fn tell(
-    global: &Global,
+/// Reads the input file and prints the estimate.
+pub(super) async fn print_estimate(
+    global: &GlobalArgs,
     database: &Path,
-    mut plan: Plan,
+    mut inputs: EstimateInputs,
 ) -> Result<Exit, CliError> {
-    let (reader, _) = import::begin(&plan.import)?;
-    plan.import.template = reader.template().clone();
+    let (reader, _) = import::open_reader(&inputs.import)?;
+    inputs.import.template = reader.template().clone();
     let store = Store::open_existing(database).await?;
     let batch = match &store {
-        Some(store) => store.find_batch(&plan.import.batch).await?,
+        Some(store) => store.find_batch(&inputs.import.batch).await?,
         None => None,
     };
-    let mut refusal = None;
+    let mut rejection = None;
     if let (Some(store), Some(batch)) = (&store, &batch)
-        && batch.template != plan.import.template
+        && batch.template != inputs.import.template
     {
         let checked =
-            import::check_template(store, batch, &plan.import.template, plan.import.redo).await;
-        refusal = checked.err().map(|error| error.message);
+            import::check_template(store, batch, &inputs.import.template, inputs.import.redo).await;
+        rejection = checked.err().map(|error| error.message);
     }
     let known = store.as_ref().zip(batch.as_ref());
-    let survey = survey::read(reader, known).await?;
+    let scan = scan::read(reader, known).await?;
     if let Some(store) = store {
         store.close().await?;
     }
     let number = |limit: Option<NonZeroU32>| limit.map(|limit| u64::from(limit.get()));
     let limits = ForecastLimits {
-        keys: plan.keys as u64,
-        rpm: number(plan.limits.allowed.each.rpm),
-        tpm: number(plan.limits.allowed.each.tpm),
-        rpd: number(plan.limits.allowed.each.rpd),
-        concurrency: in_flight(plan.limits.settings.concurrency),
+        keys: inputs.keys as u64,
+        rpm: number(inputs.limits.limits_and_prices.per_key.rpm),
+        tpm: number(inputs.limits.limits_and_prices.per_key.tpm),
+        rpd: number(inputs.limits.limits_and_prices.per_key.rpd),
+        concurrency: in_flight(inputs.limits.settings.concurrency),
     };
     let estimate = Estimate {
-        plan: &plan,
-        survey,
+        inputs: &inputs,
+        scan,
         limits,
-        refusal,
+        rejection,
     };
     if global.json {
-        screen::print(&format!("{}\n", estimate.to_json()))?;
+        console::print(&format!("{}\n", estimate.to_json()))?;
     } else {
-        screen::print(&estimate.to_text())?;
+        console::print(&estimate.to_text())?;
     }
     Ok(Exit::Done)
 }
 
-/// How many requests are in flight, from the fewest to the most.
-fn in_flight(concurrency: Concurrency) -> forecast::Range<u64> {
-    let high = concurrency.most() as u64;
+/// Returns the range of requests in flight.
+fn in_flight(concurrency: Concurrency) -> forecast::Interval<u64> {
+    let high = concurrency.max() as u64;
     let low = match concurrency {
         Concurrency::Fixed(_) => high,
-        Concurrency::Auto(_) => Window::new(concurrency).limit() as u64,
+        Concurrency::Auto(_) => ConcurrencyWindow::new(concurrency).limit() as u64,
     };
-    forecast::Range { low, high }
+    forecast::Interval { low, high }
 }
 
 impl Estimate<'_> {
-    fn cost(&self) -> Option<forecast::Range<crate::domain::price::Cost>> {
-        let prices = &self.plan.limits.allowed.prices;
-        let price = prices.of(&self.plan.import.template.model)?;
-        Some(forecast::cost(&self.survey.work, price))
+    fn cost(&self) -> Option<forecast::Interval<crate::domain::price::Cost>> {
+        let prices = &self.inputs.limits.limits_and_prices.prices;
+        let price = prices.get(&self.inputs.import.template.model)?;
+        Some(forecast::cost(&self.scan.work, price))
     }
 }

@@ -1,24 +1,24 @@
-//! The words of an estimate, for people and for programs.
+//! Formats an estimate as text and as JSON.
 
 use std::fmt::{self, Display, Write as _};
 
 use serde_json::{Value, json};
 
-use crate::domain::forecast::{self, Bound, Range};
+use crate::domain::forecast::{self, Bottleneck, Interval};
 use crate::domain::price::LIST_DATE;
-use crate::progress::quantity::{Count, Span, Things};
+use crate::progress::quantity::{Count, HumanDuration, Plural};
 use crate::progress::safe::Safe;
 
 use super::super::show::{indented, pretty};
 use super::Estimate;
 
-/// How the tokens were told.
-const METHOD: &str = "counted by characters; within -14 % and +35 %";
+/// How prompt tokens are estimated.
+const ESTIMATION_METHOD: &str = "estimated from characters, -14% to +35%";
 
-/// From one to another; once when both read the same.
-struct Between<T>(T, T);
+/// Displays a range, or a single value if both ends read the same.
+struct DisplayRange<T>(T, T);
 
-impl<T: Display> fmt::Display for Between<T> {
+impl<T: Display> fmt::Display for DisplayRange<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = (self.0.to_string(), self.1.to_string());
         if low == high {
@@ -29,7 +29,7 @@ impl<T: Display> fmt::Display for Between<T> {
     }
 }
 
-/// Rounds to three digits: more would look as if somebody knew.
+/// Rounds to three digits: more would suggest a precision that an estimate does not have.
 fn round(number: u64) -> u64 {
     let mut unit = 1;
     while number / unit >= 1_000 {
@@ -39,28 +39,28 @@ fn round(number: u64) -> u64 {
 }
 
 impl Estimate<'_> {
-    /// Writes the estimate for people.
+    /// Formats the estimate as text.
     pub(super) fn to_text(&self) -> String {
-        let (survey, import) = (&self.survey, &self.plan.import);
-        let (name, rows) = (Safe(&import.batch), Things(survey.rows, "row"));
+        let (scan, import) = (&self.scan, &self.inputs.import);
+        let (name, rows) = (Safe(&import.batch), Plural(scan.rows, "row"));
         let mut text = format!("{name}: {rows}\n\n");
         self.rows_text(&mut text);
-        if survey.work.requests > 0 {
+        if scan.work.requests > 0 {
             self.work_text(&mut text);
         }
-        if let Some(refusal) = &self.refusal {
-            let _ = writeln!(text, "\n  `run` will refuse this as it stands:");
-            text.push_str(&indented(refusal));
+        if let Some(rejection) = &self.rejection {
+            let _ = writeln!(text, "\n  `run` would reject this batch:");
+            text.push_str(&indented(rejection));
         }
-        if !survey.samples.is_empty() {
-            let which = match survey.samples.len() {
+        if !scan.samples.is_empty() {
+            let which = match scan.samples.len() {
                 1 => "the request".to_owned(),
-                count if count as u64 == survey.work.requests => format!("the {count} requests"),
+                count if count as u64 == scan.work.requests => format!("the {count} requests"),
                 count => format!("{count} of the requests"),
             };
             let _ = writeln!(text, "\n  {which}, as sent:");
         }
-        for (row, request) in &survey.samples {
+        for (row, request) in &scan.samples {
             let _ = writeln!(text, "\n  row {}", Count(*row));
             text.push_str(&indented(&indented(&pretty(request))));
         }
@@ -68,77 +68,81 @@ impl Estimate<'_> {
     }
 
     fn rows_text(&self, text: &mut String) {
-        let (survey, standing) = (&self.survey, &self.survey.standing);
-        let known = standing.answered + standing.failed + standing.waiting + standing.changed;
-        let asked = [
-            (survey.rows - known, "new"),
-            (standing.waiting, "waiting"),
-            (standing.changed, "changed"),
+        let (scan, preview) = (&self.scan, &self.scan.preview);
+        let known = preview.completed + preview.failed + preview.pending + preview.changed;
+        let to_send = [
+            (scan.rows - known, "new"),
+            (preview.pending, "pending"),
+            (preview.changed, "changed"),
         ];
-        let left = [(standing.answered, "answered"), (standing.failed, "failed")];
+        let skipped = [(preview.completed, "completed"), (preview.failed, "failed")];
         let list = |parts: &[(u64, &str)]| {
             let parts = parts.iter().filter(|(rows, _)| *rows > 0);
             let parts = parts.map(|(rows, what)| format!("{} {what}", Count(*rows)));
             parts.collect::<Vec<_>>().join(", ")
         };
-        let requests = survey.work.requests;
+        let requests = scan.work.requests;
         if requests == 0 {
-            let _ = writeln!(text, "  to ask   nothing");
+            let _ = writeln!(text, "  to send    nothing");
         } else {
             let _ = writeln!(
                 text,
-                "  to ask   {} ({})",
-                Things(requests, "row"),
-                list(&asked)
+                "  to send    {} ({})",
+                Plural(requests, "row"),
+                list(&to_send)
             );
         }
-        if requests < survey.rows {
-            let rows = Things(survey.rows - requests, "row");
-            let retry = if standing.failed > 0 {
-                "; `promptmill retry` lets the failed be asked again"
+        if requests < scan.rows {
+            let rows = Plural(scan.rows - requests, "row");
+            let retry = if preview.failed > 0 {
+                "; use `promptmill retry` to retry failed rows"
             } else {
                 ""
             };
-            let _ = writeln!(text, "  not      {rows} ({}){retry}", list(&left));
+            let _ = writeln!(text, "  skipped    {rows} ({}){retry}", list(&skipped));
         }
     }
 
     fn work_text(&self, text: &mut String) {
-        let survey = &self.survey;
-        let work = &survey.work;
+        let scan = &self.scan;
+        let work = &scan.work;
         let _ = writeln!(
             text,
-            "  model    {}",
-            Safe(&self.plan.import.template.model)
+            "  model      {}",
+            Safe(&self.inputs.import.template.model)
         );
-        let prompt = forecast::prompt_range(work.prompt_tokens);
-        let prompt = Between(Count(round(prompt.low)), Count(round(prompt.high)));
-        let _ = writeln!(text, "  prompts  {prompt} tokens ({METHOD})");
-        let answers = work.answer_tokens;
-        let answers = Between(Count(round(answers.low)), Count(round(answers.high)));
+        let prompt = forecast::prompt_tokens_interval(work.prompt_tokens);
+        let prompt = DisplayRange(Count(round(prompt.low)), Count(round(prompt.high)));
+        let _ = writeln!(text, "  prompts    {prompt} tokens ({ESTIMATION_METHOD})");
+        let tokens = work.completion_tokens;
+        let tokens = DisplayRange(Count(round(tokens.low)), Count(round(tokens.high)));
         let _ = writeln!(
             text,
-            "  answers  {answers} tokens ({})",
-            self.answer_source()
+            "  responses  {tokens} tokens ({})",
+            self.completion_source()
         );
-        let _ = writeln!(text, "  cost     {}", self.cost_text());
-        let (time, bound) = forecast::time(work, &self.limits, survey.latency);
-        let time = Between(Span(time.low), Span(time.high));
-        let _ = writeln!(text, "  time     {time} ({})", self.bound_text(bound));
+        let _ = writeln!(text, "  cost       {}", self.cost_text());
+        let (time, bottleneck) = forecast::time(work, &self.limits, scan.latency);
+        let time = DisplayRange(HumanDuration(time.low), HumanDuration(time.high));
+        let _ = writeln!(
+            text,
+            "  time       {time} ({})",
+            self.bottleneck_text(bottleneck)
+        );
     }
 
-    fn answer_source(&self) -> String {
-        let assumed = forecast::ASSUMED_ANSWER;
-        match (&self.survey.seen, self.survey.is_bounded) {
-            (Some(seen), _) if seen.completion_tokens.is_some() => {
+    fn completion_source(&self) -> String {
+        let assumed = forecast::ASSUMED_COMPLETION_TOKENS;
+        match (&self.scan.averages, self.scan.is_bounded) {
+            (Some(averages), _) if averages.completion_tokens.is_some() => {
                 format!(
-                    "as the {} of this batch so far",
-                    Things(seen.answers, "answer")
+                    "based on {} of this batch",
+                    Plural(averages.completions, "response")
                 )
             }
             (_, true) => "up to max_tokens".to_owned(),
             _ => format!(
-                "assumed: {} to {} each; --set max_tokens=N bounds them",
+                "assumed: {} to {} per response; limit it with --set max_tokens=N",
                 assumed.low, assumed.high
             ),
         }
@@ -147,53 +151,53 @@ impl Estimate<'_> {
     fn cost_text(&self) -> String {
         match self.cost() {
             Some(cost) => format!(
-                "{} (list prices of {LIST_DATE})",
-                Between(cost.low, cost.high)
+                "{} at list prices of {LIST_DATE}",
+                DisplayRange(cost.low, cost.high)
             ),
-            None => "the price of this model is not known".to_owned(),
+            None => "unknown: no price for this model".to_owned(),
         }
     }
 
-    fn bound_text(&self, bound: Bound) -> String {
-        let keys = match self.plan.keys {
-            0 | 1 => "with one key".to_owned(),
-            keys => format!("each of {keys} keys"),
+    fn bottleneck_text(&self, bottleneck: Bottleneck) -> String {
+        let keys = match self.inputs.keys {
+            0 | 1 => ", one key".to_owned(),
+            keys => format!(" per key, {keys} keys"),
         };
         let limit = |limit: Option<u64>, of: &str| {
-            format!("{} {of}, {keys}", Count(limit.unwrap_or_default()))
+            format!("{} {of}{keys}", Count(limit.unwrap_or_default()))
         };
-        match bound {
-            Bound::RequestsPerMinute => limit(self.limits.rpm, "requests a minute"),
-            Bound::TokensPerMinute => limit(self.limits.tpm, "tokens a minute"),
-            Bound::RequestsPerDay => limit(self.limits.rpd, "requests a day"),
-            Bound::Concurrency => {
-                let Range { low, high } = self.survey.latency;
-                let seen = match self.survey.seen {
-                    Some(_) => "as so far",
+        match bottleneck {
+            Bottleneck::RequestsPerMinute => limit(self.limits.rpm, "requests per minute"),
+            Bottleneck::TokensPerMinute => limit(self.limits.tpm, "tokens per minute"),
+            Bottleneck::RequestsPerDay => limit(self.limits.rpd, "requests per day"),
+            Bottleneck::Concurrency => {
+                let Interval { low, high } = self.scan.latency;
+                let source = match self.scan.averages {
+                    Some(_) => "based on this batch",
                     None => "assumed",
                 };
-                let Range {
+                let Interval {
                     low: few,
                     high: many,
                 } = self.limits.concurrency;
-                let in_flight = Between(Count(few), Count(many));
-                let latency = Between(Span(low), Span(high));
-                format!("{in_flight} in flight, {latency} each, {seen}")
+                let in_flight = DisplayRange(Count(few), Count(many));
+                let latency = DisplayRange(HumanDuration(low), HumanDuration(high));
+                format!("{in_flight} in flight, latency {latency}, {source}")
             }
         }
     }
 
-    /// Writes the estimate for programs: tokens, US dollars and seconds.
+    /// Formats the estimate as JSON: tokens, US dollars and seconds.
     pub(super) fn to_json(&self) -> Value {
-        let (survey, work) = (&self.survey, &self.survey.work);
-        let standing = &survey.standing;
-        let known = standing.answered + standing.failed + standing.waiting + standing.changed;
-        let prompt = forecast::prompt_range(work.prompt_tokens);
-        let (time, _) = forecast::time(work, &self.limits, survey.latency);
+        let (scan, work) = (&self.scan, &self.scan.work);
+        let preview = &scan.preview;
+        let known = preview.completed + preview.failed + preview.pending + preview.changed;
+        let prompt = forecast::prompt_tokens_interval(work.prompt_tokens);
+        let (time, _) = forecast::time(work, &self.limits, scan.latency);
         let cost = self.cost().map(|cost| {
             json!({ "low": cost.low.dollars(), "high": cost.high.dollars(), "prices_of": LIST_DATE })
         });
-        let samples: Vec<_> = survey
+        let samples: Vec<_> = scan
             .samples
             .iter()
             .map(|(row, request)| {
@@ -202,15 +206,15 @@ impl Estimate<'_> {
             })
             .collect();
         json!({
-            "batch": self.plan.import.batch, "rows": survey.rows, "to_ask": work.requests,
-            "new": survey.rows - known, "changed": standing.changed, "waiting": standing.waiting,
-            "answered": standing.answered, "failed": standing.failed,
-            "model": self.plan.import.template.model,
+            "batch": self.inputs.import.batch, "rows": scan.rows, "to_ask": work.requests,
+            "new": scan.rows - known, "changed": preview.changed, "waiting": preview.pending,
+            "answered": preview.completed, "failed": preview.failed,
+            "model": self.inputs.import.template.model,
             "prompt_tokens": { "estimate": work.prompt_tokens, "low": prompt.low, "high": prompt.high },
-            "answer_tokens": { "low": work.answer_tokens.low, "high": work.answer_tokens.high },
+            "answer_tokens": { "low": work.completion_tokens.low, "high": work.completion_tokens.high },
             "cost": cost,
             "seconds": { "low": time.low.as_secs_f64(), "high": time.high.as_secs_f64() },
-            "refusal": self.refusal, "samples": samples,
+            "refusal": self.rejection, "samples": samples,
         })
     }
 }
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_an_estimate_have_three_digits() {
+    fn rounds_to_three_digits() {
         check(0, 0);
         check(999, 999);
         check(1_004, 1_000);
@@ -234,8 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_said_once() {
-        assert_eq!(Between(Count(1_000), Count(1_000)).to_string(), "1,000");
-        assert_eq!(Between(Count(1), Count(2)).to_string(), "1 to 2");
+    fn a_range_with_equal_ends_is_a_single_value() {
+        assert_eq!(
+            DisplayRange(Count(1_000), Count(1_000)).to_string(),
+            "1,000"
+        );
+        assert_eq!(DisplayRange(Count(1), Count(2)).to_string(), "1 to 2");
     }
 }

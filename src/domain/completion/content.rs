@@ -1,16 +1,16 @@
-//! A body that was kept: what it says, whichever part of the API it came from.
+//! The content of a stored response body, of either API.
 
 use std::borrow::Cow;
 
-use super::{ChatCompletion, EmbeddingList};
+use super::{ChatCompletion, EmbeddingsResponse};
 
-/// A kept body, read again. It was an answer when it was kept; what is none now says nothing.
+/// A parsed body. An invalid body has no content.
 pub struct StoredBody<'a> {
     chat: ChatCompletion<'a>,
-    list: EmbeddingList<'a>,
+    list: EmbeddingsResponse<'a>,
 }
 
-/// What an answer says.
+/// The content of a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// The text of a chat completion.
@@ -20,19 +20,19 @@ pub enum Content<'a> {
 }
 
 impl<'a> StoredBody<'a> {
-    /// Reads a body.
+    /// Parses a body.
     #[must_use]
-    pub fn read(body: &'a str) -> Self {
+    pub fn parse(body: &'a str) -> Self {
         let chat: ChatCompletion<'_> = serde_json::from_str(body).unwrap_or_default();
         let list = if chat.has_choice() {
-            EmbeddingList::default()
+            EmbeddingsResponse::default()
         } else {
             serde_json::from_str(body).unwrap_or_default()
         };
         Self { chat, list }
     }
 
-    /// Returns what it says.
+    /// Returns the content, if any.
     #[must_use]
     pub fn content(&self) -> Option<Content<'_>> {
         let text = self.chat.text().map(Content::Text);
@@ -41,7 +41,7 @@ impl<'a> StoredBody<'a> {
 }
 
 impl Content<'_> {
-    /// Returns it as text: a vector is its JSON.
+    /// Returns the content as text; a vector as JSON.
     #[must_use]
     pub fn as_text(&self) -> &str {
         match self {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_says_what_its_part_of_the_api_says() {
+    fn finds_the_content_of_either_api() {
         for (body, expected) in [
             (
                 r#"{"choices":[{"message":{"content":"x"}}],"data":[{"embedding":[1]}]}"#,
@@ -69,7 +69,7 @@ mod tests {
             (r#"{"choices":[]}"#, None),
             ("cut off", None),
         ] {
-            assert_eq!(StoredBody::read(body).content(), expected, "{body}");
+            assert_eq!(StoredBody::parse(body).content(), expected, "{body}");
         }
     }
 }

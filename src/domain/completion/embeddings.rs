@@ -1,5 +1,4 @@
-//! Embeddings: the vectors of a text, as they came. Numbers are kept as the text that they are, so that
-//! no digit is lost.
+//! The format of embeddings responses. Numbers are kept as text, so that no digit is lost.
 
 use std::borrow::Cow;
 
@@ -8,15 +7,15 @@ use serde_json::value::RawValue;
 
 use super::CompletionMetadata;
 
-/// The body of a response with embeddings, as far as it matters here. Unknown fields are skipped. Read
-/// it with `serde_json::from_str`, since it borrows from the text.
+/// The relevant parts of the body of an embeddings response. Unknown fields are skipped.
+/// Deserialize with `serde_json::from_str`, because the result borrows from the text.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct EmbeddingList<'a> {
+pub struct EmbeddingsResponse<'a> {
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    data: Option<Vec<Embedding<'a>>>,
+    data: Option<Vec<EmbeddingItem<'a>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -25,25 +24,30 @@ pub struct EmbeddingList<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Embedding<'a> {
+struct EmbeddingItem<'a> {
     #[serde(borrow)]
     embedding: Option<&'a RawValue>,
 }
 
-/// Read apart from the rest, so that odd counts make unknown counts and not a lost answer.
+/// Parsed separately, so that invalid counts become unknown counts instead of failing the response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Usage {
+struct EmbeddingUsage {
     prompt_tokens: Option<u64>,
 }
 
-impl EmbeddingList<'_> {
-    /// Returns the vector as JSON: an array of numbers, or the text that was asked for with
-    /// `encoding_format`. To a list of texts, a list of vectors. `None` when there is none, or one is
+impl EmbeddingsResponse<'_> {
+    /// Returns the vector as JSON: an array of numbers, or a string if requested with
+    /// `encoding_format`. For a list of texts, returns a list of vectors. `None` if any vector is
     /// missing.
     #[must_use]
     pub fn json(&self) -> Option<Cow<'_, str>> {
-        let vectors: Option<Vec<&str>> = self.data.as_ref()?.iter().map(Embedding::json).collect();
+        let vectors: Option<Vec<&str>> = self
+            .data
+            .as_ref()?
+            .iter()
+            .map(EmbeddingItem::json)
+            .collect();
         match vectors?.as_slice() {
             [] => None,
             [vector] => Some(Cow::Borrowed(vector)),
@@ -51,16 +55,16 @@ impl EmbeddingList<'_> {
         }
     }
 
-    /// Returns whether the body names an error.
+    /// Returns whether the body has an error.
     #[must_use]
     pub fn has_error(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Returns what is kept of the answer beside its body.
+    /// Returns the data to store with the body.
     #[must_use]
     pub fn metadata(&self) -> CompletionMetadata {
-        let usage: Usage = self
+        let usage: EmbeddingUsage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
             .unwrap_or_default();
@@ -73,11 +77,11 @@ impl EmbeddingList<'_> {
     }
 }
 
-impl Embedding<'_> {
+impl EmbeddingItem<'_> {
     fn json(&self) -> Option<&str> {
         let text = self.embedding?.get();
-        let holds_something = text.starts_with(['[', '"']) && text.len() > 2;
-        holds_something.then_some(text)
+        let is_nonempty = text.starts_with(['[', '"']) && text.len() > 2;
+        is_nonempty.then_some(text)
     }
 }
 
@@ -87,12 +91,12 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: Option<&str>) {
-        let list: EmbeddingList<'_> = serde_json::from_str(body).expect("lenient");
+        let list: EmbeddingsResponse<'_> = serde_json::from_str(body).expect("lenient");
         assert_eq!(list.json().as_deref(), expected, "{body}");
     }
 
     #[test]
-    fn a_vector_is_the_text_that_it_came_in() {
+    fn a_vector_is_kept_verbatim() {
         check(
             r#"{"object":"list","data":[{"index":0,"embedding":[0.10, -1e-05]}],"model":"m"}"#,
             Some("[0.10, -1e-05]"),
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_vector_there_is_none() {
+    fn a_response_without_vectors_has_no_json() {
         for body in [
             "{}",
             r#"{"data":null}"#,
@@ -120,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_those_of_the_text_and_odd_details_do_no_harm() {
+    fn metadata_tolerates_invalid_details() {
         let body = r#"{"model":"m","usage":{"prompt_tokens":5,"total_tokens":5},"data":[]}"#;
-        let list: EmbeddingList<'_> = serde_json::from_str(body).expect("lenient");
+        let list: EmbeddingsResponse<'_> = serde_json::from_str(body).expect("lenient");
         assert_eq!(
             (
                 list.metadata().model.as_str(),
@@ -131,7 +135,7 @@ mod tests {
             ("m", Some(5))
         );
         let odd = r#"{"usage":"none","data":[{"embedding":[1]}]}"#;
-        let list: EmbeddingList<'_> = serde_json::from_str(odd).expect("lenient");
+        let list: EmbeddingsResponse<'_> = serde_json::from_str(odd).expect("lenient");
         assert_eq!(list.metadata(), CompletionMetadata::default());
     }
 }

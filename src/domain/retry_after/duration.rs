@@ -1,19 +1,20 @@
-//! Lengths of time as text: `2`, `0.5`, `120ms`, `6m0s`, `10h17m5.7s`, and in words `5 seconds`,
-//! `1 hour and 5 minutes`, `20 秒`.
+//! Parses durations in headers (`2`, `0.5`, `120ms`, `6m0s`, `10h17m5.7s`) and in sentences
+//! (`5 seconds`, `1 hour and 5 minutes`, `20 秒`).
 
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// From here on a bare number is seconds since 1970 (2001-09-09), no length of time.
+/// Smallest bare number interpreted as a Unix time in seconds (2001-09-09) instead of a duration.
 const EPOCH_SECONDS: f64 = 1e9;
-/// From here on a bare number is milliseconds since 1970 (1973-03-03).
+/// Smallest bare number interpreted as a Unix time in milliseconds (1973-03-03).
 const EPOCH_MILLIS: f64 = 1e11;
-/// No provider means this many seconds; a number this large is noise.
-const ABSURD_SECONDS: f64 = 1e15;
+/// Numbers of this size or larger are rejected as noise.
+const MAX_NUMBER: f64 = 1e15;
 
-/// The units of headers, with their seconds. The longer spelling stands first.
-const SHORT: [(&str, f64); 8] = [
+/// Units in headers, with their seconds. The first match is used, so names precede their own
+/// prefixes.
+const SHORT_UNITS: [(&str, f64); 8] = [
     ("ms", 1e-3),
     ("us", 1e-6),
     ("µs", 1e-6),
@@ -24,8 +25,8 @@ const SHORT: [(&str, f64); 8] = [
     ("s", 1.0),
 ];
 
-/// The units of sentences, besides those of headers.
-const WORDS: [(&str, f64); 30] = [
+/// Additional units in sentences.
+const WORD_UNITS: [(&str, f64); 30] = [
     ("milliseconds", 1e-3),
     ("millisecond", 1e-3),
     ("seconds", 1.0),
@@ -58,40 +59,40 @@ const WORDS: [(&str, f64); 30] = [
     ("个月", 2_592_000.0),
 ];
 
-/// Reads a header's text, all of it: a bare number is seconds.
+/// Parses the entire value of a header. A bare number is in seconds.
 ///
-/// Only digits, points and units are understood, so `NaN`, `inf`, signs and exponents are refused.
+/// Only digits, decimal points and units are accepted: no `NaN`, `inf`, signs or exponents.
 #[must_use]
-pub fn exact(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Some((seconds, "")) = number(text) {
-        return length(seconds);
+        return from_seconds(seconds);
     }
     let (mut seconds, mut rest) = (0.0, text);
     while !rest.is_empty() {
         let (count, after) = number(rest)?;
-        let (unit, after) = unit(after, &SHORT)?;
+        let (unit, after) = unit(after, &SHORT_UNITS)?;
         (seconds, rest) = (seconds + count * unit, after);
     }
     if text.is_empty() {
         None
     } else {
-        length(seconds)
+        from_seconds(seconds)
     }
 }
 
-/// Reads a bare number of milliseconds, all of the text; rounded up.
+/// Parses an entire text as a bare number of milliseconds, rounded up.
 #[must_use]
 pub fn milliseconds(text: &str) -> Option<Duration> {
     match number(text.trim())? {
-        (millis, "") => length(millis.ceil() / 1000.0),
+        (millis, "") => from_seconds(millis.ceil() / 1000.0),
         _ => None,
     }
 }
 
-/// Reads a bare number that can only be a moment since 1970, in seconds or in milliseconds.
+/// Parses a bare number that is large enough to be a Unix time, in seconds or milliseconds.
 #[must_use]
-pub fn epoch(text: &str) -> Option<Timestamp> {
+pub fn unix_time(text: &str) -> Option<Timestamp> {
     let (number, rest) = number(text.trim())?;
     let seconds = if number >= EPOCH_MILLIS {
         number / 1000.0
@@ -101,49 +102,51 @@ pub fn epoch(text: &str) -> Option<Timestamp> {
     if !rest.is_empty() || number < EPOCH_SECONDS {
         return None;
     }
-    Some(Timestamp::from_millis(0) + length(seconds)?)
+    Some(Timestamp::from_millis(0) + from_seconds(seconds)?)
 }
 
-/// Reads the length of time that a sentence goes on with, lower-case. A bare number is seconds
-/// where nothing follows that gives it another meaning.
+/// Parses the duration at the start of a lowercase text. A bare number is in seconds; a number
+/// before a word that is not a unit is not a duration.
 #[must_use]
-pub(super) fn spoken(text: &str) -> Option<Duration> {
+pub(super) fn parse_prefix(text: &str) -> Option<Duration> {
     let (first, mut rest) = number(text)?;
-    let mut seconds = match spoken_unit(rest) {
+    let mut seconds = match word_unit(rest) {
         Some((unit, after)) => {
             rest = after;
             first * unit
         }
-        None if ends_the_number(rest) => return length(first),
+        None if ends_number(rest) => return from_seconds(first),
         None => return None,
     };
-    while let Some((count, after)) = number(joined(rest)) {
-        let Some((unit, after)) = spoken_unit(after) else {
+    while let Some((count, after)) = number(skip_separator(rest)) {
+        let Some((unit, after)) = word_unit(after) else {
             break;
         };
         (seconds, rest) = (seconds + count * unit, after);
     }
-    length(seconds)
+    from_seconds(seconds)
 }
 
-fn spoken_unit(text: &str) -> Option<(f64, &str)> {
+fn word_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.strip_prefix(' ').unwrap_or(text);
     let whole = |found: &(f64, &str)| !found.1.starts_with(|c: char| c.is_ascii_alphabetic());
     let glued =
         |found: &(f64, &str)| whole(found) || found.1.starts_with(|c: char| c.is_ascii_digit());
-    unit(text, &WORDS)
+    unit(text, &WORD_UNITS)
         .filter(whole)
-        .or_else(|| unit(text, &SHORT).filter(glued))
+        .or_else(|| unit(text, &SHORT_UNITS).filter(glued))
 }
 
-/// Skips what may stand between two parts of one length: `1 hour, 5 minutes`, `1 hour and 5 minutes`.
-fn joined(text: &str) -> &str {
+/// Skips the separator between two parts of a duration: `1 hour, 5 minutes`,
+/// `1 hour and 5 minutes`.
+fn skip_separator(text: &str) -> &str {
     let text = text.trim_start_matches([' ', ',']);
     text.strip_prefix("and ").unwrap_or(text)
 }
 
-/// Whether a bare number is over: at the end, before a space that begins no word, or a sign.
-fn ends_the_number(rest: &str) -> bool {
+/// Returns whether a bare number can end before `rest`: at the end of the text or before
+/// punctuation.
+fn ends_number(rest: &str) -> bool {
     let mut next = rest.chars();
     match next.next() {
         None | Some('"' | '\'' | ')' | '}' | ',' | ';' | '\n') => true,
@@ -152,7 +155,7 @@ fn ends_the_number(rest: &str) -> bool {
     }
 }
 
-/// Splits digits, with at most one point inside them, off the front.
+/// Parses the decimal number at the start of a text, and returns it with the rest.
 fn number(text: &str) -> Option<(f64, &str)> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let whole = digits(text);
@@ -166,7 +169,7 @@ fn number(text: &str) -> Option<(f64, &str)> {
         whole
     };
     let number = text[..end].parse::<f64>().ok()?;
-    (number < ABSURD_SECONDS).then_some((number, &text[end..]))
+    (number < MAX_NUMBER).then_some((number, &text[end..]))
 }
 
 fn unit<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(f64, &'a str)> {
@@ -175,7 +178,7 @@ fn unit<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(f64, &'a str)> {
         .find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)))
 }
 
-fn length(seconds: f64) -> Option<Duration> {
+fn from_seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_whole_or_not_at_all() {
+    fn parses_the_entire_header_or_nothing() {
         for (text, expected) in [
             ("1s", Some(1.0)),
             ("6m0s", Some(360.0)),
@@ -210,12 +213,12 @@ mod tests {
             ("1e3", None),
             ("1000000000000000", None),
         ] {
-            check(exact(text), expected);
+            check(parse(text), expected);
         }
     }
 
     #[test]
-    fn sentences_spell_the_units() {
+    fn parses_durations_in_sentences() {
         for (text, expected) in [
             ("41.724s. visit", Some(41.724)),
             ("10h17m5.5s", Some(37_025.5)),
@@ -232,21 +235,21 @@ mod tests {
             ("2025-11-24", None),
             ("soon", None),
         ] {
-            check(spoken(text), expected);
+            check(parse_prefix(text), expected);
         }
     }
 
     #[test]
-    fn only_large_bare_numbers_are_moments() {
+    fn only_large_bare_numbers_are_unix_times() {
         assert_eq!(
-            epoch("1763942460"),
+            unix_time("1763942460"),
             Some(Timestamp::from_millis(1_763_942_460_000))
         );
         assert_eq!(
-            epoch("1763942460123"),
+            unix_time("1763942460123"),
             Some(Timestamp::from_millis(1_763_942_460_123))
         );
-        assert_eq!(epoch("86400"), None);
-        assert_eq!(epoch("1763942460s"), None);
+        assert_eq!(unix_time("86400"), None);
+        assert_eq!(unix_time("1763942460s"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Hints inside an error's sentence: `Please try again in 41.724s`, `请00:00后再试`.
+//! Parses the wait in an error message: `Please try again in 41.724s`, `请00:00后再试`.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::duration;
 use crate::domain::civil;
 use crate::domain::time::Timestamp;
 
-/// What stands before a length of time, a time of day or a date. Lower-case.
-const LEADS: [&str; 21] = [
+/// Phrases before a duration, a time of day or a date, in lowercase.
+const PREFIXES: [&str; 21] = [
     "try again in ",
     "try again after ",
     "try again at ",
@@ -31,7 +31,7 @@ const LEADS: [&str; 21] = [
     "等待",
 ];
 
-/// What may stand between the lead and the time.
+/// Words allowed between the phrase and the time.
 const FILLERS: [&str; 9] = [
     "about ",
     "approximately ",
@@ -44,35 +44,35 @@ const FILLERS: [&str; 9] = [
     "约",
 ];
 
-/// Minutes east of UTC of the clock that a time of day is read by when it names no zone. It is
-/// seen at `ChatAnywhere` alone, whose day begins at midnight in China.
-const CHINA: i64 = 8 * 60;
+/// UTC offset, in minutes, of a time without a time zone. Only `ChatAnywhere` sends such times; its
+/// day begins at midnight in China.
+const CHINA_OFFSET: i64 = 8 * 60;
 const DAY_MINUTES: i64 = 24 * 60;
 
-/// Returns how long the sentence asks to wait, when it does.
-pub(super) fn wait(message: &str, now: Timestamp) -> Option<Duration> {
+/// Returns the wait requested by a message.
+pub(super) fn parse_wait(message: &str, now: Timestamp) -> Option<Duration> {
     let text = message.to_ascii_lowercase();
-    let hints = LEADS.iter().flat_map(|lead| {
-        text.match_indices(lead)
-            .map(|(at, lead)| &text[at + lead.len()..])
+    let hints = PREFIXES.iter().flat_map(|prefix| {
+        text.match_indices(prefix)
+            .map(|(at, prefix)| &text[at + prefix.len()..])
     });
-    let east = if text.is_ascii() { 0 } else { CHINA };
+    let utc_offset = if text.is_ascii() { 0 } else { CHINA_OFFSET };
     hints
-        .map(past_fillers)
-        .find_map(|rest| length_or_moment(rest, now, east))
+        .map(skip_fillers)
+        .find_map(|rest| duration_or_time(rest, now, utc_offset))
         .or_else(|| {
             let midnight = text.contains("midnight utc") || text.contains("midnight (utc");
-            midnight.then(|| until(0, 0, now))
+            midnight.then(|| time_until(0, 0, now))
         })
 }
 
-fn length_or_moment(rest: &str, now: Timestamp, east: i64) -> Option<Duration> {
-    duration::spoken(rest)
-        .or_else(|| Some(civil::leading(rest, east)?.since(now)))
+fn duration_or_time(rest: &str, now: Timestamp, utc_offset: i64) -> Option<Duration> {
+    duration::parse_prefix(rest)
+        .or_else(|| Some(civil::parse_prefix(rest, utc_offset)?.since(now)))
         .or_else(|| time_of_day(rest, now))
 }
 
-fn past_fillers(mut text: &str) -> &str {
+fn skip_fillers(mut text: &str) -> &str {
     loop {
         let rest = text.trim_start_matches([' ', ':', '=', '"', '\'', '~', '≈']);
         let rest = FILLERS
@@ -86,7 +86,7 @@ fn past_fillers(mut text: &str) -> &str {
     }
 }
 
-/// Reads `00:00` and returns the time until the clock shows it next.
+/// Parses a time such as `00:00` and returns the time until it next occurs.
 fn time_of_day(text: &str, now: Timestamp) -> Option<Duration> {
     let clock = text.get(..5)?;
     let (hour, minute) = clock.split_once(':')?;
@@ -98,18 +98,18 @@ fn time_of_day(text: &str, now: Timestamp) -> Option<Duration> {
         + minute.parse::<i64>().ok().filter(|minute| *minute < 60)?;
     let zone = text[5..].trim_start();
     let utc = zone.starts_with("utc") || zone.starts_with("gmt");
-    Some(until(minutes, if utc { 0 } else { CHINA }, now))
+    Some(time_until(minutes, if utc { 0 } else { CHINA_OFFSET }, now))
 }
 
-/// The time until a clock `east` minutes ahead of UTC next shows `minutes` after midnight.
-fn until(minutes: i64, east: i64, now: Timestamp) -> Duration {
+/// Returns the time until it is next `minutes` after midnight at a UTC offset in minutes.
+fn time_until(minutes: i64, utc_offset: i64, now: Timestamp) -> Duration {
     let day = DAY_MINUTES * 60_000;
-    let shown = now
+    let time_of_day = now
         .as_millis()
-        .saturating_add(east * 60_000)
+        .saturating_add(utc_offset * 60_000)
         .rem_euclid(day);
-    let left = (minutes * 60_000 - shown).rem_euclid(day);
-    Duration::from_millis(left.unsigned_abs())
+    let remaining = (minutes * 60_000 - time_of_day).rem_euclid(day);
+    Duration::from_millis(remaining.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -122,14 +122,14 @@ mod tests {
     #[track_caller]
     fn check(message: &str, expected_ms: Option<u64>) {
         assert_eq!(
-            wait(message, NOW),
+            parse_wait(message, NOW),
             expected_ms.map(Duration::from_millis),
             "{message}"
         );
     }
 
     #[test]
-    fn lengths_are_found_in_sentences() {
+    fn finds_durations_in_messages() {
         check(
             "Rate limit reached (RPM): Limit 3, Used 3. Please try again in 41.724s. Visit https://x",
             Some(41_724),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_day_count_in_china_unless_they_say_utc() {
+    fn times_of_day_are_in_china_time_unless_marked_as_utc() {
         check(
             "免费API限制每日200次请求，请00:00后再试，limited to 200 requests per day.",
             Some(36_000_000),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_time_is_no_hint() {
+    fn a_message_without_a_time_has_no_wait() {
         for message in [
             "",
             "try again later",

@@ -1,66 +1,67 @@
-//! What the rules look at: a refusal in lower case, and the conditions that can be put to it.
+//! Evaluates the conditions of rules against an error response, ignoring case.
 
 use std::ops::Range;
 
 use super::Context;
-use crate::domain::failure::{BodyForm, Refusal};
+use crate::domain::failure::{BodyFormat, ErrorResponse};
 
-/// How far apart two words may stand and still speak of each other, in bytes: enough for the name
-/// of a model between them.
+/// The maximum distance between two phrases that refer to each other, in bytes. It leaves space for
+/// a model name between them.
 const NEAR: usize = 96;
 
-/// Something that a rule asks of a refusal. Every text in it is lower-case.
+/// A condition on an error response. All texts are in lowercase.
 #[derive(Clone, Copy, Debug)]
 pub enum Condition {
     /// The status is one of these.
     Status(&'static [u16]),
-    /// The status lies between these two, both included.
+    /// The status is in this inclusive range.
     Between(u16, u16),
-    /// The status is a 4xx, or the 502 that stands for an error inside a success. In any other 5xx
-    /// a relay may be speaking of its own keys and its own money.
+    /// The status is a 4xx, or the 502 assigned to an error inside a success response. Other 5xx
+    /// responses can report problems with a relay's own keys or account.
     Direct,
-    /// The endpoint's host is one of these or below one.
+    /// The endpoint's host is one of these, or a subdomain of one.
     Host(&'static [&'static str]),
     /// The body is a web page.
-    Page,
-    /// The error's code, or a word among its details, is one of these.
+    WebPage,
+    /// The error code, or a word of the details, is one of these.
     Code(&'static [&'static str]),
-    /// The error's type is one of these.
+    /// The error type is one of these.
     Type(&'static [&'static str]),
     /// The message or the details contain one of these.
-    Says(&'static [&'static str]),
+    Contains(&'static [&'static str]),
     /// The message and the details contain none of these.
-    Lacks(&'static [&'static str]),
-    /// One of the first is followed by one of the second, near and in the same sentence.
+    Excludes(&'static [&'static str]),
+    /// One of the first list is followed by one of the second, nearby and in the same sentence.
     Near(&'static [&'static str], &'static [&'static str]),
-    /// The message or the details name the model that was asked for.
-    NamesModel,
-    /// The provider says how long to wait.
-    Hinted,
-    /// The provider asks for a retry.
-    ToldToRetry,
+    /// The message or the details contain the name of the requested model.
+    MentionsModel,
+    /// The response specifies how long to wait.
+    HasRetryAfter,
+    /// The response asks for a retry.
+    ShouldRetry,
 }
 
-/// A refusal, ready to be looked at.
+/// An error response, prepared for evaluation.
 pub(super) struct Evidence<'a> {
-    refusal: &'a Refusal,
+    response: &'a ErrorResponse,
     host: &'a str,
-    /// Everything below in lower case, one after the other: the only allocation of the judge.
+    /// The text that the ranges below refer to, in lowercase. This is the only allocation per
+    /// classification.
     text: String,
     code: Range<usize>,
     kind: Range<usize>,
-    said: Range<usize>,
+    error_text: Range<usize>,
     details: Range<usize>,
     model: Range<usize>,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn new(refusal: &'a Refusal, context: Context<'a>) -> Self {
+    pub(super) fn new(response: &'a ErrorResponse, context: Context<'a>) -> Self {
         let parts = [
-            &refusal.code,
-            &refusal.kind,
-            &refusal.message,
-            &refusal.details,
+            &response.code,
+            &response.kind,
+            &response.message,
+            &response.details,
             context.model,
         ];
         let mut text = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
@@ -72,49 +73,49 @@ impl<'a> Evidence<'a> {
         });
         text.make_ascii_lowercase();
         Self {
-            refusal,
+            response,
             host: context.host,
             text,
             code,
             kind,
-            said: message.start..details.end,
+            error_text: message.start..details.end,
             details,
             model,
         }
     }
 
-    /// Whether a condition holds.
+    /// Returns whether a condition holds.
     pub(super) fn meets(&self, condition: &Condition) -> bool {
-        let status = self.refusal.status;
+        let status = self.response.status;
         match *condition {
             Condition::Status(statuses) => statuses.contains(&status),
             Condition::Between(first, last) => (first..=last).contains(&status),
             Condition::Direct => matches!(status, 400..=499 | 502),
-            Condition::Host(hosts) => hosts.iter().any(|host| self.is_at(host)),
-            Condition::Page => self.refusal.form == BodyForm::Html,
+            Condition::Host(hosts) => hosts.iter().any(|host| self.is_host(host)),
+            Condition::WebPage => self.response.format == BodyFormat::Html,
             Condition::Code(codes) => self.has_code(codes),
             Condition::Type(types) => types.contains(&&self.text[self.kind.clone()]),
-            Condition::Says(phrases) => self.says(phrases),
-            Condition::Lacks(phrases) => !self.says(phrases),
-            Condition::Near(first, second) => near(self.said(), first, second),
-            Condition::NamesModel => self.names_model(),
-            Condition::Hinted => self.refusal.hint.is_some(),
-            Condition::ToldToRetry => self.refusal.should_retry == Some(true),
+            Condition::Contains(phrases) => self.contains(phrases),
+            Condition::Excludes(phrases) => !self.contains(phrases),
+            Condition::Near(first, second) => near(self.error_text(), first, second),
+            Condition::MentionsModel => self.mentions_model(),
+            Condition::HasRetryAfter => self.response.retry_after.is_some(),
+            Condition::ShouldRetry => self.response.should_retry == Some(true),
         }
     }
 
-    fn said(&self) -> &str {
-        &self.text[self.said.clone()]
+    fn error_text(&self) -> &str {
+        &self.text[self.error_text.clone()]
     }
 
-    fn says(&self, phrases: &[&str]) -> bool {
-        let said = self.said();
-        phrases.iter().any(|phrase| said.contains(phrase))
+    fn contains(&self, phrases: &[&str]) -> bool {
+        let error_text = self.error_text();
+        phrases.iter().any(|phrase| error_text.contains(phrase))
     }
 
-    fn is_at(&self, host: &str) -> bool {
-        let above = self.host.strip_suffix(host);
-        above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+    fn is_host(&self, host: &str) -> bool {
+        let subdomain = self.host.strip_suffix(host);
+        subdomain.is_some_and(|subdomain| subdomain.is_empty() || subdomain.ends_with('.'))
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
@@ -125,11 +126,11 @@ impl<'a> Evidence<'a> {
                 .any(|word| codes.contains(&word))
     }
 
-    /// Providers leave out the part before the slash, as in `openai/gpt-4o`.
-    fn names_model(&self) -> bool {
+    /// Providers omit the part of a model name before the slash, as in `openai/gpt-4o`.
+    fn mentions_model(&self) -> bool {
         let model = &self.text[self.model.clone()];
         let name = model.rsplit('/').next().unwrap_or(model);
-        name.len() > 2 && self.said().contains(name)
+        name.len() > 2 && self.error_text().contains(name)
     }
 }
 
@@ -156,48 +157,48 @@ mod tests {
 
     #[track_caller]
     fn check(condition: Condition, expected: bool) {
-        let refusal = Refusal {
+        let response = ErrorResponse {
             status: 403,
             code: "403 FORBIDDEN".to_owned(),
             kind: "Relay_Error".to_owned(),
             message: "Your Key for GPT-4o was disabled. The account is fine".to_owned(),
             details: "reason API_KEY_INVALID".to_owned(),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         };
         let context = Context {
             host: "api.example.com",
             model: "openai/GPT-4o",
         };
-        let met = Evidence::new(&refusal, context).meets(&condition);
+        let met = Evidence::new(&response, context).meets(&condition);
         assert_eq!(met, expected, "{condition:?}");
     }
 
     #[test]
-    fn conditions_hold_in_any_case() {
+    fn conditions_ignore_case() {
         check(Condition::Status(&[401, 403]), true);
         check(Condition::Between(404, 499), false);
         check(Condition::Code(&["403 forbidden"]), true);
         check(Condition::Code(&["api_key_invalid"]), true);
         check(Condition::Code(&["api_key"]), false);
         check(Condition::Type(&["relay_error"]), true);
-        check(Condition::Says(&["key for"]), true);
-        check(Condition::Says(&["relay_error"]), false);
-        check(Condition::Lacks(&["key for"]), false);
-        check(Condition::NamesModel, true);
-        check(Condition::Page, false);
-        check(Condition::Hinted, false);
-        check(Condition::ToldToRetry, false);
+        check(Condition::Contains(&["key for"]), true);
+        check(Condition::Contains(&["relay_error"]), false);
+        check(Condition::Excludes(&["key for"]), false);
+        check(Condition::MentionsModel, true);
+        check(Condition::WebPage, false);
+        check(Condition::HasRetryAfter, false);
+        check(Condition::ShouldRetry, false);
     }
 
     #[test]
-    fn a_host_is_met_by_what_lies_below_it() {
+    fn a_host_matches_its_subdomains() {
         check(Condition::Host(&["example.com"]), true);
         check(Condition::Host(&["api.example.com"]), true);
         check(Condition::Host(&["ample.com"]), false);
     }
 
     #[test]
-    fn near_ends_with_the_sentence() {
+    fn near_does_not_cross_sentences() {
         check(Condition::Near(&["key"], &["disabled"]), true);
         check(Condition::Near(&["disabled"], &["key"]), false);
         check(Condition::Near(&["disabled"], &["fine"]), false);

@@ -1,7 +1,7 @@
-//! The judge of failures: whose fault it is, by which rule, and what to do.
+//! Failure classification: what caused a failure, which rule applies, and what to do about it.
 //!
-//! [`judge`] is the only place that says so. What an endpoint may answer is judged by the table in
-//! [`rules`]; what happens without an answer is a closed list and judged right here.
+//! [`classify`] is the only place that decides this. Error responses are matched against the table
+//! in [`rules`]; the other failures are a closed list, classified in this module.
 
 mod evidence;
 pub mod rules;
@@ -12,165 +12,169 @@ use serde::{Deserialize, Serialize};
 
 pub use self::evidence::Condition;
 use self::evidence::Evidence;
-use super::failure::{Failure, Problem, Refusal, TransportFault};
+use super::failure::{ErrorResponse, Failure, ResponseProblem, TransportErrorKind};
 
-/// Whose fault a failure is.
+/// The cause of a failure, which determines what the failure affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// This key only.
     Key,
-    /// The account or organisation behind the key: its money, its standing.
+    /// The account or organization behind the key: its balance or its status.
     Account,
-    /// This key for this model.
+    /// This key with this model.
     KeyModel,
     /// The model, for every key.
     Model,
-    /// The address, the kind of endpoint or a parameter: every job of the run.
+    /// The base URL, the API or a request parameter: every job of the run.
     Endpoint,
-    /// This row's request.
+    /// The request of this row.
     Request,
-    /// The way to the provider: address, region, firewall, proxy, certificate.
+    /// The connection to the provider: IP address, region, firewall, proxy, certificate.
     Network,
-    /// A limit that comes back at a time: per minute, per day.
+    /// A limit that resets, such as per minute or per day.
     Quota,
-    /// Something that passes.
+    /// A temporary condition.
     Transient,
 }
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ask again later. Uses one of the job's attempts; `at_most` such failures by this rule fail it.
+    /// Retry later. Uses one of the job's attempts.
     Retry {
-        /// How many failures by this rule a job may have in all, when fewer than `--max-attempts`.
+        /// The number of failures by this rule that fail the job, if lower than `--max-attempts`.
         at_most: Option<u32>,
     },
-    /// Wait for a limit: the key rests for the verdict's `wait`. Uses no attempt.
+    /// Wait for a limit: the key is not used for the verdict's `wait`. Uses no attempt.
     Wait,
-    /// The attempt is over for this key; the next key has a try. Uses no attempt.
-    NextKey(SetAside),
-    /// The job fails for good.
+    /// Penalize the key and retry with the next one. Uses no attempt.
+    NextKey(KeyPenalty),
+    /// Fail the job permanently.
     FailJob,
-    /// No job can succeed like this: the run stops, the job stays pending.
+    /// Stop the run, since no job can succeed. The job stays pending.
     StopRun,
 }
 
-/// How a key is set aside.
+/// How a key is penalized after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SetAside {
-    /// Nobody knows yet whose fault it is: what other keys get will tell.
-    Doubted,
-    /// The provider named the key as the cause, in a way that may pass.
+pub enum KeyPenalty {
+    /// The cause is unknown until other keys have been tried.
+    Probation,
+    /// The provider named the key as the cause, and the condition can be temporary.
     Quarantined,
-    /// The account behind it has no money or no quota left.
+    /// The account behind the key has no credits or no quota left.
     Exhausted,
-    /// The key is definitely invalid: only a changed key helps.
+    /// The key is invalid and must be replaced.
     Dead,
 }
 
-/// What is known besides the failure itself.
+/// The request that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The endpoint's host, lower-case.
+    /// The endpoint's host, in lowercase.
     pub host: &'a str,
-    /// The model that was asked for.
+    /// The requested model.
     pub model: &'a str,
 }
 
-/// The judge's word on a failure.
+/// The classification of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whose fault it is.
+    /// What caused the failure.
     pub scope: Scope,
-    /// The rule that said so: a stable id, shown to people and stored.
+    /// The ID of the rule that matched. It is displayed and stored, so it never changes.
     pub rule: &'static str,
     /// What to do.
     pub action: Action,
-    /// The least time to wait, where the provider or the rule names one.
+    /// The minimum time to wait, if the provider or the rule specifies one.
     pub wait: Option<Duration>,
-    /// What a person should do about it, as a sentence; empty where there is nothing to do.
+    /// What the user can do about it; empty if nothing.
     pub hint: &'static str,
 }
 
-/// The rule and the cure of a job that keys have refused which answer others.
-pub const REFUSED_BY_EVERY_KEY: (&str, &str) = (
+/// The rule and hint for a job rejected by keys that work for other jobs.
+pub const REJECTED_BY_EVERY_KEY: (&str, &str) = (
     "refused-by-every-key",
-    "Change the prompt of this row: the same keys answer others. `promptmill retry` asks again.",
+    "Change the prompt of this row, then run `promptmill retry`. The same API keys work for other rows.",
 );
 
-/// The rule and the cure of a row whose request has more tokens than any key may use in a minute.
+/// The rule and hint for a request with more tokens than any key can use per minute.
 pub const LARGER_THAN_LIMIT: (&str, &str) = (
     "larger-than-limit",
-    "Shorten the prompt, ask for fewer tokens with --set max_tokens=N, or raise --tpm; then `promptmill retry`.",
+    "Shorten the prompt, lower max_tokens (--set max_tokens=N) or raise --tpm; then run `promptmill retry`.",
 );
 
-/// The rule and the cure of a row of which the provider says that asking again is no use.
-const TOLD_NOT_TO_RETRY: (&str, &str) = (
+/// The rule and hint for a request that must not be retried according to the provider.
+const RETRY_DISALLOWED: (&str, &str) = (
     "told-not-to-retry",
-    "The provider says that this request will not succeed; change the row.",
+    "Change this row. The provider reports that a retry will not succeed.",
 );
 
-/// The rule and the cure of a row that a person took out of the queue.
+/// The rule and hint for a row that the user canceled.
 pub const CANCELLED: (&str, &str) = (
     "cancelled",
-    "`promptmill retry BATCH --cause cancelled` puts cancelled rows back into the queue.",
+    "Run `promptmill retry BATCH --cause cancelled` to set canceled rows back to pending.",
 );
 
-/// The rule and the cure of a job that was in flight at five crashes, the last time alone.
+/// The rule and hint for a job that was in flight at five crashes, and was the only one at the
+/// last.
 pub const CRASH_LOOP: (&str, &str) = (
     "crash-loop",
-    "This row seems to end the program: look at it with `promptmill show`, and please report it.",
+    "Inspect this row with `promptmill show`, and report the bug. The row seems to crash promptmill.",
 );
 
-/// Judges a failure.
+/// Classifies a failure.
 #[must_use]
-pub fn judge(failure: &Failure, context: Context<'_>) -> Verdict {
+pub fn classify(failure: &Failure, context: Context<'_>) -> Verdict {
     match failure {
-        Failure::Refused(refusal) => refused(refusal, context),
-        Failure::NoAnswer(completion) => unanswered(completion.problem),
-        Failure::NoResponse(response) => unreached(response.fault),
+        Failure::ErrorResponse(response) => classify_error_response(response, context),
+        Failure::InvalidResponse(response) => classify_invalid_response(response.problem),
+        Failure::Transport(error) => classify_transport_error(error.kind),
     }
 }
 
-/// Returns every rule with what it says, in the order in which they are asked.
-pub fn every() -> impl Iterator<Item = Verdict> {
-    let judged = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.hint));
-    let unanswered = Problem::ALL.into_iter().map(unanswered);
-    let unreached = TransportFault::ALL.into_iter().map(unreached);
-    let by_us = [
-        REFUSED_BY_EVERY_KEY,
+/// Returns the verdict of every rule, in the order of evaluation.
+pub fn all_verdicts() -> impl Iterator<Item = Verdict> {
+    let table = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.hint));
+    let invalid = ResponseProblem::ALL
+        .into_iter()
+        .map(classify_invalid_response);
+    let transport = TransportErrorKind::ALL
+        .into_iter()
+        .map(classify_transport_error);
+    let internal = [
+        REJECTED_BY_EVERY_KEY,
         LARGER_THAN_LIMIT,
-        TOLD_NOT_TO_RETRY,
+        RETRY_DISALLOWED,
         CANCELLED,
         CRASH_LOOP,
     ];
-    let by_us = by_us
+    let internal = internal
         .into_iter()
         .map(|(rule, hint)| verdict(Scope::Request, rule, Action::FailJob, hint));
-    judged.chain(unanswered).chain(unreached).chain(by_us)
+    table.chain(invalid).chain(transport).chain(internal)
 }
 
-/// Returns what a person should do about failures by a rule, for summaries of what is stored; empty
-/// where there is nothing to do.
+/// Returns the hint of the rule with this ID; empty if there is none.
 #[must_use]
 pub fn hint_of(rule: &str) -> &'static str {
-    every()
+    all_verdicts()
         .find(|known| known.rule == rule)
         .map_or(NO_HINT, |known| known.hint)
 }
 
-fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
-    let rule = rules::first(&Evidence::new(refusal, context));
+fn classify_error_response(response: &ErrorResponse, context: Context<'_>) -> Verdict {
+    let rule = rules::first_match(&Evidence::new(response, context));
     let wait = match rule.action {
-        Action::Retry { .. } | Action::NextKey(_) => refusal.hint,
-        Action::Wait => refusal.hint.max(rules::least_wait(rule.id)),
+        Action::Retry { .. } | Action::NextKey(_) => response.retry_after,
+        Action::Wait => response.retry_after.max(rules::min_wait(rule.id)),
         Action::FailJob | Action::StopRun => None,
     };
-    let told_not_to = refusal.should_retry == Some(false);
-    if told_not_to && matches!(rule.action, Action::Retry { .. }) {
-        let (rule_id, hint) = TOLD_NOT_TO_RETRY;
+    let no_retry = response.should_retry == Some(false);
+    if no_retry && matches!(rule.action, Action::Retry { .. }) {
+        let (rule_id, hint) = RETRY_DISALLOWED;
         return verdict(rule.scope, rule_id, Action::FailJob, hint);
     }
     Verdict {
@@ -179,103 +183,103 @@ fn refused(refusal: &Refusal, context: Context<'_>) -> Verdict {
     }
 }
 
-/// Judges a success that holds no answer.
-fn unanswered(problem: Problem) -> Verdict {
+/// Classifies a success response without a usable completion.
+fn classify_invalid_response(problem: ResponseProblem) -> Verdict {
     use Scope::{Endpoint, Network, Request, Transient};
     match problem {
-        Problem::Empty => verdict(Transient, "answer-empty", TWICE, NO_HINT),
-        Problem::Html => verdict(
+        ResponseProblem::Empty => verdict(Transient, "answer-empty", RETRY_ONCE, NO_HINT),
+        ResponseProblem::Html => verdict(
             Network,
             "answer-web-page",
-            TWICE,
-            "Check the base URL, and whether a proxy or a sign-in page stands before the endpoint.",
+            RETRY_ONCE,
+            "Check the base URL, and check whether a proxy or a login page intercepts the requests.",
         ),
-        Problem::NotChat => verdict(
+        ResponseProblem::UnexpectedFormat => verdict(
             Endpoint,
             "answer-not-chat",
-            TWICE,
-            "Check that the base URL is that of an OpenAI-compatible API.",
+            RETRY_ONCE,
+            "Check that the base URL points to an OpenAI-compatible API.",
         ),
-        Problem::NoChoices => verdict(Transient, "answer-no-choices", TWICE, NO_HINT),
-        Problem::NoContent => verdict(
+        ResponseProblem::NoChoices => verdict(Transient, "answer-no-choices", RETRY_ONCE, NO_HINT),
+        ResponseProblem::NoContent => verdict(
             Transient,
             "answer-no-content",
-            TWICE,
-            "Raise max_tokens if the model spends them all on reasoning.",
+            RETRY_ONCE,
+            "Raise max_tokens. The model may have used all tokens for reasoning.",
         ),
-        Problem::NoVector => verdict(
+        ResponseProblem::NoVector => verdict(
             Transient,
             "answer-no-vector",
-            TWICE,
-            "Choose a model for embeddings.",
+            RETRY_ONCE,
+            "Choose an embedding model.",
         ),
-        Problem::Declined => verdict(
+        ResponseProblem::Declined => verdict(
             Request,
             "answer-declined",
             Action::FailJob,
-            "The model refused or a filter took the answer; change the prompt of this row.",
+            "Change the prompt of this row. The model declined it, or a filter blocked the response.",
         ),
-        Problem::SchemaViolation => verdict(
+        ResponseProblem::SchemaViolation => verdict(
             Request,
             "schema",
             Action::Retry { at_most: Some(3) },
-            "Say in the prompt what is wanted, or ask less of the answer in the schema.",
+            "Describe the expected format in the prompt, or simplify the schema.",
         ),
-        Problem::TooLarge => verdict(
+        ResponseProblem::TooLarge => verdict(
             Request,
             "answer-too-large",
             Action::FailJob,
-            "Ask for a shorter answer or set max_tokens.",
+            "Ask for a shorter response, or set max_tokens.",
         ),
     }
 }
 
-/// Judges a request that got no complete response.
-fn unreached(fault: TransportFault) -> Verdict {
+/// Classifies a request without a complete response.
+fn classify_transport_error(kind: TransportErrorKind) -> Verdict {
     use Scope::{Network, Transient};
-    match fault {
-        TransportFault::Dns => verdict(
+    match kind {
+        TransportErrorKind::Dns => verdict(
             Network,
             "dns",
             RETRY,
-            "Check the host in the base URL and this machine's network.",
+            "Check the host in the base URL, and check this machine's network connection.",
         ),
-        TransportFault::Connect => verdict(
+        TransportErrorKind::Connect => verdict(
             Network,
             "connect",
             RETRY,
-            "Check that the endpoint is up and that a firewall lets you reach it.",
+            "Check that the endpoint is running and that no firewall blocks it.",
         ),
-        TransportFault::Certificate => verdict(
+        TransportErrorKind::Certificate => verdict(
             Network,
             "certificate",
             Action::StopRun,
-            "Check the base URL, this machine's clock and its certificates.",
+            "Check the base URL, this machine's clock, and its trusted certificates.",
         ),
-        TransportFault::Proxy => verdict(
+        TransportErrorKind::Proxy => verdict(
             Network,
             "proxy",
             RETRY,
-            "Check the proxy named in HTTPS_PROXY, or add the host to NO_PROXY.",
+            "Check the proxy set in HTTPS_PROXY, or add the host to NO_PROXY.",
         ),
-        TransportFault::Broken => verdict(Transient, "connection-broken", RETRY, NO_HINT),
-        TransportFault::Timeout => verdict(
+        TransportErrorKind::Broken => verdict(Transient, "connection-broken", RETRY, NO_HINT),
+        TransportErrorKind::Timeout => verdict(
             Transient,
             "timeout",
-            TWICE,
-            "Raise the time limit of a request, or ask for a shorter answer.",
+            RETRY_ONCE,
+            "Raise --timeout, or ask for a shorter response.",
         ),
-        TransportFault::Panic => verdict(
+        TransportErrorKind::Panic => verdict(
             Transient,
             "panic",
             Action::Retry { at_most: Some(3) },
-            "This is a bug in promptmill; please report it.",
+            "This is a bug in promptmill. Please report it.",
         ),
     }
 }
 
 const RETRY: Action = Action::Retry { at_most: None };
-const TWICE: Action = Action::Retry { at_most: Some(2) };
+const RETRY_ONCE: Action = Action::Retry { at_most: Some(2) };
 const NO_HINT: &str = "";
 
 const fn verdict(scope: Scope, rule: &'static str, action: Action, hint: &'static str) -> Verdict {
@@ -291,24 +295,24 @@ const fn verdict(scope: Scope, rule: &'static str, action: Action, hint: &'stati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::failure::{NoAnswer, NoResponse};
+    use crate::domain::failure::{InvalidResponse, TransportError};
 
     const CONTEXT: Context<'_> = Context {
         host: "api.example.com",
         model: "gpt-4o-mini",
     };
 
-    fn refusal(status: u16, message: &str) -> Refusal {
-        Refusal {
+    fn response(status: u16, message: &str) -> ErrorResponse {
+        ErrorResponse {
             status,
             message: message.to_owned(),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         }
     }
 
     #[track_caller]
     fn check(failure: &Failure, scope: Scope, rule: &str, action: Action) {
-        let verdict = judge(failure, CONTEXT);
+        let verdict = classify(failure, CONTEXT);
         assert_eq!(
             (verdict.scope, verdict.rule, verdict.action),
             (scope, rule, action),
@@ -317,22 +321,32 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_on_the_way_is_retried_unless_it_cannot_pass() {
+    fn transport_errors_are_retried_except_for_invalid_certificates() {
         let thrice = Action::Retry { at_most: Some(3) };
-        for (fault, scope, rule, action) in [
-            (TransportFault::Dns, Scope::Network, "dns", RETRY),
-            (TransportFault::Connect, Scope::Network, "connect", RETRY),
-            (TransportFault::Proxy, Scope::Network, "proxy", RETRY),
+        for (kind, scope, rule, action) in [
+            (TransportErrorKind::Dns, Scope::Network, "dns", RETRY),
             (
-                TransportFault::Broken,
+                TransportErrorKind::Connect,
+                Scope::Network,
+                "connect",
+                RETRY,
+            ),
+            (TransportErrorKind::Proxy, Scope::Network, "proxy", RETRY),
+            (
+                TransportErrorKind::Broken,
                 Scope::Transient,
                 "connection-broken",
                 RETRY,
             ),
-            (TransportFault::Timeout, Scope::Transient, "timeout", TWICE),
-            (TransportFault::Panic, Scope::Transient, "panic", thrice),
             (
-                TransportFault::Certificate,
+                TransportErrorKind::Timeout,
+                Scope::Transient,
+                "timeout",
+                RETRY_ONCE,
+            ),
+            (TransportErrorKind::Panic, Scope::Transient, "panic", thrice),
+            (
+                TransportErrorKind::Certificate,
                 Scope::Network,
                 "certificate",
                 Action::StopRun,
@@ -340,7 +354,7 @@ mod tests {
         ] {
             let detail = String::new();
             check(
-                &Failure::NoResponse(NoResponse { fault, detail }),
+                &Failure::Transport(TransportError { kind, detail }),
                 scope,
                 rule,
                 action,
@@ -349,28 +363,34 @@ mod tests {
     }
 
     #[test]
-    fn a_success_without_an_answer_is_tried_once_more() {
+    fn success_responses_without_a_completion_are_retried() {
+        use ResponseProblem as Problem;
         for (problem, scope, rule, action) in [
-            (Problem::Empty, Scope::Transient, "answer-empty", TWICE),
-            (Problem::Html, Scope::Network, "answer-web-page", TWICE),
-            (Problem::NotChat, Scope::Endpoint, "answer-not-chat", TWICE),
+            (Problem::Empty, Scope::Transient, "answer-empty", RETRY_ONCE),
+            (Problem::Html, Scope::Network, "answer-web-page", RETRY_ONCE),
+            (
+                Problem::UnexpectedFormat,
+                Scope::Endpoint,
+                "answer-not-chat",
+                RETRY_ONCE,
+            ),
             (
                 Problem::NoChoices,
                 Scope::Transient,
                 "answer-no-choices",
-                TWICE,
+                RETRY_ONCE,
             ),
             (
                 Problem::NoContent,
                 Scope::Transient,
                 "answer-no-content",
-                TWICE,
+                RETRY_ONCE,
             ),
             (
                 Problem::NoVector,
                 Scope::Transient,
                 "answer-no-vector",
-                TWICE,
+                RETRY_ONCE,
             ),
             (
                 Problem::Declined,
@@ -392,58 +412,58 @@ mod tests {
             ),
         ] {
             let (excerpt, request_id) = (String::new(), String::new());
-            let completion = NoAnswer {
+            let response = InvalidResponse {
                 problem,
                 excerpt,
                 request_id,
             };
-            check(&Failure::NoAnswer(completion), scope, rule, action);
+            check(&Failure::InvalidResponse(response), scope, rule, action);
         }
     }
 
     #[test]
-    fn the_providers_word_on_retrying_counts_where_the_body_says_nothing_else() {
-        let told = |status, message: &str, word| {
-            let should_retry = Some(word);
-            Failure::Refused(Refusal {
+    fn should_retry_applies_unless_a_more_specific_rule_matches() {
+        let response_with = |status, message: &str, should_retry| {
+            let should_retry = Some(should_retry);
+            Failure::ErrorResponse(ErrorResponse {
                 should_retry,
-                ..refusal(status, message)
+                ..response(status, message)
             })
         };
         check(
-            &told(400, "odd", true),
+            &response_with(400, "odd", true),
             Scope::Transient,
             "told-to-retry",
             RETRY,
         );
         check(
-            &told(403, "odd", true),
+            &response_with(403, "odd", true),
             Scope::Transient,
             "told-to-retry",
             RETRY,
         );
         check(
-            &told(500, "odd", false),
+            &response_with(500, "odd", false),
             Scope::Transient,
             "told-not-to-retry",
             Action::FailJob,
         );
         check(
-            &told(429, "slow", false),
+            &response_with(429, "slow", false),
             Scope::Quota,
             "rate-limit",
             Action::Wait,
         );
-        let exhausted = Action::NextKey(SetAside::Exhausted);
+        let exhausted = Action::NextKey(KeyPenalty::Exhausted);
         check(
-            &told(429, "Insufficient balance", true),
+            &response_with(429, "Insufficient balance", true),
             Scope::Account,
             "balance",
             exhausted,
         );
-        let dead = Action::NextKey(SetAside::Dead);
+        let dead = Action::NextKey(KeyPenalty::Dead);
         check(
-            &told(401, "invalid api key", true),
+            &response_with(401, "invalid api key", true),
             Scope::Key,
             "key-invalid",
             dead,
@@ -453,19 +473,19 @@ mod tests {
     #[test]
     fn every_status_has_a_verdict() {
         for status in 0..=1000 {
-            let verdict = judge(&Failure::Refused(refusal(status, "")), CONTEXT);
+            let verdict = classify(&Failure::ErrorResponse(response(status, "")), CONTEXT);
             assert!(!verdict.rule.is_empty(), "{status}");
         }
     }
 
     #[test]
-    fn a_wait_is_the_hint_or_what_the_rule_asks_for_at_least() {
-        let wait = |message: &str, hint| {
-            let refusal = Refusal {
-                hint,
-                ..refusal(429, message)
+    fn the_wait_is_at_least_that_of_the_provider_and_of_the_rule() {
+        let wait = |message: &str, retry_after| {
+            let response = ErrorResponse {
+                retry_after,
+                ..response(429, message)
             };
-            judge(&Failure::Refused(refusal), CONTEXT).wait
+            classify(&Failure::ErrorResponse(response), CONTEXT).wait
         };
         let second = Some(Duration::from_secs(1));
         assert_eq!(wait("", None), None);

@@ -1,6 +1,6 @@
-//! A meter: what one key, or one group of keys, may send and has sent.
+//! A meter enforces the limits of one key, or of one group of keys.
 //!
-//! Where the user sets no limit it learns one from what the provider tells with its responses.
+//! Limits that the user has not set are learned from the headers of responses.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,34 +11,34 @@ use crate::domain::time::Timestamp;
 use super::adaptive::AdaptiveRate;
 use super::rate_headers::ReportedLimit;
 
-/// A throttled answer that asks for a longer wait than this is about a quota and not about a rate.
-const LONGEST_RATE_WAIT: Duration = Duration::from_mins(2);
-/// Within this time after a throttled answer others are no news: they were under way with it.
-const SAME_NEWS: Duration = Duration::from_millis(250);
+/// The longest requested wait that indicates a rate limit. Longer ones indicate a quota.
+const MAX_RATE_WAIT: Duration = Duration::from_mins(2);
+/// Throttled responses within this time of an earlier one belong to the same overload, and are
+/// ignored.
+const SAME_OVERLOAD: Duration = Duration::from_millis(250);
 
-/// Why nothing may be sent now.
+/// Why no request can be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runner) enum Why {
-    /// As many requests are in flight as may be.
+pub(in crate::runner) enum BlockReason {
+    /// The maximum number of requests is in flight.
     InFlight,
-    /// The requests of this moment are used up.
+    /// The request rate is used up.
     Requests,
-    /// The tokens of this moment are used up.
+    /// The token rate is used up.
     Tokens,
-    /// The requests of the day are used up.
+    /// The daily requests are used up.
     Day,
 }
 
-/// That nothing may be sent now.
+/// Why no request can be sent now, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runner) struct Blocked {
-    /// When something may be; `None`: when a request has come back.
+    /// When a request can be sent; `None` if a request in flight must finish first.
     pub(in crate::runner) until: Option<Timestamp>,
-    /// Why.
-    pub(in crate::runner) why: Why,
+    pub(in crate::runner) reason: BlockReason,
 }
 
-/// What a key or a group may send.
+/// The limits and the usage of a key or a group.
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: KeyLimits,
@@ -46,189 +46,199 @@ pub(super) struct Meter {
     tokens: Option<AdaptiveRate>,
     throttled_at: Option<Timestamp>,
     in_flight: u32,
-    /// Requests of the day, and when it ends.
+    /// Requests sent on the current day.
     today: u32,
     day_ends: Timestamp,
-    /// What the provider says is left in a long window, and when that ends.
-    left: Option<(u32, Timestamp)>,
+    /// The remaining requests of a long window as reported by the provider, and when it ends.
+    remaining: Option<(u32, Timestamp)>,
 }
 
 impl Meter {
-    /// Makes a meter of which `today` requests of this day are used.
+    /// Creates a meter with `today` requests already sent on the current day.
     pub(super) fn new(limits: KeyLimits, today: u32, now: Timestamp) -> Self {
         Self {
             limits,
-            requests: limits.rpm.map(AdaptiveRate::rested),
-            tokens: limits.tpm.map(AdaptiveRate::rested),
+            requests: limits.rpm.map(AdaptiveRate::full),
+            tokens: limits.tpm.map(AdaptiveRate::full),
             throttled_at: None,
             in_flight: 0,
             today,
-            day_ends: limits.zone.next_day(now),
-            left: None,
+            day_ends: limits.utc_offset.next_day(now),
+            remaining: None,
         }
     }
 
-    /// Returns the most tokens that one request may have, where that is known.
-    pub(super) fn largest(&self) -> Option<NonZeroU32> {
+    /// Returns the maximum number of tokens per request, if known.
+    pub(super) fn max_request_tokens(&self) -> Option<NonZeroU32> {
         self.limits.tpm
     }
 
-    /// Tells whether tokens are limited.
-    pub(super) fn counts_tokens(&self) -> bool {
+    /// Returns whether tokens are limited.
+    pub(super) fn has_token_limit(&self) -> bool {
         self.tokens.is_some()
     }
 
-    /// Tells whether the requests of a day are limited.
-    pub(super) fn counts_days(&self) -> bool {
+    /// Returns whether the requests per day are limited.
+    pub(super) fn has_daily_limit(&self) -> bool {
         self.limits.rpd.is_some()
     }
 
-    /// Returns when the present day began.
+    /// Returns the start of the current day.
     pub(super) fn day_start(&self, now: Timestamp) -> Timestamp {
-        self.limits.zone.day_start(now)
+        self.limits.utc_offset.day_start(now)
     }
 
-    /// Takes a permit for a request of so many tokens.
-    pub(super) fn take(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
+    /// Acquires a permit for a request with this many tokens.
+    pub(super) fn try_acquire(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
         self.check_counts(now)?;
         if let Some(rate) = &mut self.requests {
-            rate.take(1)
-                .map_err(|wait| blocked(wait, Why::Requests, now))?;
+            rate.try_acquire(1)
+                .map_err(|wait| blocked(wait, BlockReason::Requests, now))?;
         }
         if let Some(rate) = &mut self.tokens
-            && let Err(wait) = rate.take(tokens)
+            && let Err(wait) = rate.try_acquire(tokens)
         {
             if let Some(rate) = &mut self.requests {
-                rate.correct(-1.0);
+                rate.adjust(-1.0);
             }
-            return Err(blocked(wait, Why::Tokens, now));
+            return Err(blocked(wait, BlockReason::Tokens, now));
         }
         self.in_flight += 1;
         self.today += 1;
-        if let Some((left, _)) = &mut self.left {
-            *left = left.saturating_sub(1);
+        if let Some((remaining, _)) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(1);
         }
         Ok(())
     }
 
     fn check_counts(&mut self, now: Timestamp) -> Result<(), Blocked> {
-        let most = self.limits.in_flight.map_or(u32::MAX, NonZeroU32::get);
-        if self.in_flight >= most {
+        let max = self.limits.in_flight.map_or(u32::MAX, NonZeroU32::get);
+        if self.in_flight >= max {
             return Err(Blocked {
                 until: None,
-                why: Why::InFlight,
+                reason: BlockReason::InFlight,
             });
         }
         if now >= self.day_ends {
             self.today = 0;
-            self.day_ends = self.limits.zone.next_day(now);
+            self.day_ends = self.limits.utc_offset.next_day(now);
         }
-        if self.limits.rpd.is_some_and(|most| self.today >= most.get()) {
+        if self.limits.rpd.is_some_and(|max| self.today >= max.get()) {
             return Err(Blocked {
                 until: Some(self.day_ends),
-                why: Why::Day,
+                reason: BlockReason::Day,
             });
         }
-        self.left = self.left.filter(|(_, until)| *until > now);
-        match self.left {
-            // What is in flight may not have been counted yet: its answers will tell.
+        self.remaining = self.remaining.filter(|(_, until)| *until > now);
+        match self.remaining {
+            // The requests in flight may not be counted yet; their responses will report the rest.
             Some((0, _)) if self.in_flight > 0 => Err(Blocked {
                 until: None,
-                why: Why::Day,
+                reason: BlockReason::Day,
             }),
             Some((0, until)) => Err(Blocked {
                 until: Some(until),
-                why: Why::Day,
+                reason: BlockReason::Day,
             }),
             _ => Ok(()),
         }
     }
 
-    /// Takes tokens beyond those that a permit was taken with.
-    pub(super) fn take_more(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
+    /// Acquires tokens in addition to those of a permit.
+    pub(super) fn try_acquire_tokens(
+        &mut self,
+        tokens: u32,
+        now: Timestamp,
+    ) -> Result<(), Blocked> {
         match &mut self.tokens {
             Some(rate) => rate
-                .take(tokens)
-                .map_err(|wait| blocked(wait, Why::Tokens, now)),
+                .try_acquire(tokens)
+                .map_err(|wait| blocked(wait, BlockReason::Tokens, now)),
             None => Ok(()),
         }
     }
 
-    /// Gives a permit back with which nothing was sent.
-    pub(super) fn give_back(&mut self, tokens: u32) {
+    /// Refunds an unused permit.
+    pub(super) fn refund(&mut self, tokens: u32) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.today = self.today.saturating_sub(1);
-        if let Some((left, _)) = &mut self.left {
-            *left += 1;
+        if let Some((remaining, _)) = &mut self.remaining {
+            *remaining += 1;
         }
         if let Some(rate) = &mut self.requests {
-            rate.correct(-1.0);
+            rate.adjust(-1.0);
         }
-        self.correct(-f64::from(tokens));
+        self.adjust(-f64::from(tokens));
     }
 
-    /// Corrects the tokens that were taken: so many more were used, or fewer.
-    pub(super) fn correct(&mut self, tokens: f64) {
+    /// Adjusts the token usage by `tokens`, which can be negative.
+    pub(super) fn adjust(&mut self, tokens: f64) {
         if let Some(rate) = &mut self.tokens {
-            rate.correct(tokens);
+            rate.adjust(tokens);
         }
     }
 
-    /// Notes that a request has come back.
-    pub(super) fn came_back(&mut self) {
+    /// Records that a request has finished.
+    pub(super) fn request_finished(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Notes what the provider tells of its limits. What the user set stands.
+    /// Applies the limits that the provider reports, except where the user has set one.
     pub(super) fn apply_headers(&mut self, [requests, tokens]: [Option<ReportedLimit>; 2]) {
-        if let Some(ReportedLimit::Longer { left, until }) = requests {
-            self.left = Some((left.saturating_sub(self.in_flight), until));
+        if let Some(ReportedLimit::LongWindow { remaining, until }) = requests {
+            self.remaining = Some((remaining.saturating_sub(self.in_flight), until));
         }
-        if let (None, Some(ReportedLimit::Minute { limit, left })) = (self.limits.rpm, requests) {
-            learn(&mut self.requests, (limit, left));
+        if let (None, Some(ReportedLimit::Minute { limit, remaining })) =
+            (self.limits.rpm, requests)
+        {
+            set_reported_rate(&mut self.requests, (limit, remaining));
         }
-        if let (None, Some(ReportedLimit::Minute { limit, left })) = (self.limits.tpm, tokens) {
-            learn(&mut self.tokens, (limit, left));
+        if let (None, Some(ReportedLimit::Minute { limit, remaining })) = (self.limits.tpm, tokens)
+        {
+            set_reported_rate(&mut self.tokens, (limit, remaining));
         }
     }
 
-    /// Notes that a request was throttled, with the wait that was asked for. Tells whether it was
-    /// for a rate, and one is kept.
-    pub(super) fn throttled(&mut self, wait: Duration, now: Timestamp) -> bool {
-        if wait > LONGEST_RATE_WAIT {
+    /// Records a throttled request and the wait that was requested. Returns whether the wait is for
+    /// a rate limit that is known.
+    pub(super) fn record_throttle(&mut self, wait: Duration, now: Timestamp) -> bool {
+        if wait > MAX_RATE_WAIT {
             return false;
         }
-        let is_news = self
+        let is_new = self
             .throttled_at
-            .is_none_or(|at| now.since(at) >= SAME_NEWS);
+            .is_none_or(|at| now.since(at) >= SAME_OVERLOAD);
         let rates = [&mut self.requests, &mut self.tokens];
-        let mut any = false;
+        let mut has_rate = false;
         for rate in rates.into_iter().flatten() {
-            any = true;
-            if is_news {
-                rate.slow();
+            has_rate = true;
+            if is_new {
+                rate.slow_down();
             }
         }
-        if is_news {
+        if is_new {
             self.throttled_at = Some(now);
         }
-        any
+        has_rate
     }
 }
 
-fn learn(rate: &mut Option<AdaptiveRate>, (per_minute, left): (NonZeroU32, Option<u32>)) {
+fn set_reported_rate(
+    rate: &mut Option<AdaptiveRate>,
+    (per_minute, remaining): (NonZeroU32, Option<u32>),
+) {
     match rate {
         Some(known) if known.per_minute() == per_minute => {}
-        Some(known) => *known = AdaptiveRate::used_up(per_minute),
-        None if left == Some(0) => *rate = Some(AdaptiveRate::used_up(per_minute)),
-        None => *rate = Some(AdaptiveRate::rested(per_minute)),
+        Some(known) => *known = AdaptiveRate::empty(per_minute),
+        None if remaining == Some(0) => *rate = Some(AdaptiveRate::empty(per_minute)),
+        None => *rate = Some(AdaptiveRate::full(per_minute)),
     }
 }
 
-fn blocked(wait: Duration, why: Why, now: Timestamp) -> Blocked {
+fn blocked(wait: Duration, reason: BlockReason, now: Timestamp) -> Blocked {
     Blocked {
         until: Some(now + wait),
-        why,
+        reason,
     }
 }
 
@@ -246,10 +256,10 @@ mod tests {
         NonZeroU32::new(n)
     }
 
-    /// Takes permits of one token until there is none; returns how many, and why no more.
+    /// Acquires permits of one token until none is left; returns how many, and why.
     fn drain(meter: &mut Meter, now: Timestamp) -> (u32, Blocked) {
         for count in 0..100_000 {
-            if let Err(blocked) = meter.take(1, now) {
+            if let Err(blocked) = meter.try_acquire(1, now) {
                 return (count, blocked);
             }
         }
@@ -257,65 +267,71 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_in_flight_are_limited() {
+    async fn limits_requests_in_flight() {
         let mut meter = meter(KeyLimits {
             in_flight: some(2),
             ..KeyLimits::default()
         });
         let full = Blocked {
             until: None,
-            why: Why::InFlight,
+            reason: BlockReason::InFlight,
         };
         assert_eq!(drain(&mut meter, NOW), (2, full));
-        meter.came_back();
+        meter.request_finished();
         assert_eq!(drain(&mut meter, NOW), (1, full));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_day_is_shared_with_earlier_runs_and_ends_at_its_midnight() {
+    async fn the_daily_limit_includes_earlier_runs_and_resets_at_midnight() {
         let limits = KeyLimits {
             rpd: some(5),
             ..KeyLimits::default()
         };
         let mut meter = Meter::new(limits, 3, NOW);
-        let midnight = limits.zone.next_day(NOW);
+        let midnight = limits.utc_offset.next_day(NOW);
         let over = Blocked {
             until: Some(midnight),
-            why: Why::Day,
+            reason: BlockReason::Day,
         };
         assert_eq!(drain(&mut meter, NOW), (2, over));
-        meter.give_back(1);
+        meter.refund(1);
         assert_eq!(drain(&mut meter, NOW), (1, over));
         assert_eq!(drain(&mut meter, midnight).0, 5);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_request_is_used_up_for_want_of_tokens() {
+    async fn a_lack_of_tokens_does_not_consume_requests() {
         let limits = KeyLimits {
             rpm: some(60),
             tpm: some(600),
             ..KeyLimits::default()
         };
         let mut meter = meter(limits);
-        assert_eq!(meter.take(600, NOW), Ok(()));
+        assert_eq!(meter.try_acquire(600, NOW), Ok(()));
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(meter.take(1, NOW).unwrap_err().why, Why::Tokens);
+        assert_eq!(
+            meter.try_acquire(1, NOW).unwrap_err().reason,
+            BlockReason::Tokens
+        );
         tokio::time::advance(Duration::from_mins(1)).await;
-        // One has come in since, and the one that was given back is still there.
-        assert_eq!(meter.take(1, NOW), Ok(()));
-        assert_eq!(meter.take(1, NOW), Ok(()));
-        assert_eq!(meter.take(1, NOW).unwrap_err().why, Why::Requests);
+        // One request was gained since then, and the refunded one is still available.
+        assert_eq!(meter.try_acquire(1, NOW), Ok(()));
+        assert_eq!(meter.try_acquire(1, NOW), Ok(()));
+        assert_eq!(
+            meter.try_acquire(1, NOW).unwrap_err().reason,
+            BlockReason::Requests
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_that_is_told_is_kept_unless_the_user_knows_better() {
-        let reported = |left| {
+    async fn reported_limits_apply_unless_the_user_has_set_one() {
+        let reported = |remaining| {
             let limit = NonZeroU32::new(600).unwrap();
-            [Some(ReportedLimit::Minute { limit, left }), None]
+            [Some(ReportedLimit::Minute { limit, remaining }), None]
         };
-        let mut used_up = meter(KeyLimits::default());
-        used_up.apply_headers(reported(Some(0)));
-        assert_eq!(drain(&mut used_up, NOW).0, 0);
+        let mut empty = meter(KeyLimits::default());
+        empty.apply_headers(reported(Some(0)));
+        assert_eq!(drain(&mut empty, NOW).0, 0);
         let reported = reported(Some(599));
         let mut free = meter(KeyLimits::default());
         free.apply_headers(reported);
@@ -331,40 +347,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_a_long_window_no_more_is_sent_than_is_left() {
+    async fn sends_no_more_than_the_remaining_requests_of_a_long_window() {
         let mut meter = meter(KeyLimits::default());
         let until = NOW + Duration::from_hours(4);
-        assert_eq!(meter.take(1, NOW), Ok(()));
-        meter.apply_headers([Some(ReportedLimit::Longer { left: 3, until }), None]);
+        assert_eq!(meter.try_acquire(1, NOW), Ok(()));
+        meter.apply_headers([
+            Some(ReportedLimit::LongWindow {
+                remaining: 3,
+                until,
+            }),
+            None,
+        ]);
         assert_eq!(
             drain(&mut meter, NOW),
             (
                 2,
                 Blocked {
                     until: None,
-                    why: Why::Day
+                    reason: BlockReason::Day
                 }
             )
         );
         for _ in 0..3 {
-            meter.came_back();
+            meter.request_finished();
         }
-        meter.apply_headers([Some(ReportedLimit::Longer { left: 0, until }), None]);
+        meter.apply_headers([
+            Some(ReportedLimit::LongWindow {
+                remaining: 0,
+                until,
+            }),
+            None,
+        ]);
         assert_eq!(
             drain(&mut meter, NOW),
             (
                 0,
                 Blocked {
                     until: Some(until),
-                    why: Why::Day
+                    reason: BlockReason::Day
                 }
             )
         );
-        assert_eq!(meter.take(1, until), Ok(()));
+        assert_eq!(meter.try_acquire(1, until), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_that_are_throttled_together_slow_the_rate_once() {
+    async fn responses_throttled_together_slow_down_the_rate_once() {
         let mut meter = meter(KeyLimits {
             rpm: some(60_000),
             ..KeyLimits::default()
@@ -372,7 +400,7 @@ mod tests {
         assert_eq!(drain(&mut meter, NOW).0, 900);
         for moment in 0..8 {
             for _ in 0..50 {
-                assert!(meter.throttled(Duration::ZERO, NOW + SAME_NEWS * moment));
+                assert!(meter.record_throttle(Duration::ZERO, NOW + SAME_OVERLOAD * moment));
             }
         }
         tokio::time::advance(Duration::from_millis(500)).await;
@@ -381,13 +409,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quota_says_nothing_of_the_rate() {
+    async fn a_quota_does_not_slow_down_the_rate() {
         let mut meter = meter(KeyLimits {
             rpm: some(600),
             ..KeyLimits::default()
         });
         assert_eq!(drain(&mut meter, NOW).0, 9);
-        assert!(!meter.throttled(Duration::from_hours(3), NOW));
+        assert!(!meter.record_throttle(Duration::from_hours(3), NOW));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(drain(&mut meter, NOW).0, 9);
     }

@@ -1,7 +1,7 @@
-//! The pace: how fast each key, and each group of keys, may send.
+//! Rate limits of keys and groups of keys.
 //!
-//! A permit is taken before a job is claimed, so that no claimed job waits for a limit; one that
-//! found no job is given back. Nobody sleeps in here.
+//! A permit is acquired before a job is claimed, so claimed jobs never wait for a limit. Unused
+//! permits are refunded. Nothing in this module sleeps.
 
 mod adaptive;
 mod meter;
@@ -17,41 +17,41 @@ use crate::provider::RateHeaders;
 
 use meter::Meter;
 
-pub(super) use meter::{Blocked, Why};
+pub(super) use meter::{BlockReason, Blocked};
 
 use super::RunKey;
 
-/// A permit to send one request with a key now.
+/// Permission to send one request with a key now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Permit {
     pub(super) key: KeyIndex,
-    /// The tokens that it was taken for.
+    /// The tokens reserved for the request.
     pub(super) tokens: u32,
 }
 
-/// The pace of all keys.
+/// The rate limits of all keys.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
-    /// The meters of the keys, then those of the groups.
+    /// The meters of the keys, followed by those of the groups.
     meters: Vec<Meter>,
-    /// The meter of each key's group.
+    /// The index of the meter of each key's group.
     groups: Vec<Option<usize>>,
-    /// What each key was last refused for.
+    /// Why each key got no permit when last tried.
     blocked: Vec<Option<Blocked>>,
-    /// The tokens that the next request is expected to have.
-    expected: u32,
+    /// The expected number of tokens of the next request.
+    expected_tokens: u32,
 }
 
 impl RateLimiter {
-    /// Makes the pace of the keys of a run.
+    /// Creates the rate limiter for the keys of a run.
     pub(super) fn new(keys: &[RunKey], now: Timestamp) -> Self {
         let meter = |key: &RunKey| Meter::new(key.limits, key.today, now);
         let mut meters: Vec<_> = keys.iter().map(meter).collect();
-        let mut named = BTreeMap::new();
+        let mut group_meters = BTreeMap::new();
         let mut groups = Vec::with_capacity(keys.len());
         for key in keys {
             groups.push(key.key.group.as_ref().map(|group| {
-                *named.entry(group).or_insert_with(|| {
+                *group_meters.entry(group).or_insert_with(|| {
                     let members = keys
                         .iter()
                         .filter(|other| other.key.group.as_ref() == Some(group));
@@ -65,134 +65,141 @@ impl RateLimiter {
             meters,
             groups,
             blocked: vec![None; keys.len()],
-            expected: 1,
+            expected_tokens: 1,
         }
     }
 
-    /// Takes a permit to send with a key now. When there is none, `blocked` tells why.
-    pub(super) fn take(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
-        let tokens = self.expected;
-        let taken = self.meters[key.0].take(tokens, now).and_then(|()| {
+    /// Acquires a permit for a key. If there is none now, `blocked` returns the reason.
+    pub(super) fn try_acquire(&mut self, key: KeyIndex, now: Timestamp) -> Option<Permit> {
+        let tokens = self.expected_tokens;
+        let acquired = self.meters[key.0].try_acquire(tokens, now).and_then(|()| {
             let Some(group) = self.groups[key.0] else {
                 return Ok(());
             };
-            let taken = self.meters[group].take(tokens, now);
-            if taken.is_err() {
-                self.meters[key.0].give_back(tokens);
+            let acquired = self.meters[group].try_acquire(tokens, now);
+            if acquired.is_err() {
+                self.meters[key.0].refund(tokens);
             }
-            taken
+            acquired
         });
-        self.blocked[key.0] = taken.err();
-        taken.is_ok().then_some(Permit { key, tokens })
+        self.blocked[key.0] = acquired.err();
+        acquired.is_ok().then_some(Permit { key, tokens })
     }
 
-    /// Makes a permit one for a request of `tokens`. When there are not as many, the permit stays
-    /// as it was, and the next ones are taken for so many.
-    pub(super) fn fit(&mut self, permit: &mut Permit, tokens: u32, now: Timestamp) -> bool {
+    /// Changes the tokens of a permit. Returns whether enough tokens were available. If not, the
+    /// permit is unchanged, and later permits reserve this number of tokens.
+    pub(super) fn resize(&mut self, permit: &mut Permit, tokens: u32, now: Timestamp) -> bool {
         let more = tokens.saturating_sub(permit.tokens);
         let meters = self.meters_of(permit.key);
         for (at, meter) in meters.iter().enumerate() {
-            if more > 0 && self.meters[*meter].take_more(more, now).is_err() {
-                for taken in &meters[..at] {
-                    self.meters[*taken].correct(-f64::from(more));
+            if more > 0 && self.meters[*meter].try_acquire_tokens(more, now).is_err() {
+                for adjusted in &meters[..at] {
+                    self.meters[*adjusted].adjust(-f64::from(more));
                 }
-                self.expected = tokens;
+                self.expected_tokens = tokens;
                 return false;
             }
         }
         let fewer = permit.tokens.saturating_sub(tokens);
-        self.correct(permit.key, -f64::from(fewer));
+        self.adjust(permit.key, -f64::from(fewer));
         permit.tokens = tokens;
-        // What comes next is like what came before, the last weighing a fifth.
-        let expected = (u64::from(self.expected) * 4 + u64::from(tokens)) / 5;
-        self.expected = u32::try_from(expected).unwrap_or(u32::MAX).max(1);
+        // Moving average in which the last request has a weight of one fifth.
+        let expected_tokens = (u64::from(self.expected_tokens) * 4 + u64::from(tokens)) / 5;
+        self.expected_tokens = u32::try_from(expected_tokens).unwrap_or(u32::MAX).max(1);
         true
     }
 
-    /// Gives a permit back with which nothing was sent.
-    pub(super) fn give_back(&mut self, permit: Permit) {
+    /// Refunds an unused permit.
+    pub(super) fn refund(&mut self, permit: Permit) {
         for meter in self.meters_of(permit.key) {
-            self.meters[meter].give_back(permit.tokens);
+            self.meters[meter].refund(permit.tokens);
         }
     }
 
-    /// Returns why the key got no permit when it was last asked, and when it gets one.
+    /// Returns why the key got no permit when last tried, and when one is available.
     pub(super) fn blocked(&self, key: KeyIndex) -> Option<Blocked> {
         self.blocked[key.0]
     }
 
-    /// Tells whether tokens are limited at all, so that they must be estimated.
-    pub(super) fn counts_tokens(&self) -> bool {
-        self.meters.iter().any(Meter::counts_tokens)
+    /// Returns whether any key has a token limit, so that tokens must be estimated.
+    pub(super) fn has_token_limit(&self) -> bool {
+        self.meters.iter().any(Meter::has_token_limit)
     }
 
-    /// Returns the most tokens that a request may have with any key; `None` when some key has no
+    /// Returns the maximum number of tokens that any key allows per request; `None` if a key has no
     /// limit.
-    pub(super) fn largest(&self) -> Option<NonZeroU32> {
+    pub(super) fn max_request_tokens(&self) -> Option<NonZeroU32> {
         let keys = (0..self.groups.len()).map(KeyIndex);
-        let of_key = |key| {
+        let max_of_key = |key| {
             let meters = self.meters_of(key);
             meters
                 .iter()
-                .filter_map(|meter| self.meters[*meter].largest())
+                .filter_map(|meter| self.meters[*meter].max_request_tokens())
                 .min()
         };
-        keys.map(of_key)
-            .try_fold(NonZeroU32::MIN, |most, largest| Some(most.max(largest?)))
+        keys.map(max_of_key)
+            .try_fold(NonZeroU32::MIN, |most, max_request_tokens| {
+                Some(most.max(max_request_tokens?))
+            })
     }
 
-    /// Tells whether any key has a limit a day, so that its requests must be remembered.
-    pub(super) fn counts_days(&self) -> bool {
-        self.meters.iter().any(Meter::counts_days)
+    /// Returns whether any key has a daily limit, so that its requests must be counted across runs.
+    pub(super) fn has_daily_limit(&self) -> bool {
+        self.meters.iter().any(Meter::has_daily_limit)
     }
 
-    /// Returns when the present day of a key began.
+    /// Returns the start of the current day of a key.
     pub(super) fn day_start(&self, key: KeyIndex, now: Timestamp) -> Timestamp {
-        let meter = self.groups[key.0].filter(|group| self.meters[*group].counts_days());
+        let meter = self.groups[key.0].filter(|group| self.meters[*group].has_daily_limit());
         self.meters[meter.unwrap_or(key.0)].day_start(now)
     }
 
-    /// Notes that a request has come back.
-    pub(super) fn came_back(&mut self, key: KeyIndex) {
+    /// Records that a request has finished.
+    pub(super) fn request_finished(&mut self, key: KeyIndex) {
         for meter in self.meters_of(key) {
-            self.meters[meter].came_back();
+            self.meters[meter].request_finished();
         }
     }
 
-    /// Settles the tokens of a request that was answered and used `used` of them.
-    pub(super) fn settle(&mut self, permit: Permit, used: u64) {
+    /// Replaces the reserved tokens of a request by the tokens it used.
+    pub(super) fn settle_tokens(&mut self, permit: Permit, used: u64) {
         let used = u32::try_from(used).unwrap_or(u32::MAX);
-        self.correct(permit.key, f64::from(used) - f64::from(permit.tokens));
+        self.adjust(permit.key, f64::from(used) - f64::from(permit.tokens));
     }
 
-    /// Notes what a provider tells of its limits; `ahead` is how far its clock is ahead of ours, in
-    /// milliseconds.
+    /// Applies the limits that a provider reports. `clock_ahead` is how far its clock is ahead of
+    /// ours, in milliseconds.
     pub(super) fn apply_headers(
         &mut self,
         key: KeyIndex,
         headers: &RateHeaders,
-        ahead: i64,
+        clock_ahead: i64,
         now: Timestamp,
     ) {
         if *headers == RateHeaders::default() {
             return;
         }
-        let there = Timestamp::from_millis(now.as_millis().saturating_add(ahead));
-        let reported = rate_headers::read(headers, there, now);
-        let holder = self.holder(key);
-        self.meters[holder].apply_headers(reported);
+        let provider_now = Timestamp::from_millis(now.as_millis().saturating_add(clock_ahead));
+        let reported = rate_headers::parse(headers, provider_now, now);
+        let account_meter = self.account_meter(key);
+        self.meters[account_meter].apply_headers(reported);
     }
 
-    /// Notes that a request was throttled, with the wait that was asked for. Tells whether it was
-    /// for a rate, and one is kept.
-    pub(super) fn throttled(&mut self, key: KeyIndex, wait: Duration, now: Timestamp) -> bool {
-        let holder = self.holder(key);
-        self.meters[holder].throttled(wait, now)
+    /// Records a throttled request and the wait that was requested. Returns whether the wait is for
+    /// a rate limit that is known.
+    pub(super) fn record_throttle(
+        &mut self,
+        key: KeyIndex,
+        wait: Duration,
+        now: Timestamp,
+    ) -> bool {
+        let account_meter = self.account_meter(key);
+        self.meters[account_meter].record_throttle(wait, now)
     }
 
-    fn correct(&mut self, key: KeyIndex, tokens: f64) {
+    fn adjust(&mut self, key: KeyIndex, tokens: f64) {
         for meter in self.meters_of(key) {
-            self.meters[meter].correct(tokens);
+            self.meters[meter].adjust(tokens);
         }
     }
 
@@ -202,8 +209,8 @@ impl RateLimiter {
         meters
     }
 
-    /// The meter that a provider's word is about: limits belong to the account.
-    fn holder(&self, key: KeyIndex) -> usize {
+    /// Returns the meter that reported limits apply to, since they belong to the account.
+    fn account_meter(&self, key: KeyIndex) -> usize {
         self.groups[key.0].unwrap_or(key.0)
     }
 }
@@ -251,72 +258,79 @@ mod tests {
             key(Some("a"), rpm(60), rpm(90)),
         ];
         let mut rate_limiter = RateLimiter::new(&keys, NOW);
-        assert!(rate_limiter.take(KEY, NOW).is_some());
-        assert!(rate_limiter.take(OTHER, NOW).is_none());
+        assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
+        assert!(rate_limiter.try_acquire(OTHER, NOW).is_none());
         assert_eq!(
-            rate_limiter.blocked(OTHER).map(|blocked| blocked.why),
-            Some(Why::Requests)
+            rate_limiter.blocked(OTHER).map(|blocked| blocked.reason),
+            Some(BlockReason::Requests)
         );
         tokio::time::advance(Duration::from_millis(500)).await;
-        // The group has one again, and this key has not used its own.
-        assert!(rate_limiter.take(KEY, NOW).is_none());
-        assert!(rate_limiter.take(OTHER, NOW).is_some());
+        // The group has a request available again, and this key has not used its own.
+        assert!(rate_limiter.try_acquire(KEY, NOW).is_none());
+        assert!(rate_limiter.try_acquire(OTHER, NOW).is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_permit_given_back_is_not_lost() {
+    async fn a_refunded_permit_can_be_acquired_again() {
         let mut rate_limiter = RateLimiter::new(&[key(None, rpm(60), KeyLimits::default())], NOW);
-        let permit = rate_limiter.take(KEY, NOW).unwrap();
-        rate_limiter.give_back(permit);
-        assert!(rate_limiter.take(KEY, NOW).is_some());
-        assert!(rate_limiter.take(KEY, NOW).is_none());
+        let permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
+        rate_limiter.refund(permit);
+        assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
+        assert!(rate_limiter.try_acquire(KEY, NOW).is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_larger_than_expected_waits_for_its_tokens() {
+    async fn requests_larger_than_expected_wait_for_tokens() {
         let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
-        let mut permit = rate_limiter.take(KEY, NOW).unwrap();
-        assert!(rate_limiter.fit(&mut permit, 80, NOW));
-        let next = rate_limiter.take(KEY, NOW);
+        let mut permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
+        assert!(rate_limiter.resize(&mut permit, 80, NOW));
+        let next = rate_limiter.try_acquire(KEY, NOW);
         assert!(next.is_none(), "the tokens of this second are used up");
         tokio::time::advance(Duration::from_millis(300)).await;
-        let mut next = rate_limiter.take(KEY, NOW).unwrap();
-        assert!(!rate_limiter.fit(&mut next, 3000, NOW) || next.tokens == 3000);
+        let mut next = rate_limiter.try_acquire(KEY, NOW).unwrap();
+        assert!(!rate_limiter.resize(&mut next, 3000, NOW) || next.tokens == 3000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_are_settled_after_the_answer() {
+    async fn tokens_are_settled_after_the_response() {
         let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
-        let mut permit = rate_limiter.take(KEY, NOW).unwrap();
-        assert!(rate_limiter.fit(&mut permit, 80, NOW));
-        rate_limiter.came_back(KEY);
-        rate_limiter.settle(permit, 10);
-        let again = rate_limiter.take(KEY, NOW).unwrap();
-        rate_limiter.came_back(KEY);
-        rate_limiter.settle(again, 6000);
+        let mut permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
+        assert!(rate_limiter.resize(&mut permit, 80, NOW));
+        rate_limiter.request_finished(KEY);
+        rate_limiter.settle_tokens(permit, 10);
+        let again = rate_limiter.try_acquire(KEY, NOW).unwrap();
+        rate_limiter.request_finished(KEY);
+        rate_limiter.settle_tokens(again, 6000);
         tokio::time::advance(Duration::from_secs(50)).await;
         assert!(
-            rate_limiter.take(KEY, NOW).is_none(),
-            "what was used beyond the estimate is paid first"
+            rate_limiter.try_acquire(KEY, NOW).is_none(),
+            "tokens used beyond the estimate are deducted first"
         );
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(rate_limiter.take(KEY, NOW).is_some());
+        assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
     }
 
     #[test]
-    fn the_largest_request_is_that_of_the_most_generous_key() {
+    fn the_key_with_the_highest_token_limit_determines_the_largest_request() {
         let limited = |n| key(None, tpm(n), KeyLimits::default());
-        let largest = |keys: &[RunKey]| RateLimiter::new(keys, NOW).largest().map(NonZeroU32::get);
+        let max_request_tokens = |keys: &[RunKey]| {
+            RateLimiter::new(keys, NOW)
+                .max_request_tokens()
+                .map(NonZeroU32::get)
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
         let _entered = runtime.enter();
-        assert_eq!(largest(&[limited(100), limited(700)]), Some(700));
+        assert_eq!(max_request_tokens(&[limited(100), limited(700)]), Some(700));
         assert_eq!(
-            largest(&[limited(100), key(None, rpm(1), KeyLimits::default())]),
+            max_request_tokens(&[limited(100), key(None, rpm(1), KeyLimits::default())]),
             None
         );
-        assert_eq!(largest(&[key(Some("a"), tpm(900), tpm(50))]), Some(50));
+        assert_eq!(
+            max_request_tokens(&[key(Some("a"), tpm(900), tpm(50))]),
+            Some(50)
+        );
     }
 }

@@ -1,8 +1,7 @@
-//! What a provider tells of its limits with each response, read for the pace.
+//! Interprets the rate-limit headers of responses.
 //!
-//! `x-ratelimit-limit-requests` is a limit a minute at most providers and a limit a day at some.
-//! Which one shows in the time until it is back in full: a minute's limit is never further away
-//! than a minute.
+//! `x-ratelimit-limit-requests` is a limit per minute for most providers and per day for some. The
+//! time until the reset distinguishes them, since a per-minute limit resets within a minute.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,80 +11,81 @@ use crate::domain::retry_after::duration;
 use crate::domain::time::Timestamp;
 use crate::provider::RateHeaders;
 
-/// A limit that is back in full within this time is one of a minute; the rest is for slow clocks.
+/// A limit that resets within this time is a per-minute limit. Includes a tolerance for clock
+/// differences.
 const MINUTE: Duration = Duration::from_secs(65);
 
-/// What was told of one limit.
+/// A limit that the provider reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReportedLimit {
-    /// So many a minute, of which so many are left.
+    /// A limit per minute.
     Minute {
         limit: NonZeroU32,
-        left: Option<u32>,
+        remaining: Option<u32>,
     },
-    /// So many are left in a window longer than a minute, which ends at a moment.
-    Longer { left: u32, until: Timestamp },
+    /// The remaining units of a window longer than a minute.
+    LongWindow { remaining: u32, until: Timestamp },
 }
 
-/// Reads what was told of requests and of tokens, at `there` by the provider's clock and `now` by
-/// ours.
-pub(super) fn read(
+/// Parses the limits of requests and of tokens. `provider_now` is the time by the provider's clock,
+/// `now` by ours.
+pub(super) fn parse(
     headers: &RateHeaders,
-    there: Timestamp,
+    provider_now: Timestamp,
     now: Timestamp,
 ) -> [Option<ReportedLimit>; 2] {
     [
-        parse(
+        parse_limit(
             [
                 &headers.limit_requests,
                 &headers.remaining_requests,
                 &headers.reset_requests,
             ],
-            there,
+            provider_now,
             now,
         ),
-        parse(
+        parse_limit(
             [
                 &headers.limit_tokens,
                 &headers.remaining_tokens,
                 &headers.reset_tokens,
             ],
-            there,
+            provider_now,
             now,
         ),
     ]
 }
 
-fn parse(
+fn parse_limit(
     [limit, remaining, reset]: [&Option<String>; 3],
-    there: Timestamp,
+    provider_now: Timestamp,
     now: Timestamp,
 ) -> Option<ReportedLimit> {
-    let reset = reset.as_deref().and_then(|text| time_until(text, there));
+    let reset = reset
+        .as_deref()
+        .and_then(|text| time_until(text, provider_now));
     match reset {
-        Some(reset) if reset > MINUTE => Some(ReportedLimit::Longer {
-            left: number(remaining.as_deref()?)?,
+        Some(reset) if reset > MINUTE => Some(ReportedLimit::LongWindow {
+            remaining: number(remaining.as_deref()?)?,
             until: now + reset,
         }),
         _ => Some(ReportedLimit::Minute {
             limit: NonZeroU32::new(number(limit.as_deref()?)?)?,
-            left: remaining.as_deref().and_then(number),
+            remaining: remaining.as_deref().and_then(number),
         }),
     }
 }
 
-/// Reads a count; one beyond `u32` is as good as none at all.
+/// Parses a count. Values beyond `u32` are ignored.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-/// Reads a time or a moment, as providers write them: `6m0s`, `120ms`, `1.5`, an RFC 3339 time, or
-/// seconds since 1970.
+/// Parses a duration or a time: `6m0s`, `120ms`, `1.5`, an RFC 3339 time, or a Unix timestamp.
 fn time_until(text: &str, now: Timestamp) -> Option<Duration> {
-    let moment = civil::rfc3339(text).or_else(|| duration::epoch(text));
-    moment
-        .map(|moment| moment.since(now))
-        .or_else(|| duration::exact(text))
+    let time = civil::parse_rfc3339(text).or_else(|| duration::unix_time(text));
+    time.map(|time| time.since(now))
+        .or_else(|| duration::parse(text))
 }
 
 #[cfg(test)]
@@ -103,18 +103,18 @@ mod tests {
             reset_requests: value(reset),
             ..RateHeaders::default()
         };
-        assert_eq!(read(&headers, NOW, NOW), [expected, None]);
+        assert_eq!(parse(&headers, NOW, NOW), [expected, None]);
     }
 
-    fn minute(limit: u32, left: impl Into<Option<u32>>) -> Option<ReportedLimit> {
+    fn minute(limit: u32, remaining: impl Into<Option<u32>>) -> Option<ReportedLimit> {
         Some(ReportedLimit::Minute {
             limit: NonZeroU32::new(limit)?,
-            left: left.into(),
+            remaining: remaining.into(),
         })
     }
 
     #[test]
-    fn a_limit_that_is_back_within_a_minute_is_one_of_a_minute() {
+    fn limits_that_reset_within_a_minute_are_per_minute() {
         check("3000", "2999", "20ms", minute(3000, 2999));
         check("60", "0", "1m0s", minute(60, 0));
         check("50", "49", "2026-11-23T20:00:01Z", minute(50, 49));
@@ -124,20 +124,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_longer_window_it_counts_what_is_left() {
+    fn limits_that_reset_later_belong_to_a_long_window() {
         let until = |seconds| NOW + Duration::from_secs(seconds);
-        let longer = |left, seconds| {
-            Some(ReportedLimit::Longer {
-                left,
+        let long_window = |remaining, seconds| {
+            Some(ReportedLimit::LongWindow {
+                remaining,
                 until: until(seconds),
             })
         };
-        check("14400", "14370", "2m59s", longer(14_370, 179));
-        check("5", "0", "2026-11-24T00:00:00Z", longer(0, 4 * 3600));
+        check("14400", "14370", "2m59s", long_window(14_370, 179));
+        check("5", "0", "2026-11-24T00:00:00Z", long_window(0, 4 * 3600));
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_believed() {
+    fn invalid_headers_are_ignored() {
         check("", "3", "1s", None);
         check("many", "3", "1s", None);
         check("0", "0", "1s", None);

@@ -1,8 +1,7 @@
-//! Mirroring an input file: rows that are new are added, changed ones are asked again, those that
-//! have gone are withdrawn (kept, but neither sent nor exported).
+//! Synchronizing a batch with its input file: new rows are added, changed ones are reopened, and
+//! missing ones are withdrawn (kept, but neither sent nor exported).
 //!
-//! A sync is one transaction: if the process dies in it, or the input turns out bad, nothing of it
-//! has happened.
+//! A sync is a single transaction. If the process dies or the input is invalid, it has no effect.
 
 mod statements;
 
@@ -18,82 +17,82 @@ use super::batches::unsigned;
 use super::error::StoreError;
 use super::open::{Store, begin};
 
-/// Jobs looked at in one step when rows are withdrawn.
-const WITHDRAW_ROWS: i64 = 10_000;
+/// Number of jobs per step when rows are withdrawn.
+const WITHDRAW_PAGE: i64 = 10_000;
 
-/// An input of more rows than this fills the index over the keys at its end.
-const LARGE: u64 = 20_000;
+/// Number of added rows above which the index on the row keys is created after the rows.
+const DEFERRED_INDEX_ROWS: u64 = 20_000;
 
-/// What is to be mirrored.
+/// The batch to sync and its input.
 #[derive(Clone, Copy, Debug)]
-pub struct Sync<'a> {
-    /// The batch's name; it is made when there is none.
+pub struct SyncParams<'a> {
+    /// The name of the batch, which is created if necessary.
     pub name: &'a str,
-    /// How its rows become requests.
+    /// The template of its requests.
     pub template: &'a RequestTemplate,
     /// The columns of the input that are known before its rows are read.
     pub columns: &'a [String],
-    /// The input's path as it was given.
+    /// The path of the input as given by the user.
     pub source: &'a str,
-    /// Whether the simulated provider answers it.
+    /// Whether responses are simulated.
     pub simulated: bool,
-    /// Size and times of the input, taken before it was read.
+    /// Size and timestamps of the input before it was read.
     pub stamp: Option<&'a str>,
-    /// The present.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What a sync has done.
+/// The result of a sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Rows of the input.
     pub total: u64,
-    /// Rows that were not there before.
+    /// New rows.
     pub added: u64,
-    /// Rows whose request has changed: they are asked again.
+    /// Rows whose request has changed, which are sent again.
     pub changed: u64,
-    /// Rows that have gone from the input.
+    /// Rows that are no longer in the input.
     pub withdrawn: u64,
 }
 
-/// A row that the batch has already.
-struct Known {
+/// A row that the batch already has.
+struct ExistingRow {
     job: i64,
-    /// Its place before; `None` when it was withdrawn.
+    /// Its previous position; `None` if it was withdrawn.
     position: Option<i64>,
     same_request: bool,
     same_cells: bool,
 }
 
-/// The transaction of one sync.
-struct Syncing<'c> {
+/// The transaction of a sync.
+struct SyncTransaction<'c> {
     connection: &'c mut SqliteConnection,
     batch: i64,
-    /// The first job that this sync has added, if it adds any.
+    /// The first job that this sync adds, if any.
     first_new: i64,
     next_job: i64,
     position: i64,
     columns: Vec<String>,
-    /// Whether the batch has rows from before, so that each row must be looked up.
+    /// Whether the batch already has rows, so that each row must be looked up.
     has_rows: bool,
-    /// Whether the database has no rows at all yet.
-    is_first: bool,
-    /// Whether the index over the keys is left for the end.
-    index_left: bool,
-    /// Rows that the last input had and this one has not shown yet.
+    /// Whether the database has no rows yet.
+    is_empty_database: bool,
+    /// Whether the index on the row keys was dropped, to be created again at the end.
+    index_deferred: bool,
+    /// Number of rows of the previous input that have not occurred in this one so far.
     missing: u64,
-    seen: JobSet,
+    seen: JobBitmap,
     report: SyncReport,
 }
 
-/// A set of jobs, one bit for each job of the database.
+/// A set of job IDs, with one bit per job of the database.
 #[derive(Default)]
-struct JobSet(Vec<u64>);
+struct JobBitmap(Vec<u64>);
 
-impl JobSet {
-    /// Adds a job; returns whether it is new to the set.
+impl JobBitmap {
+    /// Adds a job; returns whether the set did not contain it.
     fn insert(&mut self, job: i64) -> bool {
-        let (word, bit) = Self::place(job);
+        let (word, bit) = Self::word_and_bit(job);
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
         }
@@ -103,52 +102,52 @@ impl JobSet {
     }
 
     fn contains(&self, job: i64) -> bool {
-        let (word, bit) = Self::place(job);
+        let (word, bit) = Self::word_and_bit(job);
         self.0.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
-    fn place(job: i64) -> (usize, u64) {
+    fn word_and_bit(job: i64) -> (usize, u64) {
         let job = usize::try_from(job).unwrap_or(0);
         (job / 64, 1 << (job % 64))
     }
 }
 
 impl Store {
-    /// Makes a batch mirror an input. The rows come in chunks; an empty chunk is the end.
+    /// Syncs a batch with an input. The rows arrive in chunks; an empty chunk marks the end.
     ///
-    /// When the input turns out bad, its error is handed back and the batch is as it was.
+    /// If the input is invalid, its error is returned and the batch is not changed.
     pub async fn sync_batch<E>(
         &self,
-        sync: &Sync<'_>,
+        params: &SyncParams<'_>,
         mut chunks: mpsc::Receiver<Result<Chunk, E>>,
     ) -> Result<Result<SyncReport, E>, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
-        let mut syncing = Syncing::begin(&mut transaction, sync).await?;
+        let mut sync = SyncTransaction::begin(&mut transaction, params).await?;
         loop {
             match chunks.recv().await {
                 Some(Ok(chunk)) if chunk.rows.is_empty() => break,
                 Some(Ok(chunk)) => {
-                    syncing.columns.extend(chunk.columns);
-                    syncing.take(&chunk.rows).await?;
+                    sync.columns.extend(chunk.columns);
+                    sync.sync_rows(&chunk.rows).await?;
                 }
                 Some(Err(bad_input)) => return Ok(Err(bad_input)),
                 None => return Err(StoreError::Other(sqlx::Error::WorkerCrashed)),
             }
         }
-        let report = syncing.finish(sync.columns).await?;
+        let report = sync.finish(params.columns).await?;
         failpoint::hit("import-commit")?;
         transaction.commit().await?;
         Ok(Ok(report))
     }
 }
 
-impl<'c> Syncing<'c> {
+impl<'c> SyncTransaction<'c> {
     async fn begin(
         connection: &'c mut SqliteConnection,
-        sync: &Sync<'_>,
+        params: &SyncParams<'_>,
     ) -> Result<Self, StoreError> {
-        let batch = upsert_batch(connection, sync).await?;
+        let batch = upsert_batch(connection, params).await?;
         let (last_job, any_rows, has_rows, present): (i64, bool, bool, i64) = sqlx::query_as(
             "SELECT (SELECT coalesce(max(id), 0) FROM jobs),
                     (SELECT coalesce(max(job_id), 0) FROM rows) > 0,
@@ -164,64 +163,64 @@ impl<'c> Syncing<'c> {
             first_new: last_job + 1,
             next_job: last_job + 1,
             position: 0,
-            columns: sync.columns.to_vec(),
+            columns: params.columns.to_vec(),
             has_rows,
-            is_first: !any_rows,
-            index_left: false,
+            is_empty_database: !any_rows,
+            index_deferred: false,
             missing: unsigned(present),
-            seen: JobSet::default(),
+            seen: JobBitmap::default(),
             report: SyncReport::default(),
         })
     }
 
-    async fn take(&mut self, rows: &[NewRow]) -> Result<(), StoreError> {
-        let known = if self.has_rows {
+    async fn sync_rows(&mut self, rows: &[NewRow]) -> Result<(), StoreError> {
+        let existing = if self.has_rows {
             self.look_up(rows).await?
         } else {
             Vec::new()
         };
-        let mut known = known.into_iter().peekable();
-        let (mut new, mut moved, mut rewritten, mut reopened) = (vec![], vec![], vec![], vec![]);
+        let mut existing = existing.into_iter().peekable();
+        let (mut new, mut moved, mut updated, mut reopened) = (vec![], vec![], vec![], vec![]);
         for (index, row) in rows.iter().enumerate() {
             failpoint::hit("import-row")?;
             let position = self.position;
             self.position += 1;
-            let Some((_, known)) = known.next_if(|(at, _)| *at == index) else {
+            let Some((_, existing)) = existing.next_if(|(at, _)| *at == index) else {
                 new.push((self.next_job, position, row));
                 self.next_job += 1;
                 continue;
             };
-            if self.seen.insert(known.job) && known.position.is_some() {
+            if self.seen.insert(existing.job) && existing.position.is_some() {
                 self.missing -= 1;
             }
-            if known.position != Some(position) {
-                moved.push((known.job, position));
+            if existing.position != Some(position) {
+                moved.push((existing.job, position));
             }
-            if !known.same_request {
-                reopened.push(known.job);
+            if !existing.same_request {
+                reopened.push(existing.job);
             }
-            if !known.same_request || !known.same_cells {
-                rewritten.push((known.job, row));
+            if !existing.same_request || !existing.same_cells {
+                updated.push((existing.job, row));
             }
         }
         self.report.total += rows.len() as u64;
         self.report.added += new.len() as u64;
         self.report.changed += reopened.len() as u64;
         self.insert(&new).await?;
-        self.run(
+        self.execute_with(
             "UPDATE jobs SET position = v.value ->> 1 FROM jsonb_each(?1) AS v
                   WHERE jobs.id = v.value ->> 0",
             &moved,
         )
         .await?;
-        self.rewrite(&rewritten).await?;
+        self.update_rows(&updated).await?;
         self.reopen(&reopened).await
     }
 
-    /// Ends the mirroring of an input whose columns were at first these.
-    async fn finish(mut self, known: &[String]) -> Result<SyncReport, StoreError> {
-        if self.index_left {
-            // Sorted in memory, the keys of a million rows would take 100 MB.
+    /// Finishes the sync. `initial` are the columns that were known before the rows were read.
+    async fn finish(mut self, initial: &[String]) -> Result<SyncReport, StoreError> {
+        if self.index_deferred {
+            // Sorting the keys of a million rows in memory would take 100 MB.
             for statement in [
                 "PRAGMA temp_store = FILE",
                 "CREATE UNIQUE INDEX rows_key ON rows (batch_id, key)",
@@ -232,7 +231,7 @@ impl<'c> Syncing<'c> {
                     .await?;
             }
         }
-        if self.columns.len() > known.len() {
+        if self.columns.len() > initial.len() {
             sqlx::query("UPDATE batches SET columns = ?2 WHERE id = ?1")
                 .bind(self.batch)
                 .bind(serde_json::to_string(&self.columns)?)
@@ -245,7 +244,7 @@ impl<'c> Syncing<'c> {
         Ok(self.report)
     }
 
-    /// Withdraws the rows that the input has not shown.
+    /// Withdraws the rows that the input does not contain.
     async fn withdraw(&mut self) -> Result<(), StoreError> {
         let mut after = 0;
         loop {
@@ -257,30 +256,30 @@ impl<'c> Syncing<'c> {
             .bind(after)
             .bind(self.first_new)
             .bind(self.batch)
-            .bind(WITHDRAW_ROWS)
+            .bind(WITHDRAW_PAGE)
             .fetch_all(&mut *self.connection)
             .await?;
             let Some(last) = present.last() else {
                 return Ok(());
             };
             after = *last;
-            let gone: Vec<_> = present
+            let missing: Vec<_> = present
                 .into_iter()
                 .filter(|job| !self.seen.contains(*job))
                 .collect();
-            self.run(
+            self.execute_with(
                 "UPDATE jobs SET position = NULL WHERE id IN (SELECT value FROM json_each(?1))",
-                &gone,
+                &missing,
             )
             .await?;
-            self.report.withdrawn += gone.len() as u64;
+            self.report.withdrawn += missing.len() as u64;
         }
     }
 }
 
 async fn upsert_batch(
     connection: &mut SqliteConnection,
-    sync: &Sync<'_>,
+    params: &SyncParams<'_>,
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
         "INSERT INTO batches (name, recipe, columns, source, stamp, created_at, synced_at,
@@ -290,13 +289,13 @@ async fn upsert_batch(
                                           synced_at = ?6, simulated = ?7
          RETURNING id",
     )
-    .bind(sync.name)
-    .bind(serde_json::to_string(sync.template)?)
-    .bind(serde_json::to_string(sync.columns)?)
-    .bind(sync.source)
-    .bind(sync.stamp)
-    .bind(sync.now.as_millis())
-    .bind(sync.simulated)
+    .bind(params.name)
+    .bind(serde_json::to_string(params.template)?)
+    .bind(serde_json::to_string(params.columns)?)
+    .bind(params.source)
+    .bind(params.stamp)
+    .bind(params.now.as_millis())
+    .bind(params.simulated)
     .fetch_one(connection)
     .await?)
 }

@@ -1,23 +1,23 @@
-//! The statements that write and look up rows, many at once.
+//! The statements of a sync. Each one processes many rows.
 
 use serde::Serialize;
 use sqlx::Row;
 
 use crate::domain::job::NewRow;
 use crate::store::error::StoreError;
-use crate::store::pack::Pack;
+use crate::store::text_blob::TextBlob;
 
-use super::{Known, LARGE, Syncing};
+use super::{DEFERRED_INDEX_ROWS, ExistingRow, SyncTransaction};
 
-impl Syncing<'_> {
-    /// Finds the rows that the batch has, in the order of `rows`, with their index.
+impl SyncTransaction<'_> {
+    /// Finds the rows that the batch already has, in the order of `rows`, with their index in it.
     pub(super) async fn look_up(
         &mut self,
         rows: &[NewRow],
-    ) -> Result<Vec<(usize, Known)>, StoreError> {
-        let mut texts = Pack::default();
-        let asked = rows.iter();
-        let asked: Vec<_> = asked
+    ) -> Result<Vec<(usize, ExistingRow)>, StoreError> {
+        let mut texts = TextBlob::default();
+        let keys = rows.iter();
+        let keys: Vec<_> = keys
             .map(|row| (&row.key, &row.digest, texts.add(&row.cells)))
             .collect();
         let found = sqlx::query(
@@ -28,7 +28,7 @@ impl Syncing<'_> {
              CROSS JOIN jobs AS j ON j.id = r.job_id
              ORDER BY v.key",
         )
-        .bind(serde_json::to_string(&asked)?)
+        .bind(serde_json::to_string(&keys)?)
         .bind(self.batch)
         .bind(texts.into_blob())
         .fetch_all(&mut *self.connection)
@@ -37,13 +37,13 @@ impl Syncing<'_> {
             .iter()
             .map(|row| {
                 let index = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
-                let known = Known {
+                let existing = ExistingRow {
                     job: row.try_get(1)?,
                     position: row.try_get(2)?,
                     same_request: row.try_get(3)?,
                     same_cells: row.try_get(4)?,
                 };
-                Ok((index, known))
+                Ok((index, existing))
             })
             .collect()
     }
@@ -52,7 +52,7 @@ impl Syncing<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        self.leave_index().await?;
+        self.defer_index().await?;
         let jobs: Vec<_> = new
             .iter()
             .map(|(job, position, _)| (job, position))
@@ -65,7 +65,7 @@ impl Syncing<'_> {
         .bind(self.batch)
         .execute(&mut *self.connection)
         .await?;
-        let mut texts = Pack::default();
+        let mut texts = TextBlob::default();
         let rows = new.iter();
         let rows: Vec<_> = rows
             .map(|(job, _, row)| {
@@ -89,21 +89,25 @@ impl Syncing<'_> {
         Ok(())
     }
 
-    /// Leaves the index over the keys for the end, when this is the first input of the database and
-    /// a large one: filled in no order, it costs more than all the rest.
-    pub(super) async fn leave_index(&mut self) -> Result<(), StoreError> {
-        if self.is_first && !self.index_left && self.report.added > LARGE {
+    /// Drops the index on the row keys until the end if this is a large first import into the
+    /// database. Filling the index in random order would take longer than everything else.
+    pub(super) async fn defer_index(&mut self) -> Result<(), StoreError> {
+        if self.is_empty_database && !self.index_deferred && self.report.added > DEFERRED_INDEX_ROWS
+        {
             sqlx::query("DROP INDEX rows_key")
                 .execute(&mut *self.connection)
                 .await?;
-            self.index_left = true;
+            self.index_deferred = true;
         }
         Ok(())
     }
 
-    pub(super) async fn rewrite(&mut self, rewritten: &[(i64, &NewRow)]) -> Result<(), StoreError> {
-        let mut texts = Pack::default();
-        let rows = rewritten.iter();
+    pub(super) async fn update_rows(
+        &mut self,
+        updated: &[(i64, &NewRow)],
+    ) -> Result<(), StoreError> {
+        let mut texts = TextBlob::default();
+        let rows = updated.iter();
         let rows: Vec<_> = rows
             .map(|(job, row)| {
                 let (cells, request) = (texts.add(&row.cells), texts.add(&row.request));
@@ -126,15 +130,15 @@ impl Syncing<'_> {
         Ok(())
     }
 
-    /// Makes jobs pending again as if they were new. The higher `claim_no` shuts out an answer to
-    /// the old question that may be in flight.
+    /// Makes jobs pending again as if they were new. The increased `claim_no` invalidates a
+    /// response to the old request that may be in flight.
     pub(super) async fn reopen(&mut self, jobs: &[i64]) -> Result<(), StoreError> {
-        self.run(
+        self.execute_with(
             "DELETE FROM results WHERE job_id IN (SELECT value FROM json_each(?1))",
             jobs,
         )
         .await?;
-        self.run(
+        self.execute_with(
             "UPDATE jobs SET state = 0, not_before = 0, requests = 0, spent = 0, crashes = 0,
                              claim_no = claim_no + 1, history_from = claim_no + 1
              WHERE id IN (SELECT value FROM json_each(?1))",
@@ -143,15 +147,15 @@ impl Syncing<'_> {
         .await
     }
 
-    pub(super) async fn run<T: Serialize>(
+    pub(super) async fn execute_with<T: Serialize>(
         &mut self,
         sql: &'static str,
-        many: &[T],
+        parameters: &[T],
     ) -> Result<(), StoreError> {
-        if !many.is_empty() {
-            let many = serde_json::to_string(many)?;
+        if !parameters.is_empty() {
+            let parameters = serde_json::to_string(parameters)?;
             sqlx::query(sql)
-                .bind(many)
+                .bind(parameters)
                 .execute(&mut *self.connection)
                 .await?;
         }

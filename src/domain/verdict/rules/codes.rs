@@ -1,16 +1,16 @@
-//! Third chapter: the error's code, the codes among its details, and after them its type.
+//! Third group: the error code, codes in the details, and then the error type.
 //!
-//! Codes that relays put on anything (`invalid_request_error`, `api_error`, `new_api_error`,
-//! `permission_denied`, `credit_limit`) are not in here: they prove nothing.
+//! Codes that relays use for any error (`invalid_request_error`, `api_error`, `new_api_error`,
+//! `permission_denied`, `credit_limit`) are omitted, since they do not identify a cause.
 
 use super::{
-    ASK_ACCESS, Action, CALL_PROVIDER, CHANGE_PROMPT, DAILY, DEAD, EXHAUSTED, FIX_MODEL, NEW_KEY,
-    NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
+    Action, CHANGE_PROMPT, CHECK_MODEL, CONTACT_PROVIDER, DAILY, DEAD, EXHAUSTED, NO_HINT,
+    OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Code, Direct, Lacks, Says, Status, Type};
+use crate::domain::verdict::Condition::{Code, Contains, Direct, Excludes, Status, Type};
 use crate::domain::verdict::Scope;
 
-// Phrases are packed by hand: one a line, the table could not be read at a glance.
+// Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "account-closed-code",
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Code(&["account_deactivated", "account_closed", "account_deleted"])],
         scope: Scope::Account,
         action: DEAD,
-        hint: CALL_PROVIDER,
+        hint: CONTACT_PROVIDER,
     },
     Rule {
         id: "account-suspended-code",
@@ -49,8 +49,8 @@ pub(super) const RULES: &[Rule] = &[
             ]),
         ],
         scope: Scope::Account,
-        action: QUARANTINE,
-        hint: CALL_PROVIDER,
+        action: QUARANTINED,
+        hint: CONTACT_PROVIDER,
     },
     Rule {
         id: "balance-code",
@@ -131,16 +131,16 @@ pub(super) const RULES: &[Rule] = &[
             ]),
         ],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "model-forbidden",
         seen: "OpenAI 403 model_not_found",
         when: &[Status(&[401, 403]), Code(&["model_not_found"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "model-missing-code",
@@ -156,7 +156,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: FIX_MODEL,
+        hint: CHECK_MODEL,
     },
     Rule {
         id: "key-restricted-code",
@@ -169,8 +169,8 @@ pub(super) const RULES: &[Rule] = &[
             ]),
         ],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Allow this API for the key in the provider's console.",
+        action: QUARANTINED,
+        hint: "Enable this API for the API key in the provider's console.",
     },
     Rule {
         id: "parameter-code",
@@ -181,7 +181,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Take out or change the parameter that the message names (--set).",
+        hint: "Remove or change the parameter named in the message (--set).",
     },
     Rule {
         id: "operation-code",
@@ -189,7 +189,8 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Direct, Code(&["operationnotsupported", "unsupported_operation"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings.",
+        hint:
+            "Choose a model that supports /chat/completions, or request embeddings with --endpoint embeddings.",
     },
     Rule {
         id: "slow-down",
@@ -225,7 +226,7 @@ pub(super) const RULES: &[Rule] = &[
                 "throttling.allocationquota", "limit_requests", "limit_burst_rate",
                 "resource_exhausted", "rpm_rate_limit_exceeded", "tpm_rate_limit_exceeded",
             ]),
-            Lacks(DAILY),
+            Excludes(DAILY),
         ],
         scope: Scope::Quota,
         action: Action::Wait,
@@ -243,7 +244,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "balance-type",
@@ -254,7 +255,7 @@ pub(super) const RULES: &[Rule] = &[
                 "insufficient_quota", "exceeded_current_quota_error", "billing_error",
                 "budget_exceeded", "insufficient_balance",
             ]),
-            Lacks(&["rate limit"]),
+            Excludes(&["rate limit"]),
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
@@ -287,11 +288,11 @@ pub(super) const RULES: &[Rule] = &[
             Type(&[
                 "not_found_error", "invalid_model", "notfounderror", "resource_not_found_error",
             ]),
-            Says(&["model"]),
+            Contains(&["model"]),
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: FIX_MODEL,
+        hint: CHECK_MODEL,
     },
     Rule {
         id: "overload-throttle-type",
@@ -306,7 +307,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "Anthropic 403",
         when: &[Status(&[403]), Type(&["permission_error", "permissions_error"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
 ];

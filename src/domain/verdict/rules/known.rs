@@ -1,43 +1,44 @@
-//! Second chapter: sentences and codes known from one provider that say more, or something else,
-//! than the same words elsewhere.
+//! Second group: messages and codes that have a more specific or a different meaning at one
+//! provider.
 
 use super::{
-    ASK_ACCESS, Action, CALL_PROVIDER, DEAD, EXHAUSTED, FIX_ENDPOINT, FIX_MODEL, NO_HINT,
-    OTHER_NETWORK, QUARANTINE, RETRY, Rule, TOP_UP, TWICE,
+    Action, CHECK_BASE_URL, CHECK_MODEL, CONTACT_PROVIDER, DEAD, EXHAUSTED, NO_HINT, OTHER_NETWORK,
+    QUARANTINED, REQUEST_ACCESS, RETRY, RETRY_ONCE, Rule, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Code, Hinted, Host, Lacks, Says, Status};
+use crate::domain::verdict::Condition::{Code, Contains, Excludes, HasRetryAfter, Host, Status};
 use crate::domain::verdict::Scope;
 
-// Phrases are packed by hand: one a line, the table could not be read at a glance.
+// Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "chatanywhere-prompt-limit",
         seen: "ChatAnywhere 403, GPT_API_free #331 #334 #496",
         when: &[
-            Says(&[
+            Contains(&[
                 "免费api限制模型输入token小于",
                 "number of prompt tokens for free accounts is limited",
             ]),
         ],
         scope: Scope::Request,
         action: Action::FailJob,
-        hint: "Shorten this row's prompt to the tokens that the provider names, or use a paid key.",
+        hint:
+            "Shorten the prompt of this row to the number of tokens given in the message, or use a paid API key.",
     },
     Rule {
         id: "chatanywhere-daily-quota",
         seen: "ChatAnywhere 429, GPT_API_free #349",
-        when: &[Says(&["免费api限制每日", "模型免费api限制每日"])],
+        when: &[Contains(&["免费api限制每日", "模型免费api限制每日"])],
         scope: Scope::Quota,
         action: Action::Wait,
         hint:
-            "Run again after 00:00 in China (UTC+8); the limit counts the address, so another key does not help.",
+            "Run again after 00:00 China time (UTC+8). The quota applies to your IP address; another API key does not help.",
     },
     Rule {
         id: "chatanywhere-free-list",
         seen: "ChatAnywhere 403 and 401, GPT_API_free #51 #78 #179 #209 #246 #309 #374",
         when: &[
-            Says(&[
+            Contains(&[
                 "免费api限制使用", "the free account is limited to use",
                 "limit to use gpt-3.5-turbo",
             ]),
@@ -45,13 +46,13 @@ pub(super) const RULES: &[Rule] = &[
         scope: Scope::Endpoint,
         action: Action::StopRun,
         hint:
-            "Check that the base URL ends in /v1 and not in /completions, and that the model is on the free list, in lower case exactly as listed.",
+            "Check that the base URL ends in /v1, not in /completions, and that the model name matches an entry of the free list exactly, in lowercase.",
     },
     Rule {
         id: "chatanywhere-balance",
         seen: "ChatAnywhere 403, GPT_API_free #213 #495",
         when: &[
-            Says(&[
+            Contains(&[
                 "账户余额过低不足以支持本次请求",
                 "balance is not sufficient to support this request",
             ]),
@@ -59,21 +60,21 @@ pub(super) const RULES: &[Rule] = &[
         scope: Scope::Account,
         action: EXHAUSTED,
         hint:
-            "Top up the account, or lower max_tokens: the price of the longest answer must be covered.",
+            "Add credits to the account, or lower max_tokens. The balance must cover the longest possible response.",
     },
     Rule {
         id: "chatanywhere-backend",
         seen: "ChatAnywhere, GPT_API_free #119",
-        when: &[Says(&["openai response error"])],
+        when: &[Contains(&["openai response error"])],
         scope: Scope::Transient,
         action: RETRY,
         hint: NO_HINT,
     },
     Rule {
         id: "relay-saturated",
-        seen: "new-api 429 labelled insufficient_quota, FastGPT#1056",
+        seen: "new-api 429 labeled insufficient_quota, FastGPT#1056",
         when: &[
-            Says(&[
+            Contains(&[
                 "上游负载", "负载已饱和", "upstream load is saturated", "upstream is saturated",
             ]),
         ],
@@ -85,88 +86,92 @@ pub(super) const RULES: &[Rule] = &[
         id: "relay-no-channel",
         seen: "one-api and new-api 503",
         when: &[
-            Says(&[
+            Contains(&[
                 "无可用渠道", "no available channel", "no available distributor",
                 "get_channel_failed",
             ]),
         ],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
+        action: QUARANTINED,
         hint:
-            "The relay has no channel for this model in this key's group: choose another model or group.",
+            "Choose another model or group. The relay has no channel for this model in the group of this API key.",
     },
     Rule {
         id: "relay-token-address",
         seen: "new-api 403, AiHubMix 403",
         when: &[
-            Says(&[
+            Contains(&[
                 "不在令牌允许", "令牌只能在指定网段", "ip is not in the token",
                 "only from approved ip",
             ]),
         ],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Add this machine's address to the list of the key, in the relay's console.",
+        action: QUARANTINED,
+        hint:
+            "Add this machine's IP address to the allowlist of the API key in the relay's console.",
     },
     Rule {
         id: "azure-resource-blocked",
         seen: "Azure 403, pollinations#9319 #10032 #12446",
-        when: &[Says(&["resource has been temporarily blocked", "aoaicodeofconduct"])],
+        when: &[Contains(&["resource has been temporarily blocked", "aoaicodeofconduct"])],
         scope: Scope::Account,
-        action: QUARANTINE,
+        action: QUARANTINED,
         hint:
-            "Microsoft has blocked the whole resource, not this prompt: ask its support, or use another resource.",
+            "Contact Azure support, or use another resource. Azure has blocked the whole resource, not only this prompt.",
     },
     Rule {
         id: "azure-private-endpoint",
         seen: "Azure 403, continue#12547",
-        when: &[Says(&["a virtual network is configured for this resource"])],
+        when: &[Contains(&["a virtual network is configured for this resource"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Use the resource's own endpoint as the base URL, not the regional one.",
+        hint: "Use the endpoint of the Azure resource as the base URL, not the regional endpoint.",
     },
     Rule {
         id: "azure-firewall",
         seen: "Azure 403, azure-sql-db-chatbot#3",
         when: &[
-            Says(&[
+            Contains(&[
                 "virtual network/firewall rules", "public access is disabled",
                 "not from an approved private endpoint",
             ]),
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        hint: "Allow this machine's address in the resource's network settings.",
+        hint: "Allow this machine's IP address in the network settings of the Azure resource.",
     },
     Rule {
         id: "azure-deployment",
         seen: "Azure 404",
-        when: &[Says(&["api deployment for this resource does not exist"])],
+        when: &[Contains(&["api deployment for this resource does not exist"])],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: "Check the deployment's name; one made within the last five minutes needs a moment.",
+        hint:
+            "Check the deployment name. A new deployment can take five minutes to become available.",
     },
     Rule {
         id: "azure-key-or-endpoint",
         seen: "Azure 401",
-        when: &[Says(&["invalid subscription key or wrong api endpoint", "audience is incorrect"])],
+        when: &[
+            Contains(&["invalid subscription key or wrong api endpoint", "audience is incorrect"]),
+        ],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Check that key and base URL belong to the same Azure resource.",
+        action: QUARANTINED,
+        hint: "Check that the API key and the base URL belong to the same Azure resource.",
     },
     Rule {
         id: "azure-enqueued-tokens",
         seen: "Azure batch",
-        when: &[Says(&["enqueued tokens"])],
+        when: &[Contains(&["enqueued tokens"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        hint: "Wait until earlier batches are done, or ask for a higher quota.",
+        hint: "Wait until earlier batches have finished, or request a higher quota.",
     },
     Rule {
         id: "not-a-chat-model",
         seen: "OpenAI 404",
         when: &[
-            Says(&[
+            Contains(&[
                 "not a chat model", "v1/completions endpoint", "only supported in v1/",
                 "did you mean to use v1/", "not supported in the v1/chat/completions",
                 "use the /v1/responses",
@@ -175,71 +180,73 @@ pub(super) const RULES: &[Rule] = &[
         scope: Scope::Endpoint,
         action: Action::StopRun,
         hint:
-            "Choose a model that answers at /chat/completions, or ask for vectors with --endpoint embeddings; the base URL ends before either.",
+            "Choose a model that supports /chat/completions, or request embeddings with --endpoint embeddings. The base URL must not end in /chat/completions or /embeddings.",
     },
     Rule {
         id: "embeddings-refused",
         seen: "OpenAI 403, langchain#9270, ragflow#1835",
-        when: &[Says(&["not allowed to generate embeddings"])],
+        when: &[Contains(&["not allowed to generate embeddings"])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: FIX_ENDPOINT,
+        hint: CHECK_BASE_URL,
     },
     Rule {
         id: "organization-unverified",
         seen: "OpenAI 400, 403, 404: openai-go#565, LibreChat#6926, continue#9067",
-        when: &[Says(&["organization must be verified"])],
+        when: &[Contains(&["organization must be verified"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
+        action: QUARANTINED,
         hint:
-            "Verify the organization in the provider's settings (it takes up to 15 minutes), or choose another model.",
+            "Verify the organization in the provider's settings (this takes up to 15 minutes), or choose another model.",
     },
     Rule {
         id: "not-a-member",
         seen: "OpenAI 401",
-        when: &[Says(&["must be a member of an organization"])],
+        when: &[Contains(&["must be a member of an organization"])],
         scope: Scope::Account,
-        action: QUARANTINE,
-        hint: "Let the account join an organization, or use another key.",
+        action: QUARANTINED,
+        hint: "Add the account to an organization, or use another API key.",
     },
     Rule {
         id: "access-terminated",
         seen: "OpenAI 429, new-api#462",
-        when: &[Says(&["your access was terminated", "access has been terminated"])],
+        when: &[Contains(&["your access was terminated", "access has been terminated"])],
         scope: Scope::Account,
         action: DEAD,
-        hint: CALL_PROVIDER,
+        hint: CONTACT_PROVIDER,
     },
     Rule {
         id: "request-over-limit",
         seen: "OpenAI 429 `Request too large`, climb#1",
-        when: &[Says(&["request too large"]), Status(&[429, 413, 400])],
+        when: &[Contains(&["request too large"]), Status(&[429, 413, 400])],
         scope: Scope::Request,
         action: Action::FailJob,
         hint:
-            "Shorten the prompt or lower max_tokens: this request alone is above the limit per minute.",
+            "Shorten the prompt or lower max_tokens. This request alone exceeds the per-minute limit.",
     },
     Rule {
         id: "project-without-model",
         seen: "OpenAI 403, Aider#604, ragas#1342, letta#1634",
-        when: &[Says(&["does not have access to model"])],
+        when: &[Contains(&["does not have access to model"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "openai-foreign-key",
-        seen: "key of another provider at api.openai.com, GPT_API_free #62 #199 #221 #305",
-        when: &[Host(&["api.openai.com"]), Says(&["incorrect api key provided"])],
+        seen: "API key from another provider sent to api.openai.com, GPT_API_free #62 #199 #221 #305",
+        when: &[Host(&["api.openai.com"]), Contains(&["incorrect api key provided"])],
         scope: Scope::Key,
         action: DEAD,
         hint:
-            "This key is none of OpenAI's: if another provider gave it, set that provider's base URL; else replace it.",
+            "Set the base URL of the provider that issued this API key, or replace the key. OpenAI does not recognize it.",
     },
     Rule {
         id: "anthropic-request-not-allowed",
         seen: "Anthropic 403",
-        when: &[Status(&[403]), Says(&["request not allowed"]), Lacks(&["flagged", "policy"])],
+        when: &[
+            Status(&[403]), Contains(&["request not allowed"]), Excludes(&["flagged", "policy"]),
+        ],
         scope: Scope::Network,
         action: Action::StopRun,
         hint: OTHER_NETWORK,
@@ -247,18 +254,18 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "anthropic-usage-limit",
         seen: "Anthropic 400",
-        when: &[Says(&["specified api usage limits", "specified workspace api usage limits"])],
+        when: &[Contains(&["specified api usage limits", "specified workspace api usage limits"])],
         scope: Scope::Account,
         action: EXHAUSTED,
-        hint: "Raise the spend limit in the provider's console, or wait until it is reset.",
+        hint: "Raise the spend limit in the provider's console, or wait until it resets.",
     },
     Rule {
         id: "anthropic-other-product",
         seen: "Anthropic 400",
-        when: &[Says(&["only authorized for use with claude code"])],
+        when: &[Contains(&["only authorized for use with claude code"])],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Use an API key of the provider's console.",
+        action: QUARANTINED,
+        hint: "Use an API key created in the provider's console.",
     },
     Rule {
         id: "openrouter-in-flight",
@@ -266,76 +273,82 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Code(&["in_flight_budget_exhausted"])],
         scope: Scope::Transient,
         action: RETRY,
-        hint: "Lower --concurrency: the requests in flight together exceed the budget.",
+        hint: "Lower --concurrency. The requests in flight together exceed the budget.",
     },
     Rule {
         id: "openrouter-key-limit",
         seen: "OpenRouter 403",
-        when: &[Says(&["key limit exceeded"])],
+        when: &[Contains(&["key limit exceeded"])],
         scope: Scope::Key,
         action: EXHAUSTED,
-        hint: "Raise the limit of this key in the provider's settings.",
+        hint: "Raise the limit of this API key in the provider's settings.",
     },
     Rule {
         id: "openrouter-data-policy",
         seen: "OpenRouter 404",
-        when: &[Says(&["matching your data policy", "guardrail restrictions and data policy"])],
+        when: &[Contains(&["matching your data policy", "guardrail restrictions and data policy"])],
         scope: Scope::Account,
-        action: QUARANTINE,
-        hint: "Allow the model's providers at openrouter.ai/settings/privacy.",
+        action: QUARANTINED,
+        hint: "Allow the providers of this model at openrouter.ai/settings/privacy.",
     },
     Rule {
         id: "openrouter-no-such-feature",
         seen: "OpenRouter 404",
-        when: &[Says(&["no endpoints found that support", "no endpoints found that can handle"])],
+        when: &[
+            Contains(&["no endpoints found that support", "no endpoints found that can handle"]),
+        ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Take out the parameter that is named, or choose a model that knows it.",
+        hint: "Remove the parameter named in the message, or choose a model that supports it.",
     },
     Rule {
         id: "openrouter-no-endpoints",
         seen: "OpenRouter 404",
-        when: &[Says(&["no endpoints found", "no allowed providers are available"])],
+        when: &[Contains(&["no endpoints found", "no allowed providers are available"])],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: FIX_MODEL,
+        hint: CHECK_MODEL,
     },
     Rule {
         id: "openrouter-upstream-limit",
         seen: "OpenRouter 429",
-        when: &[Status(&[429]), Says(&["rate-limited upstream", "upstream_provider_shared_pool"])],
+        when: &[
+            Status(&[429]), Contains(&["rate-limited upstream", "upstream_provider_shared_pool"]),
+        ],
         scope: Scope::Model,
         action: Action::Wait,
-        hint: "The model is busy for everybody: wait, or choose another provider of it.",
+        hint:
+            "Run again later, or choose another provider of this model. It is rate limited for all users.",
     },
     Rule {
         id: "zero-quota",
         seen: "Gemini 429 `limit: 0`, OpenAI `Limit 0`",
-        when: &[Status(&[429]), Says(&["limit: 0,", "limit: 0\n", "limit 0, used 0"])],
+        when: &[Status(&[429]), Contains(&["limit: 0,", "limit: 0\n", "limit 0, used 0"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: "This account has no quota for this model: choose another model or a paid account.",
+        action: QUARANTINED,
+        hint:
+            "Choose another model, or use a paid account. This account has no quota for the model.",
     },
     Rule {
         id: "gemini-daily-quota",
         seen: "Gemini 429, quotaId …PerDay…",
-        when: &[Status(&[429]), Says(&["perday"])],
+        when: &[Status(&[429]), Contains(&["perday"])],
         scope: Scope::Quota,
         action: Action::Wait,
-        hint: "Run again tomorrow, or use a key of another project.",
+        hint: "Run again tomorrow, or use an API key from another project.",
     },
     Rule {
         id: "groq-model-blocked",
         seen: "Groq 403, orbi#561",
-        when: &[Says(&["blocked at the organization level", "blocked at the project level"])],
+        when: &[Contains(&["blocked at the organization level", "blocked at the project level"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "groq-network",
         seen: "Groq 403",
-        when: &[Says(&["please check your network settings"])],
+        when: &[Contains(&["please check your network settings"])],
         scope: Scope::Network,
         action: Action::StopRun,
         hint: OTHER_NETWORK,
@@ -345,12 +358,13 @@ pub(super) const RULES: &[Rule] = &[
         seen: "Groq 400",
         when: &[Code(&["json_validate_failed", "tool_use_failed"])],
         scope: Scope::Request,
-        action: TWICE,
-        hint: "The model did not keep to the format asked for: loosen it, or choose another model.",
+        action: RETRY_ONCE,
+        hint:
+            "Relax the requested format, or choose another model. The model did not produce that format.",
     },
     Rule {
         id: "dashscope-token-rate",
-        seen: "DashScope 429 labelled insufficient_quota",
+        seen: "DashScope 429 labeled insufficient_quota",
         when: &[
             Status(&[429]),
             Host(&["aliyuncs.com"]),
@@ -366,20 +380,20 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Code(&["allocationquota.freetieronly"])],
         scope: Scope::KeyModel,
         action: EXHAUSTED,
-        hint: "Switch off `use free tier only` in the provider's console, or choose another model.",
+        hint: "Turn off `use free tier only` in the provider's console, or choose another model.",
     },
     Rule {
         id: "siliconflow-paid-model",
         seen: "SiliconFlow 403, code 30011",
-        when: &[Says(&["requires paid balance"])],
+        when: &[Contains(&["requires paid balance"])],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: "Drop `Pro/` from the model's name, or add money to the account.",
+        action: QUARANTINED,
+        hint: "Remove the `Pro/` prefix from the model name, or add credits to the account.",
     },
     Rule {
         id: "out-of-memory",
         seen: "Ollama 500",
-        when: &[Says(&["requires more system memory", "more system memory than"])],
+        when: &[Contains(&["requires more system memory", "more system memory than"])],
         scope: Scope::Model,
         action: Action::StopRun,
         hint: "Choose a smaller model, or free memory on the server.",
@@ -387,7 +401,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "payment-due-later",
         seen: "OpenRouter 402 with Retry-After",
-        when: &[Status(&[402]), Hinted],
+        when: &[Status(&[402]), HasRetryAfter],
         scope: Scope::Quota,
         action: Action::Wait,
         hint: TOP_UP,

@@ -1,17 +1,20 @@
-//! Fourth chapter: what messages say in general, in English and in Chinese, so that a provider that
-//! nobody has seen is judged well too.
+//! Fourth group: phrases in messages of any provider, in English and Chinese. They classify errors
+//! of providers without rules of their own.
 //!
-//! Money comes before accounts, accounts and keys before content: an account that is blocked for
-//! its contents is no bad prompt. Most rules leave out the 5xx, where a relay speaks of its own keys.
+//! Billing, accounts and keys precede content, because an account that was blocked for its content
+//! is not an error of the current prompt. Most rules exclude 5xx, because a relay uses it to report
+//! errors of its own keys.
 
 use super::{
-    ASK_ACCESS, Action, CALL_PROVIDER, CHANGE_PROMPT, DAILY, DEAD, EXHAUSTED, FIX_ENDPOINT,
-    FIX_MODEL, NEW_KEY, NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule, SHORTEN, TOP_UP,
+    Action, CHANGE_PROMPT, CHECK_BASE_URL, CHECK_MODEL, CONTACT_PROVIDER, DAILY, DEAD, EXHAUSTED,
+    NO_HINT, OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Direct, Hinted, NamesModel, Near, Says, Status};
+use crate::domain::verdict::Condition::{
+    Contains, Direct, HasRetryAfter, MentionsModel, Near, Status,
+};
 use crate::domain::verdict::Scope;
 
-// Phrases are packed by hand: one a line, the table could not be read at a glance.
+// Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -19,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "Together 403, vLLM 400, Gemini 400, Anthropic 400, relays",
         when: &[
             Status(&[400, 403, 404, 413, 422, 500, 502]),
-            Says(&[
+            Contains(&[
                 "context length", "context window", "context size", "context_length",
                 "prompt is too long", "input is too long", "input length", "reduce the length",
                 "too many tokens", "model token limit", "number of tokens allowed",
@@ -37,38 +40,38 @@ pub(super) const RULES: &[Rule] = &[
         seen: "Cohere 429 trial key",
         when: &[
             Status(&[429]),
-            Says(&["per month", "/month", "/ month", "monthly", "每月", "本月", "月度"]),
+            Contains(&["per month", "/month", "/ month", "monthly", "每月", "本月", "月度"]),
         ],
         scope: Scope::Account,
         action: EXHAUSTED,
-        hint: "Use another account's key, or a paid plan: the month's quota is used up.",
+        hint: "Use an API key from another account, or a paid plan. The monthly quota is used up.",
     },
     Rule {
         id: "daily-quota-until",
         seen: "OpenAI 429 RPD, OpenRouter 429, GitHub Models 429",
-        when: &[Status(&[429, 403, 502]), Says(DAILY), Hinted],
+        when: &[Status(&[429, 403, 502]), Contains(DAILY), HasRetryAfter],
         scope: Scope::Quota,
         action: Action::Wait,
-        hint: "Run again when the daily quota is back.",
+        hint: "Run again when the daily quota resets.",
     },
     Rule {
         id: "daily-quota",
         seen: "Cerebras 429, Qianfan code 17, Zhipu 1304",
         when: &[
             Status(&[429, 403, 502]),
-            Says(DAILY),
-            Says(&["limit", "quota", "exceed", "次", "上限", "限制", "额度", "too many"]),
+            Contains(DAILY),
+            Contains(&["limit", "quota", "exceed", "次", "上限", "限制", "额度", "too many"]),
         ],
         scope: Scope::Quota,
         action: Action::Wait,
-        hint: "Run again tomorrow, when the daily quota is back.",
+        hint: "Run again tomorrow, when the daily quota resets.",
     },
     Rule {
         id: "rate-limit-text",
-        seen: "Together 429 typed credit_limit, Zhipu 1302, SiliconFlow 429",
+        seen: "Together 429 with type credit_limit, Zhipu 1302, SiliconFlow 429",
         when: &[
             Status(&[429]),
-            Says(&[
+            Contains(&[
                 "rate limit", "rate-limit", "rate_limit", "ratelimit", "rate limiting",
                 "requests per min", "tokens per min", "per minute", "per second",
                 "too many requests", "too many tokens", "concurren", "throttl", "slow down", "频率",
@@ -84,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "GitHub 403, Qianfan codes 4 and 18 in a 200",
         when: &[
             Status(&[400, 403, 502]),
-            Says(&[
+            Contains(&[
                 "rate limit", "per minute", "too many requests", "request limit reached", "qps",
                 "请求过于频繁", "频率限制", "限流",
             ]),
@@ -96,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "quota-until",
         seen: "Gemini 429",
-        when: &[Status(&[429]), Hinted, Says(&["quota"])],
+        when: &[Status(&[429]), HasRetryAfter, Contains(&["quota"])],
         scope: Scope::Quota,
         action: Action::Wait,
         hint: NO_HINT,
@@ -106,7 +109,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "DeepSeek 402, Anthropic 400, xAI 403, Zhipu 429, SiliconFlow 403, relays",
         when: &[
             Direct,
-            Says(&[
+            Contains(&[
                 "insufficient balance", "balance is insufficient", "balance is not sufficient",
                 "balance insufficient", "enough balance", "balance is too low", "negative balance",
                 "overdue", "arrear", "in good standing", "insufficient credit", "insufficient fund",
@@ -146,7 +149,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "OpenAI 401, new-api 401, Kong 401",
         when: &[
             Status(&[400, 401, 403, 502]),
-            Says(&[
+            Contains(&[
                 "didn't provide an api key", "no api key", "no auth credentials",
                 "no token provided", "no access token", "missing api key", "missing authentication",
                 "missing authorization", "missing bearer", "api key is missing", "api key missing",
@@ -157,7 +160,8 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "No key reached the endpoint: name one, and check that the base URL belongs to it.",
+        hint:
+            "Set an API key, and check that the base URL belongs to the same provider. The endpoint received no key.",
     },
     Rule {
         id: "account-suspended",
@@ -178,16 +182,16 @@ pub(super) const RULES: &[Rule] = &[
             ),
         ],
         scope: Scope::Account,
-        action: QUARANTINE,
-        hint: CALL_PROVIDER,
+        action: QUARANTINED,
+        hint: CONTACT_PROVIDER,
     },
     Rule {
         id: "identity-unproven",
         seen: "SiliconFlow 403, relays",
-        when: &[Direct, Says(&["实名", "identity verification", "verify your identity"])],
+        when: &[Direct, Contains(&["实名", "identity verification", "verify your identity"])],
         scope: Scope::Account,
-        action: QUARANTINE,
-        hint: "Prove the account's identity in the provider's console.",
+        action: QUARANTINED,
+        hint: "Verify the account's identity in the provider's console.",
     },
     Rule {
         id: "key-banned",
@@ -204,11 +208,11 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "key-disabled",
-        seen: "new-api 401 (#3301: passes at times), xAI 403",
+        seen: "new-api 401 (#3301: sometimes temporary), xAI 403",
         when: &[
             Direct,
             Near(
@@ -220,15 +224,15 @@ pub(super) const RULES: &[Rule] = &[
             ),
         ],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Enable this key in the provider's console, or replace it.",
+        action: QUARANTINED,
+        hint: "Enable this API key in the provider's console, or replace it.",
     },
     Rule {
         id: "region",
         seen: "Gemini 400, OpenAI 403, Anthropic 403",
         when: &[
             Direct,
-            Says(&[
+            Contains(&[
                 "user location is not supported", "country, region", "country or region",
                 "not available in your country", "not available in your region",
                 "not supported in your country", "not supported in your region",
@@ -247,7 +251,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "OpenAI 401, relays",
         when: &[
             Direct,
-            Says(&[
+            Contains(&[
                 "ip not authorized", "ip address not", "ip not allowed", "ip is not allowed",
                 "ip is not authorized", " ip is not in", "ip denied", " ip has been",
                 " ip is blocked", " ip blocked", "ip address has been", "ip address is blocked",
@@ -257,14 +261,15 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        hint: "Allow this machine's address in the provider's console, or run from an allowed one.",
+        hint:
+            "Allow this machine's IP address in the provider's console, or run from an allowed address.",
     },
     Rule {
         id: "parameter",
         seen: "OpenAI 400, Mistral 422, DashScope 400",
         when: &[
             Status(&[400, 422, 502]),
-            Says(&[
+            Contains(&[
                 "unsupported parameter", "unknown parameter", "unrecognized request argument",
                 "unsupported value", "extra inputs are not permitted", "only support stream mode",
                 "only supports stream", "for non-streaming calls",
@@ -273,7 +278,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Take out or change the parameter that the message names (--set).",
+        hint: "Remove or change the parameter named in the message (--set).",
     },
     Rule {
         id: "model-missing",
@@ -292,14 +297,14 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: FIX_MODEL,
+        hint: CHECK_MODEL,
     },
     Rule {
         id: "model-unknown",
         seen: "Mistral 400, Perplexity 400, GitHub Models 400, relays",
         when: &[
             Direct,
-            Says(&[
+            Contains(&[
                 "invalid model", "unknown model", "unsupported model", "no such model",
                 "model not found", "model does not exist", "not found the model", "valid model id",
                 "no models loaded", "inaccessible, and/or not deployed", "unable to access model",
@@ -311,7 +316,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Model,
         action: Action::StopRun,
-        hint: FIX_MODEL,
+        hint: CHECK_MODEL,
     },
     Rule {
         id: "model-access",
@@ -328,8 +333,8 @@ pub(super) const RULES: &[Rule] = &[
             ),
         ],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "model-not-open",
@@ -347,23 +352,23 @@ pub(super) const RULES: &[Rule] = &[
             ),
         ],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "model-named",
         seen: "any 403 that names the model",
         when: &[
             Status(&[403]),
-            NamesModel,
-            Says(&[
+            MentionsModel,
+            Contains(&[
                 "access", "permission", "permitted", "allowed", "authorized", "denied", "available",
                 "open", "enabled",
             ]),
         ],
         scope: Scope::KeyModel,
-        action: QUARANTINE,
-        hint: ASK_ACCESS,
+        action: QUARANTINED,
+        hint: REQUEST_ACCESS,
     },
     Rule {
         id: "key-is-invalid",
@@ -383,7 +388,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "key-invalid",
@@ -400,14 +405,14 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "token-invalid",
         seen: "SiliconFlow 401, LiteLLM 401, OpenRouter 401, GitHub Models 401, Hugging Face 401",
         when: &[
             Status(&[401, 403, 502]),
-            Says(&[
+            Contains(&[
                 "token is invalid", "invalid token", "token invalid", "token expired",
                 "token has expired", "token is expired", "token非法", "token无效", "token已过期",
                 "proxy server token", "authentication fails", "invalid authentication",
@@ -417,14 +422,14 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Key,
         action: DEAD,
-        hint: NEW_KEY,
+        hint: REPLACE_KEY,
     },
     Rule {
         id: "moderation",
         seen: "OpenRouter 403, xAI 403, Zhipu 1301, Moonshot 400, Anthropic 400",
         when: &[
             Status(&[400, 403, 422, 451, 502]),
-            Says(&[
+            Contains(&[
                 "content policy", "content_policy", "content management policy", "content filter",
                 "content_filter", "content security", "moderation", "flagged", "guardrail",
                 "safety", "usage guidelines", "usage policies", "usage policy", "inappropriate",
@@ -442,7 +447,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "OpenAI 401 missing scopes, Hugging Face 403, OpenRouter 403, NVIDIA 403",
         when: &[
             Status(&[401, 403]),
-            Says(&[
+            Contains(&[
                 "insufficient permission", "sufficient permission", "missing scopes",
                 "insufficient scope", "not have permission", "permission to use",
                 "not authorized to perform", "authorization failed", "api key not allowed", "无权",
@@ -450,15 +455,15 @@ pub(super) const RULES: &[Rule] = &[
             ]),
         ],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Give this key the permission to use the API, in the provider's console.",
+        action: QUARANTINED,
+        hint: "Grant this API key permission to use the API in the provider's console.",
     },
     Rule {
         id: "wrong-path",
         seen: "OpenAI 404, DashScope 400, one-api 404",
         when: &[
             Status(&[400, 403, 404, 405, 502]),
-            Says(&[
+            Contains(&[
                 "invalid url", "unknown request url", "unrecognized request url", "url error",
                 "cannot post", "no route", "route not found", "page not found",
                 "no static resource", "method not allowed", "接口不存在", "路径不存在",
@@ -466,14 +471,14 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: FIX_ENDPOINT,
+        hint: CHECK_BASE_URL,
     },
     Rule {
         id: "busy-throttle",
         seen: "Moonshot 429, Ark 429",
         when: &[
             Status(&[429]),
-            Says(&[
+            Contains(&[
                 "overloaded", "capacity", "high demand", "high traffic", "too busy", "busy", "繁忙",
                 "负载",
             ]),
@@ -484,10 +489,10 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "busy",
-        seen: "relays that refuse with 4xx while busy",
+        seen: "relays that return 4xx while busy",
         when: &[
             Direct,
-            Says(&[
+            Contains(&[
                 "overloaded", "at capacity", "over capacity", "high demand", "high traffic",
                 "too busy", "is busy", "temporarily unavailable", "currently loading",
                 "loading model", "繁忙", "负载", "稍后再试", "稍后重试",

@@ -1,8 +1,8 @@
-//! The table that refusals are judged by: the first rule whose conditions all hold has the word.
+//! The rules for error responses. The first rule whose conditions all hold applies.
 //!
-//! The chapters stand in the order of their evidence: web pages and firewalls, sentences known from
-//! one provider, codes, what messages say in general, and at last the bare status. A new rule is
-//! a row in its chapter and a fixture in `tests/fixtures/refusals/`.
+//! Groups are ordered by how specific their evidence is: web pages and firewalls, messages of one
+//! provider, error codes, messages in general, and the bare status. Each new rule needs a fixture
+//! in `tests/fixtures/refusals/`.
 
 mod codes;
 mod known;
@@ -13,27 +13,27 @@ mod statuses;
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::{Action, Condition, Scope, SetAside};
+use super::{Action, Condition, KeyPenalty, Scope};
 
-/// One row of the table.
+/// A rule for error responses.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its name: shown to people and stored, so it never changes.
+    /// The ID. It is displayed and stored, so it never changes.
     pub id: &'static str,
-    /// Whose answer it is written for, with the issue thread where one is known. Without one it
-    /// was not checked against a source.
+    /// The providers that return this error, with issue threads. Without a thread, the rule has not
+    /// been verified against a source.
     pub seen: &'static str,
-    /// What must hold, all of it.
+    /// The conditions, all of which must hold.
     pub when: &'static [Condition],
-    /// Whose fault it is.
+    /// What caused the error.
     pub scope: Scope,
     /// What to do.
     pub action: Action,
-    /// What a person should do about it; empty where there is nothing to do.
+    /// What the user can do about it; empty if nothing.
     pub hint: &'static str,
 }
 
-const CHAPTERS: [&[Rule]; 5] = [
+const GROUPS: [&[Rule]; 5] = [
     pages::RULES,
     known::RULES,
     codes::RULES,
@@ -41,56 +41,56 @@ const CHAPTERS: [&[Rule]; 5] = [
     statuses::RULES,
 ];
 
-/// Least waits for limits that are asked again too early otherwise: the provider names no time, or
-/// one that belongs to its limit per minute.
-const LEAST_WAITS: [(&str, Duration); 2] = [
+/// Minimum waits for daily limits, for providers that report no reset time or only that of the
+/// per-minute limit.
+const MIN_WAITS: [(&str, Duration); 2] = [
     ("daily-quota", Duration::from_mins(30)),
     ("gemini-daily-quota", Duration::from_mins(15)),
 ];
 
-/// How a limit says that it counts days.
+/// Phrases that identify a daily limit.
 const DAILY: &[&str] = &[
     "per day", "per-day", "perday", "byday", "daily", "/day", "/ day", "86400s", "24 hours",
     "每日", "每天", "今日", "当日", "当天", "单日",
 ];
 
 const RETRY: Action = Action::Retry { at_most: None };
-const TWICE: Action = Action::Retry { at_most: Some(2) };
-const DOUBT: Action = Action::NextKey(SetAside::Doubted);
-const QUARANTINE: Action = Action::NextKey(SetAside::Quarantined);
-const EXHAUSTED: Action = Action::NextKey(SetAside::Exhausted);
-const DEAD: Action = Action::NextKey(SetAside::Dead);
+const RETRY_ONCE: Action = Action::Retry { at_most: Some(2) };
+const PROBATION: Action = Action::NextKey(KeyPenalty::Probation);
+const QUARANTINED: Action = Action::NextKey(KeyPenalty::Quarantined);
+const EXHAUSTED: Action = Action::NextKey(KeyPenalty::Exhausted);
+const DEAD: Action = Action::NextKey(KeyPenalty::Dead);
 
 const NO_HINT: &str = "";
-const TOP_UP: &str = "Add money or credits to this account, or use a key of another account.";
-const FIX_MODEL: &str =
-    "Check the model's name, letter by letter and in lower case, against the provider's list.";
-const ASK_ACCESS: &str =
-    "Ask for access to the model in the provider's console, or choose a model this key may use.";
-const NEW_KEY: &str = "Replace this key with a valid one.";
-const CALL_PROVIDER: &str =
-    "Look into the provider's console, or ask its support about the account.";
-const CHANGE_PROMPT: &str = "Change the prompt of this row: the provider's content filter took it.";
+const TOP_UP: &str = "Add credits to this account, or use an API key from another account.";
+const CHECK_MODEL: &str =
+    "Check the model name against the provider's list. Spelling and case must match exactly.";
+const REQUEST_ACCESS: &str = "Request access to the model in the provider's console, or choose a model that this API key can use.";
+const REPLACE_KEY: &str = "Replace this API key with a valid one.";
+const CONTACT_PROVIDER: &str =
+    "Check the account in the provider's console, or contact the provider's support.";
+const CHANGE_PROMPT: &str =
+    "Change the prompt of this row. The provider's content filter blocked it.";
 const SHORTEN: &str = "Shorten the prompt of this row, or lower max_tokens.";
 const OTHER_NETWORK: &str =
-    "Run it from a place or an address that the provider serves, or use another endpoint.";
-const FIX_ENDPOINT: &str =
-    "Check the base URL: it ends before /chat/completions, with most providers in /v1.";
+    "Run from a country and a network that the provider serves, or use another endpoint.";
+const CHECK_BASE_URL: &str =
+    "Check the base URL. It usually ends in /v1, without /chat/completions.";
 
-/// Returns all rules in the order they are asked.
+/// Returns all rules in the order of evaluation.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    CHAPTERS.into_iter().flatten()
+    GROUPS.into_iter().flatten()
 }
 
-/// The first rule that holds. The last rule of the table has no condition.
-pub(super) fn first(evidence: &Evidence<'_>) -> &'static Rule {
+/// Returns the first rule that applies. The last rule of the table has no conditions.
+pub(super) fn first_match(evidence: &Evidence<'_>) -> &'static Rule {
     let holds = |rule: &&Rule| rule.when.iter().all(|condition| evidence.meets(condition));
     all().find(holds).unwrap_or(&statuses::LAST)
 }
 
-/// What a rule waits at least, where it says so.
-pub(super) fn least_wait(id: &str) -> Option<Duration> {
-    let found = LEAST_WAITS.iter().find(|(rule, _)| *rule == id);
+/// Returns the minimum wait of a rule, if it has one.
+pub(super) fn min_wait(id: &str) -> Option<Duration> {
+    let found = MIN_WAITS.iter().find(|(rule, _)| *rule == id);
     found.map(|(_, wait)| *wait)
 }
 
@@ -106,21 +106,21 @@ mod tests {
         for rule in all() {
             let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(rule.id.chars().all(kebab), "{}", rule.id);
-            assert!(ids.insert(rule.id), "{} stands twice", rule.id);
-            assert!(!rule.seen.is_empty(), "{} was seen nowhere", rule.id);
+            assert!(ids.insert(rule.id), "duplicate rule {}", rule.id);
+            assert!(!rule.seen.is_empty(), "{} has no source", rule.id);
         }
-        for (id, _) in LEAST_WAITS {
-            assert!(ids.contains(id), "{id} is no rule");
+        for (id, _) in MIN_WAITS {
+            assert!(ids.contains(id), "unknown rule {id}");
         }
     }
 
     #[test]
-    fn texts_are_lower_case_and_cures_are_sentences() {
+    fn phrases_are_lowercase_and_hints_are_sentences() {
         for rule in all() {
             let texts = rule.when.iter().flat_map(|condition| match *condition {
                 Condition::Near(first, second) => [first, second],
-                Condition::Says(texts)
-                | Condition::Lacks(texts)
+                Condition::Contains(texts)
+                | Condition::Excludes(texts)
                 | Condition::Code(texts)
                 | Condition::Type(texts)
                 | Condition::Host(texts) => [texts, &[]],
@@ -135,10 +135,10 @@ mod tests {
                 "{}",
                 rule.id
             );
-            let needs_a_person = matches!(rule.action, Action::StopRun | Action::FailJob);
+            let needs_hint = matches!(rule.action, Action::StopRun | Action::FailJob);
             assert!(
-                !needs_a_person || !rule.hint.is_empty(),
-                "{} has no cure",
+                !needs_hint || !rule.hint.is_empty(),
+                "{} has no hint",
                 rule.id
             );
         }

@@ -1,29 +1,29 @@
-//! First chapter: web pages and firewalls. What they say is not the endpoint's own word, so no
-//! code or message of theirs is looked at any further.
+//! First group: web pages and firewalls. Their text does not come from the API, so they
+//! are matched before codes and messages.
 
 use super::{Action, NO_HINT, OTHER_NETWORK, RETRY, Rule};
-use crate::domain::verdict::Condition::{Between, Page, Says, Status};
+use crate::domain::verdict::Condition::{Between, Contains, Status, WebPage};
 use crate::domain::verdict::Scope;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "firewall-throttle",
         seen: "Cloudflare 1015",
-        when: &[Says(&[
+        when: &[Contains(&[
             "error code: 1015",
             "error 1015",
             "you are being rate limited",
         ])],
         scope: Scope::Quota,
         action: Action::Wait,
-        hint: "Lower --rpm or --concurrency: a firewall before the endpoint counts your requests.",
+        hint: "Lower --rpm or --concurrency. A firewall in front of the endpoint limits your requests.",
     },
     Rule {
         id: "firewall-page",
         seen: "Cloudflare at Groq (openui#144, llama_index#16796), Akamai, Imperva, Aliyun",
         when: &[
-            Page,
-            Says(&[
+            WebPage,
+            Contains(&[
                 "attention required",
                 "just a moment",
                 "you have been blocked",
@@ -48,14 +48,14 @@ pub(super) const RULES: &[Rule] = &[
         ],
         scope: Scope::Network,
         action: Action::StopRun,
-        hint: "A firewall blocks you: try another address, or if one row sets it off, remove the row.",
+        hint: "Run from another network. If only one row triggers the firewall, remove that row.",
     },
     Rule {
         id: "firewall-code",
-        seen: "Cloudflare plain text `error code: 1020`, its JSON form",
+        seen: "Cloudflare plain text `error code: 1020`, and in JSON",
         when: &[
             Between(400, 499),
-            Says(&[
+            Contains(&[
                 "error code: 1005",
                 "error code: 1006",
                 "error code: 1007",
@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "gateway-page",
         seen: "nginx 502, GPT_API_free #121",
         when: &[
-            Page,
+            WebPage,
             Status(&[
                 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 529, 530,
             ]),
@@ -100,25 +100,28 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "plain-http-page",
         seen: "nginx 400",
-        when: &[Page, Says(&["plain http request was sent to https port"])],
+        when: &[
+            WebPage,
+            Contains(&["plain http request was sent to https port"]),
+        ],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Begin the base URL with https://.",
+        hint: "Use https:// in the base URL.",
     },
     Rule {
         id: "forbidden-page",
         seen: "Google 403 `Error 403 (Forbidden)!!1`, nginx 403",
-        when: &[Page, Status(&[403, 451])],
+        when: &[WebPage, Status(&[403, 451])],
         scope: Scope::Network,
         action: Action::StopRun,
         hint: OTHER_NETWORK,
     },
     Rule {
         id: "no-api-page",
-        seen: "web servers that are no API",
-        when: &[Page, Status(&[404, 405, 406, 410])],
+        seen: "web servers other than the API",
+        when: &[WebPage, Status(&[404, 405, 406, 410])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: "Check the base URL: a web server answers there, not the API.",
+        hint: "Check the base URL. It points to a website, not to an API.",
     },
 ];

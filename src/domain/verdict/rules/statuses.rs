@@ -1,19 +1,19 @@
-//! Last chapter: the bare status, when nothing else says whose fault it is.
+//! Last group: the bare status, when nothing else identifies the cause.
 
 use super::{
-    Action, DOUBT, EXHAUSTED, FIX_ENDPOINT, NO_HINT, OTHER_NETWORK, QUARANTINE, RETRY, Rule,
-    SHORTEN, TOP_UP, TWICE,
+    Action, CHECK_BASE_URL, EXHAUSTED, NO_HINT, OTHER_NETWORK, PROBATION, QUARANTINED, RETRY,
+    RETRY_ONCE, Rule, SHORTEN, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Between, Host, Status, ToldToRetry};
+use crate::domain::verdict::Condition::{Between, Host, ShouldRetry, Status};
 use crate::domain::verdict::Scope;
 
-// Phrases are packed by hand: one a line, the table could not be read at a glance.
+// Formatted by hand, to keep the table short.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "told-to-retry",
         seen: "OpenAI and Anthropic `x-should-retry: true`",
-        when: &[ToldToRetry, Between(400, 428)],
+        when: &[ShouldRetry, Between(400, 428)],
         scope: Scope::Transient,
         action: RETRY,
         hint: NO_HINT,
@@ -40,15 +40,15 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[400])],
         scope: Scope::Request,
         action: Action::FailJob,
-        hint: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message; it says what is wrong with the request of this row.",
     },
     Rule {
         id: "unauthorized",
         seen: "Mistral 401, Perplexity 401 page, vLLM 401",
         when: &[Status(&[401])],
         scope: Scope::Key,
-        action: QUARANTINE,
-        hint: "Check this key and the base URL it belongs to.",
+        action: QUARANTINED,
+        hint: "Check this API key, and check that the base URL belongs to the same provider.",
     },
     Rule {
         id: "payment-required",
@@ -60,12 +60,12 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "forbidden",
-        seen: "any 403 without a known text",
+        seen: "any 403 with an unknown message",
         when: &[Status(&[403])],
         scope: Scope::Key,
-        action: DOUBT,
+        action: PROBATION,
         hint:
-            "Read the provider's message; `promptmill doctor` tries endpoint, model and keys one by one.",
+            "Read the provider's message, or run `promptmill doctor` to check the endpoint, the model, and each API key.",
     },
     Rule {
         id: "not-found",
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[404])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: FIX_ENDPOINT,
+        hint: CHECK_BASE_URL,
     },
     Rule {
         id: "proxy-sign-in",
@@ -81,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[407])],
         scope: Scope::Network,
         action: Action::StopRun,
-        hint: "Put the proxy's user and password into HTTPS_PROXY.",
+        hint: "Set the user name and password of the proxy in HTTPS_PROXY.",
     },
     Rule {
         id: "wrong-request-form",
@@ -89,7 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[405, 406, 410, 411, 414, 415, 421, 426, 431])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: FIX_ENDPOINT,
+        hint: CHECK_BASE_URL,
     },
     Rule {
         id: "request-timeout",
@@ -104,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
         seen: "any 409",
         when: &[Status(&[409])],
         scope: Scope::Transient,
-        action: TWICE,
+        action: RETRY_ONCE,
         hint: NO_HINT,
     },
     Rule {
@@ -121,7 +121,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[422, 424])],
         scope: Scope::Request,
         action: Action::FailJob,
-        hint: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message; it says what is wrong with the request of this row.",
     },
     Rule {
         id: "too-early",
@@ -161,7 +161,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Between(400, 499)],
         scope: Scope::Request,
         action: Action::FailJob,
-        hint: "Read the provider's message: it names what is wrong with this row's request.",
+        hint: "Read the provider's message; it says what is wrong with the request of this row.",
     },
     Rule {
         id: "not-implemented",
@@ -169,7 +169,7 @@ pub(super) const RULES: &[Rule] = &[
         when: &[Status(&[501, 505])],
         scope: Scope::Endpoint,
         action: Action::StopRun,
-        hint: FIX_ENDPOINT,
+        hint: CHECK_BASE_URL,
     },
     Rule {
         id: "sign-in-page",
@@ -190,12 +190,12 @@ pub(super) const RULES: &[Rule] = &[
     LAST,
 ];
 
-/// Whatever else: no status that HTTP knows as an error.
+/// The fallback for statuses that are not HTTP errors.
 pub(super) const LAST: Rule = Rule {
     id: "odd-status",
-    seen: "no provider yet",
+    seen: "not seen yet",
     when: &[],
     scope: Scope::Endpoint,
-    action: TWICE,
-    hint: FIX_ENDPOINT,
+    action: RETRY_ONCE,
+    hint: CHECK_BASE_URL,
 };

@@ -1,0 +1,177 @@
+//! Splits an input into lines and rejects those that are not UTF-8 or too long. Memory is bounded
+//! by the maximum line length.
+
+use std::io::{BufRead, BufReader};
+
+use super::error::IntakeError;
+use super::scan::MAX_RECORD_BYTES;
+use super::source::{Bytes, FileStamp, SniffedInput};
+
+/// Size of the read buffer.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Reads the lines of an input, except blank ones.
+#[derive(Debug)]
+pub(super) struct LineReader {
+    /// The name of the input in messages.
+    pub(super) file: String,
+    input: BufReader<Bytes>,
+    stamp: Option<FileStamp>,
+    line: u64,
+    buffer: Vec<u8>,
+    /// Whether the next call of `next` returns the same line again.
+    is_unread: bool,
+}
+
+/// The number of a line, and its trimmed text or an error message.
+pub(super) type Line<'a> = (u64, Result<&'a str, String>);
+
+impl LineReader {
+    /// Creates a reader for an input.
+    pub(super) fn new(input: SniffedInput) -> Self {
+        Self {
+            file: input.file,
+            input: BufReader::with_capacity(BUFFER_BYTES, input.bytes),
+            stamp: input.stamp,
+            line: 0,
+            buffer: Vec::new(),
+            is_unread: false,
+        }
+    }
+
+    /// Reads the next line that is not blank; `None` at the end.
+    ///
+    /// Errors: an I/O error, or the file was modified while it was being read.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, IntakeError> {
+        if !std::mem::take(&mut self.is_unread) && !self.read_nonblank()? {
+            return self.check_unchanged().map(|()| None);
+        }
+        let limit = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX);
+        let text = if self.buffer.len() > limit {
+            Err("the line is larger than 16 MiB".to_owned())
+        } else {
+            std::str::from_utf8(&self.buffer)
+                .map(str::trim_ascii)
+                .map_err(|error| {
+                    let byte = error.valid_up_to() + 1;
+                    format!("invalid UTF-8 at byte {byte} of the line; save the file as UTF-8")
+                })
+        };
+        Ok(Some((self.line, text)))
+    }
+
+    /// Makes `next` return the last line again.
+    pub(super) fn unread(&mut self) {
+        self.is_unread = true;
+    }
+
+    /// Reads up to the next line that is not blank; returns whether there is one.
+    fn read_nonblank(&mut self) -> Result<bool, IntakeError> {
+        loop {
+            self.buffer.clear();
+            if !self.read_line()? {
+                return Ok(false);
+            }
+            self.line += 1;
+            if !self.buffer.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads a line into the buffer, or the first part of a line that is too long. Returns `false` at
+    /// the end of the input.
+    fn read_line(&mut self) -> Result<bool, IntakeError> {
+        let limit = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX);
+        let mut has_bytes = false;
+        loop {
+            let bytes = match self.input.fill_buf() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let file = self.file.clone();
+                    return Err(IntakeError::Read { file, error });
+                }
+            };
+            if bytes.is_empty() {
+                return Ok(has_bytes);
+            }
+            has_bytes = true;
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let taken = end.map_or(bytes.len(), |end| end + 1);
+            if self.buffer.len() <= limit {
+                self.buffer.extend_from_slice(&bytes[..taken]);
+            }
+            self.input.consume(taken);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Checks that the file was not modified since it was opened.
+    fn check_unchanged(&self) -> Result<(), IntakeError> {
+        let (_, input) = self.input.get_ref().get_ref();
+        if self.stamp.is_some_and(|stamp| input.changed_since(stamp)) {
+            let file = self.file.clone();
+            return Err(IntakeError::Changed { file });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::fixture;
+
+    fn lines(bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
+        let file = fixture::input_file(bytes);
+        let mut lines = LineReader::new(file.open().sniff().expect("the input is text"));
+        let mut found = Vec::new();
+        while let Some((line, text)) = lines.next().expect("the input is readable") {
+            found.push((line, text.map(str::to_owned)));
+        }
+        found
+    }
+
+    #[test]
+    fn blank_lines_are_skipped_but_counted() {
+        let text = |line, text: &str| (line, Ok(text.to_owned()));
+        assert_eq!(
+            lines(b"\xef\xbb\xbf{\"a\":1}\r\n\n \t\n {\"b\":2} "),
+            [text(1, "{\"a\":1}"), text(4, "{\"b\":2}")]
+        );
+        assert_eq!(lines(b"\n\n"), []);
+    }
+
+    #[test]
+    fn reading_continues_after_an_invalid_line() {
+        let found = lines(b"{\"a\":1}\ncaf\xe9\n{\"b\":2}\n");
+        let expected = "invalid UTF-8 at byte 4 of the line; save the file as UTF-8";
+        assert_eq!(found[1], (2, Err(expected.to_owned())));
+        assert_eq!(found.len(), 3);
+        let mut long = b"{\"a\":\"".to_vec();
+        long.resize(17 << 20, b'x');
+        long.extend_from_slice(b"\n{}\n");
+        let found = lines(&long);
+        assert_eq!(found[0].1, Err("the line is larger than 16 MiB".to_owned()));
+        assert_eq!(found[1], (2, Ok("{}".to_owned())));
+    }
+
+    #[test]
+    fn an_unread_line_is_returned_again() {
+        let file = fixture::input_file(b"a\nb\n");
+        let mut lines = LineReader::new(file.open().sniff().expect("the input is text"));
+        lines.next().expect("a line");
+        lines.unread();
+        assert_eq!(
+            lines.next().expect("the input is readable"),
+            Some((1, Ok("a")))
+        );
+        assert_eq!(
+            lines.next().expect("the input is readable"),
+            Some((2, Ok("b")))
+        );
+    }
+}

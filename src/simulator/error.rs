@@ -1,0 +1,176 @@
+//! Error responses of the simulated provider, with OpenAI's wording.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
+use serde::Serialize;
+
+use super::personality::Personality;
+use super::response::{SimulatedResponse, json};
+
+/// An error with OpenAI's fields. A personality may send it in its own format.
+#[derive(Clone, Debug)]
+pub(super) struct SimulatedError {
+    pub(super) status: u16,
+    pub(super) message: String,
+    pub(super) kind: &'static str,
+    pub(super) param: Option<&'static str>,
+    pub(super) code: Option<&'static str>,
+    /// Value of `Retry-After`, rounded up to seconds.
+    pub(super) retry_after: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+impl SimulatedError {
+    /// Creates an error of the type `invalid_request_error`.
+    pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            kind: "invalid_request_error",
+            param: None,
+            code: None,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(super) fn param(mut self, param: &'static str) -> Self {
+        self.param = Some(param);
+        self
+    }
+
+    pub(super) fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Builds the response in the format of the personality.
+    pub(super) fn to_response(&self, personality: Personality) -> SimulatedResponse {
+        let own_code;
+        let error = match personality {
+            Personality::OpenAi => ErrorObject {
+                message: &self.message,
+                kind: self.kind,
+                param: self.param,
+                code: self.code,
+            },
+            Personality::GptApiFree => {
+                own_code = spring_code(self.status);
+                ErrorObject {
+                    message: &self.message,
+                    kind: "chatanywhere_error",
+                    param: None,
+                    code: Some(&own_code),
+                }
+            }
+        };
+        let mut response = json(self.status, &ErrorEnvelope { error });
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_nanos().div_ceil(1_000_000_000);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// Returns the status with its name, such as `403 FORBIDDEN`, as the Spring framework formats it.
+fn spring_code(status: u16) -> String {
+    let reason = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Unknown");
+    let name = reason.to_ascii_uppercase().replace([' ', '-'], "_");
+    format!("{status} {name}")
+}
+
+/// Returns the error for an unknown URL.
+pub(super) fn no_such_url(method: &str, path: &str) -> SimulatedError {
+    SimulatedError::new(404, format!("Invalid URL ({method} {path})"))
+}
+
+/// Returns the error for the wrong method on a known URL.
+pub(super) fn wrong_method(method: &str, path: &str) -> SimulatedError {
+    SimulatedError::new(
+        405,
+        format!(
+            "Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP \
+             method?)"
+        ),
+    )
+}
+
+/// Returns the error for a body that is not valid JSON.
+pub(super) fn malformed_json() -> SimulatedError {
+    SimulatedError::new(
+        400,
+        "We could not parse the JSON body of your request. (HINT: This likely means you aren't \
+         using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was \
+         sent was not valid JSON.)",
+    )
+}
+
+/// Returns the error for a parameter of the wrong type.
+pub(super) fn wrong_type() -> SimulatedError {
+    SimulatedError::new(400, "Invalid type for a parameter of the request.").code("invalid_type")
+}
+
+/// Returns the error for a missing parameter.
+pub(super) fn missing(param: &'static str) -> SimulatedError {
+    let article = if param == "input" { "an" } else { "a" };
+    SimulatedError::new(400, format!("you must provide {article} {param} parameter")).param(param)
+}
+
+/// Returns the error for a body that exceeds the size limit.
+pub(super) fn too_large() -> SimulatedError {
+    SimulatedError::new(413, "Request body is too large.").code("request_too_large")
+}
+
+/// Returns a 5xx error with the text that OpenAI uses for this status.
+pub(super) fn server_error(status: u16) -> SimulatedError {
+    match status {
+        503 => SimulatedError::new(
+            status,
+            "The engine is currently overloaded, please try again later",
+        )
+        .kind("server_error")
+        .code("server_is_overloaded"),
+        529 => SimulatedError::new(status, "Overloaded").kind("overloaded_error"),
+        _ => SimulatedError::new(
+            status,
+            "The server had an error while processing your request. Sorry about that!",
+        )
+        .kind("server_error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spring_code_is_the_status_with_its_name() {
+        assert_eq!(spring_code(403), "403 FORBIDDEN");
+        assert_eq!(spring_code(429), "429 TOO_MANY_REQUESTS");
+        assert_eq!(spring_code(299), "299 UNKNOWN");
+    }
+}
