@@ -1,10 +1,10 @@
-# Short names for plain cargo lines; every one works without just as well.
+# Shortcuts for the commands in CONTRIBUTING.md.
 
 # Lists the recipes.
 default:
     @just --list
 
-# Everything that a change must pass.
+# Runs all checks that a change must pass.
 check: fmt lint doc test
 
 fmt:
@@ -19,26 +19,26 @@ doc:
 test:
     cargo test --locked
 
-# Kills it at random moments: `just kill-loop 1000`.
+# Kills runs at random moments: `just kill-loop 1000`.
 kill-loop kills="50":
     scripts/kill-loop {{kills}}
 
-# Runs it through worlds drawn by chance: `just swarm 1000`.
-swarm rounds="100":
-    scripts/swarm {{rounds}}
+# Runs random scenarios: `just swarm 1000`.
+swarm scenarios="100":
+    scripts/swarm {{scenarios}}
 
-# Measures it as docs/PERFORMANCE.md shows it.
-bench *words:
-    scripts/bench {{words}}
+# Runs the benchmarks of docs/PERFORMANCE.md.
+bench *args:
+    scripts/bench {{args}}
 
-# The first command of the README.
+# Runs the first command of the README.
 demo:
     cargo run --release --locked -- run jobs.example.csv -o results.csv --simulate
 
-# A clean checkout, as a newcomer meets it.
+# Runs all checks as in CI.
 ci:
     .ci/run
 
-# Licences, sources and known advisories of the dependencies (cargo install cargo-deny; needs the network).
+# Checks licenses, sources and advisories of dependencies (needs cargo-deny and the network).
 deny:
     cargo deny --locked check
