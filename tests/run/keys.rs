@@ -42,7 +42,7 @@ fn refused_keys_are_disabled_and_the_valid_one_completes_all_rows() {
     let output = env
         .run(RUN)
         .exits(0)
-        .stderr_contains("warning: key-1 is disabled");
+        .stderr_contains("warning: key-1 is disabled: ");
     assert_prints_no_key(&output, &[DEAD, FORBIDDEN, GOOD]);
     env.results("out.csv").assert_completed(60);
     let log = env.provider.request_log();

@@ -18,9 +18,7 @@ pub(in crate::cli) struct InputArgs {
     /// Batch name [default: path of the input]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(in crate::cli) batch: Option<String>,
-    /// Model name [default: gpt-4o-mini]
-    ///
-    /// The default for embeddings is text-embedding-3-small.
+    /// Model name [default: gpt-4o-mini, or text-embedding-3-small for embeddings]
     #[arg(long, value_name = "NAME", env = "PROMPTMILL_MODEL")]
     pub(in crate::cli) model: Option<String>,
     /// API endpoint: chat completions or embeddings [default: chat]
