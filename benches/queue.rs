@@ -89,23 +89,25 @@ async fn measure_groups(store: &Store, batch: i64, group: usize, rows: usize) {
         limit: group,
     };
     let mut claimed = store
-        .settle_and_claim(&[], claim, NOW)
+        .settle_and_claim(&[], &[claim], NOW)
         .await
         .unwrap()
-        .claimed;
+        .claims
+        .remove(0)
+        .jobs;
     let mut slowest = Duration::ZERO;
     let (mut done, start) = (0, Instant::now());
     for _ in 0..TRANSACTIONS.min(u32::try_from(rows / group / 3).unwrap()) {
         let settlements: Vec<_> = claimed.iter().map(completed).collect();
         let update = Instant::now();
-        let next = store
-            .settle_and_claim(&settlements, claim, NOW)
+        let mut next = store
+            .settle_and_claim(&settlements, &[claim], NOW)
             .await
             .unwrap();
         slowest = slowest.max(update.elapsed());
         assert_eq!(next.stale, 0);
         done += claimed.len();
-        claimed = next.claimed;
+        claimed = next.claims.remove(0).jobs;
     }
     report(
         &format!("settle and claim {group} jobs"),
@@ -119,7 +121,7 @@ async fn measure_groups(store: &Store, batch: i64, group: usize, rows: usize) {
     let settlements: Vec<_> = claimed.iter().map(completed).collect();
     let none = Claim { batch, limit: 0 };
     store
-        .settle_and_claim(&settlements, none, NOW)
+        .settle_and_claim(&settlements, &[none], NOW)
         .await
         .unwrap();
 }
@@ -130,7 +132,7 @@ async fn measure_single_claims(store: &Store, batch: i64) {
         let start = Instant::now();
         for _ in 0..TRANSACTIONS {
             store
-                .settle_and_claim(&[], Claim { batch, limit }, NOW)
+                .settle_and_claim(&[], &[Claim { batch, limit }], NOW)
                 .await
                 .unwrap();
         }

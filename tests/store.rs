@@ -97,6 +97,8 @@ macro_rules! conformance {
                         no_job_is_claimed_before_it_is_due,
                         waiting_jobs_are_claimed_by_due_time,
                         next_due_is_the_time_at_which_the_next_job_can_be_claimed,
+                        several_batches_are_claimed_in_one_transaction,
+                        claims_on_a_restricted_batch_are_limited_to_its_jobs,
                         a_claim_includes_the_rules_of_earlier_failures,
                         a_reopened_job_has_no_history,
                         only_failed_jobs_of_the_batch_are_reopened,

@@ -120,20 +120,16 @@ impl StateMachineTest for StoreUnderTest {
 impl StoreUnderTest {
     fn execute(&mut self, state: &ModelState, operation: &Operation) -> OperationResult {
         match operation {
-            Operation::SettleAndClaim {
-                store,
-                batch,
-                limit,
-                ..
-            } => {
-                let claim = Claim {
+            Operation::SettleAndClaim { store, claims, .. } => {
+                let claims = claims.iter().map(|(batch, limit)| Claim {
                     batch: self.id(*batch),
                     limit: *limit,
-                };
+                });
+                let claims: Vec<_> = claims.collect();
                 let store = &self.stores[*store];
                 let update = store.settle_and_claim(
                     &state.settlements,
-                    claim,
+                    &claims,
                     Timestamp::from_millis(state.now),
                 );
                 OperationResult::Updated(self.runtime.block_on(update).unwrap())

@@ -44,7 +44,7 @@ struct ChatMessage {
 }
 
 impl Sample {
-    /// Draws pending rows, and restricts the store to claiming these.
+    /// Draws pending rows, and restricts claims on the batch to these.
     pub(super) async fn draw(
         store: &Store,
         batch: &StoredBatch,
@@ -56,7 +56,7 @@ impl Sample {
         let seed = seed.unwrap_or_else(|| fastrand::u64(1..10_000));
         let positions = draw_positions(pending, rows.get().min(MAX_ROWS), seed);
         let jobs = store.pending_at(batch.id, &positions).await?;
-        store.restrict_to(&jobs);
+        store.restrict_to(batch.id, &jobs);
         Ok(Self { jobs, seed })
     }
 

@@ -250,11 +250,12 @@ impl<'a> Dispatcher<'a> {
         };
         let update = self
             .recorder
-            .settle_and_claim(self.store, claim, now, self.on_event)
+            .settle_and_claim(self.store, &[claim], now, self.on_event)
             .await?;
         self.check_wal();
-        self.next_due = update.next_due;
-        self.assign(update.claimed, permits, now);
+        let claimed = update.claims.into_iter().next().unwrap_or_default();
+        self.next_due = claimed.next_due;
+        self.assign(claimed.jobs, permits, now);
         self.save_request_counts(now).await
     }
 

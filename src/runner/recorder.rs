@@ -57,13 +57,13 @@ impl Recorder {
     pub(super) async fn settle_and_claim(
         &mut self,
         store: &Store,
-        claim: Claim,
+        claims: &[Claim],
         now: Timestamp,
         on_event: &mut dyn FnMut(&RunEvent),
     ) -> Result<QueueUpdate, StoreError> {
         let group = self.group_len();
         let update = store
-            .settle_and_claim(&self.settlements[..group], claim, now)
+            .settle_and_claim(&self.settlements[..group], claims, now)
             .await?;
         if update.stale > 0 {
             tracing::info!(

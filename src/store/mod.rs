@@ -37,7 +37,7 @@ pub use keys::KeyRow;
 pub use lock::{LockError, RunLock};
 pub use open::Store;
 pub use preview::{CompletionAverages, ImportPreview};
-pub use queue::{Claim, ClaimedJob, QueueUpdate};
+pub use queue::{Claim, ClaimResult, ClaimedJob, QueueUpdate};
 pub use row_filter::{CancelReport, RowFilter};
 pub use settle::{AttemptRecord, JobOutcome, Settlement};
 pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure, SnapshotReader};

@@ -1,7 +1,8 @@
 //! Opening the database: connection settings, checks before the first use, and migrations.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -44,8 +45,8 @@ pub struct Store {
     pub(super) writer: Mutex<SqliteConnection>,
     /// Read-only connections for exports and counts during a run.
     pub(super) readers: SqlitePool,
-    /// The only jobs that can be claimed, as a JSON array; unset: any job.
-    pub(super) allowed_jobs: OnceLock<String>,
+    /// The only jobs that can be claimed, as a JSON array, by batch.
+    pub(super) restrictions: std::sync::Mutex<HashMap<i64, Arc<str>>>,
     path: PathBuf,
     /// The file that was opened.
     pub(super) identity: FileIdentity,
@@ -62,7 +63,7 @@ impl Store {
         Ok(Self {
             writer: Mutex::new(writer),
             readers,
-            allowed_jobs: OnceLock::new(),
+            restrictions: std::sync::Mutex::default(),
             path: path.to_owned(),
             identity,
         })

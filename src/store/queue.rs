@@ -3,6 +3,9 @@
 //! Settlements and the next claim share a transaction, and therefore a commit. A settlement must
 //! have the current `claim_no` of its job; otherwise it is stale and has no effect.
 
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
@@ -46,11 +49,18 @@ pub struct ClaimedJob {
 /// The result of settling and claiming in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueUpdate {
-    /// The claimed jobs, in input order.
-    pub claimed: Vec<ClaimedJob>,
+    /// The result of each claim, in the order of the claims.
+    pub claims: Vec<ClaimResult>,
     /// Settlements without effect, because the job was no longer held under their claim.
     pub stale: u64,
-    /// When the next job can be claimed after this update; `None` if none is pending.
+}
+
+/// The result of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimResult {
+    /// The claimed jobs, in input order.
+    pub jobs: Vec<ClaimedJob>,
+    /// When the next job of the batch can be claimed; `None` if none is pending.
     pub next_due: Option<Timestamp>,
 }
 
@@ -59,41 +69,34 @@ pub struct QueueUpdate {
 const MAX_PACKED_REQUEST: usize = 64 * 1024;
 
 impl Store {
-    /// Settles and claims in one transaction.
+    /// Settles, then executes the claims in order, in one transaction.
     pub async fn settle_and_claim(
         &self,
         settlements: &[Settlement],
-        claim: Claim,
+        claims: &[Claim],
         now: Timestamp,
     ) -> Result<QueueUpdate, StoreError> {
         self.check_path()?;
         let mut writer = self.writer.lock().await;
         let mut transaction = begin(&mut writer).await?;
         let settled = settle(&mut transaction, settlements, now).await?;
-        let claimed = match claim.limit {
-            0 => Vec::new(),
-            _ => match self.allowed_jobs.get() {
-                None => claim_due(&mut transaction, claim, now).await?,
-                Some(allowed) => claim_restricted(&mut transaction, claim, allowed, now).await?,
-            },
-        };
-        let next_due = match self.allowed_jobs.get() {
-            None => next_due(&mut transaction, claim.batch).await?,
-            Some(allowed) => next_due_restricted(&mut transaction, claim.batch, allowed).await?,
-        };
+        let mut results = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let allowed = self.allowed_jobs(claim.batch);
+            results.push(execute_claim(&mut transaction, *claim, allowed.as_deref(), now).await?);
+        }
         failpoint::hit("turn-commit")?;
         transaction.commit().await?;
         failpoint::hit("turn-done")?;
         Ok(QueueUpdate {
-            claimed,
+            claims: results,
             stale: settlements.len() as u64 - settled,
-            next_due,
         })
     }
 
     /// Returns whether a batch has jobs that were in flight at the last two crashes or more.
     pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
-        if self.allowed_jobs.get().is_some() {
+        if self.allowed_jobs(batch).is_some() {
             return Ok(false);
         }
         let mut writer = self.writer.lock().await;
@@ -127,15 +130,25 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Restricts later claims to these jobs. Only the first call has an effect.
-    pub fn restrict_to(&self, jobs: &[JobId]) {
-        self.allowed_jobs
-            .get_or_init(|| serde_json::json!(jobs).to_string());
+    /// Restricts later claims on a batch to these jobs, until the store is closed.
+    pub fn restrict_to(&self, batch: i64, jobs: &[JobId]) {
+        let jobs = serde_json::json!(jobs).to_string();
+        self.restrictions().insert(batch, jobs.into());
+    }
+
+    /// Returns the jobs to which claims on a batch are restricted, as a JSON array.
+    fn allowed_jobs(&self, batch: i64) -> Option<Arc<str>> {
+        self.restrictions().get(&batch).cloned()
+    }
+
+    fn restrictions(&self) -> MutexGuard<'_, HashMap<i64, Arc<str>>> {
+        let restrictions = self.restrictions.lock();
+        restrictions.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the pending jobs that can be claimed, now or later.
     pub async fn claimable(&self, batch: i64) -> Result<u64, StoreError> {
-        let Some(allowed) = self.allowed_jobs.get() else {
+        let Some(allowed) = self.allowed_jobs(batch) else {
             let count = sqlx::query_scalar(
                 "SELECT count(*) FROM jobs
                  WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
@@ -151,7 +164,7 @@ impl Store {
                AND position IS NOT NULL",
         )
         .bind(batch)
-        .bind(allowed)
+        .bind(&*allowed)
         .fetch_one(&self.readers)
         .await?;
         Ok(unsigned(count))
@@ -193,6 +206,25 @@ impl Store {
         transaction.commit().await?;
         Ok(unknown)
     }
+}
+
+/// Claims jobs, and returns when the next one is due.
+async fn execute_claim(
+    connection: &mut SqliteConnection,
+    claim: Claim,
+    allowed: Option<&str>,
+    now: Timestamp,
+) -> Result<ClaimResult, StoreError> {
+    let jobs = match (claim.limit, allowed) {
+        (0, _) => Vec::new(),
+        (_, None) => claim_due(connection, claim, now).await?,
+        (_, Some(allowed)) => claim_restricted(connection, claim, allowed, now).await?,
+    };
+    let next_due = match allowed {
+        None => next_due(connection, claim.batch).await?,
+        Some(allowed) => next_due_restricted(connection, claim.batch, allowed).await?,
+    };
+    Ok(ClaimResult { jobs, next_due })
 }
 
 /// Claims retries that are due, then jobs that were never sent, in input order.

@@ -2,9 +2,11 @@
 
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
+use promptmill::store::{Claim, QueueUpdate, Settlement};
 
 use super::fixture::{
-    Fixture, NOW, OpenStore, claimed_keys, done, failed, import, released, requeued, row, rows,
+    BATCH, Fixture, NOW, OpenStore, claimed_keys, done, failed, import, released, requeued, row,
+    rows, settle_and_claim,
 };
 
 pub(crate) async fn jobs_are_claimed_in_input_order_up_to_the_limit(open: impl OpenStore) {
@@ -127,6 +129,62 @@ pub(crate) async fn next_due_is_the_time_at_which_the_next_job_can_be_claimed(
     fixture.import(&[row("k1", 0), row("k2", 0)]).await;
     let withdrawn = fixture.settle_and_claim(&[], 9, NOW + 99).await;
     assert_eq!((withdrawn.claimed, withdrawn.next_due), (vec![], None));
+}
+
+pub(crate) async fn several_batches_are_claimed_in_one_transaction(open: impl OpenStore) {
+    let fixture = Fixture::with_rows(open, 3).await;
+    import(&fixture.store, "other", &rows(2)).await;
+    let batch = fixture.batch().await;
+    let other = fixture.store.batch("other").await.unwrap().id;
+    let claim = async |settlements: &[Settlement], limits: [(i64, usize); 2]| {
+        let claims = limits.map(|(batch, limit)| Claim { batch, limit });
+        let now = Timestamp::from_millis(NOW);
+        let update = fixture.store.settle_and_claim(settlements, &claims, now);
+        update.await.unwrap()
+    };
+    let first = claim(&[], [(other, 9), (batch, 1)]).await;
+    assert_eq!(claimed_keys(&first.claims[0].jobs), ["k0", "k1"]);
+    assert_eq!(claimed_keys(&first.claims[1].jobs), ["k0"]);
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    let due = |update: &QueueUpdate| [update.claims[0].next_due, update.claims[1].next_due];
+    assert_eq!(due(&first), [None, at(0)]);
+    // Settlements of both batches are applied before the claims.
+    let settlements = [
+        released(&first.claims[0].jobs[0], NOW + 5),
+        released(&first.claims[1].jobs[0], NOW),
+    ];
+    let second = claim(&settlements, [(other, 9), (batch, 2)]).await;
+    assert_eq!((second.stale, second.claims.len()), (0, 2));
+    assert_eq!(second.claims[0].jobs, []);
+    assert_eq!(claimed_keys(&second.claims[1].jobs), ["k0", "k1"]);
+    assert_eq!(due(&second), [at(NOW + 5), at(0)]);
+    let none = fixture
+        .store
+        .settle_and_claim(&[], &[], Timestamp::default());
+    assert_eq!(none.await.unwrap(), QueueUpdate::default());
+}
+
+pub(crate) async fn claims_on_a_restricted_batch_are_limited_to_its_jobs(open: impl OpenStore) {
+    let fixture = Fixture::with_rows(open, 4).await;
+    import(&fixture.store, "other", &rows(2)).await;
+    let claimed = fixture.claim(9).await;
+    let (jobs, batch) = ([claimed[1].id, claimed[3].id], fixture.batch().await);
+    let settlements: Vec<_> = claimed.iter().map(|job| released(job, NOW)).collect();
+    fixture.settle(&settlements).await;
+    fixture.store.restrict_to(batch, &jobs);
+    assert_eq!(fixture.store.claimable(batch).await.unwrap(), 2);
+    assert_eq!(claimed_keys(&fixture.claim(9).await), ["k1", "k3"]);
+    let restricted = fixture.settle_and_claim(&[], 9, NOW).await;
+    assert_eq!((restricted.claimed, restricted.next_due), (vec![], None));
+    // Other batches are not restricted.
+    let batch = fixture.store.batch("other").await.unwrap().id;
+    let claim = Claim { batch, limit: 9 };
+    let update = settle_and_claim(&fixture.store, &[], claim, NOW).await;
+    assert_eq!(claimed_keys(&update.claimed), ["k0", "k1"]);
+    // The restriction is not stored.
+    let fixture = fixture.reopen().await;
+    let batch = fixture.store.batch(BATCH).await.unwrap().id;
+    assert_eq!(fixture.store.claimable(batch).await.unwrap(), 2);
 }
 
 pub(crate) async fn a_claim_includes_the_rules_of_earlier_failures(open: impl OpenStore) {

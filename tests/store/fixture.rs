@@ -7,8 +7,8 @@ use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{
-    AttemptRecord, Claim, ClaimedJob, Counts, JobOutcome, QueueUpdate, Settlement, Store,
-    StoreError, SyncParams, SyncReport,
+    AttemptRecord, Claim, ClaimResult, ClaimedJob, Counts, JobOutcome, QueueUpdate, Settlement,
+    Store, StoreError, SyncParams, SyncReport,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -17,6 +17,14 @@ use tokio::sync::mpsc;
 pub(crate) const NOW: i64 = 1_000_000;
 /// The name of the batch in most tests.
 pub(crate) const BATCH: &str = "questions";
+
+/// The result of settling, and of a single claim.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) claimed: Vec<ClaimedJob>,
+    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) stale: u64,
+}
 
 /// A function that opens or creates a database.
 pub(crate) trait OpenStore:
@@ -81,7 +89,7 @@ impl<O: OpenStore> Fixture<O> {
         settlements: &[Settlement],
         limit: usize,
         now: i64,
-    ) -> QueueUpdate {
+    ) -> Update {
         let batch = self.batch().await;
         settle_and_claim(&self.store, settlements, Claim { batch, limit }, now).await
     }
@@ -109,12 +117,17 @@ pub(crate) async fn settle_and_claim(
     settlements: &[Settlement],
     claim: Claim,
     now: i64,
-) -> QueueUpdate {
+) -> Update {
     let now = Timestamp::from_millis(now);
-    store
-        .settle_and_claim(settlements, claim, now)
-        .await
-        .unwrap()
+    let update = store.settle_and_claim(settlements, &[claim], now).await;
+    let QueueUpdate { mut claims, stale } = update.unwrap();
+    let ClaimResult { jobs, next_due } = claims.pop().unwrap();
+    assert_eq!(claims, []);
+    Update {
+        claimed: jobs,
+        next_due,
+        stale,
+    }
 }
 
 pub(crate) async fn records(store: &Store, batch: i64, page: u32) -> Vec<ExportRow> {

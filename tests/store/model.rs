@@ -2,7 +2,9 @@
 
 use promptmill::domain::job::{Completion, ExportRow, JobId, JobState, NewRow, RowData};
 use promptmill::domain::time::Timestamp;
-use promptmill::store::{ClaimedJob, Counts, JobOutcome, QueueUpdate, Settlement, SyncReport};
+use promptmill::store::{
+    ClaimResult, ClaimedJob, Counts, JobOutcome, QueueUpdate, Settlement, SyncReport,
+};
 
 use super::fixture::{request, row};
 
@@ -117,9 +119,8 @@ pub(crate) struct ModelQueue {
 impl ModelQueue {
     pub(crate) fn settle_and_claim(
         &mut self,
-        batch: usize,
         settlements: &[Settlement],
-        limit: usize,
+        claims: &[(usize, usize)],
         now: i64,
     ) -> QueueUpdate {
         let mut stale = 0;
@@ -131,19 +132,15 @@ impl ModelQueue {
                 stale += 1;
             }
         }
-        let claimed = self.claim(batch, limit, now);
-        let ready = self.jobs.iter().filter(|job| job.is_ready(batch));
-        let next_due = ready
-            .map(|job| Timestamp::from_millis(job.not_before))
-            .min();
+        let claims = claims.iter();
+        let claims = claims.map(|(batch, limit)| self.claim(*batch, *limit, now));
         QueueUpdate {
-            claimed,
+            claims: claims.collect(),
             stale,
-            next_due,
         }
     }
 
-    fn claim(&mut self, batch: usize, limit: usize, now: i64) -> Vec<ClaimedJob> {
+    fn claim(&mut self, batch: usize, limit: usize, now: i64) -> ClaimResult {
         let due = |job: &Job| job.is_ready(batch) && job.not_before <= now;
         let mut indices: Vec<_> = (0..self.jobs.len())
             .filter(|at| due(&self.jobs[*at]))
@@ -155,7 +152,12 @@ impl ModelQueue {
         });
         indices.truncate(limit);
         indices.sort_unstable();
-        indices.into_iter().map(|at| self.claim_at(at)).collect()
+        let jobs = indices.into_iter().map(|at| self.claim_at(at)).collect();
+        let ready = self.jobs.iter().filter(|job| job.is_ready(batch));
+        let next_due = ready
+            .map(|job| Timestamp::from_millis(job.not_before))
+            .min();
+        ClaimResult { jobs, next_due }
     }
 
     /// Claims the first job that was in flight at two or more consecutive crashes.

@@ -19,9 +19,9 @@ pub(crate) enum Operation {
     /// Settles claims, and claims jobs.
     SettleAndClaim {
         store: usize,
-        batch: usize,
         settle: Vec<Settle>,
-        limit: usize,
+        /// Batches, with the maximum number of jobs.
+        claims: Vec<(usize, usize)>,
     },
     /// Claims a job that was in flight at two or more crashes.
     ClaimSuspect { batch: usize },
@@ -122,8 +122,8 @@ impl ReferenceStateMachine for QueueModel {
         let edits = || prop::collection::vec(edit(), 0..8);
         let settle = || prop::collection::vec(settle(), 0..7);
         prop_oneof![
-            30 => (0..2_usize, batch(), settle(), 0..6_usize).prop_map(
-                |(store, batch, settle, limit)| Operation::SettleAndClaim { store, batch, settle, limit }
+            30 => (0..2_usize, settle(), prop::collection::vec((batch(), 0..6_usize), 1..4)).prop_map(
+                |(store, settle, claims)| Operation::SettleAndClaim { store, settle, claims }
             ),
             2 => batch().prop_map(|batch| Operation::ClaimSuspect { batch }),
             10 => (0..2_usize, batch(), edits()).prop_map(
@@ -169,18 +169,12 @@ fn edit() -> impl Strategy<Value = Edit> {
 impl ModelState {
     fn execute(&mut self, operation: &Operation) -> OperationResult {
         match operation {
-            Operation::SettleAndClaim {
-                batch,
-                settle,
-                limit,
-                ..
-            } => {
+            Operation::SettleAndClaim { settle, claims, .. } => {
                 self.settle(settle);
                 let settlements = self.settlements.clone();
-                let update = self
-                    .queue
-                    .settle_and_claim(*batch, &settlements, *limit, self.now);
-                self.claims.extend(update.claimed.clone());
+                let update = self.queue.settle_and_claim(&settlements, claims, self.now);
+                let claimed = update.claims.iter().flat_map(|claim| claim.jobs.clone());
+                self.claims.extend(claimed);
                 OperationResult::Updated(update)
             }
             Operation::ClaimSuspect { batch } => {
@@ -200,7 +194,7 @@ impl ModelState {
             Operation::SpoolAndCrash { settle } => {
                 self.settle(settle);
                 let settlements = self.settlements.clone();
-                let update = self.queue.settle_and_claim(0, &settlements, 0, self.now);
+                let update = self.queue.settle_and_claim(&settlements, &[], self.now);
                 let settled = settlements.len() as u64 - update.stale;
                 OperationResult::Recovered(settled, self.queue.recover())
             }

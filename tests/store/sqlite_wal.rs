@@ -130,7 +130,7 @@ async fn settling_fails_if_the_file_was_removed_or_replaced() {
         let settlements = [done(&claimed[0], "late")];
         let result = fixture
             .store
-            .settle_and_claim(&settlements, claim, Timestamp::from_millis(NOW))
+            .settle_and_claim(&settlements, &[claim], Timestamp::from_millis(NOW))
             .await;
         assert!(matches!(result, Err(StoreError::Gone { .. })), "{result:?}");
         let _ = fs::remove_file(fixture.path());
