@@ -3,9 +3,9 @@
 use serde::Serialize;
 use sqlx::Row;
 
+use super::super::error::StoreError;
+use super::super::text_blob::TextBlob;
 use crate::domain::job::NewRow;
-use crate::store::error::StoreError;
-use crate::store::text_blob::TextBlob;
 
 use super::{DEFERRED_INDEX_ROWS, ExistingRow, SyncTransaction};
 
