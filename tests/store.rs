@@ -85,6 +85,7 @@ macro_rules! conformance {
                         invalid_input_changes_nothing,
                         an_incomplete_input_is_an_error_and_changes_nothing,
                         batches_are_independent,
+                        a_deadline_is_kept_by_imports_until_it_is_removed,
                         an_import_updates_the_batch,
                         many_chunks_keep_the_input_order,
                         the_export_follows_a_changed_input_order,

@@ -20,7 +20,7 @@ mod model;
 mod operations;
 
 use promptmill::domain::time::Timestamp;
-use promptmill::store::{Claim, ClaimedJob, Store, SyncReport};
+use promptmill::store::{Claim, ClaimedJob, Store, StoredBatch, SyncReport};
 use proptest::test_runner::Config;
 use proptest_state_machine::{StateMachineTest, prop_state_machine};
 use tempfile::TempDir;
@@ -92,7 +92,8 @@ impl StateMachineTest for StoreUnderTest {
         let store = &system.stores[0];
         system.runtime.block_on(async {
             for (batch, name) in BATCHES.iter().enumerate() {
-                let id = store.batch(name).await.unwrap().id;
+                let StoredBatch { id, deadline, .. } = store.batch(name).await.unwrap();
+                assert_eq!(deadline.map(Timestamp::as_millis), state.deadlines[batch]);
                 assert_eq!(store.counts(id).await.unwrap(), state.queue.counts(batch));
                 let records = fixture::records(store, id, 9).await;
                 assert_eq!(records, state.queue.records(batch));
@@ -164,6 +165,12 @@ impl StoreUnderTest {
                 OperationResult::Recovered(0, self.recover(state.now))
             }
             Operation::AdvanceClock { .. } => OperationResult::Nothing,
+            Operation::SetDeadline { batch, deadline } => {
+                let deadline = deadline.map(Timestamp::from_millis);
+                let set = self.stores[1].set_deadline(self.id(*batch), deadline);
+                self.runtime.block_on(set).unwrap();
+                OperationResult::Nothing
+            }
             Operation::Retry { batch } => {
                 let id = self.id(*batch);
                 let reopened = self.stores[1].reopen_failed(id);

@@ -45,6 +45,8 @@ pub(crate) enum Operation {
     AdvanceClock { millis: i64 },
     /// Reopens failed jobs.
     Retry { batch: usize },
+    /// Sets or removes the deadline of a batch.
+    SetDeadline { batch: usize, deadline: Option<i64> },
 }
 
 /// How a claim is settled.
@@ -88,6 +90,8 @@ pub(crate) struct ModelState {
     pub(crate) now: i64,
     /// The current input of each batch.
     pub(crate) inputs: [Vec<Row>; 2],
+    /// The deadline of each batch.
+    pub(crate) deadlines: [Option<i64>; 2],
     /// The input of the last invalid import.
     pub(crate) rejected_input: Vec<Row>,
     /// The settlements of the last operation.
@@ -109,6 +113,7 @@ impl ReferenceStateMachine for QueueModel {
             queue: ModelQueue::default(),
             now: NOW,
             inputs: [vec![], vec![]],
+            deadlines: [None; 2],
             rejected_input: vec![],
             settlements: vec![],
             expected: OperationResult::Nothing,
@@ -136,6 +141,9 @@ impl ReferenceStateMachine for QueueModel {
             6 => any::<bool>().prop_map(|cleanly| Operation::Crash { cleanly }),
             8 => (0..40_i64).prop_map(|millis| Operation::AdvanceClock { millis }),
             3 => batch().prop_map(|batch| Operation::Retry { batch }),
+            1 => (batch(), prop::option::of(0..60_i64)).prop_map(
+                |(batch, deadline)| Operation::SetDeadline { batch, deadline }
+            ),
         ]
         .boxed()
     }
@@ -205,6 +213,10 @@ impl ModelState {
             }
             Operation::Retry { batch } => {
                 OperationResult::Reopened(self.queue.reopen_failed(*batch))
+            }
+            Operation::SetDeadline { batch, deadline } => {
+                self.deadlines[*batch] = *deadline;
+                OperationResult::Nothing
             }
         }
     }

@@ -180,6 +180,11 @@ async fn a_database_of_the_first_version_is_migrated() {
     connection.close().await.unwrap();
     Store::open(&path).await.unwrap().close().await.unwrap();
     let mut connection = connect(&path).await;
+    let deadline: Option<i64> = sqlx::query_scalar("SELECT deadline FROM batches")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(deadline, None);
     let inputs: Vec<String> = sqlx::query_scalar("SELECT input FROM answers ORDER BY row")
         .fetch_all(&mut connection)
         .await

@@ -220,6 +220,22 @@ pub(crate) async fn batches_are_independent(open: impl OpenStore) {
     assert_eq!((names[0].counts.running, names[1].counts.total), (3, 0));
 }
 
+pub(crate) async fn a_deadline_is_kept_by_imports_until_it_is_removed(open: impl OpenStore) {
+    let fixture = Fixture::with_rows(open, 2).await;
+    import(&fixture.store, "other", &rows(1)).await;
+    let id = fixture.batch().await;
+    let deadline = Some(Timestamp::from_millis(NOW + 5));
+    assert_eq!(fixture.store.batch(BATCH).await.unwrap().deadline, None);
+    fixture.store.set_deadline(id, deadline).await.unwrap();
+    fixture.import(&rows(3)).await;
+    let fixture = fixture.reopen().await;
+    let batches = fixture.store.batches().await.unwrap();
+    let batches = batches.iter().map(|batch| (&*batch.name, batch.deadline));
+    assert!(batches.eq([(BATCH, deadline), ("other", None)]));
+    fixture.store.set_deadline(id, None).await.unwrap();
+    assert_eq!(fixture.store.batch(BATCH).await.unwrap().deadline, None);
+}
+
 pub(crate) async fn an_import_updates_the_batch(open: impl OpenStore) {
     let fixture = Fixture::with_rows(open, 1).await;
     let before = fixture.store.batch(BATCH).await.unwrap();

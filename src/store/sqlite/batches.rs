@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use crate::domain::request_template::RequestTemplate;
+use crate::domain::time::Timestamp;
 
 use super::error::StoreError;
 use super::open::Store;
@@ -25,6 +26,8 @@ pub struct StoredBatch {
     pub stamp: Option<String>,
     /// Whether its responses are simulated.
     pub simulated: bool,
+    /// The time by which it must be complete, if any.
+    pub deadline: Option<Timestamp>,
 }
 
 /// The number of rows of a batch by state. Withdrawn rows are not counted.
@@ -81,7 +84,8 @@ impl Store {
     /// Returns the batch with this name, if it exists.
     pub async fn find_batch(&self, name: &str) -> Result<Option<StoredBatch>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches WHERE name = ?1",
+            "SELECT id, name, recipe, columns, source, stamp, simulated, deadline
+             FROM batches WHERE name = ?1",
         )
         .bind(name)
         .fetch_optional(&mut *self.writer.lock().await)
@@ -114,13 +118,28 @@ impl Store {
     /// Returns all batches, oldest first.
     pub async fn batches(&self) -> Result<Vec<StoredBatch>, StoreError> {
         sqlx::query(
-            "SELECT id, name, recipe, columns, source, stamp, simulated FROM batches ORDER BY id",
+            "SELECT id, name, recipe, columns, source, stamp, simulated, deadline
+             FROM batches ORDER BY id",
         )
         .fetch_all(&mut *self.writer.lock().await)
         .await?
         .iter()
         .map(stored_batch)
         .collect()
+    }
+
+    /// Sets or removes the deadline of a batch. Later imports keep it.
+    pub async fn set_deadline(
+        &self,
+        batch: i64,
+        deadline: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE batches SET deadline = ?2 WHERE id = ?1")
+            .bind(batch)
+            .bind(deadline.map(Timestamp::as_millis))
+            .execute(&mut *self.writer.lock().await)
+            .await?;
+        Ok(())
     }
 
     /// Counts the rows of a batch.
@@ -150,6 +169,9 @@ fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
         source: row.try_get(4)?,
         stamp: row.try_get(5)?,
         simulated: row.try_get(6)?,
+        deadline: row
+            .try_get::<Option<i64>, _>(7)?
+            .map(Timestamp::from_millis),
     })
 }
 

@@ -26,13 +26,14 @@ const APPLICATION_ID: i64 = 0x706d_696c;
 const NOT_A_DATABASE: i32 = 26;
 
 /// The migrations in order, numbered from 1. Each sets `user_version` to its number.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0001_queue.sql"),
     include_str!("../../../migrations/0002_objects.sql"),
     include_str!("../../../migrations/0003_key_days.sql"),
     include_str!("../../../migrations/0004_request_ids.sql"),
     include_str!("../../../migrations/0005_twins.sql"),
     include_str!("../../../migrations/0006_embeddings.sql"),
+    include_str!("../../../migrations/0007_deadlines.sql"),
 ];
 
 /// SQLite before 3.51.3 can corrupt a database when the WAL is reset.
