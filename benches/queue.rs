@@ -14,7 +14,9 @@ use std::time::Duration;
 use promptmill::domain::job::{Chunk, Completion, NewRow};
 use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
-use promptmill::store::{Claim, ClaimedJob, JobOutcome, Settlement, Store, SyncParams, SyncReport};
+use promptmill::store::{
+    Claim, ClaimedJob, JobOutcome, Location, Settlement, Store, SyncParams, SyncReport,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -58,7 +60,7 @@ fn sizes() -> Vec<usize> {
 async fn measure(rows: usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.db");
-    let store = Store::open(&path).await.unwrap();
+    let store = Store::open(&Location::new(&path)).await.unwrap();
     println!("{rows} rows");
 
     let start = Instant::now();

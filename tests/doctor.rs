@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,7 +12,6 @@ use promptmill::simulator::{
     Config, KeyRejection, Personality, Reaction, SAMPLE_KEY, Script, SimulatedLimits,
     SimulatorThread, start_on_own_thread,
 };
-use promptmill::store::RunLock;
 use tempfile::TempDir;
 
 const CANARY: &str = "sk-ant-api03-canary0123456789abcdefghijklmnop";
@@ -454,8 +453,10 @@ fn the_process_that_holds_the_run_lock_is_reported() {
     let env = TestEnv::with_free_provider();
     fs::write(env.path().join("jobs.csv"), "prompt\nhello\n").unwrap();
     env.run(&["run", "jobs.csv", "-q"]).exits(0);
-    let database = env.path().join("promptmill.db");
-    let lock = RunLock::acquire(&database, "process 4711").unwrap();
+    let lock_file = env.path().join("promptmill.db.lock");
+    fs::write(&lock_file, "process 4711\n").unwrap();
+    let lock = File::open(&lock_file).unwrap();
+    lock.lock().unwrap();
     let output = env.doctor(&["--no-spend"]);
     output
         .exits(0)

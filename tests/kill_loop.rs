@@ -17,7 +17,7 @@ use std::fs;
 use std::time::Duration;
 
 use promptmill::simulator::{Config, SimulatedLatency};
-use promptmill::store::Store;
+use promptmill::store::{Location, Store};
 
 use support::{CsvResults, KEY, TestEnv, jobs, question};
 
@@ -65,7 +65,7 @@ fn check_database(env: &TestEnv) -> Option<(u64, u64)> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let store = Store::open_existing(&env.path("promptmill.db"))
+        let store = Store::open_existing(&Location::new(env.path("promptmill.db")))
             .await
             .unwrap()?;
         let report = store.verify().await.unwrap();

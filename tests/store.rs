@@ -45,15 +45,6 @@ mod sqlite_spool;
 #[path = "store/sqlite_wal.rs"]
 mod sqlite_wal;
 
-use std::path::Path;
-
-use promptmill::store::Store;
-
-/// Opens a store in a SQLite file.
-async fn sqlite(path: &Path) -> Store {
-    Store::open(path).await.unwrap()
-}
-
 /// Generates the tests of one implementation of the store.
 macro_rules! tests {
     ($open:path: $($module:ident { $($test:ident,)* })*) => {
@@ -155,4 +146,4 @@ macro_rules! conformance {
     };
 }
 
-conformance!(on_sqlite, crate::sqlite);
+conformance!(on_sqlite, crate::fixture::sqlite);

@@ -19,6 +19,9 @@ mod model;
 #[path = "store/operations.rs"]
 mod operations;
 
+use std::marker::PhantomData;
+use std::path::Path;
+
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{Claim, ClaimedJob, Store, StoredBatch, SyncReport};
 use proptest::test_runner::Config;
@@ -48,17 +51,31 @@ prop_state_machine! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_store_matches_the_reference_model(sequential 1..90 => StoreUnderTest);
+    fn a_sqlite_store_matches_the_reference_model(sequential 1..90 => StoreUnderTest<Sqlite>);
+}
+
+/// A database under test.
+trait Backend {
+    async fn open(path: &Path) -> Store;
+}
+
+struct Sqlite;
+
+impl Backend for Sqlite {
+    async fn open(path: &Path) -> Store {
+        fixture::sqlite(path).await
+    }
 }
 
 /// The database under test, with two stores that have opened it.
-struct StoreUnderTest {
+struct StoreUnderTest<B> {
+    backend: PhantomData<B>,
     runtime: Runtime,
     dir: TempDir,
     stores: [Store; 2],
 }
 
-impl StateMachineTest for StoreUnderTest {
+impl<B: Backend> StateMachineTest for StoreUnderTest<B> {
     type SystemUnderTest = Self;
     type Reference = QueueModel;
 
@@ -69,9 +86,10 @@ impl StateMachineTest for StoreUnderTest {
             .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("queue.db");
-        let open = || runtime.block_on(Store::open(&path)).unwrap();
+        let open = || runtime.block_on(B::open(&path));
         let stores = [open(), open()];
         let system = Self {
+            backend: PhantomData,
             runtime,
             dir,
             stores,
@@ -118,7 +136,7 @@ impl StateMachineTest for StoreUnderTest {
     }
 }
 
-impl StoreUnderTest {
+impl<B: Backend> StoreUnderTest<B> {
     fn execute(&mut self, state: &ModelState, operation: &Operation) -> OperationResult {
         match operation {
             Operation::SettleAndClaim { store, claims, .. } => {
@@ -183,7 +201,7 @@ impl StoreUnderTest {
     /// dropped, so that the WAL is not checkpointed.
     fn reopen(&mut self) -> [Store; 2] {
         let path = self.dir.path().join("queue.db");
-        let open = || self.runtime.block_on(Store::open(&path)).unwrap();
+        let open = || self.runtime.block_on(B::open(&path));
         let new = [open(), open()];
         std::mem::replace(&mut self.stores, new)
     }

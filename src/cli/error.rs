@@ -50,6 +50,7 @@ impl From<RunError> for CliError {
 fn exit_code(error: &StoreError) -> Exit {
     match error {
         StoreError::NoSuchBatch { .. } => Exit::NoInput,
+        StoreError::Unsupported(_) => Exit::Config,
         StoreError::Busy(_) => Exit::Locked,
         _ => Exit::Storage,
     }

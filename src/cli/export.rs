@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::domain::job::{ExportRow, RequestOutcome};
 use crate::export::{BatchWriter, CsvWriter, ExportError, JsonlWriter, Target};
 use crate::schema::Schema;
-use crate::store::{Store, StoreError, StoredBatch};
+use crate::store::{Location, Store, StoreError, StoredBatch};
 
 use super::args::{ExportArgs, GlobalArgs, OutputFormat};
 use super::error::CliError;
@@ -38,7 +38,7 @@ pub(super) async fn command(
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
-    reject_overwrite(&output, &database, "the database")?;
+    protect_database(output.targets(), &database)?;
     let batch = import::find_batch(&store, &args.batch, &database).await?;
     let written = async {
         if results {
@@ -46,7 +46,9 @@ pub(super) async fn command(
             write_results(&store, &batch, &output).await?;
         }
         match &args.remainder {
-            Some(path) => remaining_requests::write(verbosity, &store, &batch, path).await,
+            Some(path) => {
+                remaining_requests::write(verbosity, &store, &database, &batch, path).await
+            }
             None => Ok(()),
         }
     };
@@ -69,38 +71,41 @@ pub(super) fn check_output(output: &OutputSettings) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Rejects outputs that would replace the file at `read`, which is still needed.
-pub(super) fn reject_overwrite(
-    output: &OutputSettings,
-    read: &Path,
-    name: &str,
-) -> Result<(), CliError> {
-    for target in [&output.target].into_iter().chain(&output.errors) {
-        reject_target_overwrite(target, read, name)?;
-    }
-    Ok(())
+/// Rejects outputs that would replace the input file, which is still needed.
+pub(super) fn protect_input(output: &OutputSettings, input: &Path) -> Result<(), CliError> {
+    let identity = |path: &Path| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let input = identity(input);
+    protect(output.targets(), "the input file", |path| {
+        input.is_some() && identity(path) == input
+    })
 }
 
-/// Rejects a target that would replace the file at `read`.
-pub(super) fn reject_target_overwrite(
-    target: &Target,
-    read: &Path,
-    name: &str,
+/// Rejects outputs that would replace a file of the database.
+pub(super) fn protect_database<'a>(
+    targets: impl IntoIterator<Item = &'a Target>,
+    database: &Location,
 ) -> Result<(), CliError> {
-    let file = |path: &Path| {
-        fs::metadata(path)
-            .map(|found| (found.dev(), found.ino()))
-            .ok()
-    };
-    let Target::File(path) = target else {
-        return Ok(());
-    };
-    if file(path).is_none_or(|same| file(read) != Some(same)) {
-        return Ok(());
+    protect(targets, "the database", |path| database.contains(path))
+}
+
+fn protect<'a>(
+    targets: impl IntoIterator<Item = &'a Target>,
+    name: &str,
+    is_protected: impl Fn(&Path) -> bool,
+) -> Result<(), CliError> {
+    for target in targets {
+        if let Target::File(path) = target
+            && is_protected(path)
+        {
+            let what = format!("cannot write to {}: it is {name}", path.display());
+            let hint = "choose another output file";
+            return Err(CliError::new(Exit::CannotWrite, &what, hint));
+        }
     }
-    let what = format!("cannot write to {}: it is {name}", path.display());
-    let hint = "choose another output file";
-    Err(CliError::new(Exit::CannotWrite, &what, hint))
+    Ok(())
 }
 
 /// Writes all rows of a batch in input order. A file is replaced atomically; a closed standard

@@ -10,7 +10,7 @@ use crate::domain::request_template::{RequestTemplate, RowFormat};
 use crate::intake::{IntakeError, Reader, Source};
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
-use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
+use crate::store::{Location, Store, StoredBatch, SyncParams, SyncReport};
 
 use super::args::{GlobalArgs, ImportArgs};
 use super::console;
@@ -191,7 +191,7 @@ pub(super) fn summary(batch: &str, report: Option<SyncReport>, total: u64) -> St
 pub(super) async fn find_batch(
     store: &Store,
     name: &str,
-    database: &Path,
+    database: &Location,
 ) -> Result<StoredBatch, CliError> {
     let by_path = settings::batch_name(Path::new(name), database);
     for name in [name, &by_path] {

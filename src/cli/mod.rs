@@ -105,7 +105,9 @@ fn execute(global: &mut GlobalArgs, command: Command) -> Result<Exit, CliError> 
         let skips_check = matches!(command, Command::Doctor(_) | Command::Simulate(_));
         if !skips_check && !command.is_standalone() {
             let allowed = global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
-            file_system::reject_network(&settings::database(global, &file), allowed)?;
+            let database = settings::database(global, &file);
+            database.check_supported()?;
+            file_system::reject_network(&database, allowed)?;
         }
         dispatch(global, command, file).await
     });

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::export::{BatchFileSize, ExportError, OutputWriter, Target, write_request};
 use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
-use crate::store::{Store, StoredBatch, run_lock_holder};
+use crate::store::{Location, Store, StoredBatch};
 
 use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::export::reject_target_overwrite;
+use super::export::protect_database;
 use super::values::shell_line;
 use super::verbosity::Verbosity;
 
@@ -27,11 +27,11 @@ struct RequestFiles {
 }
 
 impl RequestFiles {
-    fn write(&mut self, line: &[u8], database: &Path) -> Result<(), CliError> {
+    fn write(&mut self, line: &[u8], database: &Location) -> Result<(), CliError> {
         if self.writers.is_empty() || !self.size.try_add(line) {
             let path = numbered(&self.path, self.writers.len() + 1);
             let target = Target::File(path.clone());
-            reject_target_overwrite(&target, database, "the database")?;
+            protect_database([&target], database)?;
             self.writers.push((path, BufWriter::new(target.create()?)));
             self.size = BatchFileSize::default();
             self.size.try_add(line);
@@ -60,6 +60,7 @@ impl RequestFiles {
 pub(super) async fn write(
     verbosity: Verbosity<'_>,
     store: &Store,
+    database: &Location,
     batch: &StoredBatch,
     path: &Path,
 ) -> Result<(), CliError> {
@@ -79,7 +80,7 @@ pub(super) async fn write(
         for request in &requests {
             line.clear();
             write_request(&mut line, &request.key, url, &request.request);
-            files.write(&line, store.path())?;
+            files.write(&line, database)?;
         }
         rows += requests.len() as u64;
         if last.is_none() {
@@ -89,7 +90,7 @@ pub(super) async fn write(
     }
     let paths = files.publish()?;
     if verbosity.prints_notices() {
-        let holder = run_lock_holder(store.path())?;
+        let holder = store.run_lock_holder()?;
         console::eprint(&summary(batch, rows, &paths, holder.is_some()));
     }
     Ok(())

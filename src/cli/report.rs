@@ -40,7 +40,7 @@ pub(super) async fn command(
     let path = args.output.unwrap_or_else(|| default_path(&batch.name));
     let target = Target::from_option(&path);
     target.check()?;
-    export::reject_target_overwrite(&target, &database, "the database")?;
+    export::protect_database([&target], &database)?;
     let page = render(&store, &batch, &file.prices(), Clock::start().now()).await;
     store.close().await?;
     let page = page?;

@@ -7,7 +7,7 @@ use crate::domain::run_stats::{RunStats, StopReason};
 use crate::export::Target;
 use crate::progress::json::RunReport;
 use crate::progress::summary::SummaryContext;
-use crate::store::{Store, StoredBatch, SyncReport};
+use crate::store::{Location, Store, StoredBatch, SyncReport};
 
 use super::args::{GlobalArgs, OutputFormat, RunArgs};
 use super::error::CliError;
@@ -46,9 +46,9 @@ pub(super) async fn run(
     let endpoint = settings::endpoint(args.endpoint, file);
     let access = ProviderAccess::new(&endpoint, verbosity).await?;
     export::check_output(&output)?;
-    export::reject_overwrite(&output, &import.input, "the input file")?;
+    export::protect_input(&output, &import.input)?;
     let store = Store::open(&database).await?;
-    export::reject_overwrite(&output, &database, "the database")?;
+    export::protect_database(output.targets(), &database)?;
     let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
         RunLockOutcome::Acquired { lock, signals } => (lock, signals),
         RunLockOutcome::Skipped => {
@@ -80,7 +80,7 @@ async fn dry_run(
     global: &GlobalArgs,
     args: RunArgs,
     file: FileSettings,
-    database: &Path,
+    database: &Location,
 ) -> Result<Exit, CliError> {
     let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
     let limits = settings::limits(&args.limits, &file);

@@ -133,5 +133,5 @@ pub(super) fn acquire(store: &Store) -> Result<RunLock, CliError> {
 
 /// Acquires the run lock, or returns its holder.
 pub(super) fn try_acquire(store: &Store) -> Result<RunLock, LockError> {
-    RunLock::acquire(store.path(), &format!("process {}", std::process::id()))
+    store.acquire_run_lock(&format!("process {}", std::process::id()))
 }

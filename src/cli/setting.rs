@@ -7,6 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::domain::redact::redact;
+use crate::store::Location;
 
 use super::args;
 use super::toml_spans::{TomlEntry, TomlSpans};
@@ -144,9 +145,12 @@ fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
         },
     };
     Setting {
-        name,
         environment,
-        value: value.map(|value| without_secrets(&value)),
+        value: value.map(|value| match name.as_str() {
+            "db" => Location::new(value).to_string(),
+            _ => without_secrets(&value),
+        }),
+        name,
         origin,
         default,
         help: one_line(&without_default(&help)),

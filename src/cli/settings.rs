@@ -13,6 +13,7 @@ use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;
 use crate::provider::ClientLimits;
 use crate::runner;
+use crate::store::Location;
 
 use super::args::{
     Dedupe, EndpointArgs, GlobalArgs, InputArgs, LimitArgs, OutputArgs, OutputFormat,
@@ -21,7 +22,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::file::FileSettings;
 use super::key_sources::KeySources;
-use super::{file_system, schema};
+use super::schema;
 
 /// The default base URL.
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
@@ -39,11 +40,10 @@ fn default_model(api: Api) -> &'static str {
     }
 }
 
-/// Returns the path of the database.
-pub(super) fn database(global: &GlobalArgs, file: &FileSettings) -> PathBuf {
+/// Returns the location of the database.
+pub(super) fn database(global: &GlobalArgs, file: &FileSettings) -> Location {
     let path = global.db.as_ref().or(file.db.as_ref());
-    path.cloned()
-        .unwrap_or_else(|| PathBuf::from("promptmill.db"))
+    path.map_or_else(|| Location::new("promptmill.db"), Location::new)
 }
 
 /// Settings of an import.
@@ -64,7 +64,7 @@ pub(super) fn import(
     args: InputArgs,
     simulated: bool,
     file: &FileSettings,
-    database: &Path,
+    database: &Location,
 ) -> Result<ImportSettings, CliError> {
     let mut params = Vec::new();
     for (name, value) in &file.set {
@@ -127,17 +127,13 @@ pub(super) fn import(
 
 /// Returns the default name of a batch: the path of its input, relative to the directory of
 /// the database if the input is below it, so that both can be moved together.
-pub(super) fn batch_name(input: &Path, database: &Path) -> String {
+pub(super) fn batch_name(input: &Path, database: &Location) -> String {
     if input == Path::new("-") {
         return "stdin".to_owned();
     }
     let absolute = input.canonicalize().or_else(|_| std::path::absolute(input));
     let absolute = absolute.unwrap_or_else(|_| input.to_owned());
-    let directory = file_system::directory(database).canonicalize();
-    let relative = directory
-        .ok()
-        .and_then(|directory| absolute.strip_prefix(directory).ok());
-    relative.unwrap_or(&absolute).display().to_string()
+    database.relative(&absolute).display().to_string()
 }
 
 /// Limits of a run.
@@ -302,6 +298,11 @@ impl OutputSettings {
             }),
         };
         self.format.or(by_name).unwrap_or(by_input)
+    }
+
+    /// Returns the files to write.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        [&self.target].into_iter().chain(&self.errors)
     }
 
     /// Rejects an output that does not suit the batch.

@@ -1,7 +1,6 @@
 //! `promptmill status`: prints the progress of batches and the states of keys. Works during a run.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -13,7 +12,7 @@ use crate::progress::describe_scope;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 use crate::progress::safe::{Safe, Truncated};
-use crate::store::{BatchStatus, KeyRow, Store, run_lock_holder};
+use crate::store::{BatchStatus, KeyRow, Location, Store};
 
 use super::args::{GlobalArgs, StatusArgs};
 use super::error::CliError;
@@ -59,7 +58,7 @@ pub(super) async fn command(
         return Ok(Exit::Done);
     };
     let (batches, keys) = (batches(&store).await?, store.keys().await?);
-    let spool = store.has_spool() && run_lock_holder(&database)?.is_none();
+    let spool = store.has_spool() && store.run_lock_holder()?.is_none();
     store.close().await?;
     if global.json {
         console::print(&format!("{}\n", json(&batches, &keys, spool)))?;
@@ -92,8 +91,8 @@ async fn batches(store: &Store) -> Result<Vec<BatchCauses>, CliError> {
 }
 
 /// Returns the error for a missing database.
-pub(super) fn no_database(path: &Path) -> CliError {
-    let what = format!("no database at {}", path.display());
+pub(super) fn no_database(database: &Location) -> CliError {
+    let what = format!("no database at {database}");
     let hint = "create it with `promptmill run FILE`, or choose another one with --db";
     CliError::new(Exit::NoInput, &what, hint)
 }

@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use crate::export::{CsvOptions, Target};
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
-use crate::store::{BatchStatus, IntegrityReport, Store, run_lock_holder};
+use crate::store::{BatchStatus, IntegrityReport, Location, Store};
 
 use super::args::{GlobalArgs, VerifyArgs};
 use super::error::CliError;
@@ -66,7 +66,7 @@ pub(super) async fn command(
         (Some(output), Some(_)) => compare(&store, &batches[0], output).await?,
         _ => None,
     };
-    let holder = run_lock_holder(&database)?;
+    let holder = store.run_lock_holder()?;
     store.close().await?;
     let verification = Verification {
         integrity,
@@ -106,11 +106,8 @@ impl Verification {
         })
     }
 
-    fn text(&self, database: &Path) -> String {
-        let mut lines = vec![format!(
-            "{}: no errors found",
-            Safe(&database.display().to_string())
-        )];
+    fn text(&self, database: &Location) -> String {
+        let mut lines = vec![format!("{}: no errors found", Safe(&database.to_string()))];
         for batch in &self.counted {
             let (name, counts) = (Safe(&batch.name), batch.counts);
             let rows = Plural(counts.total, "row");
@@ -150,8 +147,8 @@ impl Verification {
     }
 }
 
-fn damaged(database: &Path, how: &str, errors: &[String]) -> CliError {
-    let what = format!("{} {how}:\n{}", database.display(), errors.join("\n"));
+fn damaged(database: &Location, how: &str, errors: &[String]) -> CliError {
+    let what = format!("{database} {how}:\n{}", errors.join("\n"));
     let hint = "keep the file and restore a backup (see docs/RELIABILITY.md); to save the readable \
                 rows, try `promptmill export`";
     CliError::new(Exit::Storage, &what, hint)

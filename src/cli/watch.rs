@@ -1,7 +1,6 @@
 //! `status --watch`: draws the state of the queue in a terminal. It only reads the database.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
-use crate::store::{QueueSnapshot, RecentCompletion, SnapshotReader, StoreError};
+use crate::store::{Location, QueueSnapshot, RecentCompletion, SnapshotReader, StoreError};
 use crate::watch::{
     Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure, WatchedKey,
 };
@@ -31,7 +30,7 @@ const REDRAW: Duration = Duration::from_secs(1);
 /// Draws until `q` or Ctrl-C is pressed, or a signal arrives.
 pub(super) async fn watch(
     global: &GlobalArgs,
-    database: &Path,
+    database: &Location,
     interval: Duration,
 ) -> Result<Exit, CliError> {
     if global.json {
@@ -48,8 +47,8 @@ pub(super) async fn watch(
         ColorChoice::Never => false,
         ColorChoice::Auto => !environment::disables_color(),
     };
-    let mut reader = SnapshotReader::new(database);
-    let watch = WatchState::new(database.display().to_string(), interval);
+    let mut reader = SnapshotReader::new(database)?;
+    let watch = WatchState::new(database.to_string(), interval);
     let mut screen = Screen::open(color)?;
     let result = watch_loop(&mut reader, watch, &mut screen, interval).await;
     drop(screen);

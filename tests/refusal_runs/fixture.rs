@@ -16,7 +16,7 @@ use promptmill::progress::event::RunEvent;
 use promptmill::provider::{Client, ClientLimits, Endpoint};
 use promptmill::runner::{self, Deps, RunKey, Settings, Shutdown};
 use promptmill::simulator::{Config, Reaction, RequestLog, Script, Simulator};
-use promptmill::store::{KeyRow, Store, StoredBatch, SyncParams};
+use promptmill::store::{KeyRow, Location, Store, StoredBatch, SyncParams};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -104,7 +104,7 @@ pub(crate) fn throttled(millis: u64) -> Reaction {
 impl Fixture {
     pub(crate) async fn new(keys: usize, jobs: usize, script: Script) -> Self {
         let directory = TempDir::new().unwrap();
-        let store = Store::open(&directory.path().join("queue.db"))
+        let store = Store::open(&Location::new(directory.path().join("queue.db")))
             .await
             .unwrap();
         let simulator = Simulator::start(Config::default().record().script(script))

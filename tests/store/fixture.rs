@@ -1,14 +1,14 @@
 //! A test fixture: a temporary directory with a database, and helper functions for its operations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use promptmill::domain::job::{Chunk, Completion, ExportRow, NewRow, RowData};
 use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{
-    AttemptRecord, Claim, ClaimResult, ClaimedJob, Counts, JobOutcome, QueueUpdate, Settlement,
-    Store, StoreError, SyncParams, SyncReport,
+    AttemptRecord, Claim, ClaimResult, ClaimedJob, Counts, JobOutcome, Location, QueueUpdate,
+    Settlement, Store, StoreError, SyncParams, SyncReport,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -26,13 +26,15 @@ pub(crate) struct Update {
     pub(crate) stale: u64,
 }
 
-/// A function that opens or creates a database.
-pub(crate) trait OpenStore:
-    AsyncFn(&std::path::Path) -> Store + Copy + Send + 'static
-{
+/// Opens or creates a SQLite database.
+pub(crate) async fn sqlite(path: &Path) -> Store {
+    Store::open(&Location::new(path)).await.unwrap()
 }
 
-impl<T: AsyncFn(&std::path::Path) -> Store + Copy + Send + 'static> OpenStore for T {}
+/// A function that opens or creates a database.
+pub(crate) trait OpenStore: AsyncFn(&Path) -> Store + Copy + Send + 'static {}
+
+impl<T: AsyncFn(&Path) -> Store + Copy + Send + 'static> OpenStore for T {}
 
 /// An open database in its own directory.
 pub(crate) struct Fixture<O> {
@@ -57,7 +59,7 @@ impl<O: OpenStore> Fixture<O> {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.store.path().to_owned()
+        self.dir.path().join("queue.db")
     }
 
     /// Simulates the next process after a crash: the old store is not closed.
@@ -69,8 +71,9 @@ impl<O: OpenStore> Fixture<O> {
 
     /// Simulates the next process after a clean exit.
     pub(crate) async fn reopen(self) -> Self {
-        let (dir, open, path) = (self.dir, self.open, self.store.path().to_owned());
-        self.store.close().await.unwrap();
+        let path = self.path();
+        let Self { dir, store, open } = self;
+        store.close().await.unwrap();
         let store = open(&path).await;
         Self { dir, store, open }
     }

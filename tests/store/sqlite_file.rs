@@ -6,11 +6,11 @@ use promptmill::store::KeyRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 
-use super::fixture::{Fixture, NOW, OpenStore, done, failed, requeued, row};
+use super::fixture::{Fixture, NOW, OpenStore, done, failed, requeued, row, sqlite};
 
 #[tokio::test]
 async fn the_answers_view_has_the_documented_columns() {
-    let fixture = Fixture::with_rows(super::sqlite, 5).await;
+    let fixture = Fixture::with_rows(sqlite, 5).await;
     let claimed = fixture.claim(4).await;
     let settled = [
         done(&claimed[0], "forty-\"two\" 😀"),
@@ -57,7 +57,7 @@ async fn the_answers_view_has_the_documented_columns() {
 
 #[tokio::test]
 async fn the_answers_view_omits_the_history_of_a_reopened_job() {
-    let fixture = Fixture::with_rows(super::sqlite, 1).await;
+    let fixture = Fixture::with_rows(sqlite, 1).await;
     let claimed = fixture.claim(1).await;
     fixture
         .settle(&[failed(&claimed[0], Scope::Request, "too-long")])
@@ -75,7 +75,7 @@ async fn the_answers_view_omits_the_history_of_a_reopened_job() {
 
 #[tokio::test]
 async fn failed_attempts_are_stored_with_all_details() {
-    let fixture = Fixture::with_rows(super::sqlite, 1).await;
+    let fixture = Fixture::with_rows(sqlite, 1).await;
     let claimed = fixture.claim(1).await;
     fixture
         .settle(&[requeued(&claimed[0], "overloaded", NOW)])
@@ -95,7 +95,7 @@ async fn failed_attempts_are_stored_with_all_details() {
 
 #[tokio::test]
 async fn the_file_passes_the_integrity_checks() {
-    let fixture = Fixture::with_rows(super::sqlite, 500).await;
+    let fixture = Fixture::with_rows(sqlite, 500).await;
     let claimed = fixture.claim(300).await;
     let settlements: Vec<_> = claimed.iter().map(|job| done(job, "a response")).collect();
     fixture.settle(&settlements).await;
@@ -118,7 +118,7 @@ async fn the_file_passes_the_integrity_checks() {
 /// Checks that the table has no columns for other data.
 #[tokio::test]
 async fn only_the_fingerprint_and_state_of_a_key_are_stored() {
-    let fixture = Fixture::empty(super::sqlite).await;
+    let fixture = Fixture::empty(sqlite).await;
     let key = KeyRow {
         model: String::new(),
         fingerprint: "fingerprint".to_owned(),

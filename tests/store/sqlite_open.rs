@@ -6,16 +6,16 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use promptmill::store::{Store, StoreError};
+use promptmill::store::{Location, Store, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::tempdir;
 
-use super::fixture::{BATCH, Fixture, import, rows};
+use super::fixture::{BATCH, Fixture, import, rows, sqlite};
 
 #[tokio::test]
 async fn a_new_database_is_only_accessible_to_its_owner() {
-    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let fixture = Fixture::with_rows(sqlite, 3).await;
     let mut modes: Vec<_> = fs::read_dir(fixture.dir.path())
         .unwrap()
         .map(|entry| {
@@ -31,23 +31,23 @@ async fn a_new_database_is_only_accessible_to_its_owner() {
 
 #[tokio::test]
 async fn closing_leaves_one_file() {
-    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let fixture = Fixture::with_rows(sqlite, 3).await;
     fixture.claim(1).await;
     let path = fixture.path();
     fixture.store.close().await.unwrap();
     let names = fs::read_dir(fixture.dir.path()).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["queue.db"]);
-    let store = Store::open_existing(&path).await.unwrap().unwrap();
-    assert_eq!(store.path(), path);
-    assert!(store.batch(BATCH).await.is_ok());
+    let store = Store::open_existing(&Location::new(path)).await;
+    assert!(store.unwrap().unwrap().batch(BATCH).await.is_ok());
 }
 
 #[tokio::test]
 async fn open_existing_does_not_create_a_file() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("none.db");
-    assert!(Store::open_existing(&path).await.unwrap().is_none());
+    let store = Store::open_existing(&Location::new(path)).await;
+    assert!(store.unwrap().is_none());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -56,7 +56,7 @@ async fn an_empty_file_becomes_a_database() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("queue.db");
     fs::write(&path, "").unwrap();
-    let store = Store::open(&path).await.unwrap();
+    let store = open(&path).await.unwrap();
     assert_eq!(import(&store, BATCH, &rows(2)).await.added, 2);
 }
 
@@ -89,7 +89,7 @@ async fn a_file_that_is_not_a_database_is_rejected_unchanged() {
     let long = "id,prompt\n1,what is this file?\n".repeat(400);
     for text in ["id,prompt\n1,x\n", &long, "SQLite format 3\0", "xy"] {
         fs::write(&path, text).unwrap();
-        let error = Store::open(&path).await.unwrap_err();
+        let error = open(&path).await.unwrap_err();
         assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -99,19 +99,17 @@ async fn a_file_that_is_not_a_database_is_rejected_unchanged() {
 #[tokio::test]
 async fn unusable_paths_are_rejected_with_a_hint() {
     let dir = tempdir().unwrap();
-    let error = Store::open(dir.path()).await.unwrap_err().to_string();
+    let error = open(dir.path()).await.unwrap_err().to_string();
     assert!(error.contains("hint: choose a file"), "{error}");
     let missing = dir.path().join("a/b/queue.db");
-    let error = Store::open(&missing).await.unwrap_err().to_string();
+    let error = open(&missing).await.unwrap_err().to_string();
     assert!(
         error.contains("hint: create the directory first"),
         "{error}"
     );
     let under_a_file = dir.path().join("file");
     fs::write(&under_a_file, "x").unwrap();
-    let error = Store::open(&under_a_file.join("queue.db"))
-        .await
-        .unwrap_err();
+    let error = open(&under_a_file.join("queue.db")).await.unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -119,14 +117,14 @@ async fn unusable_paths_are_rejected_with_a_hint() {
 /// Skipped if the user can write to read-only files, like root.
 #[tokio::test]
 async fn a_read_only_file_is_an_error() {
-    let fixture = Fixture::with_rows(super::sqlite, 2).await;
+    let fixture = Fixture::with_rows(sqlite, 2).await;
     let path = fixture.path();
     fixture.store.close().await.unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     if OpenOptions::new().write(true).open(&path).is_ok() {
         return;
     }
-    let error = Store::open(&path).await.unwrap_err();
+    let error = open(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
 }
 
@@ -152,7 +150,7 @@ async fn processes_can_create_and_migrate_a_database_concurrently() {
             });
         }
     });
-    let store = Store::open(&path).await.unwrap();
+    let store = open(&path).await.unwrap();
     let mut statuses = store.statuses().await.unwrap();
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     let pending = statuses.iter().map(|s| (s.name.as_str(), s.counts.pending));
@@ -178,7 +176,7 @@ async fn a_database_of_the_first_version_is_migrated() {
             .unwrap();
     }
     connection.close().await.unwrap();
-    Store::open(&path).await.unwrap().close().await.unwrap();
+    open(&path).await.unwrap().close().await.unwrap();
     let mut connection = connect(&path).await;
     let deadline: Option<i64> = sqlx::query_scalar("SELECT deadline FROM batches")
         .fetch_one(&mut connection)
@@ -195,6 +193,10 @@ async fn a_database_of_the_first_version_is_migrated() {
     );
 }
 
+async fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(&Location::new(path)).await
+}
+
 /// Creates a database with a script, and checks that it is rejected and stays unchanged.
 async fn check_rejected(script: &'static str, message: &str) {
     let dir = tempdir().unwrap();
@@ -206,7 +208,7 @@ async fn check_rejected(script: &'static str, message: &str) {
         .unwrap();
     connection.close().await.unwrap();
     let before = fs::read(&path).unwrap();
-    let error = Store::open(&path).await.unwrap_err().to_string();
+    let error = open(&path).await.unwrap_err().to_string();
     assert!(error.contains(message), "{error}");
     assert!(error.contains("\nhint: "), "{error}");
     assert!(

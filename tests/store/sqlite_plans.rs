@@ -7,7 +7,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, sqlite};
 
 /// Tables, and aliases of tables, that grow with the queue.
 const LARGE: [&str; 9] = [
@@ -47,7 +47,7 @@ const MAY_SORT: [(&str, &str); 5] = [
 
 #[tokio::test]
 async fn statements_neither_scan_tables_nor_sort_without_a_reason() {
-    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let fixture = Fixture::with_rows(sqlite, 3).await;
     let mut connection = connect(&fixture.path()).await;
     let statements = statements();
     assert!(statements.len() > 20, "{} statements", statements.len());
@@ -109,7 +109,7 @@ async fn frequent_statements_use_their_indexes() {
 
 /// Checks that the plan of the statement containing `fragment` has a step containing `expected`.
 async fn check(fragment: &str, expected: &str) {
-    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let fixture = Fixture::with_rows(sqlite, 3).await;
     let mut connection = connect(&fixture.path()).await;
     let all = statements();
     let found: Vec<_> = all.iter().filter(|sql| sql.contains(fragment)).collect();
@@ -142,7 +142,7 @@ async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
 /// Returns the statements of the store: the string literals in its source that start with an SQL
 /// verb. Those of `verify` are excluded, because they must read everything.
 fn statements() -> Vec<String> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sqlite")];
     let mut statements = Vec::new();
     while let Some(dir) = folders.pop() {
         for entry in fs::read_dir(dir).unwrap() {

@@ -10,7 +10,7 @@ use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{Settlement, SpoolOutcome, StoreError};
 
-use super::fixture::{Fixture, NOW, completion, done, failed, requeued, row};
+use super::fixture::{Fixture, NOW, completion, done, failed, requeued, row, sqlite};
 
 const LATER: Timestamp = Timestamp::from_millis(NOW + 500);
 
@@ -37,7 +37,7 @@ async fn spool_settlements(
 
 #[tokio::test]
 async fn spooled_settlements_are_applied_once() {
-    let mut fixture = Fixture::with_rows(super::sqlite, 4).await;
+    let mut fixture = Fixture::with_rows(sqlite, 4).await;
     let claimed = fixture.claim(4).await;
     let odd = "line\nbreak \u{0}\u{1f600} \"quoted\"";
     let settlements = [
@@ -66,7 +66,7 @@ async fn spooled_settlements_are_applied_once() {
 
 #[tokio::test]
 async fn the_spool_does_not_overwrite_settled_or_changed_rows() {
-    let fixture = Fixture::with_rows(super::sqlite, 3).await;
+    let fixture = Fixture::with_rows(sqlite, 3).await;
     let claimed = fixture.claim(3).await;
     let spooled: Vec<_> = claimed
         .iter()
@@ -91,7 +91,7 @@ async fn the_spool_does_not_overwrite_settled_or_changed_rows() {
 #[tokio::test]
 async fn complete_lines_of_a_truncated_spool_are_settled() {
     for cut in [1, 30] {
-        let fixture = Fixture::with_rows(super::sqlite, 3).await;
+        let fixture = Fixture::with_rows(sqlite, 3).await;
         let claimed = fixture.claim(3).await;
         let spooled: Vec<_> = claimed.iter().map(|job| done(job, "a response")).collect();
         spool_settlements(&fixture, &spooled).await;
@@ -108,7 +108,7 @@ async fn complete_lines_of_a_truncated_spool_are_settled() {
 
 #[tokio::test]
 async fn spools_without_a_complete_header_are_removed() {
-    let fixture = Fixture::with_rows(super::sqlite, 1).await;
+    let fixture = Fixture::with_rows(sqlite, 1).await;
     for text in ["", "{\"spool_of\":\"0011", "not a spool\n"] {
         fs::write(spool_path(&fixture), text).unwrap();
         assert_eq!(fixture.store.settle_spool().await.unwrap(), 0);
@@ -119,8 +119,8 @@ async fn spools_without_a_complete_header_are_removed() {
 #[tokio::test]
 async fn the_spool_of_another_database_is_rejected_and_kept() {
     let (ours, theirs) = (
-        Fixture::with_rows(super::sqlite, 1).await,
-        Fixture::with_rows(super::sqlite, 1).await,
+        Fixture::with_rows(sqlite, 1).await,
+        Fixture::with_rows(sqlite, 1).await,
     );
     let claimed = theirs.claim(1).await;
     spool_settlements(&theirs, &[done(&claimed[0], "theirs")]).await;
@@ -138,7 +138,7 @@ async fn the_spool_of_another_database_is_rejected_and_kept() {
 
 #[tokio::test]
 async fn settlements_are_appended_to_the_spool() {
-    let fixture = Fixture::with_rows(super::sqlite, 200).await;
+    let fixture = Fixture::with_rows(sqlite, 200).await;
     let claimed = fixture.claim(200).await;
     let mut spool = fixture.store.reserve_spool(1 << 20).await.unwrap();
     for group in claimed.chunks(70) {
@@ -153,7 +153,7 @@ async fn settlements_are_appended_to_the_spool() {
 
 #[tokio::test]
 async fn settling_the_spool_stops_at_an_invalid_line() {
-    let fixture = Fixture::with_rows(super::sqlite, 2).await;
+    let fixture = Fixture::with_rows(sqlite, 2).await;
     let claimed = fixture.claim(2).await;
     spool_settlements(&fixture, &[done(&claimed[0], "complete")]).await;
     let mut file = OpenOptions::new()

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use promptmill::store::{Claim, Store, StoreError};
+use promptmill::store::{Claim, Location, Store, StoreError};
 
-use super::fixture::{BATCH, Fixture, NOW, done, settle_and_claim};
+use super::fixture::{BATCH, Fixture, NOW, done, settle_and_claim, sqlite};
 use promptmill::domain::time::Timestamp;
 
 /// Size of a WAL frame: a header of 24 bytes and a page. The WAL itself has a header of 32 bytes.
@@ -17,7 +17,7 @@ const ROUNDS: u64 = 12;
 /// Creates a database with a WAL. Returns the number of settled jobs that were acknowledged at each
 /// length of the WAL.
 async fn with_wal() -> (Fixture<impl super::fixture::OpenStore>, Vec<(u64, u64)>) {
-    let fixture = Fixture::with_rows(super::sqlite, 60).await.reopen().await;
+    let fixture = Fixture::with_rows(sqlite, 60).await.reopen().await;
     let mut acknowledged = vec![(0, 0)];
     let mut claimed = fixture.claim(5).await;
     for round in 1..=ROUNDS {
@@ -47,7 +47,7 @@ async fn completed_jobs(database: &[u8], wal: &[u8]) -> u64 {
     let path = dir.path().join("queue.db");
     fs::write(&path, database).unwrap();
     fs::write(path.with_extension("db-wal"), wal).unwrap();
-    let store = Store::open(&path).await.unwrap();
+    let store = Store::open(&Location::new(&path)).await.unwrap();
     let integrity = store.verify().await.unwrap();
     assert_eq!(integrity.file_errors, Vec::<String>::new());
     assert_eq!(integrity.inconsistencies, Vec::<String>::new());
@@ -119,7 +119,7 @@ async fn a_damaged_wal_keeps_the_transactions_before_the_damage() {
 #[tokio::test]
 async fn settling_fails_if_the_file_was_removed_or_replaced() {
     for replace in [false, true] {
-        let fixture = Fixture::with_rows(super::sqlite, 2).await;
+        let fixture = Fixture::with_rows(sqlite, 2).await;
         let claimed = fixture.claim(1).await;
         let batch = fixture.batch().await;
         fs::rename(fixture.path(), fixture.dir.path().join("away.db")).unwrap();
@@ -142,7 +142,7 @@ async fn settling_fails_if_the_file_was_removed_or_replaced() {
 
 #[tokio::test]
 async fn an_oversized_wal_is_detected() {
-    let fixture = Fixture::with_rows(super::sqlite, 2).await;
+    let fixture = Fixture::with_rows(sqlite, 2).await;
     assert_eq!(fixture.store.oversized_wal(), None);
     let wal = fs::OpenOptions::new()
         .write(true)

@@ -1,35 +1,31 @@
 //! Checks the disk of the database: the kind of file system, and the free space.
 
-use std::path::Path;
-
 use super::report::{DoctorReport, Finding, Group};
 use crate::cli::exit::Exit;
-use crate::cli::file_system::{self, FileSystemKind};
+use crate::store::{Disk, FileSystemKind, Location};
 
 /// Free space, in bytes, below which a run may fill the disk.
 const LOW_SPACE: u64 = 200 << 20;
 
-/// Checks the disk of the database at `path`, or of its directory if there is no database yet.
-pub(super) fn run_checks(path: &Path, report: &mut DoctorReport) {
-    let target = file_system::statfs_target(path);
-    let Ok(stats) = rustix::fs::statvfs(target) else {
-        let directory = file_system::directory(path);
-        let text = format!("cannot access the directory {}", directory.display());
-        let hint = "Create the directory, or choose another file with --db.";
-        report.add(
-            Group::Queue,
-            Finding::error("disk", Exit::Storage, text, hint),
-        );
-        return;
-    };
-    let free = stats.f_bavail.saturating_mul(stats.f_frsize);
-    report.add(Group::Queue, classify(file_system::magic(target), free));
+/// Checks the disk of the database, or of its directory if there is no database yet.
+pub(super) fn run_checks(database: &Location, report: &mut DoctorReport) {
+    match database.disk() {
+        Ok(Some(disk)) => report.add(Group::Queue, judge(disk)),
+        Ok(None) => {}
+        Err(error) => {
+            let hint = "Create the directory, or choose another file with --db.";
+            report.add(
+                Group::Queue,
+                Finding::error("disk", Exit::Storage, error.to_string(), hint),
+            );
+        }
+    }
 }
 
-fn classify(magic: Option<u64>, free: u64) -> Finding {
-    let (name, kind) = file_system::classify(magic);
+fn judge(disk: Disk) -> Finding {
+    let (name, free) = (disk.file_system, disk.free);
     let free_space = format!("{} free", ByteSize(free));
-    let (text, hint) = match kind {
+    let (text, hint) = match disk.kind {
         FileSystemKind::Network => {
             let text = format!("{name}, a network file system that can corrupt the database");
             let hint = "Put the database on a local disk with --db.";
@@ -73,9 +69,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(magic: u64, free: u64, expected: &str) {
+    fn check(file_system: &'static str, kind: FileSystemKind, free: u64, expected: &str) {
         let mut report = DoctorReport::default();
-        report.add(Group::Queue, classify(Some(magic), free));
+        let disk = Disk {
+            file_system,
+            kind,
+            free,
+        };
+        report.add(Group::Queue, judge(disk));
         let json = report.json();
         let line = &json["checks"][0];
         let found = format!(
@@ -88,12 +89,13 @@ mod tests {
 
     #[test]
     fn a_disk_is_judged_by_its_kind_and_free_space() {
-        check(0xef53, 20 << 30, "ok: ext4, 20 GiB free");
-        check(0xef53, 5 << 20, "warning: ext4, only 5 MiB free");
-        check(0x1234_5678, 1 << 30, "ok: a disk, 1024 MiB free");
+        use FileSystemKind::{Local, Network, Overlay};
+        check("ext4", Local, 20 << 30, "ok: ext4, 20 GiB free");
+        check("ext4", Local, 5 << 20, "warning: ext4, only 5 MiB free");
+        check("a disk", Local, 1 << 30, "ok: a disk, 1024 MiB free");
         let nfs = "wrong: NFS, a network file system that can corrupt the database";
-        check(0x6969, 20 << 30, nfs);
+        check("NFS", Network, 20 << 30, nfs);
         let layered = "warning: overlay, 20 GiB free: the database is lost with the container";
-        check(0x794c_7630, 20 << 30, layered);
+        check("overlay", Overlay, 20 << 30, layered);
     }
 }

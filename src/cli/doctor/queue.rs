@@ -1,10 +1,6 @@
 //! Checks the queue: the disk and the mode of its files, the database, the run lock, and rows that
 //! failed earlier.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
 use super::disk;
 use super::report::{DoctorReport, Finding, Group};
 use crate::cli::error::CliError;
@@ -12,10 +8,7 @@ use crate::cli::key_fingerprint::Salt;
 use crate::domain::verdict;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Truncated;
-use crate::store::{KeyRow, LockError, Store, StoreError, StoredBatch, run_lock_holder};
-
-/// Suffixes of the files of a database; the first is the database itself.
-const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".lock", ".spool"];
+use crate::store::{KeyRow, Location, LockError, Store, StoreError, StoredBatch};
 
 /// Maximum number of causes of failure that are shown for a batch.
 const MAX_CAUSES: u32 = 3;
@@ -35,24 +28,26 @@ pub(super) struct QueueState {
     pub(super) salt: Option<Salt>,
 }
 
-/// Checks the queue at `path`, which may not exist yet.
-pub(super) async fn run_checks(path: &Path, report: &mut DoctorReport) -> QueueState {
-    disk::run_checks(path, report);
-    if !path.exists() {
-        let text = format!(
-            "no database at {} yet; `promptmill run FILE` creates it",
-            path.display()
-        );
+/// Checks the queue, which may not exist yet.
+pub(super) async fn run_checks(database: &Location, report: &mut DoctorReport) -> QueueState {
+    if let Err(error) = database.check_supported() {
+        let finding = Finding::from_error("database", &CliError::from(error));
+        report.add(Group::Queue, finding);
+        return QueueState::default();
+    }
+    disk::run_checks(database, report);
+    if !database.exists() {
+        let text = format!("no database at {database} yet; `promptmill run FILE` creates it");
         report.add(Group::Queue, Finding::ok("database", text));
         return QueueState::default();
     }
-    report.add(Group::Queue, check_file_modes(path));
-    let queue_state = match Store::open_existing(path).await {
-        Ok(Some(store)) => check_database(store, path, report).await,
+    report.add(Group::Queue, check_file_modes(database));
+    let queue_state = match Store::open_existing(database).await {
+        Ok(Some(store)) => check_database(store, database, report).await,
         Ok(None) => Ok(QueueState::default()),
         Err(error) => Err(error),
     };
-    report.add(Group::Queue, check_lock(path));
+    report.add(Group::Queue, check_lock(database));
     queue_state.unwrap_or_else(|error| {
         report.add(
             Group::Queue,
@@ -64,7 +59,7 @@ pub(super) async fn run_checks(path: &Path, report: &mut DoctorReport) -> QueueS
 
 async fn check_database(
     store: Store,
-    path: &Path,
+    database: &Location,
     report: &mut DoctorReport,
 ) -> Result<QueueState, StoreError> {
     let versions = store.versions().await?;
@@ -74,11 +69,10 @@ async fn check_database(
     }
     let batches = store.batches().await?;
     let text = format!(
-        "{}: intact, {}, schema {}, SQLite {}",
-        path.display(),
+        "{database}: intact, {}, schema {}, {}",
         batch_count(batches.len()),
         versions.schema,
-        versions.sqlite
+        versions.engine
     );
     report.add(Group::Queue, Finding::ok("database", text));
     for batch in batches.iter().rev().take(MAX_BATCHES) {
@@ -133,13 +127,9 @@ async fn report_failures(
 }
 
 /// Checks that other users cannot read prompts and responses.
-fn check_file_modes(path: &Path) -> Finding {
-    let open: Vec<String> = SUFFIXES
-        .iter()
-        .map(|suffix| with_suffix(path, suffix))
-        .filter(|file| fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o077 != 0))
-        .map(|file| file.display().to_string())
-        .collect();
+fn check_file_modes(database: &Location) -> Finding {
+    let open = database.exposed_files().into_iter();
+    let open: Vec<String> = open.map(|file| file.display().to_string()).collect();
     if open.is_empty() {
         return Finding::ok("file mode", "only you can read the database");
     }
@@ -148,14 +138,8 @@ fn check_file_modes(path: &Path) -> Finding {
     Finding::warning("file mode", text, &hint)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn check_lock(path: &Path) -> Finding {
-    match run_lock_holder(path) {
+fn check_lock(database: &Location) -> Finding {
+    match database.run_lock_holder() {
         Ok(None) => Finding::ok("lock", "free: no run is using the database"),
         Ok(Some(holder)) => Finding::warning(
             "lock",

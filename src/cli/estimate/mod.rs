@@ -5,11 +5,10 @@ mod scan;
 mod text;
 
 use std::num::NonZeroU32;
-use std::path::Path;
 
 use crate::domain::concurrency::{Concurrency, ConcurrencyWindow};
 use crate::domain::forecast::{self, ForecastLimits};
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 use super::args::{EstimateArgs, GlobalArgs};
 use super::error::CliError;
@@ -61,7 +60,7 @@ pub(super) async fn command(
 /// Reads the input file and prints the estimate.
 pub(super) async fn print_estimate(
     global: &GlobalArgs,
-    database: &Path,
+    database: &Location,
     mut inputs: EstimateInputs,
 ) -> Result<Exit, CliError> {
     let (reader, _) = import::open_reader(&inputs.import)?;

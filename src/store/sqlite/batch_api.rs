@@ -6,89 +6,74 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{JobId, RecordedFailure, RequestOutcome};
+use crate::store::error::StoreError;
+use crate::store::row::IncompleteRequest;
 
-use super::batches::last_position;
-use super::error::StoreError;
-use super::open::Store;
-use super::read::completion_at;
+use super::columns::{completion_at, last_position};
+use super::database::Database;
 
 /// A failure as returned by the statement: rule, message, status and request ID.
 #[derive(Deserialize)]
 struct FailureColumns(String, String, Option<u16>, String);
 
-/// A request without a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncompleteRequest {
-    /// The key of its row, unique in the batch.
-    pub key: String,
-    /// The request body.
-    pub request: String,
+pub(in crate::store) async fn request_outcomes(
+    database: &Database,
+    batch: i64,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<RequestOutcome>, Option<i64>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
+                x.prompt_tokens, x.completion_tokens, x.latency_ms, x.request_id,
+                CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
+                    SELECT json_array(a.rule, a.message, a.status, a.request_id)
+                    FROM attempts AS a
+                    WHERE a.job_id = j.id AND a.claim_no > j.history_from
+                    ORDER BY a.id DESC LIMIT 1
+                ) END
+         FROM jobs AS j
+         JOIN rows AS r ON r.job_id = j.id
+         LEFT JOIN results AS x ON x.job_id = j.id
+         WHERE j.batch_id = ?1 AND j.position > ?2
+         ORDER BY j.position LIMIT ?3",
+    )
+    .bind(batch)
+    .bind(after.unwrap_or(-1))
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?;
+    let last = last_position(&rows)?;
+    let request_outcomes = rows.iter().map(request_outcome).collect::<Result<_, _>>()?;
+    Ok((request_outcomes, last))
 }
 
-impl Store {
-    /// Returns up to `limit` results of a batch in input order, starting after the position `after`
-    /// (`None`: from the start), with the position of the last one.
-    pub async fn request_outcomes(
-        &self,
-        batch: i64,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<RequestOutcome>, Option<i64>), StoreError> {
-        let rows = sqlx::query(
-            "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
-                    x.prompt_tokens, x.completion_tokens, x.latency_ms, x.request_id,
-                    CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
-                        SELECT json_array(a.rule, a.message, a.status, a.request_id)
-                        FROM attempts AS a
-                        WHERE a.job_id = j.id AND a.claim_no > j.history_from
-                        ORDER BY a.id DESC LIMIT 1
-                    ) END
-             FROM jobs AS j
-             JOIN rows AS r ON r.job_id = j.id
-             LEFT JOIN results AS x ON x.job_id = j.id
-             WHERE j.batch_id = ?1 AND j.position > ?2
-             ORDER BY j.position LIMIT ?3",
-        )
-        .bind(batch)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let last = last_position(&rows)?;
-        let request_outcomes = rows.iter().map(request_outcome).collect::<Result<_, _>>()?;
-        Ok((request_outcomes, last))
-    }
-
-    /// Returns up to `limit` requests of a batch without a response, in input order, starting after
-    /// the position `after` (`None`: from the start), with the position of the last one.
-    pub async fn incomplete_requests(
-        &self,
-        batch: i64,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<IncompleteRequest>, Option<i64>), StoreError> {
-        let rows = sqlx::query(
-            "SELECT j.position, r.key, r.request
-             FROM jobs AS j
-             JOIN rows AS r ON r.job_id = j.id
-             WHERE j.batch_id = ?1 AND j.position > ?2 AND j.state <> 2
-             ORDER BY j.position LIMIT ?3",
-        )
-        .bind(batch)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let last = last_position(&rows)?;
-        let incomplete = |row: &SqliteRow| {
-            Ok::<_, sqlx::Error>(IncompleteRequest {
-                key: row.try_get(1)?,
-                request: row.try_get(2)?,
-            })
-        };
-        let requests = rows.iter().map(incomplete).collect::<Result<_, _>>()?;
-        Ok((requests, last))
-    }
+pub(in crate::store) async fn incomplete_requests(
+    database: &Database,
+    batch: i64,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<IncompleteRequest>, Option<i64>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT j.position, r.key, r.request
+         FROM jobs AS j
+         JOIN rows AS r ON r.job_id = j.id
+         WHERE j.batch_id = ?1 AND j.position > ?2 AND j.state <> 2
+         ORDER BY j.position LIMIT ?3",
+    )
+    .bind(batch)
+    .bind(after.unwrap_or(-1))
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?;
+    let last = last_position(&rows)?;
+    let incomplete = |row: &SqliteRow| {
+        Ok::<_, sqlx::Error>(IncompleteRequest {
+            key: row.try_get(1)?,
+            request: row.try_get(2)?,
+        })
+    };
+    let requests = rows.iter().map(incomplete).collect::<Result<_, _>>()?;
+    Ok((requests, last))
 }
 
 fn request_outcome(row: &SqliteRow) -> Result<RequestOutcome, StoreError> {

@@ -3,144 +3,76 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Completion, JobId, JobState};
+use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Scope;
+use crate::store::error::StoreError;
+use crate::store::row::{AttemptDetail, FailedRow, RowDetail, RowFilter};
 
-use super::batches::{count_at, unsigned};
-use super::error::StoreError;
-use super::open::Store;
-use super::read::completion_at;
-use super::row_filter::{RowFilter, json_list};
+use super::columns::{completion_at, count_at, scope, state, unsigned};
+use super::database::Database;
+use super::row_filter::json_list;
 
-/// A row with its job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowDetail {
-    /// The row number in the input, starting at 1.
-    pub row: u64,
-    /// The row key, unique in the batch: an ID or a hash of the content.
-    pub key: String,
-    /// The state of its job.
-    pub state: JobState,
-    /// Number of HTTP requests sent.
-    pub requests: u32,
-    /// Attempts that count against the maximum.
-    pub spent: u32,
-    /// When it can be claimed again.
-    pub not_before: Timestamp,
-    /// The request body.
-    pub request: String,
-    /// The failed attempts, oldest first.
-    pub attempts: Vec<AttemptDetail>,
-    /// The completion, with the label of its API key and its time.
-    pub completion: Option<(Completion, String, Timestamp)>,
+pub(in crate::store) async fn row_detail(
+    database: &Database,
+    job: JobId,
+) -> Result<Option<RowDetail>, StoreError> {
+    let row = sqlx::query(
+        "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
+                x.body, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
+                x.latency_ms, x.key_label, x.ended_at, x.request_id
+         FROM jobs AS j
+         JOIN rows AS r ON r.job_id = j.id
+         LEFT JOIN results AS x ON x.job_id = j.id
+         WHERE j.id = ?1",
+    )
+    .bind(job.0)
+    .fetch_optional(&database.readers)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let attempts = sqlx::query(
+        "SELECT a.ended_at, a.key_label, a.outcome, a.scope, a.rule, a.status, a.message,
+                a.request_id, a.latency_ms, a.claim_no <= j.history_from
+         FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id
+         WHERE a.job_id = ?1 ORDER BY a.id",
+    )
+    .bind(job.0)
+    .fetch_all(&database.readers)
+    .await?;
+    let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+    Ok(Some(detail(&row, attempts)?))
 }
 
-/// A failed attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptDetail {
-    /// When it ended.
-    pub ended_at: Timestamp,
-    /// The label of the API key; empty if none was used.
-    pub key_label: String,
-    /// Whether its result is unknown, because the program crashed or abandoned it.
-    pub unknown: bool,
-    /// The scope of the failure.
-    pub scope: Scope,
-    /// The rule that classified the failure.
-    pub rule: String,
-    /// The HTTP status, if there was a response.
-    pub status: Option<u16>,
-    /// The redacted error message.
-    pub message: String,
-    /// The provider's request ID; empty if none was sent.
-    pub request_id: String,
-    /// The duration of the request in milliseconds.
-    pub latency_ms: Option<u64>,
-    /// Whether the row has been reopened since.
-    pub is_past: bool,
-}
-
-/// A failed row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedRow {
-    /// The row number in the input, starting at 1.
-    pub row: u64,
-    /// The row key, unique in the batch.
-    pub key: String,
-    /// The scope of the last failure; `None` if none is recorded.
-    pub scope: Option<Scope>,
-    /// The rule that classified the failure.
-    pub rule: String,
-    /// The redacted error message.
-    pub message: String,
-    /// Number of HTTP requests sent.
-    pub requests: u32,
-}
-
-impl Store {
-    /// Returns the row of a job with its attempts and response.
-    pub async fn row_detail(&self, job: JobId) -> Result<Option<RowDetail>, StoreError> {
-        let row = sqlx::query(
-            "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
-                    x.body, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
-                    x.latency_ms, x.key_label, x.ended_at, x.request_id
-             FROM jobs AS j
-             JOIN rows AS r ON r.job_id = j.id
-             LEFT JOIN results AS x ON x.job_id = j.id
-             WHERE j.id = ?1",
-        )
-        .bind(job.0)
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let attempts = sqlx::query(
-            "SELECT a.ended_at, a.key_label, a.outcome, a.scope, a.rule, a.status, a.message,
-                    a.request_id, a.latency_ms, a.claim_no <= j.history_from
-             FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id
-             WHERE a.job_id = ?1 ORDER BY a.id",
-        )
-        .bind(job.0)
-        .fetch_all(&self.readers)
-        .await?;
-        let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
-        Ok(Some(detail(&row, attempts)?))
-    }
-
-    /// Returns up to `limit` failed rows of a batch in input order, starting after the row `after`
-    /// (0: from the start). Only the rules and scopes of the filter apply.
-    pub async fn failed_rows(
-        &self,
-        batch: i64,
-        filter: &RowFilter,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<FailedRow>, StoreError> {
-        let (rules, scopes) = (json_list(&filter.rules)?, json_list(&filter.scopes)?);
-        sqlx::query(
-            "SELECT j.position, r.key, last.scope, last.rule, last.message, j.requests
-             FROM jobs AS j
-             JOIN rows AS r ON r.job_id = j.id
-             LEFT JOIN attempts AS last
-               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
-             WHERE j.batch_id = ?1 AND j.state = 3 AND j.position >= ?2
-               AND (?3 IS NULL OR last.rule IN (SELECT value FROM json_each(?3)))
-               AND (?4 IS NULL OR last.scope IN (SELECT value FROM json_each(?4)))
-             ORDER BY j.position LIMIT ?5",
-        )
-        .bind(batch)
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(rules)
-        .bind(scopes)
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(failed_row)
-        .collect()
-    }
+pub(in crate::store) async fn failed_rows(
+    database: &Database,
+    batch: i64,
+    filter: &RowFilter,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<FailedRow>, StoreError> {
+    let (rules, scopes) = (json_list(&filter.rules)?, json_list(&filter.scopes)?);
+    sqlx::query(
+        "SELECT j.position, r.key, last.scope, last.rule, last.message, j.requests
+         FROM jobs AS j
+         JOIN rows AS r ON r.job_id = j.id
+         LEFT JOIN attempts AS last
+           ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+         WHERE j.batch_id = ?1 AND j.state = 3 AND j.position >= ?2
+           AND (?3 IS NULL OR last.rule IN (SELECT value FROM json_each(?3)))
+           AND (?4 IS NULL OR last.scope IN (SELECT value FROM json_each(?4)))
+         ORDER BY j.position LIMIT ?5",
+    )
+    .bind(batch)
+    .bind(i64::try_from(after).unwrap_or(i64::MAX))
+    .bind(rules)
+    .bind(scopes)
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?
+    .iter()
+    .map(failed_row)
+    .collect()
 }
 
 fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail, StoreError> {
@@ -168,23 +100,9 @@ fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail, St
     })
 }
 
-/// Converts the stored state of a job.
-pub(super) fn state(number: i64) -> JobState {
-    match number {
-        0 => JobState::Pending,
-        1 => JobState::Running,
-        2 => JobState::Done,
-        _ => JobState::Failed,
-    }
-}
-
 /// Returns the row number, which starts at 1, of a position, which starts at 0.
 fn row_number(position: Option<i64>) -> u64 {
     position.map_or(0, |position| unsigned(position) + 1)
-}
-
-fn scope(text: String) -> Result<Scope, StoreError> {
-    Ok(serde_json::from_value(serde_json::Value::String(text))?)
 }
 
 fn attempt(row: &SqliteRow) -> Result<AttemptDetail, StoreError> {

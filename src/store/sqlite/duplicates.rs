@@ -10,10 +10,10 @@ use sqlx::sqlite::SqliteConnection;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CANCELLED;
 use crate::failpoint;
+use crate::store::error::StoreError;
 
-use super::batches::unsigned;
-use super::error::StoreError;
-use super::open::{Store, begin};
+use super::columns::unsigned;
+use super::database::{Database, begin};
 
 /// Maximum number of duplicates per transaction.
 const GROUP_SIZE: i64 = 5_000;
@@ -22,93 +22,93 @@ const GROUP_SIZE: i64 = 5_000;
 /// counted for the leader.
 const KEY_LABEL: &str = "copied";
 
-impl Store {
-    /// Parks the pending rows of a batch whose request is identical to that of another pending or
-    /// completed row; returns their number. Unless `any` is set, only requests with temperature 0
-    /// are parked, because the responses to other requests vary. The caller holds the run lock.
-    ///
-    /// The index on the digests is created on first use, so that only batches that need it pay for
-    /// it.
-    pub async fn park_duplicates(&self, batch: i64, any: bool) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        sqlx::query("CREATE INDEX IF NOT EXISTS rows_digest ON rows (batch_id, digest)")
-            .execute(&mut *writer)
-            .await?;
-        let mut transaction = begin(&mut writer).await?;
-        let parked = sqlx::query(
-            "WITH same AS MATERIALIZED (
-                 SELECT r.digest AS digest,
-                        coalesce(min(j.id) FILTER (WHERE j.state = 2), min(j.id)) AS leader
-                 FROM rows AS r CROSS JOIN jobs AS j ON j.id = r.job_id
-                 WHERE r.batch_id = ?1 AND j.position IS NOT NULL AND j.state IN (0, 2)
-                 GROUP BY r.digest HAVING count(*) > 1),
-             twin AS MATERIALIZED (
-                 SELECT r.job_id AS job, same.leader AS leader
-                 FROM same
-                 CROSS JOIN rows AS l ON l.job_id = same.leader
-                 CROSS JOIN rows AS r ON r.batch_id = ?1 AND r.digest = same.digest
-                 WHERE r.job_id <> same.leader AND (?2 OR l.request ->> '$.temperature' = 0))
-             UPDATE jobs SET twin_of = twin.leader FROM twin
-             WHERE jobs.id = twin.job AND jobs.state = 0 AND jobs.position IS NOT NULL",
-        )
-        .bind(batch)
-        .bind(any)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        failpoint::hit("park-commit")?;
-        transaction.commit().await?;
-        Ok(parked)
-    }
-
-    /// Copies the results of leaders that were completed or failed permanently to their duplicates,
-    /// if the requests are still identical; returns the number of copies.
-    pub async fn copy_to_duplicates(&self, batch: i64, now: Timestamp) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let (mut after, mut copied) = (0, 0);
-        loop {
-            let mut transaction = begin(&mut writer).await?;
-            let jobs: Vec<i64> = sqlx::query_scalar(
-                "SELECT id FROM jobs
-                 WHERE batch_id = ?1 AND twin_of IS NOT NULL AND id > ?2
-                 ORDER BY id LIMIT ?3",
-            )
-            .bind(batch)
-            .bind(after)
-            .bind(GROUP_SIZE)
-            .fetch_all(&mut *transaction)
-            .await?;
-            let Some(last) = jobs.last() else {
-                return Ok(copied);
-            };
-            after = *last;
-            copied += copy(&mut transaction, &serde_json::to_string(&jobs)?, now).await?;
-            failpoint::hit("copy-commit")?;
-            transaction.commit().await?;
-        }
-    }
-
-    /// Releases the rows of a batch that are still parked; returns how many of them are pending.
-    pub async fn release_duplicates(&self, batch: i64) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let parked = sqlx::query(
-            "SELECT count(*) FROM jobs
-             WHERE batch_id = ?1 AND twin_of IS NOT NULL AND state = 0 AND position IS NOT NULL",
-        )
-        .bind(batch)
-        .fetch_one(&mut *transaction)
+pub(in crate::store) async fn park_duplicates(
+    database: &Database,
+    batch: i64,
+    any: bool,
+) -> Result<u64, StoreError> {
+    let mut writer = database.writer.lock().await;
+    sqlx::query("CREATE INDEX IF NOT EXISTS rows_digest ON rows (batch_id, digest)")
+        .execute(&mut *writer)
         .await?;
-        sqlx::query(
-            "UPDATE jobs SET twin_of = NULL
-             WHERE id IN (SELECT id FROM jobs WHERE batch_id = ?1 AND twin_of IS NOT NULL)",
+    let mut transaction = begin(&mut writer).await?;
+    let parked = sqlx::query(
+        "WITH same AS MATERIALIZED (
+             SELECT r.digest AS digest,
+                    coalesce(min(j.id) FILTER (WHERE j.state = 2), min(j.id)) AS leader
+             FROM rows AS r CROSS JOIN jobs AS j ON j.id = r.job_id
+             WHERE r.batch_id = ?1 AND j.position IS NOT NULL AND j.state IN (0, 2)
+             GROUP BY r.digest HAVING count(*) > 1),
+         twin AS MATERIALIZED (
+             SELECT r.job_id AS job, same.leader AS leader
+             FROM same
+             CROSS JOIN rows AS l ON l.job_id = same.leader
+             CROSS JOIN rows AS r ON r.batch_id = ?1 AND r.digest = same.digest
+             WHERE r.job_id <> same.leader AND (?2 OR l.request ->> '$.temperature' = 0))
+         UPDATE jobs SET twin_of = twin.leader FROM twin
+         WHERE jobs.id = twin.job AND jobs.state = 0 AND jobs.position IS NOT NULL",
+    )
+    .bind(batch)
+    .bind(any)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    failpoint::hit("park-commit")?;
+    transaction.commit().await?;
+    Ok(parked)
+}
+
+pub(in crate::store) async fn copy_to_duplicates(
+    database: &Database,
+    batch: i64,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let (mut after, mut copied) = (0, 0);
+    loop {
+        let mut transaction = begin(&mut writer).await?;
+        let jobs: Vec<i64> = sqlx::query_scalar(
+            "SELECT id FROM jobs
+             WHERE batch_id = ?1 AND twin_of IS NOT NULL AND id > ?2
+             ORDER BY id LIMIT ?3",
         )
         .bind(batch)
-        .execute(&mut *transaction)
+        .bind(after)
+        .bind(GROUP_SIZE)
+        .fetch_all(&mut *transaction)
         .await?;
+        let Some(last) = jobs.last() else {
+            return Ok(copied);
+        };
+        after = *last;
+        copied += copy(&mut transaction, &serde_json::to_string(&jobs)?, now).await?;
+        failpoint::hit("copy-commit")?;
         transaction.commit().await?;
-        Ok(unsigned(parked.try_get(0)?))
     }
+}
+
+pub(in crate::store) async fn release_duplicates(
+    database: &Database,
+    batch: i64,
+) -> Result<u64, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let parked = sqlx::query(
+        "SELECT count(*) FROM jobs
+         WHERE batch_id = ?1 AND twin_of IS NOT NULL AND state = 0 AND position IS NOT NULL",
+    )
+    .bind(batch)
+    .fetch_one(&mut *transaction)
+    .await?;
+    sqlx::query(
+        "UPDATE jobs SET twin_of = NULL
+         WHERE id IN (SELECT id FROM jobs WHERE batch_id = ?1 AND twin_of IS NOT NULL)",
+    )
+    .bind(batch)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(unsigned(parked.try_get(0)?))
 }
 
 /// Copies responses and failures of leaders, except cancellations, to these jobs.

@@ -5,81 +5,76 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::time::Timestamp;
+use crate::store::error::StoreError;
 
-use super::batches::{count_at, last_position, unsigned};
-use super::error::StoreError;
-use super::open::Store;
+use super::columns::{count_at, last_position, scope, unsigned};
+use super::database::Database;
 
-impl Store {
-    /// Returns up to `limit` completed requests of a batch in input order, starting after the
-    /// position `after` (`None`: from the start), with the position of the last one; `None` at the
-    /// end.
-    pub async fn completed_requests(
-        &self,
-        batch: i64,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<CompletedRequest>, Option<i64>), StoreError> {
-        let rows = sqlx::query(
-            "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
-                    x.latency_ms, x.key_label, x.ended_at
-             FROM jobs AS j JOIN results AS x ON x.job_id = j.id
-             WHERE j.batch_id = ?1 AND j.position > ?2
-             ORDER BY j.position LIMIT ?3",
-        )
-        .bind(batch)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let last = last_position(&rows)?;
-        let completed = rows.iter().map(completed).collect::<Result<_, _>>()?;
-        Ok((completed, last))
-    }
+pub(in crate::store) async fn completed_requests(
+    database: &Database,
+    batch: i64,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<CompletedRequest>, Option<i64>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
+                x.latency_ms, x.key_label, x.ended_at
+         FROM jobs AS j JOIN results AS x ON x.job_id = j.id
+         WHERE j.batch_id = ?1 AND j.position > ?2
+         ORDER BY j.position LIMIT ?3",
+    )
+    .bind(batch)
+    .bind(after.unwrap_or(-1))
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?;
+    let last = last_position(&rows)?;
+    let completed = rows.iter().map(completed).collect::<Result<_, _>>()?;
+    Ok((completed, last))
+}
 
-    /// Returns the failed attempts of the next `limit` rows of a batch that have any, in input
-    /// order, with the position of the last such row.
-    pub async fn failed_requests(
-        &self,
-        batch: i64,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<FailedRequest>, Option<i64>), StoreError> {
-        let rows = sqlx::query(
-            "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
-                    a.ended_at,
-                    page.state = 3 AND a.claim_no > page.history_from AND a.id = (
-                        SELECT max(b.id) FROM attempts AS b WHERE b.job_id = page.id
-                    )
-             FROM (SELECT j.id, j.position, j.state, j.history_from FROM jobs AS j
-                   WHERE j.batch_id = ?1 AND j.position > ?2
-                     AND EXISTS (SELECT 1 FROM attempts AS e WHERE e.job_id = j.id)
-                   ORDER BY j.position LIMIT ?3) AS page
-             CROSS JOIN attempts AS a ON a.job_id = page.id",
-        )
-        .bind(batch)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let positions = rows.iter().map(|row| row.try_get(0));
-        let positions = positions.collect::<Result<Vec<i64>, _>>()?;
-        let last = positions.into_iter().max();
-        let failed = rows.iter().map(failed).collect::<Result<_, _>>()?;
-        Ok((failed, last))
-    }
+pub(in crate::store) async fn failed_requests(
+    database: &Database,
+    batch: i64,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<FailedRequest>, Option<i64>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
+                a.ended_at,
+                page.state = 3 AND a.claim_no > page.history_from AND a.id = (
+                    SELECT max(b.id) FROM attempts AS b WHERE b.job_id = page.id
+                )
+         FROM (SELECT j.id, j.position, j.state, j.history_from FROM jobs AS j
+               WHERE j.batch_id = ?1 AND j.position > ?2
+                 AND EXISTS (SELECT 1 FROM attempts AS e WHERE e.job_id = j.id)
+               ORDER BY j.position LIMIT ?3) AS page
+         CROSS JOIN attempts AS a ON a.job_id = page.id",
+    )
+    .bind(batch)
+    .bind(after.unwrap_or(-1))
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?;
+    let positions = rows.iter().map(|row| row.try_get(0));
+    let positions = positions.collect::<Result<Vec<i64>, _>>()?;
+    let last = positions.into_iter().max();
+    let failed = rows.iter().map(failed).collect::<Result<_, _>>()?;
+    Ok((failed, last))
+}
 
-    /// Returns the number of requests sent for the rows of a batch.
-    pub async fn requests_made(&self, batch: i64) -> Result<u64, StoreError> {
-        let sum: i64 = sqlx::query_scalar(
-            "SELECT coalesce(sum(requests), 0) FROM jobs
-             WHERE batch_id = ?1 AND position IS NOT NULL",
-        )
-        .bind(batch)
-        .fetch_one(&self.readers)
-        .await?;
-        Ok(unsigned(sum))
-    }
+pub(in crate::store) async fn requests_made(
+    database: &Database,
+    batch: i64,
+) -> Result<u64, StoreError> {
+    let sum: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(requests), 0) FROM jobs
+         WHERE batch_id = ?1 AND position IS NOT NULL",
+    )
+    .bind(batch)
+    .fetch_one(&database.readers)
+    .await?;
+    Ok(unsigned(sum))
 }
 
 fn completed(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
@@ -95,10 +90,9 @@ fn completed(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
 }
 
 fn failed(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
-    let scope: String = row.try_get(1)?;
     let status: Option<i64> = row.try_get(3)?;
     Ok(FailedRequest {
-        scope: serde_json::from_value(serde_json::Value::String(scope))?,
+        scope: scope(row.try_get(1)?)?,
         unknown: row.try_get(2)?,
         status: status.and_then(|status| u16::try_from(status).ok()),
         wait_ms: count_at(row, 4)?,

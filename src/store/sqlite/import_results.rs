@@ -9,13 +9,15 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::mpsc;
 
-use crate::domain::job::{Completion, JobId};
+use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
+use crate::store::error::StoreError;
+use crate::store::imported::{ImportReport, ImportedOutcome, ImportedResult};
+use crate::store::settlement::{JobOutcome, Settlement};
 
-use super::error::StoreError;
-use super::open::{Store, begin};
-use super::settle::{AttemptRecord, JobOutcome, Settlement, settle};
+use super::database::{Database, begin};
+use super::settle::settle;
 
 /// Maximum number of unknown keys that are returned for the error message.
 const MAX_UNKNOWN_KEYS: usize = 5;
@@ -23,72 +25,32 @@ const MAX_UNKNOWN_KEYS: usize = 5;
 /// Stored as the API key label of imported results.
 const KEY_LABEL: &str = "batch file";
 
-/// An imported result of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportedResult {
-    /// The key of the row.
-    pub key: String,
-    /// The outcome for the row.
-    pub outcome: ImportedOutcome,
-}
-
-/// The outcome of an imported result for its row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImportedOutcome {
-    /// The row is completed, unless it already was.
-    Completed(Completion),
-    /// The row fails permanently, unless it was already completed or failed.
-    Failed(AttemptRecord),
-    /// The row stays as it is.
-    Unchanged,
-}
-
-/// The result of an import.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportReport {
-    /// Rows completed by the import.
-    pub completed: u64,
-    /// Rows that the import marked as failed.
-    pub failed: u64,
-    /// Rows that were already completed or failed.
-    pub already_settled: u64,
-    /// Number of keys without a row. If there are any, nothing was imported.
-    pub unknown: u64,
-    /// The first few of these keys.
-    pub unknown_keys: Vec<String>,
-}
-
-impl Store {
-    /// Imports results for rows of a batch. They arrive in chunks; an empty chunk marks the end.
-    ///
-    /// If a key is unknown, or the input is invalid, the batch is not changed.
-    pub async fn import_results<E>(
-        &self,
-        batch: i64,
-        mut chunks: mpsc::Receiver<Result<Vec<ImportedResult>, E>>,
-        now: Timestamp,
-    ) -> Result<Result<ImportReport, E>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let mut report = ImportReport::default();
-        loop {
-            match chunks.recv().await {
-                Some(Ok(chunk)) if chunk.is_empty() => break,
-                Some(Ok(chunk)) => {
-                    for group in split_repeats(&chunk) {
-                        import_group(&mut transaction, batch, group, now, &mut report).await?;
-                    }
+pub(in crate::store) async fn import_results<E>(
+    database: &Database,
+    batch: i64,
+    mut chunks: mpsc::Receiver<Result<Vec<ImportedResult>, E>>,
+    now: Timestamp,
+) -> Result<Result<ImportReport, E>, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let mut report = ImportReport::default();
+    loop {
+        match chunks.recv().await {
+            Some(Ok(chunk)) if chunk.is_empty() => break,
+            Some(Ok(chunk)) => {
+                for group in split_repeats(&chunk) {
+                    import_group(&mut transaction, batch, group, now, &mut report).await?;
                 }
-                Some(Err(bad_input)) => return Ok(Err(bad_input)),
-                None => return Err(StoreError::Other(sqlx::Error::WorkerCrashed)),
             }
+            Some(Err(bad_input)) => return Ok(Err(bad_input)),
+            None => return Err(StoreError::incomplete_input()),
         }
-        if report.unknown == 0 {
-            failpoint::hit("take-in-commit")?;
-            transaction.commit().await?;
-        }
-        Ok(Ok(report))
     }
+    if report.unknown == 0 {
+        failpoint::hit("take-in-commit")?;
+        transaction.commit().await?;
+    }
+    Ok(Ok(report))
 }
 
 /// Splits a chunk into groups in which no row occurs twice. An earlier result of a row must be

@@ -6,7 +6,17 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::store::error::LockError;
+
+use super::files::with_suffix;
+
+/// Suffix of the lock file.
+const SUFFIX: &str = ".lock";
+
+/// Maximum number of bytes to read from the lock file.
+const MAX_HOLDER_BYTES: u64 = 256;
 
 /// The run lock, held until this value is dropped or the process dies.
 #[derive(Debug)]
@@ -14,33 +24,11 @@ pub struct RunLock {
     file: File,
 }
 
-/// Why the lock could not be acquired.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another run holds it.
-    #[error(
-        "another run is using the database ({holder})\n\
-         hint: wait for it to finish, or stop it; `promptmill status` shows its progress"
-    )]
-    Held {
-        /// The content of the lock file, such as `process 123`.
-        holder: String,
-    },
-    /// The lock file cannot be used.
-    #[error("cannot use the lock file {}: {cause}", path.display())]
-    Io {
-        /// The lock file.
-        path: PathBuf,
-        /// The cause.
-        cause: io::Error,
-    },
-}
-
 impl RunLock {
     /// Acquires the lock of a database, or fails with its current holder. `holder` is written to
     /// the lock file to identify this process.
-    pub fn acquire(database: &Path, holder: &str) -> Result<Self, LockError> {
-        let path = lock_path(database);
+    pub(in crate::store) fn acquire(database: &Path, holder: &str) -> Result<Self, LockError> {
+        let path = with_suffix(database, SUFFIX);
         let failed = |cause| LockError::Io {
             path: path.clone(),
             cause,
@@ -56,11 +44,8 @@ impl RunLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // If the holder cannot be read, the lock is still held.
-                let _ = file.read_to_string(&mut holder);
                 return Err(LockError::Held {
-                    holder: holder.trim().to_owned(),
+                    holder: read_holder(file),
                 });
             }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
@@ -78,16 +63,37 @@ impl Drop for RunLock {
     }
 }
 
-pub(super) fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+/// Returns the holder as written in the lock file. If it cannot be read, the lock is still held.
+fn read_holder(file: File) -> String {
+    let mut holder = String::new();
+    let _ = file.take(MAX_HOLDER_BYTES).read_to_string(&mut holder);
+    holder.trim().to_owned()
 }
 
 fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{holder}")
+}
+
+/// Returns the holder of a database's run lock as written in the lock file; `None` if it is free.
+/// The lock is briefly acquired in shared mode, and the file is not written.
+pub(in crate::store) fn holder(database: &Path) -> Result<Option<String>, LockError> {
+    let path = with_suffix(database, SUFFIX);
+    let failed = |cause| LockError::Io {
+        path: path.clone(),
+        cause,
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(failed(cause)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(file))),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +110,22 @@ mod tests {
             other => panic!("expected the lock to be held, got {other:?}"),
         }
         drop(first);
+        RunLock::acquire(&database, "process 8").unwrap();
+    }
+
+    #[test]
+    fn probing_the_lock_returns_its_holder_without_acquiring_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("q.db");
+        assert_eq!(super::holder(&database).unwrap(), None);
+        assert!(!with_suffix(&database, SUFFIX).exists());
+        let lock = RunLock::acquire(&database, "process 7").unwrap();
+        assert_eq!(
+            super::holder(&database).unwrap().as_deref(),
+            Some("process 7")
+        );
+        drop(lock);
+        assert_eq!(super::holder(&database).unwrap(), None);
         RunLock::acquire(&database, "process 8").unwrap();
     }
 }

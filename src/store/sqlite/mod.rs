@@ -1,46 +1,34 @@
-//! The queue, stored in a SQLite database. This is the only module with SQL.
+//! The queue in a SQLite database.
 //!
 //! A single connection writes, each time in a `BEGIN IMMEDIATE` transaction; a small pool of
-//! read-only connections serves exports and counts. When a method returns, its changes are on disk
-//! (`synchronous=FULL`).
+//! read-only connections serves exports and counts. When a function returns, its changes are on
+//! disk (`synchronous=FULL`).
 
-mod batch_api;
-mod batches;
-mod detail;
-mod duplicates;
+pub(super) mod batch_api;
+pub(super) mod batches;
+mod columns;
+mod database;
+pub(super) mod detail;
+pub(super) mod duplicates;
 mod error;
-mod file_identity;
-mod health;
-mod history;
-mod import_results;
-mod keys;
-mod lock;
+pub(super) mod file_system;
+pub(super) mod files;
+pub(super) mod history;
+pub(super) mod import_results;
+pub(super) mod keys;
+pub(super) mod lock;
 mod open;
-mod preview;
-mod queue;
-mod read;
-mod row_filter;
+pub(super) mod preview;
+pub(super) mod queue;
+pub(super) mod read;
+pub(super) mod row_filter;
 mod settle;
-mod snapshot;
-mod spool;
-mod sync;
+pub(super) mod snapshot;
+pub(super) mod spool;
+pub(super) mod sync;
 mod text_blob;
-mod verify;
+pub(super) mod verify;
 
-pub use batch_api::IncompleteRequest;
-pub use batches::{BatchStatus, Counts, StoredBatch};
-pub use detail::{AttemptDetail, FailedRow, RowDetail};
-pub use error::StoreError;
-pub use health::{Versions, run_lock_holder};
-pub use import_results::{ImportReport, ImportedOutcome, ImportedResult};
-pub use keys::KeyRow;
-pub use lock::{LockError, RunLock};
-pub use open::Store;
-pub use preview::{CompletionAverages, ImportPreview};
-pub use queue::{Claim, ClaimResult, ClaimedJob, QueueUpdate};
-pub use row_filter::{CancelReport, RowFilter};
-pub use settle::{AttemptRecord, JobOutcome, Settlement};
-pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure, SnapshotReader};
-pub use spool::{Spool, SpoolOutcome};
-pub use sync::{SyncParams, SyncReport};
-pub use verify::{BackupError, IntegrityReport};
+pub(super) use database::Database;
+pub use file_system::{Disk, DiskError, FileSystemKind};
+pub use lock::RunLock;

@@ -1,23 +1,18 @@
 //! Opening the database: connection settings, checks before the first use, and migrations.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
-use tokio::sync::Mutex;
 use tokio_retry::RetryIf;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use crate::failpoint;
+use crate::store::error::StoreError;
 
-use super::error::{StoreError, primary_code};
-use super::file_identity::{self, FileIdentity};
+use super::error::primary_code;
 
 /// "pmil" in the database header identifies promptmill databases.
 const APPLICATION_ID: i64 = 0x706d_696c;
@@ -39,73 +34,10 @@ const MIGRATIONS: [&str; 7] = [
 /// SQLite before 3.51.3 can corrupt a database when the WAL is reset.
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 
-/// The open database of the queue.
-#[derive(Debug)]
-pub struct Store {
-    /// The only connection that writes. Locked for one transaction at a time.
-    pub(super) writer: Mutex<SqliteConnection>,
-    /// Read-only connections for exports and counts during a run.
-    pub(super) readers: SqlitePool,
-    /// The only jobs that can be claimed, as a JSON array, by batch.
-    pub(super) restrictions: std::sync::Mutex<HashMap<i64, Arc<str>>>,
-    path: PathBuf,
-    /// The file that was opened.
-    pub(super) identity: FileIdentity,
-}
-
-impl Store {
-    /// Opens or creates the database at `path` (mode 0600), and migrates it to the latest schema.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let identity = file_identity::create_or_check(path)?;
-        let writer = open_writer(path).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_lazy_with(options(path).read_only(true));
-        Ok(Self {
-            writer: Mutex::new(writer),
-            readers,
-            restrictions: std::sync::Mutex::default(),
-            path: path.to_owned(),
-            identity,
-        })
-    }
-
-    /// Opens the database at `path` if it exists.
-    pub async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        if path.exists() {
-            Self::open(path).await.map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// Returns the path of the database as given by the caller.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Closes all connections. Closing the last one checkpoints the WAL.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.readers.close().await;
-        failpoint::hit("close")?;
-        self.writer.into_inner().close().await?;
-        Ok(())
-    }
-}
-
-/// Begins a write transaction. It acquires the write lock immediately, so that no later statement
-/// of the transaction can fail with `SQLITE_BUSY`.
-pub(super) async fn begin(
-    connection: &mut SqliteConnection,
-) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, StoreError> {
-    Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
-}
-
 /// Connects, checks and migrates, and retries for a few seconds while the file is busy: recovery
 /// after a crash, switching to WAL mode, and the last close in another process lock the file
 /// briefly, and the busy timeout does not apply to them.
-async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let backoff = ExponentialBackoff::from_millis(2)
         .factor(10)
         .max_delay(Duration::from_secs(5))
@@ -237,7 +169,7 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     if user_version(connection).await? == known_version() {
         return Ok(());
     }
-    let mut transaction = begin(connection).await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     // Read the version again: another process can have migrated while this one waited for the lock.
     let version = user_version(&mut transaction).await?;
     let done = usize::try_from(version).unwrap_or(0);

@@ -3,209 +3,150 @@
 //! Settlements and the next claim share a transaction, and therefore a commit. A settlement must
 //! have the current `claim_no` of its job; otherwise it is stale and has no effect.
 
-use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
-
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
+use crate::store::error::StoreError;
 
-use super::batches::unsigned;
-use super::error::StoreError;
-use super::open::{Store, begin};
-use super::settle::{Settlement, settle};
+use super::columns::unsigned;
+use super::database::{Database, begin};
+use super::settle::settle;
+use crate::store::settlement::{Claim, ClaimResult, ClaimedJob, QueueUpdate, Settlement};
 
 /// Number of consecutive crashes with a job in flight after which the job is considered their
 /// cause, if no other job was in flight at the last crash.
 const MAX_CRASHES: i64 = 5;
 
-/// A claim on up to `limit` due jobs of a batch, in input order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The batch ID.
-    pub batch: i64,
-    /// Maximum number of jobs; 0 claims none.
-    pub limit: usize,
-}
-
-/// A claimed job, which can be sent and settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedJob {
-    /// The job.
-    pub id: JobId,
-    /// The number of this claim, which the settlement must have.
-    pub claim_no: i64,
-    /// Attempts so far that count against the job's limit.
-    pub spent: u32,
-    /// The rules of earlier failed attempts, oldest first.
-    pub rules: Vec<String>,
-    /// The request body.
-    pub request: String,
-}
-
-/// The result of settling and claiming in one transaction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueUpdate {
-    /// The result of each claim, in the order of the claims.
-    pub claims: Vec<ClaimResult>,
-    /// Settlements without effect, because the job was no longer held under their claim.
-    pub stale: u64,
-}
-
-/// The result of a claim.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClaimResult {
-    /// The claimed jobs, in input order.
-    pub jobs: Vec<ClaimedJob>,
-    /// When the next job of the batch can be claimed; `None` if none is pending.
-    pub next_due: Option<Timestamp>,
-}
-
 /// Maximum size of a request that is read together with others, in bytes. Larger requests are read
 /// individually, so that the combined result stays small.
 const MAX_PACKED_REQUEST: usize = 64 * 1024;
 
-impl Store {
-    /// Settles, then executes the claims in order, in one transaction.
-    pub async fn settle_and_claim(
-        &self,
-        settlements: &[Settlement],
-        claims: &[Claim],
-        now: Timestamp,
-    ) -> Result<QueueUpdate, StoreError> {
-        self.check_path()?;
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let settled = settle(&mut transaction, settlements, now).await?;
-        let mut results = Vec::with_capacity(claims.len());
-        for claim in claims {
-            let allowed = self.allowed_jobs(claim.batch);
-            results.push(execute_claim(&mut transaction, *claim, allowed.as_deref(), now).await?);
-        }
-        failpoint::hit("turn-commit")?;
-        transaction.commit().await?;
-        failpoint::hit("turn-done")?;
-        Ok(QueueUpdate {
-            claims: results,
-            stale: settlements.len() as u64 - settled,
-        })
+pub(in crate::store) async fn settle_and_claim(
+    database: &Database,
+    settlements: &[Settlement],
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<QueueUpdate, StoreError> {
+    database.check_path()?;
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let settled = settle(&mut transaction, settlements, now).await?;
+    let mut results = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let allowed = database.allowed_jobs(claim.batch);
+        results.push(execute_claim(&mut transaction, *claim, allowed.as_deref(), now).await?);
     }
+    failpoint::hit("turn-commit")?;
+    transaction.commit().await?;
+    failpoint::hit("turn-done")?;
+    Ok(QueueUpdate {
+        claims: results,
+        stale: settlements.len() as u64 - settled,
+    })
+}
 
-    /// Returns whether a batch has jobs that were in flight at the last two crashes or more.
-    pub async fn has_suspects(&self, batch: i64) -> Result<bool, StoreError> {
-        if self.allowed_jobs(batch).is_some() {
-            return Ok(false);
-        }
-        let mut writer = self.writer.lock().await;
-        Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM jobs
-                            WHERE batch_id = ?1 AND state = 0 AND crashes >= 2
-                              AND position IS NOT NULL)",
-        )
-        .bind(batch)
-        .fetch_one(&mut *writer)
-        .await?)
+pub(in crate::store) async fn has_suspects(
+    database: &Database,
+    batch: i64,
+) -> Result<bool, StoreError> {
+    if database.allowed_jobs(batch).is_some() {
+        return Ok(false);
     }
+    let mut writer = database.writer.lock().await;
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM jobs
+                        WHERE batch_id = ?1 AND state = 0 AND crashes >= 2
+                          AND position IS NOT NULL)",
+    )
+    .bind(batch)
+    .fetch_one(&mut *writer)
+    .await?)
+}
 
-    /// Claims one job that was in flight at the last two crashes or more, regardless of
-    /// `not_before`. It must be sent alone, so that it is known to be the cause if the program
-    /// crashes again.
-    pub async fn claim_suspect(&self, batch: i64) -> Result<Option<ClaimedJob>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let ids: String = sqlx::query_scalar(
-            "SELECT json_group_array(id) FROM (
-                 SELECT id FROM jobs
-                 WHERE batch_id = ?1 AND state = 0 AND crashes >= 2 AND position IS NOT NULL
-                 ORDER BY id LIMIT 1)",
-        )
-        .bind(batch)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let claimed = claim_by_id(&mut transaction, &ids).await?.pop();
-        transaction.commit().await?;
-        Ok(claimed)
-    }
+pub(in crate::store) async fn claim_suspect(
+    database: &Database,
+    batch: i64,
+) -> Result<Option<ClaimedJob>, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let ids: String = sqlx::query_scalar(
+        "SELECT json_group_array(id) FROM (
+             SELECT id FROM jobs
+             WHERE batch_id = ?1 AND state = 0 AND crashes >= 2 AND position IS NOT NULL
+             ORDER BY id LIMIT 1)",
+    )
+    .bind(batch)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let claimed = claim_by_id(&mut transaction, &ids).await?.pop();
+    transaction.commit().await?;
+    Ok(claimed)
+}
 
-    /// Restricts later claims on a batch to these jobs, until the store is closed.
-    pub fn restrict_to(&self, batch: i64, jobs: &[JobId]) {
-        let jobs = serde_json::json!(jobs).to_string();
-        self.restrictions().insert(batch, jobs.into());
-    }
-
-    /// Returns the jobs to which claims on a batch are restricted, as a JSON array.
-    fn allowed_jobs(&self, batch: i64) -> Option<Arc<str>> {
-        self.restrictions().get(&batch).cloned()
-    }
-
-    fn restrictions(&self) -> MutexGuard<'_, HashMap<i64, Arc<str>>> {
-        let restrictions = self.restrictions.lock();
-        restrictions.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts the pending jobs that can be claimed, now or later.
-    pub async fn claimable(&self, batch: i64) -> Result<u64, StoreError> {
-        let Some(allowed) = self.allowed_jobs(batch) else {
-            let count = sqlx::query_scalar(
-                "SELECT count(*) FROM jobs
-                 WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
-            )
-            .bind(batch)
-            .fetch_one(&self.readers)
-            .await?;
-            return Ok(unsigned(count));
-        };
+pub(in crate::store) async fn claimable(
+    database: &Database,
+    batch: i64,
+) -> Result<u64, StoreError> {
+    let Some(allowed) = database.allowed_jobs(batch) else {
         let count = sqlx::query_scalar(
             "SELECT count(*) FROM jobs
-             WHERE id IN (SELECT value FROM json_each(?2)) AND batch_id = ?1 AND state = 0
-               AND position IS NOT NULL",
+             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
         )
         .bind(batch)
-        .bind(&*allowed)
-        .fetch_one(&self.readers)
+        .fetch_one(&database.readers)
         .await?;
-        Ok(unsigned(count))
-    }
+        return Ok(unsigned(count));
+    };
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM jobs
+         WHERE id IN (SELECT value FROM json_each(?2)) AND batch_id = ?1 AND state = 0
+           AND position IS NOT NULL",
+    )
+    .bind(batch)
+    .bind(&*allowed)
+    .fetch_one(&database.readers)
+    .await?;
+    Ok(unsigned(count))
+}
 
-    /// Makes jobs that a crashed run left in flight pending again, and records their requests as
-    /// unknown. The caller holds the run lock, so no other run is alive. Returns the number of
-    /// jobs.
-    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let unknown = sqlx::query(
-            "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, message, request_id,
-                                   key_label, ended_at)
-             SELECT id, claim_no, 'unknown', 'transient',
-                    CASE WHEN crashes + 1 >= ?2 AND alone THEN 'crash-loop'
-                         ELSE 'crashed-in-flight' END,
-                    'the program ended while this request was in flight', '', '', ?1
-             FROM jobs, (SELECT count(*) = 1 AS alone FROM jobs WHERE state = 1)
+pub(in crate::store) async fn recover(
+    database: &Database,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let unknown = sqlx::query(
+        "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, message, request_id,
+                               key_label, ended_at)
+         SELECT id, claim_no, 'unknown', 'transient',
+                CASE WHEN crashes + 1 >= ?2 AND alone THEN 'crash-loop'
+                     ELSE 'crashed-in-flight' END,
+                'the program ended while this request was in flight', '', '', ?1
+         FROM jobs, (SELECT count(*) = 1 AS alone FROM jobs WHERE state = 1)
+         WHERE state = 1",
+    )
+    .bind(now.as_millis())
+    .bind(MAX_CRASHES)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    if unknown > 0 {
+        sqlx::query(
+            "UPDATE jobs SET state = iif(crashes + 1 >= ?1 AND ?2 = 1, 3, 0), crashes = crashes + 1,
+                             requests = requests + 1, not_before = 0
              WHERE state = 1",
         )
-        .bind(now.as_millis())
         .bind(MAX_CRASHES)
+        .bind(i64::try_from(unknown).unwrap_or(i64::MAX))
         .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if unknown > 0 {
-            sqlx::query(
-                "UPDATE jobs SET state = iif(crashes + 1 >= ?1 AND ?2 = 1, 3, 0), crashes = crashes + 1,
-                                 requests = requests + 1, not_before = 0
-                 WHERE state = 1",
-            )
-            .bind(MAX_CRASHES)
-            .bind(i64::try_from(unknown).unwrap_or(i64::MAX))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        failpoint::hit("rescue-commit")?;
-        transaction.commit().await?;
-        Ok(unknown)
+        .await?;
     }
+    failpoint::hit("rescue-commit")?;
+    transaction.commit().await?;
+    Ok(unknown)
 }
 
 /// Claims jobs, and returns when the next one is due.

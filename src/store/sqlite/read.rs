@@ -4,89 +4,88 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::domain::job::{Completion, ExportRow, RowData};
+use crate::domain::job::{ExportRow, RowData};
 use crate::domain::run_stats::Cause;
+use crate::store::error::StoreError;
 
-use super::batches::{count_at, last_position, unsigned};
-use super::detail::state;
-use super::error::StoreError;
-use super::open::Store;
+use super::columns::{completion_at, last_position, scope, state, unsigned};
+use super::database::Database;
 
-impl Store {
-    /// Returns up to `limit` rows of a batch in input order, starting after the position `after`
-    /// (`None`: from the start), with the position of the last one.
-    pub async fn page(
-        &self,
-        batch: i64,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<(Vec<ExportRow>, Option<i64>), StoreError> {
-        let rows = sqlx::query(
-            "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
-                    x.prompt_tokens, x.completion_tokens, x.latency_ms,
-                    CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
-                        SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
-                        FROM attempts AS a
-                        WHERE a.job_id = j.id AND a.claim_no > j.history_from
-                        ORDER BY a.id DESC LIMIT 1
-                    ) END,
-                    x.request_id
-             FROM jobs AS j
-             JOIN rows AS r ON r.job_id = j.id
-             LEFT JOIN results AS x ON x.job_id = j.id
-             WHERE j.batch_id = ?1 AND j.position > ?2
-             ORDER BY j.position LIMIT ?3",
-        )
-        .bind(batch)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        let last = last_position(&rows)?;
-        let export_rows = rows.iter().map(export_row).collect::<Result<_, _>>()?;
-        Ok((export_rows, last))
-    }
+pub(in crate::store) async fn page(
+    database: &Database,
+    batch: i64,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<ExportRow>, Option<i64>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
+                x.prompt_tokens, x.completion_tokens, x.latency_ms,
+                CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
+                    SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
+                    FROM attempts AS a
+                    WHERE a.job_id = j.id AND a.claim_no > j.history_from
+                    ORDER BY a.id DESC LIMIT 1
+                ) END,
+                x.request_id
+         FROM jobs AS j
+         JOIN rows AS r ON r.job_id = j.id
+         LEFT JOIN results AS x ON x.job_id = j.id
+         WHERE j.batch_id = ?1 AND j.position > ?2
+         ORDER BY j.position LIMIT ?3",
+    )
+    .bind(batch)
+    .bind(after.unwrap_or(-1))
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?;
+    let last = last_position(&rows)?;
+    let export_rows = rows.iter().map(export_row).collect::<Result<_, _>>()?;
+    Ok((export_rows, last))
+}
 
-    /// Returns why jobs of a batch failed permanently, most frequent cause first. The hint is empty
-    /// because it is not stored.
-    pub async fn failed_causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
-        sqlx::query(
-            "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
-             FROM jobs AS j
-             JOIN attempts AS last
-               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
-             WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND j.state = 3
-             GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
-        )
-        .bind(batch)
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(cause)
-        .collect()
-    }
+pub(in crate::store) async fn failed_causes(
+    database: &Database,
+    batch: i64,
+    limit: u32,
+) -> Result<Vec<Cause>, StoreError> {
+    sqlx::query(
+        "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+         FROM jobs AS j
+         JOIN attempts AS last
+           ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+         WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND j.state = 3
+         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
+    )
+    .bind(batch)
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?
+    .iter()
+    .map(cause)
+    .collect()
+}
 
-    /// Returns why jobs of a batch failed or are waiting, most frequent cause first. The hint is
-    /// empty because it is not stored.
-    pub async fn causes(&self, batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError> {
-        sqlx::query(
-            "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
-             FROM jobs AS j
-             JOIN attempts AS last
-               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
-             WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND last.claim_no > j.history_from
-               AND (j.state = 3 OR (j.state = 0 AND last.outcome = 'failed'))
-             GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
-        )
-        .bind(batch)
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(cause)
-        .collect()
-    }
+pub(in crate::store) async fn causes(
+    database: &Database,
+    batch: i64,
+    limit: u32,
+) -> Result<Vec<Cause>, StoreError> {
+    sqlx::query(
+        "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+         FROM jobs AS j
+         JOIN attempts AS last
+           ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+         WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND last.claim_no > j.history_from
+           AND (j.state = 3 OR (j.state = 0 AND last.outcome = 'failed'))
+         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
+    )
+    .bind(batch)
+    .bind(limit)
+    .fetch_all(&database.readers)
+    .await?
+    .iter()
+    .map(cause)
+    .collect()
 }
 
 fn export_row(row: &SqliteRow) -> Result<ExportRow, StoreError> {
@@ -100,27 +99,6 @@ fn export_row(row: &SqliteRow) -> Result<ExportRow, StoreError> {
     })
 }
 
-/// Reads a completion. Its columns start at `body` in the order of the table, except for the
-/// request ID.
-pub(super) fn completion_at(
-    row: &SqliteRow,
-    body: usize,
-    request_id: usize,
-) -> Result<Option<Completion>, StoreError> {
-    let Some(text) = row.try_get(body)? else {
-        return Ok(None);
-    };
-    Ok(Some(Completion {
-        body: text,
-        model: row.try_get(body + 1)?,
-        finish_reason: row.try_get(body + 2)?,
-        prompt_tokens: count_at(row, body + 3)?,
-        completion_tokens: count_at(row, body + 4)?,
-        latency_ms: count_at(row, body + 5)?.unwrap_or(0),
-        request_id: row.try_get(request_id)?,
-    }))
-}
-
 fn cells(stored: &str) -> Result<RowData, StoreError> {
     Ok(if stored.starts_with('{') {
         RowData::Object(stored.to_owned())
@@ -130,9 +108,8 @@ fn cells(stored: &str) -> Result<RowData, StoreError> {
 }
 
 fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
-    let scope: String = row.try_get(0)?;
     Ok(Cause {
-        scope: serde_json::from_value(serde_json::Value::String(scope))?,
+        scope: scope(row.try_get(0)?)?,
         rule: row.try_get(1)?,
         message: row.try_get(2)?,
         hint: String::new(),

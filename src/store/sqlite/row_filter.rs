@@ -4,161 +4,134 @@ use sqlx::Row;
 
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{CANCELLED, Scope};
+use crate::domain::verdict::CANCELLED;
+use crate::store::error::StoreError;
+use crate::store::row::{CancelReport, RowFilter};
 
-use super::batches::unsigned;
-use super::error::StoreError;
-use super::open::{Store, begin};
+use super::columns::unsigned;
+use super::database::{Database, begin};
 
-/// Selects failed rows of a batch. Empty or `None` fields do not restrict the selection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowFilter {
-    /// The rule of the last failure is one of these.
-    pub rules: Vec<String>,
-    /// The scope of the last failure is one of these.
-    pub scopes: Vec<Scope>,
-    /// The job is one of these.
-    pub jobs: Option<Vec<JobId>>,
-    /// Maximum number of rows, in input order.
-    pub limit: Option<u64>,
+pub(in crate::store) async fn reopen(
+    database: &Database,
+    batch: i64,
+    filter: &RowFilter,
+) -> Result<u64, StoreError> {
+    let (rules, scopes, jobs) = (
+        json_list(&filter.rules)?,
+        json_list(&filter.scopes)?,
+        filter
+            .jobs
+            .as_ref()
+            .map(serde_json::to_string)
+            .transpose()?,
+    );
+    let limit = filter
+        .limit
+        .map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut writer = database.writer.lock().await;
+    let reopened = sqlx::query(
+        "UPDATE jobs SET state = 0, not_before = 0, spent = 0, crashes = 0,
+                         history_from = claim_no
+         WHERE id IN (
+             SELECT j.id FROM jobs AS j
+             LEFT JOIN attempts AS last
+               ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
+             WHERE j.batch_id = ?1 AND j.state = 3 AND j.position IS NOT NULL
+               AND (?2 IS NULL OR last.rule IN (SELECT value FROM json_each(?2)))
+               AND (?3 IS NULL OR last.scope IN (SELECT value FROM json_each(?3)))
+               AND (?4 IS NULL OR j.id IN (SELECT value FROM json_each(?4)))
+             ORDER BY j.position LIMIT ?5)",
+    )
+    .bind(batch)
+    .bind(rules)
+    .bind(scopes)
+    .bind(jobs)
+    .bind(limit)
+    .execute(&mut *writer)
+    .await?;
+    Ok(reopened.rows_affected())
 }
 
-/// The result of a cancellation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CancelReport {
-    /// Pending rows that were canceled.
-    pub canceled: u64,
-    /// Rows that a run has claimed. They are not affected.
-    pub running: u64,
-    /// Rows that were already completed or failed.
-    pub settled: u64,
+pub(in crate::store) async fn reopen_failed(
+    database: &Database,
+    batch: i64,
+) -> Result<u64, StoreError> {
+    reopen(database, batch, &RowFilter::default()).await
 }
 
-impl Store {
-    /// Makes the selected failed jobs of a batch pending again and resets their attempts. Returns
-    /// their number.
-    pub async fn reopen(&self, batch: i64, filter: &RowFilter) -> Result<u64, StoreError> {
-        let (rules, scopes, jobs) = (
-            json_list(&filter.rules)?,
-            json_list(&filter.scopes)?,
-            filter
-                .jobs
-                .as_ref()
-                .map(serde_json::to_string)
-                .transpose()?,
-        );
-        let limit = filter
-            .limit
-            .map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut writer = self.writer.lock().await;
-        let reopened = sqlx::query(
-            "UPDATE jobs SET state = 0, not_before = 0, spent = 0, crashes = 0,
-                             history_from = claim_no
-             WHERE id IN (
-                 SELECT j.id FROM jobs AS j
-                 LEFT JOIN attempts AS last
-                   ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
-                 WHERE j.batch_id = ?1 AND j.state = 3 AND j.position IS NOT NULL
-                   AND (?2 IS NULL OR last.rule IN (SELECT value FROM json_each(?2)))
-                   AND (?3 IS NULL OR last.scope IN (SELECT value FROM json_each(?3)))
-                   AND (?4 IS NULL OR j.id IN (SELECT value FROM json_each(?4)))
-                 ORDER BY j.position LIMIT ?5)",
-        )
-        .bind(batch)
-        .bind(rules)
-        .bind(scopes)
-        .bind(jobs)
-        .bind(limit)
-        .execute(&mut *writer)
-        .await?;
-        Ok(reopened.rows_affected())
-    }
+pub(in crate::store) async fn cancel(
+    database: &Database,
+    batch: i64,
+    jobs: Option<&[JobId]>,
+    now: Timestamp,
+) -> Result<CancelReport, StoreError> {
+    let jobs = jobs.map(serde_json::to_string).transpose()?;
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let counts = sqlx::query(
+        "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state >= 2)
+         FROM jobs
+         WHERE batch_id = ?1 AND position IS NOT NULL
+           AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
+    )
+    .bind(batch)
+    .bind(&jobs)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let canceled = sqlx::query(
+        "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, message, request_id,
+                               key_label, ended_at)
+         SELECT id, claim_no + 1, 'failed', 'request', ?3, 'this row was canceled', '', '', ?4
+         FROM jobs
+         WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+           AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
+    )
+    .bind(batch)
+    .bind(&jobs)
+    .bind(CANCELLED.0)
+    .bind(now.as_millis())
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    sqlx::query(
+        "UPDATE jobs SET state = 3, claim_no = claim_no + 1, not_before = 0
+         WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+           AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
+    )
+    .bind(batch)
+    .bind(&jobs)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(CancelReport {
+        canceled,
+        running: unsigned(counts.try_get(0)?),
+        settled: unsigned(counts.try_get(1)?),
+    })
+}
 
-    /// Makes all failed jobs of a batch pending again and resets their attempts. Returns their
-    /// number.
-    pub async fn reopen_failed(&self, batch: i64) -> Result<u64, StoreError> {
-        self.reopen(batch, &RowFilter::default()).await
-    }
-
-    /// Cancels all pending jobs of a batch, or those in `jobs`. They fail with the rule `cancelled`
-    /// and are not sent until they are reopened. Jobs claimed by a run are not affected.
-    pub async fn cancel(
-        &self,
-        batch: i64,
-        jobs: Option<&[JobId]>,
-        now: Timestamp,
-    ) -> Result<CancelReport, StoreError> {
-        let jobs = jobs.map(serde_json::to_string).transpose()?;
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let counts = sqlx::query(
-            "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state >= 2)
-             FROM jobs
-             WHERE batch_id = ?1 AND position IS NOT NULL
-               AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
-        )
-        .bind(batch)
-        .bind(&jobs)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let canceled = sqlx::query(
-            "INSERT INTO attempts (job_id, claim_no, outcome, scope, rule, message, request_id,
-                                   key_label, ended_at)
-             SELECT id, claim_no + 1, 'failed', 'request', ?3, 'this row was canceled', '', '', ?4
-             FROM jobs
-             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-               AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
-        )
-        .bind(batch)
-        .bind(&jobs)
-        .bind(CANCELLED.0)
-        .bind(now.as_millis())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        sqlx::query(
-            "UPDATE jobs SET state = 3, claim_no = claim_no + 1, not_before = 0
-             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-               AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
-        )
-        .bind(batch)
-        .bind(&jobs)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(CancelReport {
-            canceled,
-            running: unsigned(counts.try_get(0)?),
-            settled: unsigned(counts.try_get(1)?),
-        })
-    }
-
-    /// Finds rows by name: the row key (the ID, if the batch has an ID column), or otherwise the
-    /// row number in the input, starting at 1, with an optional `#`. Returns the job for each name
-    /// in order; `None` if the row does not exist.
-    pub async fn find_rows(
-        &self,
-        batch: i64,
-        names: &[String],
-    ) -> Result<Vec<Option<JobId>>, StoreError> {
-        let candidates: Vec<_> = names
-            .iter()
-            .map(|name| (name, number(name).map(|number| number - 1)))
-            .collect();
-        let found: Vec<Option<i64>> = sqlx::query_scalar(
-            "SELECT coalesce(
-                 (SELECT j.id FROM rows AS r JOIN jobs AS j ON j.id = r.job_id
-                  WHERE r.batch_id = ?1 AND r.key = v.value ->> 0 AND j.position IS NOT NULL),
-                 (SELECT j.id FROM jobs AS j
-                  WHERE j.batch_id = ?1 AND j.position = v.value ->> 1))
-             FROM json_each(?2) AS v ORDER BY v.key",
-        )
-        .bind(batch)
-        .bind(serde_json::to_string(&candidates)?)
-        .fetch_all(&self.readers)
-        .await?;
-        Ok(found.into_iter().map(|id| id.map(JobId)).collect())
-    }
+pub(in crate::store) async fn find_rows(
+    database: &Database,
+    batch: i64,
+    names: &[String],
+) -> Result<Vec<Option<JobId>>, StoreError> {
+    let candidates: Vec<_> = names
+        .iter()
+        .map(|name| (name, number(name).map(|number| number - 1)))
+        .collect();
+    let found: Vec<Option<i64>> = sqlx::query_scalar(
+        "SELECT coalesce(
+             (SELECT j.id FROM rows AS r JOIN jobs AS j ON j.id = r.job_id
+              WHERE r.batch_id = ?1 AND r.key = v.value ->> 0 AND j.position IS NOT NULL),
+             (SELECT j.id FROM jobs AS j
+              WHERE j.batch_id = ?1 AND j.position = v.value ->> 1))
+         FROM json_each(?2) AS v ORDER BY v.key",
+    )
+    .bind(batch)
+    .bind(serde_json::to_string(&candidates)?)
+    .fetch_all(&database.readers)
+    .await?;
+    Ok(found.into_iter().map(|id| id.map(JobId)).collect())
 }
 
 /// Serializes a list of alternatives as JSON; `None` if it is empty and does not restrict the

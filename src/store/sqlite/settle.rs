@@ -2,70 +2,17 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::domain::job::{Completion, JobId};
+use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
-use super::error::StoreError;
+use crate::store::error::StoreError;
+use crate::store::settlement::{JobOutcome, Settlement};
+
 use super::text_blob::TextBlob;
-
-/// The outcome of a claimed job. It is only applied if `claim_no` is the current claim of the job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settlement {
-    /// The job.
-    pub id: JobId,
-    /// The claim under which the job was held.
-    pub claim_no: i64,
-    /// Number of HTTP requests sent under this claim: 0 or 1.
-    pub requests: u32,
-    /// The outcome.
-    #[serde(rename = "settled_as")]
-    pub outcome: JobOutcome,
-    /// The failed attempt, if the request did not succeed.
-    pub attempt: Option<AttemptRecord>,
-    /// The label of the API key; empty if none was used.
-    pub key_label: String,
-}
-
-/// The state of a job after a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobOutcome {
-    /// Completed.
-    Done(Completion),
-    /// Pending again.
-    Requeued {
-        /// The earliest time of the next claim.
-        not_before: Timestamp,
-        /// Whether the attempt counts against the job's limit.
-        counted: bool,
-    },
-    /// Failed permanently.
-    Failed,
-}
-
-/// A failed attempt, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRecord {
-    /// Whether the result is unknown, because the request was abandoned in flight.
-    pub unknown: bool,
-    /// The scope of the failure.
-    pub scope: Scope,
-    /// The rule that classified the failure.
-    pub rule: String,
-    /// The HTTP status, if there was a response.
-    pub status: Option<u16>,
-    /// The redacted error message, at most 2 KiB.
-    pub message: String,
-    /// The provider's request ID; empty if none was sent.
-    pub request_id: String,
-    /// The wait requested by the provider, in milliseconds.
-    pub wait_ms: Option<u64>,
-    /// The duration of the request in milliseconds.
-    pub latency_ms: Option<u64>,
-}
 
 /// A parameter row of the statement that updates jobs.
 #[derive(Serialize)]
@@ -110,9 +57,9 @@ struct AttemptRow<'a>(
     /* key */ &'a str,
 );
 
-impl Settlement {
-    fn job_update(&self) -> JobUpdate {
-        let (state, not_before, counted) = match &self.outcome {
+impl JobUpdate {
+    fn new(settlement: &Settlement) -> Self {
+        let (state, not_before, counted) = match &settlement.outcome {
             JobOutcome::Done(_) => (2, 0, true),
             JobOutcome::Requeued {
                 not_before,
@@ -121,24 +68,27 @@ impl Settlement {
             JobOutcome::Failed => (3, 0, true),
         };
         let counted = u8::from(counted);
-        JobUpdate(
-            self.id,
-            self.claim_no,
+        Self(
+            settlement.id,
+            settlement.claim_no,
             state,
             not_before,
             counted,
-            self.requests,
+            settlement.requests,
         )
     }
+}
 
-    fn result_row(&self, bodies: &mut TextBlob) -> Option<ResultRow<'_>> {
-        let JobOutcome::Done(completion) = &self.outcome else {
+impl<'a> ResultRow<'a> {
+    /// Returns `None` if the settlement has no completion.
+    fn new(settlement: &'a Settlement, bodies: &mut TextBlob) -> Option<Self> {
+        let JobOutcome::Done(completion) = &settlement.outcome else {
             return None;
         };
         let (start, length) = bodies.add(&completion.body);
-        Some(ResultRow(
-            self.id,
-            self.claim_no,
+        Some(Self(
+            settlement.id,
+            settlement.claim_no,
             start,
             length,
             &completion.model,
@@ -146,16 +96,19 @@ impl Settlement {
             completion.prompt_tokens,
             completion.completion_tokens,
             completion.latency_ms,
-            &self.key_label,
+            &settlement.key_label,
             &completion.request_id,
         ))
     }
+}
 
-    fn attempt_row(&self) -> Option<AttemptRow<'_>> {
-        let attempt = self.attempt.as_ref()?;
-        Some(AttemptRow(
-            self.id,
-            self.claim_no,
+impl<'a> AttemptRow<'a> {
+    /// Returns `None` if no attempt failed.
+    fn new(settlement: &'a Settlement) -> Option<Self> {
+        let attempt = settlement.attempt.as_ref()?;
+        Some(Self(
+            settlement.id,
+            settlement.claim_no,
             if attempt.unknown { "unknown" } else { "failed" },
             attempt.scope,
             &attempt.rule,
@@ -164,16 +117,8 @@ impl Settlement {
             &attempt.request_id,
             attempt.wait_ms,
             attempt.latency_ms,
-            &self.key_label,
+            &settlement.key_label,
         ))
-    }
-
-    /// Returns the approximate size in bytes.
-    pub(crate) fn size(&self) -> usize {
-        match &self.outcome {
-            JobOutcome::Done(completion) => completion.body.len(),
-            JobOutcome::Requeued { .. } | JobOutcome::Failed => 0,
-        }
     }
 }
 
@@ -197,7 +142,7 @@ pub(super) async fn settle(
     insert_attempts(connection, &first, now).await?;
     let updates: Vec<_> = first
         .iter()
-        .map(|settlement| settlement.job_update())
+        .map(|settlement| JobUpdate::new(settlement))
         .collect();
     let settled = sqlx::query(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
@@ -221,7 +166,7 @@ async fn insert_results(
     let mut bodies = TextBlob::default();
     let parameters = settlements.iter();
     let parameters: Vec<_> = parameters
-        .filter_map(|settlement| settlement.result_row(&mut bodies))
+        .filter_map(|settlement| ResultRow::new(settlement, &mut bodies))
         .collect();
     if parameters.is_empty() {
         return Ok(());
@@ -251,7 +196,7 @@ async fn insert_attempts(
 ) -> Result<(), StoreError> {
     let parameters = settlements.iter();
     let parameters: Vec<_> = parameters
-        .filter_map(|settlement| settlement.attempt_row())
+        .filter_map(|settlement| AttemptRow::new(settlement))
         .collect();
     if parameters.is_empty() {
         return Ok(());

@@ -8,66 +8,30 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::domain::time::Timestamp;
+use crate::store::batch::BatchStatus;
+use crate::store::error::StoreError;
+use crate::store::key_row::KeyRow;
+use crate::store::snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 
-use super::batches::{BatchStatus, Counts, unsigned};
-use super::error::StoreError;
-use super::file_identity::FileIdentity;
-use super::keys::KeyRow;
+use super::batches::count_rows;
+use super::columns::unsigned;
+use super::files::FileIdentity;
+use super::keys::{self, key_row};
 use super::open::{check, map_open_error, options};
 
 /// How long a snapshot waits for a busy file.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A snapshot of the queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueSnapshot {
-    /// The row counts of the batches, oldest first.
-    pub batches: Vec<BatchStatus>,
-    /// The states of the keys.
-    pub keys: Vec<KeyRow>,
-    /// The latest failed attempts, latest first.
-    pub failures: Vec<RecentFailure>,
-    /// The completions of the latest jobs, in no particular order.
-    pub completions: Vec<RecentCompletion>,
-}
-
-/// A failed attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentFailure {
-    /// The name of the batch.
-    pub batch: String,
-    /// The row number in the input, starting at 1; `None` if the row was withdrawn.
-    pub row: Option<u64>,
-    /// The rule that classified the failure.
-    pub rule: String,
-    /// The redacted error message.
-    pub message: String,
-    /// When the attempt ended.
-    pub ended_at: Timestamp,
-}
-
-/// A completed request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentCompletion {
-    /// When it was completed.
-    pub ended_at: Timestamp,
-    /// Milliseconds from sending the request to the last byte of the response.
-    pub latency_ms: u64,
-    /// The label of the API key.
-    pub key_label: String,
-}
-
 /// Takes snapshots of the queue in a database file.
 #[derive(Debug)]
-pub struct SnapshotReader {
+pub(in crate::store) struct SnapshotReader {
     path: PathBuf,
     open: Option<(SqliteConnection, FileIdentity)>,
 }
 
 impl SnapshotReader {
     /// Creates a reader. The file is opened by the first snapshot.
-    #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub(in crate::store) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             open: None,
@@ -76,7 +40,7 @@ impl SnapshotReader {
 
     /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
     /// opens the file again.
-    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
+    pub(in crate::store) async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
         let Some(identity) = FileIdentity::at(&self.path) else {
             self.open = None;
             return Ok(None);
@@ -91,7 +55,7 @@ impl SnapshotReader {
     }
 
     /// Closes the file.
-    pub async fn close(self) {
+    pub(in crate::store) async fn close(self) {
         if let Some((connection, _)) = self.open {
             // Closing a read-only connection cannot lose data.
             let _ = connection.close().await;
@@ -124,15 +88,15 @@ async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>, 
         .await?;
     let mut batches = Vec::with_capacity(found.len());
     for (id, name) in found {
-        let counts = Counts::of(id, &mut *connection).await?;
+        let counts = count_rows(id, &mut *connection).await?;
         batches.push(BatchStatus { name, counts });
     }
     Ok(batches)
 }
 
 async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
-    let rows = sqlx::query(KeyRow::ALL).fetch_all(connection).await?;
-    rows.iter().map(KeyRow::read).collect()
+    let rows = sqlx::query(keys::ALL).fetch_all(connection).await?;
+    rows.iter().map(key_row).collect()
 }
 
 async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure>, StoreError> {
@@ -185,7 +149,7 @@ async fn completions(
 mod tests {
     use std::fs;
 
-    use super::super::open::Store;
+    use super::super::database::{Database, begin};
     use super::*;
 
     #[tokio::test]
@@ -194,7 +158,7 @@ mod tests {
         let path = folder.path().join("q.db");
         let mut reader = SnapshotReader::new(&path);
         assert_eq!(reader.read().await.unwrap(), None);
-        let store = Store::open(&path).await.unwrap();
+        let store = Database::open(&path).await.unwrap();
         assert_eq!(reader.read().await.unwrap(), Some(QueueSnapshot::default()));
         store.close().await.unwrap();
         for end in ["", "-wal", "-shm"] {
@@ -205,7 +169,7 @@ mod tests {
         let error = reader.read().await.unwrap_err();
         assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
         fs::remove_file(&path).unwrap();
-        let store = Store::open(&path).await.unwrap();
+        let store = Database::open(&path).await.unwrap();
         assert_eq!(reader.read().await.unwrap(), Some(QueueSnapshot::default()));
         store.close().await.unwrap();
         reader.close().await;
@@ -215,10 +179,10 @@ mod tests {
     async fn snapshots_and_writers_do_not_block_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q.db");
-        let store = Store::open(&path).await.unwrap();
+        let store = Database::open(&path).await.unwrap();
         let mut reader = SnapshotReader::new(&path);
         let mut writer = store.writer.lock().await;
-        let transaction = super::super::open::begin(&mut writer).await.unwrap();
+        let transaction = begin(&mut writer).await.unwrap();
         assert!(reader.read().await.unwrap().is_some());
         transaction.commit().await.unwrap();
         drop(writer);

@@ -5,11 +5,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::batches::unsigned;
-use super::error::StoreError;
-use super::open::Store;
+use crate::store::error::StoreError;
+use crate::store::health::{BackupError, IntegrityReport, Versions};
+
+use super::columns::unsigned;
+use super::database::Database;
+use super::files::{directory, wal_size};
+use super::spool::has_spool;
 
 /// Maximum number of file errors that are returned.
 const MAX_ERRORS: usize = 20;
@@ -63,109 +68,84 @@ const CONSISTENCY_CHECKS: [(&str, &str); 9] = [
     ),
 ];
 
-/// The result of verifying the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IntegrityReport {
-    /// Errors in the file; empty if there are none.
-    pub file_errors: Vec<String>,
-    /// Inconsistencies of the content; empty if there are none.
-    pub inconsistencies: Vec<String>,
-    /// Number of rows that are claimed by a run, or were claimed by a run that crashed.
-    pub in_flight: u64,
-    /// Size of the WAL in bytes.
-    pub wal_bytes: u64,
-    /// Whether a spool exists for the next run to import.
-    pub has_spool: bool,
+pub(in crate::store) async fn versions(database: &Database) -> Result<Versions, StoreError> {
+    let row = sqlx::query(
+        "SELECT 'SQLite ' || sqlite_version(), (SELECT user_version FROM pragma_user_version)",
+    )
+    .fetch_one(&database.readers)
+    .await?;
+    Ok(Versions {
+        engine: row.try_get(0)?,
+        schema: row.try_get(1)?,
+    })
 }
 
-/// Why a backup failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// The target already exists.
-    #[error("{path} already exists\nhint: choose another path; backups never overwrite files")]
-    Exists {
-        /// The target.
-        path: String,
-    },
-    /// The copy cannot be written.
-    #[error(
-        "cannot write the backup {path}: {cause}\nhint: choose a writable directory with enough disk space"
-    )]
-    Io {
-        /// The target.
-        path: String,
-        /// The cause.
-        cause: io::Error,
-    },
-    /// The database cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+pub(in crate::store) async fn quick_check(database: &Database) -> Result<Vec<String>, StoreError> {
+    let mut errors: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(10)")
+        .fetch_all(&database.readers)
+        .await?;
+    errors.retain(|line| line != "ok");
+    Ok(errors)
 }
 
-impl Store {
-    /// Verifies a snapshot of the whole database. This takes several times as long as reading the
-    /// file.
-    pub async fn verify(&self) -> Result<IntegrityReport, StoreError> {
-        let mut snapshot = self.readers.begin().await?;
-        let mut integrity = IntegrityReport {
-            file_errors: check_file(&mut snapshot).await?,
-            has_spool: self.has_spool(),
-            ..IntegrityReport::default()
-        };
-        integrity.wal_bytes = self.wal_size();
-        if integrity.file_errors.is_empty() {
-            for (sql, description) in CONSISTENCY_CHECKS {
-                let found: i64 = sqlx::query_scalar(sql).fetch_one(&mut *snapshot).await?;
-                if found != 0 {
-                    integrity
-                        .inconsistencies
-                        .push(format!("{description}: {found}"));
-                }
+pub(in crate::store) async fn verify(database: &Database) -> Result<IntegrityReport, StoreError> {
+    let mut snapshot = database.readers.begin().await?;
+    let mut integrity = IntegrityReport {
+        file_errors: check_file(&mut snapshot).await?,
+        has_spool: has_spool(database),
+        ..IntegrityReport::default()
+    };
+    integrity.wal_bytes = wal_size(database.path());
+    if integrity.file_errors.is_empty() {
+        for (sql, description) in CONSISTENCY_CHECKS {
+            let found: i64 = sqlx::query_scalar(sql).fetch_one(&mut *snapshot).await?;
+            if found != 0 {
+                integrity
+                    .inconsistencies
+                    .push(format!("{description}: {found}"));
             }
-            let running = "SELECT count(*) FROM jobs WHERE state = 1";
-            let running = sqlx::query_scalar(running)
-                .fetch_one(&mut *snapshot)
-                .await?;
-            integrity.in_flight = unsigned(running);
         }
-        Ok(integrity)
+        let running = "SELECT count(*) FROM jobs WHERE state = 1";
+        let running = sqlx::query_scalar(running)
+            .fetch_one(&mut *snapshot)
+            .await?;
+        integrity.in_flight = unsigned(running);
     }
+    Ok(integrity)
+}
 
-    /// Writes a snapshot of the database to a new file (mode 0600). When it returns, the copy is
-    /// complete and on disk. Can be called during a run.
-    pub async fn back_up(&self, target: &Path) -> Result<(), BackupError> {
-        let target_name = target.display().to_string();
-        let failed = |cause| BackupError::Io {
-            path: target_name.clone(),
-            cause,
-        };
-        if target.symlink_metadata().is_ok() {
-            return Err(BackupError::Exists { path: target_name });
-        }
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let copy = tempfile::Builder::new()
-            .prefix(".promptmill-backup.")
-            .suffix(".part")
-            .tempfile_in(folder)
-            .map_err(failed)?;
-        let name = copy.path().to_str().map(str::to_owned);
-        let name = name.ok_or_else(|| failed(io::Error::other("its name is not UTF-8")))?;
-        // `VACUUM INTO` accepts an empty target file and keeps its mode.
-        let copied = sqlx::query("VACUUM INTO ?1")
-            .bind(name)
-            .execute(&self.readers);
-        copied.await.map_err(StoreError::from)?;
-        let written = File::open(copy.path()).map_err(failed)?;
-        written.sync_all().map_err(failed)?;
-        copy.persist_noclobber(target)
-            .map_err(|error| failed(error.error))?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+pub(in crate::store) async fn back_up(
+    database: &Database,
+    target: &Path,
+) -> Result<(), BackupError> {
+    let target_name = target.display().to_string();
+    let failed = |cause| BackupError::Io {
+        path: target_name.clone(),
+        cause,
+    };
+    if target.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists { path: target_name });
     }
+    let folder = directory(target);
+    let copy = tempfile::Builder::new()
+        .prefix(".promptmill-backup.")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    let name = copy.path().to_str().map(str::to_owned);
+    let name = name.ok_or_else(|| failed(io::Error::other("its name is not UTF-8")))?;
+    // `VACUUM INTO` accepts an empty target file and keeps its mode.
+    let copied = sqlx::query("VACUUM INTO ?1")
+        .bind(name)
+        .execute(&database.readers);
+    copied.await.map_err(StoreError::from)?;
+    let written = File::open(copy.path()).map_err(failed)?;
+    written.sync_all().map_err(failed)?;
+    copy.persist_noclobber(target)
+        .map_err(|error| failed(error.error))?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)
 }
 
 async fn check_file(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
@@ -183,4 +163,37 @@ async fn check_file(connection: &mut SqliteConnection) -> Result<Vec<String>, St
     errors.extend(orphans);
     errors.truncate(MAX_ERRORS);
     Ok(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::{Seek, SeekFrom, Write};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn quick_check_reports_damaged_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.db");
+        let database = Database::open(&path).await.unwrap();
+        assert_eq!(quick_check(&database).await.unwrap(), Vec::<String>::new());
+        let versions = versions(&database).await.unwrap();
+        assert!(versions.schema >= 1 && versions.engine.starts_with("SQLite 3."));
+        let page: i64 =
+            sqlx::query_scalar("SELECT max(rootpage) FROM sqlite_schema WHERE type = 'index'")
+                .fetch_one(&database.readers)
+                .await
+                .unwrap();
+        database.close().await.unwrap();
+
+        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        let start = u64::try_from(page - 1).unwrap() * 4096;
+        file.seek(SeekFrom::Start(start)).unwrap();
+        file.write_all(&[0xa5; 4096]).unwrap();
+        drop(file);
+        let database = Database::open(&path).await.unwrap();
+        let errors = quick_check(&database).await.unwrap();
+        assert!(!errors.is_empty());
+    }
 }

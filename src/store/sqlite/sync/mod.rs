@@ -9,60 +9,18 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use crate::domain::job::{Chunk, NewRow};
-use crate::domain::request_template::RequestTemplate;
-use crate::domain::time::Timestamp;
 use crate::failpoint;
+use crate::store::batch::{SyncParams, SyncReport};
+use crate::store::error::StoreError;
 
-use super::batches::unsigned;
-use super::error::StoreError;
-use super::open::{Store, begin};
+use super::columns::unsigned;
+use super::database::{Database, begin};
 
 /// Number of jobs per step when rows are withdrawn.
 const WITHDRAW_PAGE: i64 = 10_000;
 
 /// Number of added rows above which the index on the row keys is created after the rows.
 const DEFERRED_INDEX_ROWS: u64 = 20_000;
-
-/// The batch to sync and its input.
-#[derive(Clone, Copy, Debug)]
-pub struct SyncParams<'a> {
-    /// The name of the batch, which is created if necessary.
-    pub name: &'a str,
-    /// The template of its requests.
-    pub template: &'a RequestTemplate,
-    /// The columns of the input that are known before its rows are read.
-    pub columns: &'a [String],
-    /// The path of the input as given by the user.
-    pub source: &'a str,
-    /// Whether responses are simulated.
-    pub simulated: bool,
-    /// Size and timestamps of the input before it was read.
-    pub stamp: Option<&'a str>,
-    /// The current time.
-    pub now: Timestamp,
-}
-
-/// The result of a sync.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// Rows of the input.
-    pub total: u64,
-    /// New rows.
-    pub added: u64,
-    /// Rows whose request has changed, which are sent again.
-    pub changed: u64,
-    /// Rows that are no longer in the input.
-    pub withdrawn: u64,
-}
-
-/// A row that the batch already has.
-struct ExistingRow {
-    job: i64,
-    /// Its previous position; `None` if it was withdrawn.
-    position: Option<i64>,
-    same_request: bool,
-    same_cells: bool,
-}
 
 /// The transaction of a sync.
 struct SyncTransaction<'c> {
@@ -112,34 +70,29 @@ impl JobBitmap {
     }
 }
 
-impl Store {
-    /// Syncs a batch with an input. The rows arrive in chunks; an empty chunk marks the end.
-    ///
-    /// If the input is invalid, its error is returned and the batch is not changed.
-    pub async fn sync_batch<E>(
-        &self,
-        params: &SyncParams<'_>,
-        mut chunks: mpsc::Receiver<Result<Chunk, E>>,
-    ) -> Result<Result<SyncReport, E>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin(&mut writer).await?;
-        let mut sync = SyncTransaction::begin(&mut transaction, params).await?;
-        loop {
-            match chunks.recv().await {
-                Some(Ok(chunk)) if chunk.rows.is_empty() => break,
-                Some(Ok(chunk)) => {
-                    sync.columns.extend(chunk.columns);
-                    sync.sync_rows(&chunk.rows).await?;
-                }
-                Some(Err(bad_input)) => return Ok(Err(bad_input)),
-                None => return Err(StoreError::Other(sqlx::Error::WorkerCrashed)),
+pub(in crate::store) async fn sync_batch<E>(
+    database: &Database,
+    params: &SyncParams<'_>,
+    mut chunks: mpsc::Receiver<Result<Chunk, E>>,
+) -> Result<Result<SyncReport, E>, StoreError> {
+    let mut writer = database.writer.lock().await;
+    let mut transaction = begin(&mut writer).await?;
+    let mut sync = SyncTransaction::begin(&mut transaction, params).await?;
+    loop {
+        match chunks.recv().await {
+            Some(Ok(chunk)) if chunk.rows.is_empty() => break,
+            Some(Ok(chunk)) => {
+                sync.columns.extend(chunk.columns);
+                sync.sync_rows(&chunk.rows).await?;
             }
+            Some(Err(bad_input)) => return Ok(Err(bad_input)),
+            None => return Err(StoreError::incomplete_input()),
         }
-        let report = sync.finish(params.columns).await?;
-        failpoint::hit("import-commit")?;
-        transaction.commit().await?;
-        Ok(Ok(report))
     }
+    let report = sync.finish(params.columns).await?;
+    failpoint::hit("import-commit")?;
+    transaction.commit().await?;
+    Ok(Ok(report))
 }
 
 impl<'c> SyncTransaction<'c> {
@@ -175,7 +128,7 @@ impl<'c> SyncTransaction<'c> {
 
     async fn sync_rows(&mut self, rows: &[NewRow]) -> Result<(), StoreError> {
         let existing = if self.has_rows {
-            self.look_up(rows).await?
+            statements::look_up(self.connection, self.batch, rows).await?
         } else {
             Vec::new()
         };
@@ -206,15 +159,32 @@ impl<'c> SyncTransaction<'c> {
         self.report.total += rows.len() as u64;
         self.report.added += new.len() as u64;
         self.report.changed += reopened.len() as u64;
-        self.insert(&new).await?;
-        self.execute_with(
+        if !new.is_empty() {
+            self.defer_index().await?;
+            statements::insert(self.connection, self.batch, &new).await?;
+        }
+        statements::execute_with(
+            self.connection,
             "UPDATE jobs SET position = v.value ->> 1 FROM jsonb_each(?1) AS v
                   WHERE jobs.id = v.value ->> 0",
             &moved,
         )
         .await?;
-        self.update_rows(&updated).await?;
-        self.reopen(&reopened).await
+        statements::update_rows(self.connection, &updated).await?;
+        statements::reopen(self.connection, &reopened).await
+    }
+
+    /// Drops the index on the row keys until the end if this is a large first import into the
+    /// database. Filling the index in random order would take longer than everything else.
+    async fn defer_index(&mut self) -> Result<(), StoreError> {
+        if self.is_empty_database && !self.index_deferred && self.report.added > DEFERRED_INDEX_ROWS
+        {
+            sqlx::query("DROP INDEX rows_key")
+                .execute(&mut *self.connection)
+                .await?;
+            self.index_deferred = true;
+        }
+        Ok(())
     }
 
     /// Finishes the sync. `initial` are the columns that were known before the rows were read.
@@ -267,7 +237,8 @@ impl<'c> SyncTransaction<'c> {
                 .into_iter()
                 .filter(|job| !self.seen.contains(*job))
                 .collect();
-            self.execute_with(
+            statements::execute_with(
+                self.connection,
                 "UPDATE jobs SET position = NULL WHERE id IN (SELECT value FROM json_each(?1))",
                 &missing,
             )

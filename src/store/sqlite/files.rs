@@ -1,13 +1,14 @@
-//! Checks that the path of the database refers to the file that was opened, before opening it and
-//! while it is in use.
+//! The files of a database, and checks that its path refers to the file that was opened.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
-use super::open::Store;
+use crate::store::error::StoreError;
+
+/// Suffixes of the files of a database; the first is the database itself.
+const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".lock", ".spool"];
 
 /// Minimum size of a database, in bytes. SQLite treats a file of one byte as empty.
 const MIN_DATABASE_SIZE: u64 = 512;
@@ -27,6 +28,21 @@ impl FileIdentity {
         fs::metadata(path).ok().as_ref().map(Self::of)
     }
 
+    /// Checks that a path still refers to this file.
+    pub(super) fn check(self, path: &Path) -> Result<(), StoreError> {
+        let gone = |how| StoreError::Gone {
+            path: path.to_owned(),
+            how,
+        };
+        match fs::symlink_metadata(path) {
+            Ok(file) if Self::of(&file) == self => Ok(()),
+            Ok(_) => Err(gone("replaced")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(gone("removed")),
+            // Other errors do not mean that the file was removed.
+            Err(_) => Ok(()),
+        }
+    }
+
     fn of(file: &Metadata) -> Self {
         Self {
             device: file.dev(),
@@ -35,39 +51,44 @@ impl FileIdentity {
     }
 }
 
-impl Store {
-    /// Checks that the path still refers to the open file. Changes to a removed or replaced file
-    /// are lost when the last connection closes.
-    pub(super) fn check_path(&self) -> Result<(), StoreError> {
-        match fs::symlink_metadata(self.path()) {
-            Ok(file) if FileIdentity::of(&file) == self.identity => Ok(()),
-            Ok(_) => Err(self.gone("replaced")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.gone("removed")),
-            // Other errors do not mean that the file was removed.
-            Err(_) => Ok(()),
-        }
-    }
+/// Returns the size of the WAL if it is unusually large.
+pub(in crate::store) fn oversized_wal(database: &Path) -> Option<u64> {
+    let size = wal_size(database);
+    (size > LARGE_WAL).then_some(size)
+}
 
-    /// Returns the size of the WAL if it is unusually large.
-    #[must_use]
-    pub fn oversized_wal(&self) -> Option<u64> {
-        let size = self.wal_size();
-        (size > LARGE_WAL).then_some(size)
-    }
+/// Returns the size of the WAL in bytes; 0 without one.
+pub(super) fn wal_size(database: &Path) -> u64 {
+    fs::metadata(with_suffix(database, "-wal")).map_or(0, |wal| wal.len())
+}
 
-    /// Returns the size of the WAL in bytes; 0 without one.
-    pub(super) fn wal_size(&self) -> u64 {
-        let mut wal = self.path().as_os_str().to_owned();
-        wal.push("-wal");
-        fs::metadata(wal).map_or(0, |wal| wal.len())
-    }
+/// Returns the directory that contains a file.
+pub(in crate::store) fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
 
-    fn gone(&self, how: &'static str) -> StoreError {
-        StoreError::Gone {
-            path: self.path().to_owned(),
-            how,
-        }
-    }
+/// Returns the path with a suffix.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Returns whether a file, at any path, is one of the files of a database.
+pub(in crate::store) fn contains(database: &Path, file: &Path) -> bool {
+    let file = FileIdentity::at(file);
+    let mut files = SUFFIXES.iter().map(|suffix| with_suffix(database, suffix));
+    file.is_some() && files.any(|path| FileIdentity::at(&path) == file)
+}
+
+/// Returns the files of a database that other users can access.
+pub(in crate::store) fn exposed(database: &Path) -> Vec<PathBuf> {
+    let files = SUFFIXES.iter().map(|suffix| with_suffix(database, suffix));
+    files
+        .filter(|file| fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o077 != 0))
+        .collect()
 }
 
 /// Creates the file with mode 0600 before SQLite opens it, because the WAL inherits its mode, or
