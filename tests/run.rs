@@ -18,6 +18,8 @@ mod crashes;
 mod cron;
 #[path = "run/database.rs"]
 mod database;
+#[path = "run/database_url.rs"]
+mod database_url;
 #[path = "run/dedupe.rs"]
 mod dedupe;
 #[path = "run/embeddings.rs"]

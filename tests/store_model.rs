@@ -23,7 +23,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use promptmill::domain::time::Timestamp;
-use promptmill::store::{Claim, ClaimedJob, Store, StoredBatch, SyncReport};
+use promptmill::store::{Claim, ClaimedJob, RowFilter, Store, StoredBatch, SyncReport};
 use proptest::test_runner::Config;
 use proptest_state_machine::{StateMachineTest, prop_state_machine};
 use tempfile::TempDir;
@@ -191,7 +191,8 @@ impl<B: Backend> StoreUnderTest<B> {
             }
             Operation::Retry { batch } => {
                 let id = self.id(*batch);
-                let reopened = self.stores[1].reopen_failed(id);
+                let filter = RowFilter::default();
+                let reopened = self.stores[1].reopen(id, &filter);
                 OperationResult::Reopened(self.runtime.block_on(reopened).unwrap())
             }
         }

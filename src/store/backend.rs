@@ -278,9 +278,6 @@ methods! {
         /// Makes the selected failed jobs of a batch pending again and resets their attempts.
         /// Returns their number.
         async fn reopen(batch: i64, filter: &RowFilter) -> Result<u64, StoreError>;
-        /// Makes all failed jobs of a batch pending again and resets their attempts. Returns their
-        /// number.
-        async fn reopen_failed(batch: i64) -> Result<u64, StoreError>;
         /// Cancels all pending jobs of a batch, or those in `jobs`. They fail with the rule
         /// `cancelled` and are not sent until they are reopened. Jobs claimed by a run are not
         /// affected.

@@ -52,7 +52,7 @@ pub enum StoreError {
         how: &'static str,
     },
     /// This build does not support databases of this kind.
-    #[error("{}: cannot open {_0}\nhint: pass the path of a file with --db", _0.problem())]
+    #[error("{}\nhint: pass the path of a file with --db", _0.problem())]
     Unsupported(ServerUrl),
     /// The linked SQLite has a bug that can corrupt the database.
     #[error("SQLite {found} can corrupt a database in WAL mode; 3.51.3 or newer is required")]

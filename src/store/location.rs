@@ -36,7 +36,7 @@ impl Location {
     pub(super) fn file(&self) -> Result<&Path, StoreError> {
         match self {
             Self::File(path) => Ok(path),
-            Self::Server(url) => Err(StoreError::Unsupported(url.clone())),
+            Self::Server(url) => Err(StoreError::Unsupported(*url)),
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn a_server_is_not_supported() {
         let location = Location::new("postgres://me:hunter2@db/jobs");
         let error = location.check_supported().unwrap_err().to_string();
-        assert!(error.starts_with("this build does not support PostgreSQL: "));
+        assert!(error.starts_with("this build does not support PostgreSQL\nhint: "));
         assert!(!location.exists() && location.exposed_files().is_empty());
         assert!(!format!("{location} {location:?} {error}").contains("hunter2"));
         Location::new("q.db").check_supported().unwrap();

@@ -1,71 +1,49 @@
-//! The URL of a database server. Its password is never stored or displayed.
+//! The URL of a database server. No part of it is stored or displayed.
 
 use std::fmt;
 
-/// The URL of a database server. Only its kind and host are kept: in a malformed URL, any other
-/// part can contain the password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUrl {
-    is_postgres: bool,
-    /// The host; empty if it cannot be distinguished from a password.
-    host: String,
+/// The URL of a database server. Only its kind is kept: in a malformed URL, any part can belong to
+/// the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerUrl {
+    /// PostgreSQL.
+    Postgres,
+    /// Another server.
+    Other,
 }
 
 impl ServerUrl {
-    /// Parses a URL, which can be malformed; returns `None` for a path.
+    /// Recognizes a URL, which can be malformed; returns `None` for a path.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'');
-        let rest = postgres_rest(text);
-        let is_postgres = rest.is_some();
-        let rest = rest.or_else(|| text.split_once("://").map(|(_, rest)| rest))?;
-        let host = host(rest.trim_start_matches([':', '/'])).to_owned();
-        Some(Self { is_postgres, host })
+        let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+        // Colon or slashes can be missing.
+        let (scheme, rest) = text.split_at(text.find([':', '/'])?);
+        let is_postgres = ["postgres", "postgresql"]
+            .iter()
+            .any(|name| scheme.eq_ignore_ascii_case(name));
+        if is_postgres && (rest.starts_with(':') || rest.starts_with("//")) {
+            Some(Self::Postgres)
+        } else {
+            text.contains("://").then_some(Self::Other)
+        }
     }
 
     /// Returns why the server cannot be used.
-    pub(super) fn problem(&self) -> &'static str {
-        if self.is_postgres {
-            "this build does not support PostgreSQL"
-        } else {
-            "the database must be a file, not a URL"
+    pub(super) fn problem(self) -> &'static str {
+        match self {
+            Self::Postgres => "this build does not support PostgreSQL",
+            Self::Other => "the database must be a file, not a URL",
         }
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_postgres {
-            "postgresql"
-        } else {
-            "…"
-        };
-        write!(f, "{scheme}://{}", self.host)
+        f.write_str(match self {
+            Self::Postgres => "postgresql://…",
+            Self::Other => "…://…",
+        })
     }
-}
-
-/// Returns the text after the scheme if it is that of PostgreSQL, even if colon or slashes are
-/// missing.
-fn postgres_rest(text: &str) -> Option<&str> {
-    let end = text.find([':', '/'])?;
-    let (scheme, rest) = text.split_at(end);
-    let is_postgres = ["postgres", "postgresql"]
-        .iter()
-        .any(|name| scheme.eq_ignore_ascii_case(name));
-    (is_postgres && (rest.starts_with(':') || rest.starts_with("//"))).then_some(rest)
-}
-
-/// Returns the host of a URL without its scheme; an empty text if it is not certain.
-fn host(rest: &str) -> &str {
-    let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    let (authority, options) = rest.split_at(end);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = host.split(['/', ':']).next().unwrap_or_default();
-    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    // An unescaped password can contain any of the delimiters.
-    if options.contains('@') || !host.chars().all(is_valid) {
-        return "";
-    }
-    host
 }
 
 #[cfg(test)]
@@ -73,40 +51,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_displayed_without_password_and_paths_are_not_urls() {
+    fn urls_are_distinguished_from_paths() {
+        let (postgres, other) = (Some(ServerUrl::Postgres), Some(ServerUrl::Other));
         for (text, expected) in [
-            (
-                "postgres://db.example.com/jobs",
-                "postgresql://db.example.com",
-            ),
-            ("PostgreSQL://me:hunter2@db:5432/jobs", "postgresql://db"),
-            (" \"postgres://me:hunter2@db/jobs\"", "postgresql://db"),
-            ("postgres://me:hun/ter2@db/jobs", "postgresql://db"),
-            ("postgres://me:hun@ter2@db", "postgresql://db"),
-            ("postgres://me:hun?ter2@db/jobs", "postgresql://"),
-            ("postgres://me:hun@t?er2@db/jobs", "postgresql://"),
-            ("postgres://db/jobs?password=hun@ter2", "postgresql://"),
-            ("postgres://db/jobs?password=hunter2", "postgresql://db"),
-            ("postgres://me:hunter2", "postgresql://me"),
-            ("postgres://:hunter2@", "postgresql://"),
-            ("postgres://me:x@hünter2", "postgresql://"),
-            ("postgres:me:hunter2@db", "postgresql://db"),
-            ("postgres//me:hunter2@db/jobs", "postgresql://db"),
-            ("mysql://me:hunter2@db/jobs", "…://db"),
-            ("jdbc:postgresql://me:hunter2@db/jobs", "…://db"),
+            ("postgres://db.example.com/jobs", postgres),
+            ("PostgreSQL://me:hunter2@db:5432/jobs", postgres),
+            (" \"postgres://me:hunter2@db/jobs\"", postgres),
+            ("postgres:me:hunter2@db", postgres),
+            ("postgres//me:hunter2@db/jobs", postgres),
+            ("mysql://me:hunter2@db/jobs", other),
+            ("jdbc:postgresql://me:hunter2@db/jobs", other),
+            ("promptmill.db", None),
+            ("postgres", None),
+            ("postgres/q.db", None),
+            ("a:b.db", None),
+            ("/", None),
+            ("", None),
         ] {
-            let url = ServerUrl::parse(text).map(|url| url.to_string());
-            assert_eq!(url.as_deref(), Some(expected), "{text}");
-        }
-        for path in [
-            "promptmill.db",
-            "postgres",
-            "postgres/q.db",
-            "a:b.db",
-            "/",
-            "",
-        ] {
-            assert_eq!(ServerUrl::parse(path), None, "{path}");
+            assert_eq!(ServerUrl::parse(text), expected, "{text}");
         }
     }
 }

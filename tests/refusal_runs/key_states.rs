@@ -2,6 +2,7 @@
 
 use promptmill::domain::job::JobState;
 use promptmill::simulator::{IncomingRequest, KeyRejection, Reaction, Script};
+use promptmill::store::RowFilter;
 
 use crate::fixture::{Fixture, MODEL, error, label, secret, throttled};
 
@@ -66,7 +67,8 @@ async fn missing_access_to_a_model_is_stored_for_that_model_only() {
     let models: Vec<_> = result.keys.iter().map(|key| key.model.as_str()).collect();
     assert_eq!(models, [MODEL, ""]);
     fixture.simulator.set_script(Script::new());
-    fixture.store.reopen_failed(fixture.batch.id).await.unwrap();
+    let all = RowFilter::default();
+    fixture.store.reopen(fixture.batch.id, &all).await.unwrap();
     fixture.use_model("m-2");
     let other = fixture.run().await;
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
-use promptmill::store::{Claim, QueueUpdate, Settlement};
+use promptmill::store::{Claim, QueueUpdate, RowFilter, Settlement};
 
 use super::fixture::{
     BATCH, Fixture, NOW, OpenStore, claimed_keys, done, failed, import, released, requeued, row,
@@ -217,7 +217,14 @@ pub(crate) async fn a_reopened_job_has_no_history(open: impl OpenStore) {
     ];
     fixture.settle(&settlements).await;
     let batch = fixture.batch().await;
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 2);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        2
+    );
     let records = fixture.records().await;
     assert_eq!(records[0].error, None);
     assert_eq!(records[0].attempts, 2, "the requests are no longer counted");
@@ -258,14 +265,35 @@ pub(crate) async fn only_failed_jobs_of_the_batch_are_reopened(open: impl OpenSt
     ];
     fixture.settle(&settled).await;
     let other = fixture.store.batch("other").await.unwrap().id;
-    assert_eq!(fixture.store.reopen_failed(other).await.unwrap(), 0);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(other, &RowFilter::default())
+            .await
+            .unwrap(),
+        0
+    );
     // The first job is withdrawn, and not reopened.
     fixture
         .import(&[row("k1", 0), row("k2", 0), row("k3", 0)])
         .await;
     let batch = fixture.batch().await;
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 1);
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 0);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(claimed_keys(&fixture.claim(9).await), ["k1", "k3"]);
     assert_eq!(fixture.counts().await.done, 1);
 }

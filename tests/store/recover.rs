@@ -2,6 +2,7 @@
 
 use promptmill::domain::job::JobState;
 use promptmill::domain::time::Timestamp;
+use promptmill::store::RowFilter;
 
 use super::fixture::{Fixture, NOW, OpenStore, claimed_keys, completion, done, requeued};
 
@@ -94,7 +95,14 @@ pub(crate) async fn a_job_in_flight_at_five_crashes_fails(open: impl OpenStore) 
     let causes = fixture.store.causes(batch, 9).await.unwrap();
     assert_eq!((&*causes[0].rule, causes[0].jobs), ("crash-loop", 1));
     // A reopened job has all of its attempts again.
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 1);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        1
+    );
     let claimed = fixture.claim(1).await;
     assert_eq!(
         (claimed_keys(&claimed), claimed[0].rules.len()),

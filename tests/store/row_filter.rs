@@ -48,7 +48,14 @@ pub(crate) async fn failed_rows_are_reopened_by_rule_scope_job_and_limit(open: i
             .unwrap(),
         0
     );
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 6);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        6
+    );
 }
 
 pub(crate) async fn a_canceled_row_is_not_sent_until_it_is_reopened(open: impl OpenStore) {
@@ -72,7 +79,14 @@ pub(crate) async fn a_canceled_row_is_not_sent_until_it_is_reopened(open: impl O
         .settle(&[requeued(&claimed[1], "overloaded", NOW)])
         .await;
     assert_eq!(claimed_keys(&fixture.claim(9).await), ["k1"]);
-    assert_eq!(fixture.store.reopen_failed(batch).await.unwrap(), 3);
+    assert_eq!(
+        fixture
+            .store
+            .reopen(batch, &RowFilter::default())
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(claimed_keys(&fixture.claim(9).await), ["k2", "k3", "k4"]);
 }
 
@@ -161,7 +175,11 @@ pub(crate) async fn failed_rows_are_listed_page_by_page(open: impl OpenStore) {
     }
     assert_eq!(listed, [2, 4, 6, 8, 10]);
     // Reopened rows are not listed, and their attempts are marked as past.
-    fixture.store.reopen_failed(batch).await.unwrap();
+    fixture
+        .store
+        .reopen(batch, &RowFilter::default())
+        .await
+        .unwrap();
     let all = fixture
         .store
         .failed_rows(batch, &RowFilter::default(), 0, 99)

@@ -2,7 +2,7 @@
 
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
-use promptmill::store::KeyRow;
+use promptmill::store::{KeyRow, RowFilter};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 
@@ -63,7 +63,11 @@ async fn the_answers_view_omits_the_history_of_a_reopened_job() {
         .settle(&[failed(&claimed[0], Scope::Request, "too-long")])
         .await;
     let batch = fixture.batch().await;
-    fixture.store.reopen_failed(batch).await.unwrap();
+    fixture
+        .store
+        .reopen(batch, &RowFilter::default())
+        .await
+        .unwrap();
     let mut connection = read_only(&fixture).await;
     let error: Option<String> = sqlx::query_scalar("SELECT error FROM answers")
         .fetch_one(&mut connection)

@@ -52,13 +52,6 @@ pub(in crate::store) async fn reopen(
     Ok(reopened.rows_affected())
 }
 
-pub(in crate::store) async fn reopen_failed(
-    database: &Database,
-    batch: i64,
-) -> Result<u64, StoreError> {
-    reopen(database, batch, &RowFilter::default()).await
-}
-
 pub(in crate::store) async fn cancel(
     database: &Database,
     batch: i64,
