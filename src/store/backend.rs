@@ -1,4 +1,4 @@
-//! The store with its methods. Each one calls the function of the same name of the backend.
+//! The store with its methods. Each one calls the function of the same name in the backend.
 
 use std::path::Path;
 
@@ -19,6 +19,7 @@ use super::key_row::KeyRow;
 use super::location::Location;
 use super::row::{CancelReport, FailedRow, IncompleteRequest, RowDetail, RowFilter};
 use super::settlement::{Claim, ClaimedJob, QueueUpdate, Settlement};
+use super::snapshot::QueueSnapshot;
 use super::spool::Spool;
 use super::sqlite::{self, RunLock};
 
@@ -320,5 +321,37 @@ methods! {
         /// Writes a snapshot of the database to a new file (mode 0600). When it returns, the copy
         /// is complete and on disk. Can be called during a run.
         async fn back_up(target: &Path) -> Result<(), BackupError>;
+    }
+}
+
+/// Takes repeated snapshots of the queue.
+#[derive(Debug)]
+pub struct SnapshotReader(SnapshotBackend);
+
+#[derive(Debug)]
+enum SnapshotBackend {
+    Sqlite(sqlite::snapshot::SnapshotReader),
+}
+
+impl SnapshotReader {
+    /// Creates a reader. The database is opened by the first snapshot.
+    pub fn new(location: &Location) -> Result<Self, StoreError> {
+        let reader = sqlite::snapshot::SnapshotReader::new(location.file()?);
+        Ok(Self(SnapshotBackend::Sqlite(reader)))
+    }
+
+    /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
+    /// opens the database again.
+    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
+        match &mut self.0 {
+            SnapshotBackend::Sqlite(reader) => reader.read().await,
+        }
+    }
+
+    /// Closes the database.
+    pub async fn close(self) {
+        match self.0 {
+            SnapshotBackend::Sqlite(reader) => reader.close().await,
+        }
     }
 }

@@ -17,7 +17,7 @@ mod snapshot;
 mod spool;
 mod sqlite;
 
-pub use backend::Store;
+pub use backend::{SnapshotReader, Store};
 pub use batch::{
     BatchStatus, CompletionAverages, Counts, ImportPreview, StoredBatch, SyncParams, SyncReport,
 };
@@ -31,6 +31,6 @@ pub use server_url::ServerUrl;
 pub use settlement::{
     AttemptRecord, Claim, ClaimResult, ClaimedJob, JobOutcome, QueueUpdate, Settlement,
 };
-pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure, SnapshotReader};
+pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 pub use spool::{Spool, SpoolOutcome};
 pub use sqlite::{Disk, DiskError, FileSystemKind, RunLock};

@@ -1,12 +1,9 @@
-//! Repeated snapshots of the queue for another process.
+//! A snapshot of the queue, for another process.
 
 use crate::domain::time::Timestamp;
 
 use super::batch::BatchStatus;
-use super::error::StoreError;
 use super::key_row::KeyRow;
-use super::location::Location;
-use super::sqlite;
 
 /// A snapshot of the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,36 +42,4 @@ pub struct RecentCompletion {
     pub latency_ms: u64,
     /// The label of the API key.
     pub key_label: String,
-}
-
-/// Takes snapshots of the queue.
-#[derive(Debug)]
-pub struct SnapshotReader(Backend);
-
-#[derive(Debug)]
-enum Backend {
-    Sqlite(sqlite::snapshot::SnapshotReader),
-}
-
-impl SnapshotReader {
-    /// Creates a reader. The database is opened by the first snapshot.
-    pub fn new(location: &Location) -> Result<Self, StoreError> {
-        let reader = sqlite::snapshot::SnapshotReader::new(location.file()?);
-        Ok(Self(Backend::Sqlite(reader)))
-    }
-
-    /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
-    /// opens the database again.
-    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
-        match &mut self.0 {
-            Backend::Sqlite(reader) => reader.read().await,
-        }
-    }
-
-    /// Closes the database.
-    pub async fn close(self) {
-        match self.0 {
-            Backend::Sqlite(reader) => reader.close().await,
-        }
-    }
 }
