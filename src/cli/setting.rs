@@ -147,7 +147,7 @@ fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
     Setting {
         environment,
         value: value.map(|value| match name.as_str() {
-            "db" => Location::new(value).to_string(),
+            "db" => without_secrets(&Location::new(value).to_string()),
             _ => without_secrets(&value),
         }),
         name,
