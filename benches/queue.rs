@@ -11,8 +11,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use promptmill::api::RequestTemplate;
 use promptmill::domain::job::{Chunk, Completion, NewRow};
-use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::store::{
     Claim, ClaimedJob, JobOutcome, Location, Settlement, Store, SyncParams, SyncReport,

@@ -5,6 +5,8 @@
 
 pub mod domain;
 
+pub mod api;
+
 pub mod export;
 pub mod intake;
 pub mod progress;

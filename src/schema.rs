@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::domain::completion::{Content, StoredBody};
+use crate::api::{Content, StoredBody};
 use crate::domain::failure::{Failure, InvalidResponse, ResponseProblem};
 
 /// Maximum number of validation errors reported per response.

@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use promptmill::api::RequestTemplate;
 use promptmill::domain::job::NewRow;
-use promptmill::domain::request_template::RequestTemplate;
 use promptmill::intake::{ExitKind, IntakeError, Options, Reader, Source};
 use tempfile::NamedTempFile;
 

@@ -3,7 +3,7 @@
 
 use std::io::{BufWriter, Write};
 
-use promptmill::domain::request_template::RequestTemplate;
+use promptmill::api::RequestTemplate;
 use promptmill::intake::{Options, Reader, Source};
 
 const ROWS: usize = 200_000;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use promptmill::api::Api;
 use promptmill::domain::failure::{
     Failure, InvalidResponse, ResponseProblem, TransportError, TransportErrorKind,
 };
-use promptmill::domain::request_template::Api;
 use promptmill::domain::time::Timestamp;
 use promptmill::provider::{
     Client, ClientError, ClientLimits, Endpoint, Exchange, ParsedCompletion,

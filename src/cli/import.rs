@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
+use crate::api::{RequestTemplate, RowFormat};
 use crate::clock::Clock;
 use crate::domain::job::Chunk;
-use crate::domain::request_template::{RequestTemplate, RowFormat};
 use crate::intake::{IntakeError, Reader, Source};
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;

@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::api::RequestTemplate;
 use crate::clock::Clock;
 use crate::domain::failure::Failure;
 use crate::domain::job::Completion;
-use crate::domain::request_template::RequestTemplate;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{self, Action, Context};
 use crate::intake::{BatchOutput, BatchOutputLine, IntakeError, RequestResult};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::domain::request_template::{Api, RequestTemplate};
+use crate::api::{Api, RequestTemplate};
 use crate::progress::safe::Safe;
 use crate::schema::Schema;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api::{Api, RequestTemplate, RowFormat};
 use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Prices};
-use crate::domain::request_template::{Api, RequestTemplate, RowFormat};
 use crate::export::{CsvOptions, Target};
 use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;

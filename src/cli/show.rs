@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::api::StoredBody;
 use crate::clock::Clock;
-use crate::domain::completion::StoredBody;
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict;

@@ -1,7 +1,7 @@
 //! `promptmill work`, and the setup of a run: keys, client, and queue.
 
+use crate::api::Api;
 use crate::clock::Clock;
-use crate::domain::request_template::Api;
 use crate::domain::run_stats::RunStats;
 use crate::domain::verdict;
 use crate::progress::event::RunEvent;

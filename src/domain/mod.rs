@@ -7,7 +7,6 @@
 pub mod attribution;
 pub mod circuit_breaker;
 pub mod civil;
-pub mod completion;
 pub mod concurrency;
 pub mod error_fingerprint;
 pub mod failure;
@@ -20,7 +19,6 @@ pub mod latency;
 pub mod limits;
 pub mod price;
 pub mod redact;
-pub mod request_template;
 pub mod retry;
 pub mod retry_after;
 pub mod retry_budget;

@@ -7,7 +7,7 @@ use super::ExportError;
 use super::columns::{output_columns, status};
 use super::formula::escape_formula;
 use super::object::object_cells;
-use crate::domain::completion::{Content, StoredBody};
+use crate::api::{Content, StoredBody};
 use crate::domain::job::{ExportRow, RowData};
 
 /// Buffer size: one system call for every few hundred rows.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ExportError;
 use super::columns::{OUTPUT_COLUMNS, output_columns, status};
 use super::object::{object_values, without_closing_brace};
-use crate::domain::completion::{Content, StoredBody};
+use crate::api::{Content, StoredBody};
 use crate::domain::job::{ExportRow, RowData};
 
 /// Buffer size: one system call for every few hundred rows.

@@ -16,8 +16,8 @@ use super::reader::NextRow;
 use super::records::MAX_CELL_BYTES;
 use super::request::{RenderError, RequestRenderer};
 use super::row_keys::{RowKeys, digest_of};
+use crate::api::RequestTemplate;
 use crate::domain::job::NewRow;
-use crate::domain::request_template::RequestTemplate;
 
 /// An input of JSON objects.
 pub(super) struct Objects {

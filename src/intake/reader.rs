@@ -8,8 +8,8 @@ use super::objects::Objects;
 use super::requests::{self, Requests};
 use super::source::{Format, Source};
 use super::table::Table;
+use crate::api::{RequestTemplate, RowFormat};
 use crate::domain::job::{Chunk, NewRow};
-use crate::domain::request_template::{RequestTemplate, RowFormat};
 
 /// A chunk of this many bytes is full, regardless of its number of rows.
 const CHUNK_BYTES: usize = 8 << 20;

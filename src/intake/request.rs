@@ -9,7 +9,7 @@ use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
 use super::template::{TemplateError, Templates, is_template};
-use crate::domain::request_template::{Api, RequestTemplate};
+use crate::api::{Api, RequestTemplate};
 
 /// Renders requests from a compiled template.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use super::fields::Fields;
 use super::line_reader::LineReader;
 use super::reader::NextRow;
 use super::row_keys::{RowKeys, digest_of};
+use crate::api::{Api, RequestTemplate, RowFormat};
 use crate::domain::job::NewRow;
-use crate::domain::request_template::{Api, RequestTemplate, RowFormat};
 
 /// The only column of an input of complete requests.
 const CUSTOM_ID: &str = "custom_id";

@@ -11,8 +11,8 @@ use super::records::{NextRecord, RecordError, Records};
 use super::request::{RenderError, RequestRenderer, cells_to_json};
 use super::row_keys::{RowKeys, digest_of};
 use super::source::SniffedInput;
+use crate::api::RequestTemplate;
 use crate::domain::job::NewRow;
-use crate::domain::request_template::RequestTemplate;
 
 /// An input of CSV records.
 pub(super) struct Table {

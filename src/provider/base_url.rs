@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
-use crate::domain::request_template::Api;
+use crate::api::Api;
 
 /// The base paths of hosts that do not use `/v1`. A leading dot matches any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [

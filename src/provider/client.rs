@@ -19,8 +19,8 @@ use super::completion::{self, ParsedCompletion};
 use super::headers::{self, RateHeaders};
 use super::response::{self, ParseContext, SuccessBody};
 use super::transport;
+use crate::api::Api;
 use crate::domain::failure::{ErrorResponse, Failure};
-use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
 /// How long an idle connection is kept open.

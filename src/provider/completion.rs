@@ -20,9 +20,9 @@ use serde_json::value::RawValue;
 use super::error_response;
 use super::headers::request_id;
 use super::response::{ParseContext, SuccessBody, invalid_response};
-use crate::domain::completion::{ChatCompletion, CompletionMetadata, EmbeddingsResponse};
+use crate::api::Api;
+use crate::api::{ChatCompletion, CompletionMetadata, EmbeddingsResponse};
 use crate::domain::failure::{ErrorResponse, Failure, ResponseProblem};
-use crate::domain::request_template::Api;
 
 /// A completion: the response body and its metadata.
 #[derive(Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use super::completion::{self, ParsedCompletion};
 use super::error_response;
 use super::response::{ParseContext, SuccessBody};
+use crate::api::Api;
 use crate::domain::failure::Failure;
-use crate::domain::request_template::Api;
 use crate::domain::time::Timestamp;
 
 /// Parses the status and body of a response. `request_id` is empty if there is none.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::completion::CompletionMetadata;
+use crate::api::CompletionMetadata;
 use crate::domain::failure::{Failure, TransportError, TransportErrorKind};
 use crate::domain::job::Completion;
 use crate::domain::key::Key;

@@ -1,6 +1,6 @@
 //! Batches, their progress, and the synchronization with their input.
 
-use crate::domain::request_template::RequestTemplate;
+use crate::api::RequestTemplate;
 use crate::domain::time::Timestamp;
 
 /// A stored batch.

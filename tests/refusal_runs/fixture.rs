@@ -3,13 +3,13 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use promptmill::api::RequestTemplate;
 use promptmill::clock::Clock;
 use promptmill::domain::concurrency::Concurrency;
 use promptmill::domain::job::{Chunk, ExportRow, JobState, NewRow};
 use promptmill::domain::key::{Key, KeyState};
 use promptmill::domain::limits;
 use promptmill::domain::price::Prices;
-use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::run_stats::{RunStats, StopReason};
 use promptmill::domain::time::Timestamp;
 use promptmill::progress::event::RunEvent;

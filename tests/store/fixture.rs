@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use promptmill::api::RequestTemplate;
 use promptmill::domain::job::{Chunk, Completion, ExportRow, NewRow, RowData};
-use promptmill::domain::request_template::RequestTemplate;
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::api::Api;
 use crate::cli::values::delimiter;
-use crate::domain::request_template::Api;
 use crate::intake::Format;
 
 #[derive(Args, Debug)]

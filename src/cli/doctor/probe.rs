@@ -4,9 +4,9 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::json;
 
+use crate::api::Api;
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, ResponseProblem};
-use crate::domain::request_template::Api;
 use crate::domain::verdict::{self, Context, Verdict};
 use crate::provider::{Client, ClientLimits, Exchange, ParsedCompletion, ProbeTarget};
 

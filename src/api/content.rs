@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{ChatCompletion, EmbeddingsResponse};
+use super::chat::ChatCompletion;
+use super::embeddings::EmbeddingsResponse;
 
 /// A parsed body. An invalid body has no content.
 pub struct StoredBody<'a> {

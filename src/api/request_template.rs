@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Api;
+
 /// How a row becomes a request. A batch has exactly one template, so that responses to different
 /// templates are never mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,45 +28,6 @@ pub struct RequestTemplate {
     /// JSON Schema that every response must match, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-}
-
-/// An API of the endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Api {
-    /// Chat completions.
-    #[default]
-    Chat,
-    /// Embeddings.
-    Embeddings,
-}
-
-impl Api {
-    /// All APIs.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Embeddings];
-
-    /// Returns the path below the base URL.
-    #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/chat/completions",
-            Self::Embeddings => "/embeddings",
-        }
-    }
-
-    /// Returns the `url` of a request in the `OpenAI` Batch API.
-    #[must_use]
-    pub fn batch_url(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires it")]
-    fn is_chat(&self) -> bool {
-        *self == Self::Chat
-    }
 }
 
 /// Format of an input row.

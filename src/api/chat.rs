@@ -1,10 +1,5 @@
-//! Completions: the format of chat completion responses and the data extracted from them.
-//!
-//! The provider module parses responses with these types, and the export parses the stored bodies
-//! with them, so both see the same content. `RawValue` preserves tool calls verbatim.
-
-mod content;
-mod embeddings;
+//! The format of chat completion responses and the data extracted from them. `RawValue` preserves
+//! tool calls verbatim.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,21 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub use content::{Content, StoredBody};
-pub use embeddings::EmbeddingsResponse;
-
-/// The data stored with the body of a completion.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CompletionMetadata {
-    /// The model reported by the provider; empty if not reported.
-    pub model: String,
-    /// The finish reason; empty if not reported.
-    pub finish_reason: String,
-    /// Prompt tokens, if reported.
-    pub prompt_tokens: Option<u64>,
-    /// Completion tokens, if reported.
-    pub completion_tokens: Option<u64>,
-}
+use super::CompletionMetadata;
 
 /// The relevant parts of the body of a chat completion.
 ///
