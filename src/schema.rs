@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use jsonschema::Validator;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::{Content, StoredBody};
+use crate::api::{self, Content};
 use crate::domain::failure::{Failure, InvalidResponse, ResponseProblem};
 
 /// Maximum number of validation errors reported per response.
@@ -77,17 +77,9 @@ impl Schema {
         &self.fields
     }
 
-    /// Returns the `response_format` that requests structured output with this schema.
-    #[must_use]
-    pub fn response_format(&self) -> String {
-        let schema = &self.text;
-        format!(r#"{{"type":"json_schema","json_schema":{{"name":"answer","schema":{schema}}}}}"#)
-    }
-
     /// Validates the content of a response body.
     pub fn check_body(&self, body: &str) -> Result<(), SchemaViolation> {
-        let stored = StoredBody::parse(body);
-        let content = stored.content();
+        let content = api::content(body);
         self.check(content.as_ref().map_or("", Content::as_text))
     }
 
@@ -134,19 +126,14 @@ impl Schema {
         body: &str,
         violation: &SchemaViolation,
     ) -> Option<String> {
-        let stored = StoredBody::parse(body);
-        let content = stored.content();
+        let content = api::content(body);
         let completion = content.as_ref().map_or("", Content::as_text);
-        let mut request: Value = serde_json::from_str(request).ok()?;
-        let messages = request.get_mut("messages")?.as_array_mut()?;
         let correction = format!(
             "This response does not match the JSON Schema {}\nErrors: {}\nRespond with corrected \
              JSON only, without any other text or code fences.",
             self.text, violation.detailed
         );
-        messages.push(json!({"role": "assistant", "content": completion}));
-        messages.push(json!({"role": "user", "content": correction}));
-        Some(request.to_string())
+        api::follow_up(request, completion, &correction)
     }
 }
 
@@ -174,6 +161,8 @@ fn location(error: &jsonschema::ValidationError<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const PERSON: &str = r#"{

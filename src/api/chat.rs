@@ -1,5 +1,4 @@
-//! The format of chat completion responses and the data extracted from them. `RawValue` preserves
-//! tool calls verbatim.
+//! Chat completions. `RawValue` preserves tool calls verbatim.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,18 +6,106 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use super::CompletionMetadata;
+use super::completion::{
+    CompletionMetadata, Content, FindError, InvalidCompletion, describe_fields, reject_error,
+};
+use super::format::{ApiFormat, RequestLayout, StructuredOutput};
+use crate::domain::failure::{ErrorResponse, ResponseProblem};
+
+/// The format of chat completions.
+pub(super) const FORMAT: ApiFormat = ApiFormat {
+    name: "chat completions",
+    path: "/chat/completions",
+    batch_url: "/v1/chat/completions",
+    layout: RequestLayout {
+        field: "messages",
+        is_array: true,
+        start: r#","messages":["#,
+        system: Some([r#"{"role":"system","content":"#, "},"]),
+        prompt: [r#"{"role":"user","content":"#, "}]"],
+    },
+    structured_output: Some(StructuredOutput {
+        parameter: "response_format",
+        any_object: r#"{"type":"json_object"}"#,
+        with_schema,
+    }),
+    token_limits: &["max_completion_tokens", "max_tokens"],
+    continue_conversation,
+    parse,
+    content,
+};
+
+fn with_schema(schema: &str) -> String {
+    format!(r#"{{"type":"json_schema","json_schema":{{"name":"answer","schema":{schema}}}}}"#)
+}
+
+fn continue_conversation(request: &mut Value, completion: &str, correction: &str) -> bool {
+    let messages = request.get_mut("messages").and_then(Value::as_array_mut);
+    let Some(messages) = messages else {
+        return false;
+    };
+    messages.push(json!({"role": "assistant", "content": completion}));
+    messages.push(json!({"role": "user", "content": correction}));
+    true
+}
+
+fn parse(body: &str, find: FindError<'_>) -> Result<CompletionMetadata, InvalidCompletion> {
+    let chat: ChatCompletion<'_> = serde_json::from_str(body)?;
+    let fail = |problem, excerpt: &str| {
+        let excerpt = excerpt.to_owned();
+        Err(InvalidCompletion::Unusable(problem, excerpt))
+    };
+    let choice = chat.choice();
+    if chat.error.is_some() || choice.is_none() {
+        reject_error(body, find)?;
+    }
+    let Some(choice) = choice else {
+        return fail(ResponseProblem::NoChoices, &describe_fields(body));
+    };
+    if let Some(error) = choice.error {
+        reject_error(&format!(r#"{{"error":{error}}}"#), find)?;
+    }
+    let message = choice.message.as_ref();
+    if let Some(refusal) = message.and_then(|message| message.refusal.as_str()) {
+        return fail(ResponseProblem::Declined, refusal);
+    }
+    match choice.finish_reason.as_str().unwrap_or_default() {
+        "content_filter" => fail(ResponseProblem::Declined, "finish_reason: content_filter"),
+        "error" => Err(aborted()),
+        _ if message.is_some_and(ResponseMessage::has_text) => Ok(chat.metadata()),
+        "" => fail(ResponseProblem::NoContent, "no finish_reason"),
+        reason => fail(
+            ResponseProblem::NoContent,
+            &format!("finish_reason: {reason}"),
+        ),
+    }
+}
+
+/// Returns the error for a completion that the provider aborted without an error message.
+fn aborted() -> InvalidCompletion {
+    InvalidCompletion::Error(Box::new(ErrorResponse {
+        status: 502,
+        message: "the provider aborted the response (finish_reason: error)".to_owned(),
+        ..ErrorResponse::default()
+    }))
+}
+
+fn content(body: &str) -> Option<Content<'_>> {
+    let chat: ChatCompletion<'_> = serde_json::from_str(body).ok()?;
+    let message = chat.choices?.into_iter().next()?.message?;
+    message.into_text().map(Content::Text)
+}
 
 /// The relevant parts of the body of a chat completion.
 ///
 /// Parsing is lenient, so that a response that was paid for is not lost over a detail: unknown
 /// fields are skipped, and null values and text fields of another type are treated as missing. Only
-/// the first choice is used. Deserialize with `serde_json::from_str`, because the result borrows
-/// from the text.
+/// the first choice is used.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct ChatCompletion<'a> {
+struct ChatCompletion<'a> {
     #[serde(borrow)]
     model: MessageText<'a>,
     #[serde(borrow)]
@@ -29,71 +116,24 @@ pub struct ChatCompletion<'a> {
     error: Option<&'a RawValue>,
 }
 
-impl ChatCompletion<'_> {
-    /// Returns the content, or the JSON of the tool calls if the content is missing or blank.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        let message = self.message()?;
-        let calls = [message.tool_calls, message.function_call];
-        message
-            .content
-            .as_str()
-            .or_else(|| calls.into_iter().flatten().find_map(calls_text))
+impl<'a> ChatCompletion<'a> {
+    fn choice(&self) -> Option<&ResponseChoice<'a>> {
+        self.choices.as_ref()?.first()
     }
 
-    /// Returns the refusal of the model, if any.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&str> {
-        self.message()?.refusal.as_str()
-    }
-
-    /// Returns the finish reason; empty if not reported.
-    #[must_use]
-    pub fn finish_reason(&self) -> &str {
-        self.choice()
-            .and_then(|choice| choice.finish_reason.as_str())
-            .unwrap_or_default()
-    }
-
-    /// Returns whether there is at least one choice.
-    #[must_use]
-    pub fn has_choice(&self) -> bool {
-        self.choice().is_some()
-    }
-
-    /// Returns whether the body has an error for the entire request.
-    #[must_use]
-    pub fn has_error(&self) -> bool {
-        self.error.is_some()
-    }
-
-    /// Returns the JSON of the error of the first choice, if any.
-    #[must_use]
-    pub fn choice_error(&self) -> Option<&str> {
-        self.choice()?.error.map(RawValue::get)
-    }
-
-    /// Returns the data to store with the body.
-    #[must_use]
-    pub fn metadata(&self) -> CompletionMetadata {
+    fn metadata(&self) -> CompletionMetadata {
         let usage: ChatUsage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
             .unwrap_or_default();
+        let text = |text: &MessageText<'_>| text.as_str().unwrap_or_default().to_owned();
+        let finish_reason = self.choice().map(|choice| text(&choice.finish_reason));
         CompletionMetadata {
-            model: self.model.as_str().unwrap_or_default().to_owned(),
-            finish_reason: self.finish_reason().to_owned(),
+            model: text(&self.model),
+            finish_reason: finish_reason.unwrap_or_default(),
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
         }
-    }
-
-    fn choice(&self) -> Option<&ResponseChoice<'_>> {
-        self.choices.as_ref()?.first()
-    }
-
-    fn message(&self) -> Option<&ResponseMessage<'_>> {
-        self.choice()?.message.as_ref()
     }
 }
 
@@ -119,6 +159,24 @@ struct ResponseMessage<'a> {
     tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
+}
+
+impl<'a> ResponseMessage<'a> {
+    fn has_text(&self) -> bool {
+        self.content.as_str().is_some() || self.calls().is_some()
+    }
+
+    /// Returns the content, or the JSON of the tool calls if the content is missing or blank.
+    fn into_text(self) -> Option<Cow<'a, str>> {
+        let calls = self.calls().map(Cow::Borrowed);
+        let content = self.content.0.filter(|text| !text.trim().is_empty());
+        content.or(calls)
+    }
+
+    fn calls(&self) -> Option<&'a str> {
+        let calls = [self.tool_calls, self.function_call];
+        calls.into_iter().flatten().find_map(calls_text)
+    }
 }
 
 /// Parsed separately, so that invalid counts become unknown counts instead of failing the response.
@@ -228,8 +286,8 @@ mod tests {
     #[track_caller]
     fn check(message: &str, expected: Option<&str>) {
         let body = format!(r#"{{"choices":[{{"message":{{{message}}}}}]}}"#);
-        let chat: ChatCompletion<'_> = serde_json::from_str(&body).expect("lenient");
-        assert_eq!(chat.text(), expected, "{message}");
+        let expected = expected.map(|text| Content::Text(text.into()));
+        assert_eq!(content(&body), expected, "{message}");
     }
 
     #[test]
@@ -281,8 +339,7 @@ mod tests {
             r#"{"choices":[]}"#,
             r#"{"choices":[{"message":null}]}"#,
         ] {
-            let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
-            assert_eq!(chat.text(), None, "{body}");
+            assert_eq!(content(body), None, "{body}");
         }
     }
 
@@ -302,14 +359,14 @@ mod tests {
         let odd = r#"{"model":7,"usage":"none","choices":[{"finish_reason":false,"message":{"content":"x"}}]}"#;
         let chat: ChatCompletion<'_> = serde_json::from_str(odd).expect("lenient");
         assert_eq!(chat.metadata(), CompletionMetadata::default());
-        assert_eq!(chat.text(), Some("x"));
+        assert_eq!(content(odd), Some(Content::Text("x".into())));
     }
 
     #[test]
     fn plain_content_is_borrowed() {
         let body = r#"{"choices":[{"message":{"content":"plain"}}]}"#;
-        let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
-        let text = chat.text().expect("text");
-        assert!(body.as_bytes().as_ptr_range().contains(&text.as_ptr()));
+        let text = content(body).expect("text");
+        let text = text.as_text().as_ptr();
+        assert!(body.as_bytes().as_ptr_range().contains(&text));
     }
 }

@@ -1,17 +1,60 @@
-//! The format of embeddings responses. Numbers are kept as text, so that no digit is lost.
+//! Embeddings. Numbers are kept as text, so that no digit is lost.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::CompletionMetadata;
+use super::completion::{
+    CompletionMetadata, Content, FindError, InvalidCompletion, describe_fields, reject_error,
+};
+use super::format::{ApiFormat, RequestLayout};
+use crate::domain::failure::ResponseProblem;
+
+/// The format of embeddings.
+pub(super) const FORMAT: ApiFormat = ApiFormat {
+    name: "embeddings",
+    path: "/embeddings",
+    batch_url: "/v1/embeddings",
+    layout: RequestLayout {
+        field: "input",
+        is_array: false,
+        start: "",
+        system: None,
+        prompt: [r#","input":"#, ""],
+    },
+    structured_output: None,
+    token_limits: &[],
+    continue_conversation: |_, _, _| false,
+    parse,
+    content,
+};
+
+fn parse(body: &str, find: FindError<'_>) -> Result<CompletionMetadata, InvalidCompletion> {
+    let list: EmbeddingsResponse<'_> = serde_json::from_str(body)?;
+    let has_vector = list.json().is_some();
+    if list.error.is_some() || !has_vector {
+        reject_error(body, find)?;
+    }
+    if !has_vector {
+        let excerpt = describe_fields(body);
+        return Err(InvalidCompletion::Unusable(
+            ResponseProblem::NoVector,
+            excerpt,
+        ));
+    }
+    Ok(list.metadata())
+}
+
+fn content(body: &str) -> Option<Content<'_>> {
+    let list: EmbeddingsResponse<'_> = serde_json::from_str(body).ok()?;
+    list.json().map(Content::Vector)
+}
 
 /// The relevant parts of the body of an embeddings response. Unknown fields are skipped.
-/// Deserialize with `serde_json::from_str`, because the result borrows from the text.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct EmbeddingsResponse<'a> {
+struct EmbeddingsResponse<'a> {
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -36,18 +79,13 @@ struct EmbeddingUsage {
     prompt_tokens: Option<u64>,
 }
 
-impl EmbeddingsResponse<'_> {
+impl<'a> EmbeddingsResponse<'a> {
     /// Returns the vector as JSON: an array of numbers, or a string if requested with
     /// `encoding_format`. For a list of texts, returns a list of vectors. `None` if any vector is
     /// missing.
-    #[must_use]
-    pub fn json(&self) -> Option<Cow<'_, str>> {
-        let vectors: Option<Vec<&str>> = self
-            .data
-            .as_ref()?
-            .iter()
-            .map(EmbeddingItem::json)
-            .collect();
+    fn json(&self) -> Option<Cow<'a, str>> {
+        let items = self.data.as_ref()?.iter();
+        let vectors: Option<Vec<&'a str>> = items.map(EmbeddingItem::json).collect();
         match vectors?.as_slice() {
             [] => None,
             [vector] => Some(Cow::Borrowed(vector)),
@@ -55,15 +93,7 @@ impl EmbeddingsResponse<'_> {
         }
     }
 
-    /// Returns whether the body has an error.
-    #[must_use]
-    pub fn has_error(&self) -> bool {
-        self.error.is_some()
-    }
-
-    /// Returns the data to store with the body.
-    #[must_use]
-    pub fn metadata(&self) -> CompletionMetadata {
+    fn metadata(&self) -> CompletionMetadata {
         let usage: EmbeddingUsage = self
             .usage
             .and_then(|usage| serde_json::from_str(usage.get()).ok())
@@ -77,8 +107,8 @@ impl EmbeddingsResponse<'_> {
     }
 }
 
-impl EmbeddingItem<'_> {
-    fn json(&self) -> Option<&str> {
+impl<'a> EmbeddingItem<'a> {
+    fn json(&self) -> Option<&'a str> {
         let text = self.embedding?.get();
         let is_nonempty = text.starts_with(['[', '"']) && text.len() > 2;
         is_nonempty.then_some(text)

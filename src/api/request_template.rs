@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Api;
+use super::registry::Api;
 
 /// How a row becomes a request. A batch has exactly one template, so that responses to different
 /// templates are never mixed.
@@ -48,4 +48,52 @@ impl RowFormat {
     fn is_table(&self) -> bool {
         *self == Self::Table
     }
+}
+
+/// A parameter that cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservedParam {
+    /// The name.
+    pub name: &'static str,
+    /// The reason.
+    pub reason: &'static str,
+    /// The alternative.
+    pub hint: &'static str,
+}
+
+/// Parameters that have their own flag, or would break the request. `n=1` is allowed.
+const RESERVED_PARAMS: [ReservedParam; 5] = [
+    ReservedParam {
+        name: "model",
+        reason: "it has its own flag",
+        hint: "use --model NAME",
+    },
+    ReservedParam {
+        name: "messages",
+        reason: "it is built from the prompt and the system message",
+        hint: "use --prompt and --system",
+    },
+    ReservedParam {
+        name: "prompt",
+        reason: "it has its own flag",
+        hint: "use --prompt TEMPLATE",
+    },
+    ReservedParam {
+        name: "stream",
+        reason: "streaming is not supported",
+        hint: "remove it",
+    },
+    ReservedParam {
+        name: "n",
+        reason: "each row gets one response",
+        hint: "remove it; to get more responses, add more rows",
+    },
+];
+
+/// Returns why a parameter cannot be set to a value; `None` if it can.
+#[must_use]
+pub fn reserved_param(name: &str, value: &str) -> Option<ReservedParam> {
+    let is_allowed = name == "n" && value.trim() == "1";
+    let mut reserved = RESERVED_PARAMS.into_iter();
+    reserved.find(|param| param.name == name && !is_allowed)
 }

@@ -73,7 +73,7 @@ pub(super) async fn write(
         writers: Vec::new(),
         size: BatchFileSize::default(),
     };
-    let url = batch.template.api.batch_url();
+    let url = batch.template.api.format().batch_url;
     let (mut after, mut rows, mut line) = (None, 0, Vec::new());
     loop {
         let (requests, last) = store.incomplete_requests(batch.id, after, PAGE).await?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::api::{Api, RequestTemplate};
+use crate::api::RequestTemplate;
 use crate::progress::safe::Safe;
 use crate::schema::Schema;
 
@@ -11,29 +11,30 @@ use super::args::ResponseFormat;
 use super::error::CliError;
 use super::exit::Exit;
 
-/// The request parameter for structured output.
-const PARAMETER: &str = "response_format";
-
-/// Adds the schema in a file to the request settings, and the parameter `response_format` unless it
-/// is set already.
+/// Adds the schema in a file to the request settings, and the parameter for structured output
+/// unless it is set already.
 pub(super) fn add(
     template: &mut RequestTemplate,
     path: &Path,
     format: ResponseFormat,
 ) -> Result<(), CliError> {
     let schema = read(path)?;
-    if template.api == Api::Embeddings {
-        let what = "--schema does not apply to embeddings";
-        return Err(CliError::new(Exit::Usage, what, "remove --schema"));
-    }
+    let api = template.api.format();
+    let Some(output) = &api.structured_output else {
+        let what = format!("--schema does not apply to {}", api.name);
+        return Err(CliError::new(Exit::Usage, &what, "remove --schema"));
+    };
     let value = match format {
-        ResponseFormat::Schema => Some(schema.response_format()),
-        ResponseFormat::Json => Some(r#"{"type":"json_object"}"#.to_owned()),
+        ResponseFormat::Schema => Some((output.with_schema)(schema.text())),
+        ResponseFormat::Json => Some(output.any_object.to_owned()),
         ResponseFormat::None => None,
     };
-    let is_set = template.params.iter().any(|(name, _)| name == PARAMETER);
+    let is_set = template
+        .params
+        .iter()
+        .any(|(name, _)| name == output.parameter);
     if let Some(value) = value.filter(|_| !is_set) {
-        template.params.push((PARAMETER.to_owned(), value));
+        template.params.push((output.parameter.to_owned(), value));
     }
     template.schema = Some(schema.text().to_owned());
     Ok(())

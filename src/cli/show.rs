@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::StoredBody;
+use crate::api;
 use crate::clock::Clock;
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
@@ -89,9 +89,7 @@ fn json_or_text(text: &str) -> Value {
 
 /// Returns the text of a response, or an embedding as JSON; `None` if the body has no content.
 pub(super) fn response_text(body: &str) -> Option<String> {
-    let stored = StoredBody::parse(body);
-    let content = stored.content()?;
-    Some(content.as_text().to_owned())
+    api::content(body).map(|content| content.as_text().to_owned())
 }
 
 fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {

@@ -68,21 +68,6 @@ pub fn estimate_request(body: &str) -> u64 {
     scanner.tokens + PER_REQUEST
 }
 
-/// Returns the maximum number of completion tokens that a request body sets, if any.
-#[must_use]
-pub fn max_completion_tokens(body: &str) -> Option<u64> {
-    // Quotes inside strings are escaped, so this finds field names only.
-    ["\"max_completion_tokens\":", "\"max_tokens\":"]
-        .iter()
-        .find_map(|name| {
-            let rest = body[body.find(name)? + name.len()..].trim_start();
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            rest[..end].parse().ok()
-        })
-}
-
 /// Scans the strings of a request body.
 #[derive(Default)]
 struct RequestScanner {
@@ -275,21 +260,6 @@ fn script_weight(c: char) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_max_tokens_but_not_from_a_prompt() {
-        let text = r#"{"messages":[{"content":"\\"max_tokens\\":9"}]}"#;
-        assert_eq!(max_completion_tokens(text), None);
-        assert_eq!(
-            max_completion_tokens(r#"{"max_tokens": 20,"n":1}"#),
-            Some(20)
-        );
-        assert_eq!(
-            max_completion_tokens(r#"{"max_completion_tokens":7}"#),
-            Some(7)
-        );
-        assert_eq!(max_completion_tokens(r#"{"max_tokens":null}"#), None);
-    }
 
     /// Each line has a name, the number of tokens by `o200k_base`, and the text as a JSON string.
     const MEASURED: &str = include_str!("tokens/measured.tsv");

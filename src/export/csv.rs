@@ -7,7 +7,7 @@ use super::ExportError;
 use super::columns::{output_columns, status};
 use super::formula::escape_formula;
 use super::object::object_cells;
-use crate::api::{Content, StoredBody};
+use crate::api::{self, Content};
 use crate::domain::job::{ExportRow, RowData};
 
 /// Buffer size: one system call for every few hundred rows.
@@ -125,8 +125,7 @@ impl<W: Write> CsvWriter<W> {
 
     fn write_output_cells(&mut self, record: &ExportRow) -> Result<(), ExportError> {
         let completion = record.completion.as_ref();
-        let stored = completion.map(|completion| StoredBody::parse(&completion.body));
-        let content = stored.as_ref().and_then(StoredBody::content);
+        let content = completion.and_then(|completion| api::content(&completion.body));
         self.write_text(content.as_ref().map_or("", Content::as_text))?;
         self.write_text(status(record.state))?;
         self.write_text(record.error.as_deref().unwrap_or_default())?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ExportError;
 use super::columns::{OUTPUT_COLUMNS, output_columns, status};
 use super::object::{object_values, without_closing_brace};
-use crate::api::{Content, StoredBody};
+use crate::api::{self, Content};
 use crate::domain::job::{ExportRow, RowData};
 
 /// Buffer size: one system call for every few hundred rows.
@@ -92,8 +92,7 @@ impl<W: Write> JsonlWriter<W> {
 
     fn write_output_fields(&mut self, record: &ExportRow) {
         let completion = record.completion.as_ref();
-        let stored = completion.map(|completion| StoredBody::parse(&completion.body));
-        let content = stored.as_ref().and_then(StoredBody::content);
+        let content = completion.and_then(|completion| api::content(&completion.body));
         let non_empty = |text: &String| (!text.is_empty()).then(|| text.clone());
         match &content {
             Some(Content::Vector(json)) => self.write_raw_field(0, json),

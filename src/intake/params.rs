@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::error::{quoted, safe};
 use super::template::is_template;
+use crate::api::{ReservedParam, reserved_param};
 
 /// Maximum length of a parameter name.
 const MAX_NAME_CHARS: usize = 64;
@@ -28,15 +29,8 @@ pub enum ParamError {
         name: String,
     },
     /// The parameter has its own flag, or would break the request.
-    #[error("cannot set parameter `{name}`: {reason}\nhint: {hint}")]
-    Reserved {
-        /// The name.
-        name: &'static str,
-        /// The reason.
-        reason: &'static str,
-        /// The alternative.
-        hint: &'static str,
-    },
+    #[error("cannot set parameter `{}`: {}\nhint: {}", .0.name, .0.reason, .0.hint)]
+    Reserved(ReservedParam),
     /// The parameter is set more than once.
     #[error("parameter {name} is set more than once\nhint: remove all but one")]
     Duplicate {
@@ -100,7 +94,9 @@ fn check(name: &str, value: &str) -> Result<(), ParamError> {
         let name = quoted(name);
         return Err(ParamError::Name { name });
     }
-    check_reserved(name, value)?;
+    if let Some(reserved) = reserved_param(name, value) {
+        return Err(ParamError::Reserved(reserved));
+    }
     if is_template(value) {
         return Ok(());
     }
@@ -109,26 +105,6 @@ fn check(name: &str, value: &str) -> Result<(), ParamError> {
         // Messages of serde_json contain positions and types, never the text.
         reason: error.to_string(),
     })
-}
-
-fn check_reserved(name: &str, value: &str) -> Result<(), ParamError> {
-    let reject = |name, reason, hint| Err(ParamError::Reserved { name, reason, hint });
-    match name {
-        "model" => reject("model", "it has its own flag", "use --model NAME"),
-        "messages" => reject(
-            "messages",
-            "it is built from the prompt and the system message",
-            "use --prompt and --system",
-        ),
-        "prompt" => reject("prompt", "it has its own flag", "use --prompt TEMPLATE"),
-        "stream" => reject("stream", "streaming is not supported", "remove it"),
-        "n" if value.trim() != "1" => reject(
-            "n",
-            "each row gets one response",
-            "remove it; to get more responses, add more rows",
-        ),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
 use super::template::{TemplateError, Templates, is_template};
-use crate::api::{Api, RequestTemplate};
+use crate::api::RequestTemplate;
 
 /// Renders requests from a compiled template.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ enum RequestPart {
     PromptCell(usize),
     /// The prompt, from a template.
     PromptTemplate,
-    /// The system message from a template; omitted if blank.
-    SystemTemplate,
+    /// The system message from a template, between two pieces of JSON; omitted if blank.
+    SystemTemplate([&'static str; 2]),
     /// A parameter whose value is the template of `flag`.
     Param { name: Vec<u8>, flag: String },
 }
@@ -67,25 +67,16 @@ impl RequestRenderer {
             out.extend_from_slice(b"{\"model\":");
             write_string(out, &template.model);
         });
-        match template.api {
-            Api::Chat => {
-                renderer.push_fixed(|out| out.extend_from_slice(b",\"messages\":["));
-                renderer.add_system(template.system.as_deref())?;
-                renderer
-                    .push_fixed(|out| out.extend_from_slice(b"{\"role\":\"user\",\"content\":"));
-                renderer.add_prompt(template.prompt.as_deref(), columns)?;
-                renderer.push_fixed(|out| out.extend_from_slice(b"}]"));
-            }
-            Api::Embeddings => {
-                reject_system(template.system.as_deref())?;
-                renderer.push_fixed(|out| out.extend_from_slice(b",\"input\":"));
-                renderer.add_prompt(template.prompt.as_deref(), columns)?;
-            }
-        }
+        let layout = &template.api.format().layout;
+        renderer.push_json(layout.start);
+        renderer.add_system(template)?;
+        renderer.push_json(layout.prompt[0]);
+        renderer.add_prompt(template.prompt.as_deref(), columns)?;
+        renderer.push_json(layout.prompt[1]);
         for (name, value) in &template.params {
             renderer.add_param(name, value)?;
         }
-        renderer.push_fixed(|out| out.push(b'}'));
+        renderer.push_json("}");
         Ok(renderer)
     }
 
@@ -114,17 +105,23 @@ impl RequestRenderer {
         Ok(String::from_utf8(out).expect("every part is JSON made of UTF-8 text"))
     }
 
-    fn add_system(&mut self, system: Option<&str>) -> Result<(), IntakeError> {
-        match system {
-            Some(text) if is_template(text) => {
-                self.add_template(SYSTEM_FLAG, text, RequestPart::SystemTemplate)
-            }
-            Some(text) if !text.trim().is_empty() => {
-                self.push_fixed(|out| write_system(out, text));
-                Ok(())
-            }
-            _ => Ok(()),
+    fn add_system(&mut self, template: &RequestTemplate) -> Result<(), IntakeError> {
+        let Some(text) = template.system.as_deref() else {
+            return Ok(());
+        };
+        let api = template.api.format();
+        let Some(json) = api.layout.system else {
+            return Err(IntakeError::Template {
+                name: SYSTEM_FLAG.to_owned(),
+                message: format!("not supported for {}", api.name),
+                hint: "remove it, or add its text to --prompt",
+            });
+        };
+        if is_template(text) {
+            return self.add_template(SYSTEM_FLAG, text, RequestPart::SystemTemplate(json));
         }
+        self.push_fixed(|out| write_system(out, json, text));
+        Ok(())
     }
 
     fn add_prompt(&mut self, prompt: Option<&str>, columns: &Columns) -> Result<(), IntakeError> {
@@ -178,6 +175,10 @@ impl RequestRenderer {
         Ok(())
     }
 
+    fn push_json(&mut self, json: &str) {
+        self.push_fixed(|out| out.extend_from_slice(json.as_bytes()));
+    }
+
     /// Appends to the last part, which is the same for every row.
     fn push_fixed(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !matches!(self.parts.last(), Some(RequestPart::Fixed(_))) {
@@ -204,11 +205,9 @@ impl RequestRenderer {
                 let text = self.templates.render(PROMPT_FLAG, record)?;
                 write_prompt(out, &text, None)?;
             }
-            RequestPart::SystemTemplate => {
+            RequestPart::SystemTemplate(json) => {
                 let text = self.templates.render(SYSTEM_FLAG, record)?;
-                if !text.trim().is_empty() {
-                    write_system(out, &text);
-                }
+                write_system(out, *json, &text);
             }
             RequestPart::Param { name, flag } => {
                 let text = self.templates.render(flag, record)?;
@@ -245,10 +244,13 @@ pub(super) fn cells_to_json(record: &StringRecord) -> String {
     String::from_utf8(out).expect("JSON of UTF-8 text is UTF-8")
 }
 
-fn write_system(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(b"{\"role\":\"system\",\"content\":");
-    write_string(out, text);
-    out.extend_from_slice(b"},");
+/// Writes a system message between two pieces of JSON, unless it is blank.
+fn write_system(out: &mut Vec<u8>, json: [&str; 2], text: &str) {
+    if !text.trim().is_empty() {
+        out.extend_from_slice(json[0].as_bytes());
+        write_string(out, text);
+        out.extend_from_slice(json[1].as_bytes());
+    }
 }
 
 fn write_prompt(out: &mut Vec<u8>, text: &str, index: Option<usize>) -> Result<(), RenderError> {
@@ -264,18 +266,6 @@ fn invalid_json(flag: &str) -> RenderError {
         "{flag}: rendered value is not valid JSON; use {{{{ column|tojson }}}} to insert text"
     );
     RenderError::Row(None, message)
-}
-
-/// Rejects a system message: an embeddings request contains only the text to embed.
-fn reject_system(system: Option<&str>) -> Result<(), IntakeError> {
-    match system {
-        None => Ok(()),
-        Some(_) => Err(IntakeError::Template {
-            name: SYSTEM_FLAG.to_owned(),
-            message: "not supported for embeddings".to_owned(),
-            hint: "remove it, or add its text to --prompt",
-        }),
-    }
 }
 
 /// Validates a prompt that is the same for every row. A bare column name is probably a mistake.
@@ -304,6 +294,7 @@ fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<(), IntakeError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Api;
 
     fn template(
         prompt: Option<&str>,

@@ -99,8 +99,8 @@ impl Requests {
             if request.api != self.api {
                 Err(format!(
                     "url is `{}`, but the first line has `{}`; use one file per endpoint",
-                    request.api.batch_url(),
-                    self.api.batch_url()
+                    request.api.format().batch_url,
+                    self.api.format().batch_url
                 ))
             } else if request.model == self.model {
                 Ok(request)
@@ -156,9 +156,8 @@ impl<'a> BatchRequest<'a> {
         let url = fields
             .text("url")
             .ok_or_else(|| invalid("url", "a string"))?;
-        let api = Api::ALL.into_iter().find(|api| api.batch_url() == url);
-        let api = api.ok_or_else(|| {
-            let known = Api::ALL.map(|api| format!("`{}`", api.batch_url()));
+        let api = Api::from_batch_url(&url).ok_or_else(|| {
+            let known = Api::ALL.map(|api| format!("`{}`", api.format().batch_url));
             format!(
                 "unsupported url {}; use {}",
                 quoted(&url),
@@ -183,17 +182,11 @@ fn check_body(body: &str, api: Api) -> Result<String, String> {
         .text("model")
         .filter(|model| !model.trim().is_empty());
     let model = model.ok_or("the body has no `model`")?;
-    let has_input = match api {
-        Api::Chat => fields
-            .get("messages")
-            .is_some_and(|list| list.starts_with('[')),
-        Api::Embeddings => fields.get("input").is_some_and(|input| input != "null"),
-    };
-    if !has_input {
-        return Err(match api {
-            Api::Chat => "the body has no `messages` array".to_owned(),
-            Api::Embeddings => "the body has no `input`".to_owned(),
-        });
+    let layout = &api.format().layout;
+    let is_valid = |value: &str| value != "null" && (!layout.is_array || value.starts_with('['));
+    if !fields.get(layout.field).is_some_and(is_valid) {
+        let kind = if layout.is_array { " array" } else { "" };
+        return Err(format!("the body has no `{}`{kind}", layout.field));
     }
     if fields.get("stream") == Some("true") {
         return Err("the body sets `stream`; streaming is not supported".to_owned());

@@ -70,8 +70,8 @@ impl Endpoint {
         url.set_path(&path);
         let base = url.as_str().trim_end_matches('/').to_owned();
         let endpoint = Self {
-            chat_completions: join(&base, Api::Chat.path())?,
-            embeddings: join(&base, Api::Embeddings.path())?,
+            chat_completions: join(&base, Api::Chat.format().path)?,
+            embeddings: join(&base, Api::Embeddings.format().path)?,
             models: join(&base, "/models")?,
             base,
             host,

@@ -155,8 +155,10 @@ impl Client {
             .post(self.endpoint.url(api).clone())
             .header(CONTENT_TYPE, JSON)
             .body(body);
-        self.exchange(request, key, now, completion::parser(api))
-            .await
+        self.exchange(request, key, now, |success, context| {
+            completion::parse(api, success, context)
+        })
+        .await
     }
 
     /// Lists the IDs of the endpoint's models. `now` is the current time.

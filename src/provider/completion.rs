@@ -20,8 +20,7 @@ use serde_json::value::RawValue;
 use super::error_response;
 use super::headers::request_id;
 use super::response::{ParseContext, SuccessBody, invalid_response};
-use crate::api::Api;
-use crate::api::{ChatCompletion, CompletionMetadata, EmbeddingsResponse};
+use crate::api::{Api, CompletionMetadata, InvalidCompletion};
 use crate::domain::failure::{ErrorResponse, Failure, ResponseProblem};
 
 /// A completion: the response body and its metadata.
@@ -44,108 +43,42 @@ impl fmt::Debug for ParsedCompletion {
     }
 }
 
-/// Parses the body of a success response.
-pub(super) type Parser = fn(SuccessBody, ParseContext<'_>) -> Result<ParsedCompletion, Failure>;
-
-/// Returns the parser for responses of an API.
-pub(super) fn parser(api: Api) -> Parser {
-    match api {
-        Api::Chat => parse_chat,
-        Api::Embeddings => parse_embeddings,
-    }
-}
-
-fn parse_embeddings(
+/// Parses the body of a success response of an API.
+pub(super) fn parse(
+    api: Api,
     success: SuccessBody,
     context: ParseContext<'_>,
 ) -> Result<ParsedCompletion, Failure> {
     let SuccessBody { headers, body } = success;
-    let list: EmbeddingsResponse<'_> = serde_json::from_str(&body)
-        .map_err(|error| classify_unparsable(&error, &headers, &body, context))?;
-    let has_vector = list.json().is_some();
-    if list.has_error() || !has_vector {
-        check_embedded_error(&headers, &body, context)?;
+    let find_error = |json: &str| embedded_error(&headers, json, context);
+    match (api.format().parse)(&body, &find_error) {
+        Ok(metadata) => Ok(ParsedCompletion { metadata, body }),
+        Err(InvalidCompletion::Unparsable(error)) => {
+            Err(classify_unparsable(&error, &headers, &body, context))
+        }
+        Err(InvalidCompletion::Unusable(problem, excerpt)) => {
+            Err(invalid_response(problem, &excerpt, &headers, context))
+        }
+        Err(InvalidCompletion::Error(mut error)) => {
+            if error.request_id.is_empty() {
+                error.request_id = request_id(&headers, context.known_keys);
+            }
+            Err(Failure::ErrorResponse(*error))
+        }
     }
-    if !has_vector {
-        let excerpt = describe_fields(&body);
-        return Err(invalid_response(
-            ResponseProblem::NoVector,
-            &excerpt,
-            &headers,
-            context,
-        ));
-    }
-    let metadata = list.metadata();
-    Ok(ParsedCompletion { metadata, body })
 }
 
-fn parse_chat(
-    success: SuccessBody,
-    context: ParseContext<'_>,
-) -> Result<ParsedCompletion, Failure> {
-    let SuccessBody { headers, body } = success;
-    let metadata = match serde_json::from_str::<ChatCompletion<'_>>(&body) {
-        Ok(chat) => validate_chat(&chat, &headers, &body, context)?,
-        Err(error) => return Err(classify_unparsable(&error, &headers, &body, context)),
-    };
-    Ok(ParsedCompletion { metadata, body })
-}
-
-fn validate_chat(
-    chat: &ChatCompletion<'_>,
+/// Returns the error that the body of a success response, or a part of it, describes.
+fn embedded_error(
     headers: &HeaderMap,
-    body: &str,
+    json: &str,
     context: ParseContext<'_>,
-) -> Result<CompletionMetadata, Failure> {
-    if chat.has_error() || !chat.has_choice() {
-        check_embedded_error(headers, body, context)?;
-    }
-    let fail = |problem, excerpt: &str| Err(invalid_response(problem, excerpt, headers, context));
-    if !chat.has_choice() {
-        return fail(ResponseProblem::NoChoices, &describe_fields(body));
-    }
-    if let Some(error) = chat.choice_error() {
-        check_embedded_error(headers, &format!(r#"{{"error":{error}}}"#), context)?;
-    }
-    if let Some(refusal) = chat.refusal() {
-        return fail(ResponseProblem::Declined, refusal);
-    }
-    match chat.finish_reason() {
-        "content_filter" => fail(ResponseProblem::Declined, "finish_reason: content_filter"),
-        "error" => Err(interrupted_choice(headers, context)),
-        _ if chat.text().is_some() => Ok(chat.metadata()),
-        "" => fail(ResponseProblem::NoContent, "no finish_reason"),
-        reason => fail(
-            ResponseProblem::NoContent,
-            &format!("finish_reason: {reason}"),
-        ),
-    }
-}
-
-/// Fails if the body of a success response contains an error.
-fn check_embedded_error(
-    headers: &HeaderMap,
-    body: &str,
-    context: ParseContext<'_>,
-) -> Result<(), Failure> {
+) -> Option<ErrorResponse> {
     let ParseContext {
         known_keys,
         received_at,
     } = context;
-    match error_response::parse_embedded(headers, body.as_bytes(), known_keys, received_at) {
-        Some(response) => Err(Failure::ErrorResponse(response)),
-        None => Ok(()),
-    }
-}
-
-/// Returns the failure for a completion that the provider aborted without an error message.
-fn interrupted_choice(headers: &HeaderMap, context: ParseContext<'_>) -> Failure {
-    Failure::ErrorResponse(ErrorResponse {
-        status: 502,
-        message: "the provider aborted the response (finish_reason: error)".to_owned(),
-        request_id: request_id(headers, context.known_keys),
-        ..ErrorResponse::default()
-    })
+    error_response::parse_embedded(headers, json.as_bytes(), known_keys, received_at)
 }
 
 /// Returns the failure for a body that does not parse.
@@ -160,8 +93,8 @@ fn classify_unparsable(
     if text.is_empty() {
         return fail(ResponseProblem::Empty, "");
     }
-    if let Err(failure) = check_embedded_error(headers, body, context) {
-        return failure;
+    if let Some(error) = embedded_error(headers, body, context) {
+        return Failure::ErrorResponse(error);
     }
     if is_html(headers, text) {
         return fail(ResponseProblem::Html, text);
@@ -199,24 +132,14 @@ fn is_html(headers: &HeaderMap, text: &str) -> bool {
     text.starts_with('<') || content_type.is_some_and(|value| value.starts_with("text/html"))
 }
 
-/// Lists the fields of a JSON body without their values, which can contain a completion.
-fn describe_fields(body: &str) -> String {
-    match serde_json::from_str::<BTreeMap<String, &RawValue>>(body) {
-        Ok(fields) => {
-            let names: Vec<_> = fields.keys().map(String::as_str).collect();
-            format!("JSON object with the fields {}", names.join(", "))
-        }
-        Err(_) => "not a JSON object".to_owned(),
-    }
-}
-
 /// Accepts any JSON object without an error.
 pub(super) fn parse_probe(success: SuccessBody, context: ParseContext<'_>) -> Result<(), Failure> {
     let SuccessBody { headers, body } = success;
     if let Err(error) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&body) {
         return Err(classify_unparsable(&error, &headers, &body, context));
     }
-    check_embedded_error(&headers, &body, context)
+    embedded_error(&headers, &body, context)
+        .map_or(Ok(()), |error| Err(Failure::ErrorResponse(error)))
 }
 
 /// A list of models. Some providers return a bare array.

@@ -34,5 +34,5 @@ pub fn parse_imported(
         known_keys: &[],
         received_at: now,
     };
-    completion::parser(api)(SuccessBody { headers, body }, context)
+    completion::parse(api, SuccessBody { headers, body }, context)
 }

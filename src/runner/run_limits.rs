@@ -163,7 +163,8 @@ impl Dispatcher<'_> {
 
     /// Estimates the tokens of a request and its completion.
     fn estimate_tokens(&self, request: &str) -> u32 {
-        let completion = tokens::max_completion_tokens(request).unwrap_or_else(|| {
+        let api = self.batch.template.api;
+        let completion = api.max_completion_tokens(request).unwrap_or_else(|| {
             self.stats
                 .completion_tokens
                 .checked_div(self.stats.completions)

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use crate::api::Api;
 use crate::domain::forecast::{ASSUMED_LATENCY, Interval, Workload, completion_tokens_interval};
 use crate::domain::job::NewRow;
 use crate::domain::tokens::estimate_request;
@@ -37,13 +36,6 @@ pub(super) struct InputScan {
     pub(super) samples: Vec<(u64, String)>,
 }
 
-/// The parameters of a request that limit its completion tokens.
-#[derive(Deserialize)]
-struct TokenLimits {
-    max_tokens: Option<u64>,
-    max_completion_tokens: Option<u64>,
-}
-
 /// Reads a file to its end. An invalid row is an error, as in an import.
 pub(super) async fn read(
     mut reader: Reader,
@@ -60,6 +52,7 @@ pub(super) async fn read(
         averages,
         ..InputScan::default()
     };
+    let api = reader.template().api;
     loop {
         let chunk = reader.next_chunk(CHUNK_ROWS)?.rows;
         if chunk.is_empty() {
@@ -72,7 +65,7 @@ pub(super) async fn read(
         for (row, is_sent) in chunk.into_iter().zip(to_send) {
             scan.rows += 1;
             if is_sent {
-                scan.add(row);
+                scan.add(api, row);
             }
         }
     }
@@ -94,9 +87,8 @@ impl InputScan {
         Ok(to_send)
     }
 
-    fn add(&mut self, row: NewRow) {
-        let limits: Option<TokenLimits> = serde_json::from_str(&row.request).ok();
-        let limit = limits.and_then(|limits| limits.max_completion_tokens.or(limits.max_tokens));
+    fn add(&mut self, api: Api, row: NewRow) {
+        let limit = api.max_completion_tokens(&row.request);
         let averages = self
             .averages
             .and_then(|averages| averages.completion_tokens);
