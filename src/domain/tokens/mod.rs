@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     /// Each line has a name, the number of tokens by `o200k_base`, and the text as a JSON string.
-    const MEASURED: &str = include_str!("tokens/measured.tsv");
+    const MEASURED: &str = include_str!("measured.tsv");
 
     #[test]
     fn estimates_are_within_the_stated_range() {
