@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 use super::base_url::Endpoint;
 use super::completion::{self, ParsedCompletion};
+use super::context::ParseContext;
 use super::headers::{self, RateHeaders};
-use super::response::{self, ParseContext, SuccessBody};
+use super::limits::ClientLimits;
+use super::response::{self, SuccessBody};
 use super::transport;
 use crate::api::Api;
 use crate::domain::failure::{ErrorResponse, Failure};
@@ -29,31 +31,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 const USER_AGENT: &str = concat!("promptmill/", env!("CARGO_PKG_VERSION"));
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// Time and size limits of requests and responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientLimits {
-    /// The timeout for establishing a connection, including DNS and TLS.
-    pub connect_timeout: Duration,
-    /// The timeout of a request, from connecting to the last byte of the response.
-    pub total_timeout: Duration,
-    /// The maximum size of a success response, in bytes.
-    pub max_response_bytes: usize,
-    /// The number of bytes to read of an error response.
-    pub max_error_bytes: usize,
-}
-
-impl Default for ClientLimits {
-    /// Timeouts of 10 s and 300 s; sizes of 8 MiB and 64 KiB.
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_mins(5),
-            max_response_bytes: 8 * 1024 * 1024,
-            max_error_bytes: 64 * 1024,
-        }
-    }
-}
 
 /// The outcome of a request, with data from the response headers.
 #[derive(Clone, Debug)]
@@ -213,8 +190,8 @@ impl Client {
             received_at: now + started.elapsed(),
         };
         let status = Some(response.status().as_u16());
-        let rate = RateHeaders::parse(response.headers(), known_keys);
-        let request_id = headers::request_id(response.headers(), known_keys);
+        let rate = RateHeaders::parse(response.headers(), context);
+        let request_id = headers::request_id(response.headers(), context);
         let clock_ahead = headers::date(response.headers())
             .map(|date| date.as_millis() - context.received_at.as_millis());
         let received = response::receive(response, &self.limits, context).await;

@@ -12,16 +12,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::context::ParseContext;
 use super::error_response;
 use super::headers::request_id;
-use super::response::{ParseContext, SuccessBody, invalid_response};
+use super::response::{SuccessBody, invalid_response};
 use crate::api::{Api, CompletionMetadata, InvalidCompletion};
 use crate::domain::failure::{ErrorResponse, Failure, ResponseProblem};
+use crate::domain::time::Timestamp;
 
 /// A completion: the response body and its metadata.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,11 +63,35 @@ pub(super) fn parse(
         }
         Err(InvalidCompletion::Error(mut error)) => {
             if error.request_id.is_empty() {
-                error.request_id = request_id(&headers, context.known_keys);
+                error.request_id = request_id(&headers, context);
             }
             Err(Failure::ErrorResponse(*error))
         }
     }
+}
+
+/// Parses a response from an output file of the Batch API like one from the network. `request_id` is
+/// empty if there is none.
+pub fn parse_imported(
+    api: Api,
+    status: u16,
+    request_id: &str,
+    body: String,
+    now: Timestamp,
+) -> Result<ParsedCompletion, Failure> {
+    let mut headers = HeaderMap::new();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-request-id", id);
+    }
+    if !(200..300).contains(&status) {
+        let response = error_response::parse(status, &headers, body.as_bytes(), &[], now);
+        return Err(Failure::ErrorResponse(response));
+    }
+    let context = ParseContext {
+        known_keys: &[],
+        received_at: now,
+    };
+    parse(api, SuccessBody { headers, body }, context)
 }
 
 /// Returns the error that the body of a success response, or a part of it, describes.

@@ -3,7 +3,7 @@
 
 use reqwest::header::{DATE, HeaderMap};
 
-use super::response::secrets;
+use super::context::ParseContext;
 use crate::domain::civil;
 use crate::domain::time::Timestamp;
 
@@ -25,11 +25,11 @@ pub struct RateHeaders {
 }
 
 impl RateHeaders {
-    pub(super) fn parse(headers: &HeaderMap, known_keys: &[&str]) -> Self {
+    pub(super) fn parse(headers: &HeaderMap, context: ParseContext<'_>) -> Self {
         let first = |names: [&'static str; 2]| {
             names
                 .into_iter()
-                .find_map(|name| header_value(headers, name, known_keys))
+                .find_map(|name| header_value(headers, name, context))
         };
         Self {
             limit_requests: first([
@@ -64,10 +64,10 @@ impl RateHeaders {
 const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "cf-ray"];
 
 /// Returns the provider's request ID; empty if none was sent.
-pub(super) fn request_id(headers: &HeaderMap, known_keys: &[&str]) -> String {
+pub(super) fn request_id(headers: &HeaderMap, context: ParseContext<'_>) -> String {
     REQUEST_ID_HEADERS
         .into_iter()
-        .find_map(|name| header_value(headers, name, known_keys))
+        .find_map(|name| header_value(headers, name, context))
         .unwrap_or_default()
 }
 
@@ -81,10 +81,14 @@ pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
 const MAX_HEADER_BYTES: usize = 128;
 
 /// Returns the value of a header, unless it is blank, too long, or contains a key.
-fn header_value(headers: &HeaderMap, name: &'static str, known_keys: &[&str]) -> Option<String> {
+fn header_value(
+    headers: &HeaderMap,
+    name: &'static str,
+    context: ParseContext<'_>,
+) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     let is_usable = !value.is_empty()
         && value.len() <= MAX_HEADER_BYTES
-        && !secrets(known_keys).any(|key| value.contains(key));
+        && !context.secrets().any(|key| value.contains(key));
     is_usable.then(|| value.to_owned())
 }

@@ -5,14 +5,15 @@
 mod base_url;
 mod client;
 mod completion;
+mod context;
 pub mod error_response;
 mod headers;
-mod imported;
+mod limits;
 mod response;
 mod transport;
 
 pub use base_url::{BaseUrlError, BaseUrlFix, Endpoint};
-pub use client::{Client, ClientError, ClientLimits, Exchange, ProbeTarget};
-pub use completion::ParsedCompletion;
+pub use client::{Client, ClientError, Exchange, ProbeTarget};
+pub use completion::{ParsedCompletion, parse_imported};
 pub use headers::RateHeaders;
-pub use imported::parse_imported;
+pub use limits::ClientLimits;

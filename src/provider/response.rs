@@ -4,20 +4,13 @@
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::client::ClientLimits;
+use super::context::ParseContext;
 use super::error_response;
 use super::headers::request_id;
+use super::limits::ClientLimits;
 use super::transport;
 use crate::domain::failure::{Failure, InvalidResponse, ResponseProblem, TransportError};
 use crate::domain::redact;
-use crate::domain::time::Timestamp;
-
-/// The keys to redact from a response, and the time it was received.
-#[derive(Clone, Copy)]
-pub(super) struct ParseContext<'a> {
-    pub(super) known_keys: &'a [&'a str],
-    pub(super) received_at: Timestamp,
-}
 
 /// A complete success response.
 pub(super) struct SuccessBody {
@@ -61,7 +54,7 @@ pub(super) async fn receive(
             "the body is not UTF-8",
         ));
     };
-    let body = redact_keys(body, context.known_keys);
+    let body = redact_keys(body, context);
     Ok(SuccessBody { headers, body })
 }
 
@@ -110,24 +103,12 @@ async fn read_start(response: &mut Response, max: usize) -> Vec<u8> {
     body
 }
 
-/// The minimum length of a key to redact, in bytes. Placeholders such as `none` for local servers
-/// are not secret and can be words of a completion.
-const MIN_SECRET_BYTES: usize = 16;
-
-/// Returns the keys that are secret.
-pub(super) fn secrets<'a>(known_keys: &[&'a str]) -> impl Iterator<Item = &'a str> {
-    known_keys
-        .iter()
-        .copied()
-        .filter(|key| key.len() >= MIN_SECRET_BYTES)
-}
-
 /// Redacts keys from a body, and removes a byte order mark.
-fn redact_keys(mut body: String, known_keys: &[&str]) -> String {
+fn redact_keys(mut body: String, context: ParseContext<'_>) -> String {
     if body.starts_with('\u{feff}') {
         body.drain(..'\u{feff}'.len_utf8());
     }
-    for key in secrets(known_keys) {
+    for key in context.secrets() {
         if body.contains(key) {
             body = body.replace(key, "[redacted]");
         }
@@ -149,6 +130,6 @@ pub(super) fn invalid_response(
     Failure::InvalidResponse(InvalidResponse {
         problem,
         excerpt: redact::excerpt(start, context.known_keys),
-        request_id: request_id(headers, context.known_keys),
+        request_id: request_id(headers, context),
     })
 }
