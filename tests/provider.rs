@@ -12,7 +12,7 @@ use promptmill::domain::failure::{
 };
 use promptmill::domain::time::Timestamp;
 use promptmill::provider::{
-    Client, ClientError, ClientLimits, Endpoint, Exchange, ParsedCompletion,
+    Client, ClientError, ClientLimits, Endpoint, Exchange, ParsedCompletion, ProbeTarget,
 };
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -211,6 +211,32 @@ async fn returns_a_completion_with_its_body_and_headers() {
     assert_eq!(parsed.metadata.completion_tokens, Some(1));
     let shown = format!("{parsed:?}");
     assert!(!shown.contains("content"), "{shown}");
+}
+
+#[tokio::test]
+async fn sends_the_query_of_the_base_url_with_each_request() {
+    let server = Server::start(json("200 OK", GOOD)).await;
+    let base = format!("{}?api-version=2024-10-21", server.base);
+    let client = client(&base, ClientLimits::default()).expect("client");
+    let _ = send(&client).await;
+    let _ = client.models(None, NOW).await;
+    let body = Bytes::from_static(b"{}");
+    let _ = client
+        .probe(ProbeTarget::Completions, body, None, NOW)
+        .await;
+    let requests = server.requests();
+    let lines: Vec<_> = requests
+        .iter()
+        .filter_map(|text| text.lines().next())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1",
+            "GET /v1/models?api-version=2024-10-21 HTTP/1.1",
+            "POST /v1/completions?api-version=2024-10-21 HTTP/1.1",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use reqwest::Url;
 use rustls::pki_types::ServerName;
 
 use crate::api::Api;
+use crate::domain::redact::redact;
 
 /// The base paths of hosts that do not use `/v1`. A leading dot matches any subdomain.
 const BASE_PATHS: [(&str, &str); 8] = [
@@ -37,88 +38,11 @@ const WEBSITES: [(&str, &str); 10] = [
     ("claude.ai", "https://api.anthropic.com/v1"),
 ];
 
-/// Paths of individual endpoints, which are not part of the base URL.
-const ENDPOINT_PATHS: [&str; 4] = [
-    "/chat/completions",
-    "/completions",
-    "/models",
-    "/embeddings",
-];
+/// Paths below the base URL that are not those of an [`Api`].
+const OTHER_PATHS: [&str; 2] = ["/completions", "/models"];
 
-/// An endpoint with a validated and normalized base URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    base: String,
-    host: String,
-    chat_completions: Url,
-    embeddings: Url,
-    models: Url,
-    is_loopback: bool,
-}
-
-impl Endpoint {
-    /// Parses a base URL as typed by the user, and returns the corrections made.
-    pub fn parse(text: &str) -> Result<(Self, Vec<BaseUrlFix>), BaseUrlError> {
-        let mut fixes = Vec::new();
-        let mut url = parse_url(text.trim(), &mut fixes)?;
-        let host = check_components(&url)?;
-        let is_loopback = is_loopback(&host);
-        if url.scheme() == "http" && !is_loopback {
-            return Err(BaseUrlError::PlainHttp);
-        }
-        let path = base_path(url.path(), &host, &mut fixes);
-        url.set_path(&path);
-        let base = url.as_str().trim_end_matches('/').to_owned();
-        let endpoint = Self {
-            chat_completions: join(&base, Api::Chat.format().path)?,
-            embeddings: join(&base, Api::Embeddings.format().path)?,
-            models: join(&base, "/models")?,
-            base,
-            host,
-            is_loopback,
-        };
-        Ok((endpoint, fixes))
-    }
-
-    /// Returns the URL to send requests to.
-    #[must_use]
-    pub fn url(&self, api: Api) -> &Url {
-        match api {
-            Api::Chat => &self.chat_completions,
-            Api::Embeddings => &self.embeddings,
-        }
-    }
-
-    /// Returns the URL of the model list.
-    #[must_use]
-    pub fn models(&self) -> &Url {
-        &self.models
-    }
-
-    /// Returns the host in lowercase, without the port; an IPv6 address is in brackets.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Returns the base URL as displayed, without a trailing slash.
-    #[must_use]
-    pub fn display(&self) -> &str {
-        &self.base
-    }
-
-    /// Returns whether the host is a loopback address or `localhost`.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        self.is_loopback
-    }
-
-    /// Returns whether the base URL uses HTTPS.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.chat_completions.scheme() == "https"
-    }
-}
+/// Words in the name of a query parameter whose value is a secret.
+const SECRET_NAMES: [&str; 6] = ["key", "token", "secret", "password", "sig", "signature"];
 
 /// A correction of a base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,9 +96,9 @@ pub enum BaseUrlError {
         "the base URL contains a user name or password\nhint: remove everything before the `@`; set the API key in a key file or in the environment"
     )]
     UserInfo,
-    /// The base URL contains a query.
+    /// The query is empty, or contains a secret.
     #[error(
-        "the base URL contains a query string\nhint: remove the `?` and everything after it; set the API key in a key file or in the environment"
+        "the query string of the base URL is empty or contains an API key\nhint: remove it; set the API key in a key file or in the environment"
     )]
     Query,
     /// The base URL contains a fragment.
@@ -191,6 +115,20 @@ pub enum BaseUrlError {
         /// The base URL of the provider's API.
         instead: &'static str,
     },
+}
+
+/// Parses a base URL as typed by the user. Returns the URL without a trailing slash, its host, and
+/// the corrections made.
+pub(super) fn parse(text: &str) -> Result<(Url, String, Vec<BaseUrlFix>), BaseUrlError> {
+    let mut fixes = Vec::new();
+    let mut url = parse_url(text.trim(), &mut fixes)?;
+    let host = check_components(&url)?;
+    if url.scheme() == "http" && !is_loopback(&host) {
+        return Err(BaseUrlError::PlainHttp);
+    }
+    let path = base_path(url.path(), &host, &mut fixes);
+    url.set_path(&path);
+    Ok((url, host, fixes))
 }
 
 fn parse_url(text: &str, fixes: &mut Vec<BaseUrlFix>) -> Result<Url, BaseUrlError> {
@@ -230,7 +168,7 @@ fn check_components(url: &Url) -> Result<String, BaseUrlError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(BaseUrlError::UserInfo);
     }
-    if url.query().is_some() {
+    if url.query().is_some_and(str::is_empty) || has_secret(url) {
         return Err(BaseUrlError::Query);
     }
     if url.fragment().is_some() {
@@ -248,7 +186,17 @@ fn check_components(url: &Url) -> Result<String, BaseUrlError> {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Returns whether a parameter of the query is or looks like an API key.
+fn has_secret(url: &Url) -> bool {
+    url.query_pairs().any(|(name, value)| {
+        let text = format!("{name}={value}");
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| SECRET_NAMES.contains(&&*word.to_ascii_lowercase()))
+            || redact(&text, &[]) != text
+    })
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
     match without_brackets(host).parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
@@ -266,8 +214,10 @@ fn base_path(given: &str, host: &str, fixes: &mut Vec<BaseUrlFix>) -> String {
     if path.len() < given.len() && !path.is_empty() {
         fixes.push(BaseUrlFix::TrailingSlashRemoved);
     }
-    while let Some((rest, suffix)) = ENDPOINT_PATHS
-        .into_iter()
+    let paths = Api::ALL.map(|api| api.format().path).into_iter();
+    let paths = paths.chain(OTHER_PATHS);
+    while let Some((rest, suffix)) = paths
+        .clone()
         .find_map(|suffix| Some((path.strip_suffix(suffix)?, suffix)))
     {
         fixes.push(BaseUrlFix::SuffixRemoved(suffix));
@@ -282,204 +232,4 @@ fn base_path(given: &str, host: &str, fixes: &mut Vec<BaseUrlFix>) -> String {
         .map_or("/v1", |(_, path)| path);
     fixes.push(BaseUrlFix::PathAdded(path));
     path.to_owned()
-}
-
-fn join(base: &str, path: &str) -> Result<Url, BaseUrlError> {
-    parse_absolute(&format!("{base}{path}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Checks the base URL, and the corrections joined with `; `.
-    #[track_caller]
-    fn check(text: &str, base: &str, fixes: &str) {
-        let (endpoint, found) = Endpoint::parse(text).expect(text);
-        assert_eq!(endpoint.display(), base, "{text}");
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("; "), fixes, "{text}");
-        let chat = format!("{base}/chat/completions");
-        assert_eq!(endpoint.url(Api::Chat).as_str(), chat, "{text}");
-        assert_eq!(
-            endpoint.models().as_str(),
-            format!("{base}/models"),
-            "{text}"
-        );
-    }
-
-    const HTTPS: &str = "added `https://` to the base URL";
-    const HTTP: &str = "added `http://` to the base URL";
-    const SLASH: &str = "removed the trailing `/` from the base URL";
-    const V1: &str = "added `/v1` to the base URL, which had no path";
-    const CHAT: &str = "removed `/chat/completions` from the base URL";
-
-    #[test]
-    fn correct_base_urls_are_unchanged() {
-        for base in [
-            "https://api.openai.com/v1",
-            "https://api.chatanywhere.tech/v1",
-            "https://openrouter.ai/api/v1",
-            "https://api.deepseek.com/beta",
-            "https://relay.example:8443/a/b%20c/v2",
-            "http://127.0.0.1:8080/v1",
-            "http://localhost/api",
-            "http://[::1]:9/v1",
-        ] {
-            check(base, base, "");
-        }
-        check(
-            "  HTTPS://API.OpenAI.com/v1\n",
-            "https://api.openai.com/v1",
-            "",
-        );
-        check(
-            "https://api.openai.com:443/v1",
-            "https://api.openai.com/v1",
-            "",
-        );
-    }
-
-    #[test]
-    fn unambiguous_mistakes_are_corrected_and_reported() {
-        let openai = "https://api.openai.com/v1";
-        check("https://api.openai.com", openai, V1);
-        check("https://api.openai.com/", openai, V1);
-        check("https://api.openai.com/v1//", openai, SLASH);
-        check("https://api.openai.com/v1/chat/completions", openai, CHAT);
-        check(
-            "https://api.openai.com/v1/chat/completions/",
-            openai,
-            &format!("{SLASH}; {CHAT}"),
-        );
-        check(
-            "https://api.openai.com/chat/completions",
-            openai,
-            &format!("{CHAT}; {V1}"),
-        );
-        check("api.openai.com", openai, &format!("{HTTPS}; {V1}"));
-        check("api.openai.com:443/v1", openai, HTTPS);
-        for suffix in ["completions", "models", "embeddings"] {
-            let fix = format!("removed `/{suffix}` from the base URL");
-            check(&format!("{openai}/{suffix}"), openai, &fix);
-        }
-        check(
-            "localhost:8080",
-            "http://localhost:8080/v1",
-            &format!("{HTTP}; {V1}"),
-        );
-        check("127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1", HTTP);
-        check("[::1]:1/v1", "http://[::1]:1/v1", HTTP);
-    }
-
-    #[test]
-    fn a_missing_path_defaults_to_that_of_the_provider() {
-        for (text, base) in [
-            (
-                "https://api.chatanywhere.org",
-                "https://api.chatanywhere.org/v1",
-            ),
-            ("https://api.deepseek.com", "https://api.deepseek.com/v1"),
-            ("https://openrouter.ai/", "https://openrouter.ai/api/v1"),
-            ("https://api.groq.com", "https://api.groq.com/openai/v1"),
-            (
-                "https://mine.openai.azure.com",
-                "https://mine.openai.azure.com/openai/v1",
-            ),
-        ] {
-            let (endpoint, fixes) = Endpoint::parse(text).expect(text);
-            assert_eq!(endpoint.display(), base);
-            assert!(matches!(fixes[..], [BaseUrlFix::PathAdded(_)]), "{fixes:?}");
-        }
-    }
-
-    #[test]
-    fn the_host_is_lowercase_and_loopback_is_detected() {
-        for (text, host, is_loopback) in [
-            ("https://API.OpenAI.com", "api.openai.com", false),
-            ("LOCALHOST:1", "localhost", true),
-            ("http://127.8.9.1", "127.8.9.1", true),
-            ("http://[::ffff:127.0.0.1]:1", "[::ffff:7f00:1]", true),
-            (
-                "https://localhost.example.com",
-                "localhost.example.com",
-                false,
-            ),
-        ] {
-            let (endpoint, _) = Endpoint::parse(text).expect(text);
-            assert_eq!(
-                (endpoint.host(), endpoint.is_loopback()),
-                (host, is_loopback),
-                "{text}"
-            );
-        }
-    }
-
-    #[track_caller]
-    fn check_error(text: &str, expected: &BaseUrlError) {
-        let error = Endpoint::parse(text).expect_err(text);
-        assert_eq!(
-            std::mem::discriminant(&error),
-            std::mem::discriminant(expected),
-            "{text}: {error}"
-        );
-        let message = format!("{error} {error:?}");
-        assert!(!message.contains("sk-canary"), "{message}");
-        assert!(message.contains("hint: "), "{message}");
-    }
-
-    #[test]
-    fn invalid_base_urls_are_rejected_without_leaking_secrets() {
-        let invalid = BaseUrlError::Invalid(String::new());
-        let scheme = BaseUrlError::Scheme(String::new());
-        let website = BaseUrlError::Website {
-            host: String::new(),
-            instead: "",
-        };
-        check_error("", &BaseUrlError::Empty);
-        check_error(" \n", &BaseUrlError::Empty);
-        for text in [
-            "https://",
-            "https://a b/v1",
-            "https:api.x.y",
-            "/v1",
-            "https://x:99999",
-            "http://[::1",
-            "https://a\\b",
-            "https://a..b/v1",
-        ] {
-            check_error(text, &invalid);
-        }
-        check_error("ftp://x/v1", &scheme);
-        check_error("file:///etc/sk-canary", &scheme);
-        check_error(
-            "https://user:sk-canary@api.openai.com/v1",
-            &BaseUrlError::UserInfo,
-        );
-        check_error("sk-canary@api.openai.com", &BaseUrlError::UserInfo);
-        check_error(
-            "https://api.openai.com/v1?api_key=sk-canary",
-            &BaseUrlError::Query,
-        );
-        check_error("https://api.openai.com/v1?", &BaseUrlError::Query);
-        check_error(
-            "https://api.openai.com/v1#sk-canary",
-            &BaseUrlError::Fragment,
-        );
-        for text in [
-            "http://api.openai.com/v1",
-            "http://10.0.0.1",
-            "http://localhost.evil.com",
-            "http://0.0.0.0:8000",
-        ] {
-            check_error(text, &BaseUrlError::PlainHttp);
-        }
-        for text in [
-            "https://chat.openai.com",
-            "platform.openai.com/api-keys",
-            "https://chatgpt.com/c/1",
-        ] {
-            check_error(text, &website);
-        }
-    }
 }

@@ -14,9 +14,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::base_url::Endpoint;
 use super::completion::{self, ParsedCompletion};
 use super::context::ParseContext;
+use super::endpoint::Endpoint;
 use super::headers::{self, RateHeaders};
 use super::limits::ClientLimits;
 use super::response::{self, SuccessBody};
@@ -129,7 +129,7 @@ impl Client {
     ) -> Exchange {
         let request = self
             .http
-            .post(self.endpoint.url(api).clone())
+            .post(self.endpoint.url(api))
             .header(CONTENT_TYPE, JSON)
             .body(body);
         self.exchange(request, key, now, |success, context| {
@@ -144,7 +144,7 @@ impl Client {
         key: Option<&SecretString>,
         now: Timestamp,
     ) -> Exchange<Vec<String>> {
-        let request = self.http.get(self.endpoint.models().clone());
+        let request = self.http.get(self.endpoint.join("/models"));
         self.exchange(request, key, now, completion::parse_models)
             .await
     }
@@ -158,7 +158,7 @@ impl Client {
         key: Option<&SecretString>,
         now: Timestamp,
     ) -> Exchange<()> {
-        let url = format!("{}{}", self.endpoint.display(), target.path());
+        let url = self.endpoint.join(target.path());
         let request = self.http.post(url).header(CONTENT_TYPE, JSON).body(body);
         self.exchange(request, key, now, completion::parse_probe)
             .await

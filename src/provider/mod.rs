@@ -6,14 +6,16 @@ mod base_url;
 mod client;
 mod completion;
 mod context;
+mod endpoint;
 pub mod error_response;
 mod headers;
 mod limits;
 mod response;
 mod transport;
 
-pub use base_url::{BaseUrlError, BaseUrlFix, Endpoint};
+pub use base_url::{BaseUrlError, BaseUrlFix};
 pub use client::{Client, ClientError, Exchange, ProbeTarget};
 pub use completion::{ParsedCompletion, parse_imported};
+pub use endpoint::Endpoint;
 pub use headers::RateHeaders;
 pub use limits::ClientLimits;

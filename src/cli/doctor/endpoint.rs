@@ -252,18 +252,14 @@ pub(super) async fn find_base_url(
     probe: &ProviderProbe<'_>,
     key: Option<&SecretString>,
 ) -> Option<String> {
-    let base = probe.client.endpoint().display();
-    let start = base.find("://")? + 3;
-    let path = base[start..].find('/').map_or(base.len(), |at| start + at);
-    let mut bases: Vec<String> = vec![format!("{base}/v1")];
+    let endpoint = probe.client.endpoint();
+    let base = endpoint.path();
+    let mut paths: Vec<String> = vec![format!("{base}/v1")];
     // Anything after the version does not belong to a base URL.
-    bases.extend(base.find("/v1/").map(|at| base[..at + 3].to_owned()));
-    bases.extend(COMMON_PATHS.map(|common| format!("{}{common}", &base[..path])));
-    for candidate in bases.into_iter().filter(|candidate| candidate != base) {
-        let Ok((endpoint, _)) = Endpoint::parse(&candidate) else {
-            continue;
-        };
-        let Ok(client) = Client::new(endpoint, probe.limits) else {
+    paths.extend(base.find("/v1/").map(|at| base[..at + 3].to_owned()));
+    paths.extend(COMMON_PATHS.map(str::to_owned));
+    for path in paths.into_iter().filter(|path| path != base) {
+        let Ok(client) = Client::new(endpoint.with_path(&path), probe.limits) else {
             continue;
         };
         let attempt = client.models(key, probe.clock.now()).await;
@@ -272,7 +268,7 @@ pub(super) async fn find_base_url(
             Err(failure) => probe.classify(failure).scope == Scope::Key,
         };
         if found {
-            return Some(candidate);
+            return Some(client.endpoint().display().to_owned());
         }
     }
     None

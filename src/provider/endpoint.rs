@@ -1,0 +1,349 @@
+//! The endpoint that requests are sent to: its base URL and what is sent with each request.
+
+use std::fmt;
+
+use reqwest::Url;
+
+use super::base_url::{self, BaseUrlError, BaseUrlFix, is_loopback};
+use crate::api::Api;
+use crate::domain::redact::REDACTED;
+
+/// Values of query parameters longer than this, in bytes, are not displayed. They can be secret.
+const MAX_SHOWN_VALUE: usize = 20;
+
+/// An endpoint with a validated and normalized base URL, whose query is sent with each request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    base: Url,
+    host: String,
+    display: String,
+}
+
+impl Endpoint {
+    /// Parses a base URL as typed by the user, and returns the corrections made.
+    pub fn parse(text: &str) -> Result<(Self, Vec<BaseUrlFix>), BaseUrlError> {
+        let (base, host, fixes) = base_url::parse(text)?;
+        let display = display(&base);
+        let endpoint = Self {
+            base,
+            host,
+            display,
+        };
+        Ok((endpoint, fixes))
+    }
+
+    /// Returns the same endpoint with another path of the base URL.
+    #[must_use]
+    pub fn with_path(&self, path: &str) -> Self {
+        let mut base = self.base.clone();
+        base.set_path(path);
+        Self {
+            display: display(&base),
+            host: self.host.clone(),
+            base,
+        }
+    }
+
+    /// Returns the path of the base URL.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.base.path()
+    }
+
+    /// Returns the URL to send requests to.
+    #[must_use]
+    pub fn url(&self, api: Api) -> Url {
+        self.join(api.format().path)
+    }
+
+    /// Returns the URL with a path below the base URL.
+    pub(super) fn join(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        url
+    }
+
+    /// Returns the host in lowercase, without the port; an IPv6 address is in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the base URL as displayed and stored, without a trailing slash and without secrets.
+    #[must_use]
+    pub fn display(&self) -> &str {
+        &self.display
+    }
+
+    /// Returns whether the host is a loopback address or `localhost`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
+    /// Returns whether the base URL uses HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+}
+
+/// Omits what is not displayed.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.display).finish()
+    }
+}
+
+/// Returns a base URL with the long values of its query redacted.
+fn display(base: &Url) -> String {
+    let Some(query) = base.query() else {
+        return base.as_str().to_owned();
+    };
+    let shown = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if value.len() > MAX_SHOWN_VALUE => format!("{name}={REDACTED}"),
+        _ => pair.to_owned(),
+    });
+    let shown: Vec<_> = shown.collect();
+    let end = base.as_str().len() - query.len();
+    format!("{}{}", &base.as_str()[..end], shown.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::BaseUrlFix;
+
+    /// Checks the base URL, and the corrections joined with `; `.
+    #[track_caller]
+    fn check(text: &str, base: &str, fixes: &str) {
+        let (endpoint, found) = Endpoint::parse(text).expect(text);
+        assert_eq!(endpoint.display(), base, "{text}");
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join("; "), fixes, "{text}");
+        let chat = format!("{base}/chat/completions");
+        assert_eq!(endpoint.url(Api::Chat).as_str(), chat, "{text}");
+        assert_eq!(
+            endpoint.join("/models").as_str(),
+            format!("{base}/models"),
+            "{text}"
+        );
+    }
+
+    const HTTPS: &str = "added `https://` to the base URL";
+    const HTTP: &str = "added `http://` to the base URL";
+    const SLASH: &str = "removed the trailing `/` from the base URL";
+    const V1: &str = "added `/v1` to the base URL, which had no path";
+    const CHAT: &str = "removed `/chat/completions` from the base URL";
+
+    #[test]
+    fn correct_base_urls_are_unchanged() {
+        for base in [
+            "https://api.openai.com/v1",
+            "https://api.chatanywhere.tech/v1",
+            "https://openrouter.ai/api/v1",
+            "https://api.deepseek.com/beta",
+            "https://relay.example:8443/a/b%20c/v2",
+            "http://127.0.0.1:8080/v1",
+            "http://localhost/api",
+            "http://[::1]:9/v1",
+        ] {
+            check(base, base, "");
+        }
+        check(
+            "  HTTPS://API.OpenAI.com/v1\n",
+            "https://api.openai.com/v1",
+            "",
+        );
+        check(
+            "https://api.openai.com:443/v1",
+            "https://api.openai.com/v1",
+            "",
+        );
+    }
+
+    #[test]
+    fn unambiguous_mistakes_are_corrected_and_reported() {
+        let openai = "https://api.openai.com/v1";
+        check("https://api.openai.com", openai, V1);
+        check("https://api.openai.com/", openai, V1);
+        check("https://api.openai.com/v1//", openai, SLASH);
+        check("https://api.openai.com/v1/chat/completions", openai, CHAT);
+        check(
+            "https://api.openai.com/v1/chat/completions/",
+            openai,
+            &format!("{SLASH}; {CHAT}"),
+        );
+        check(
+            "https://api.openai.com/chat/completions",
+            openai,
+            &format!("{CHAT}; {V1}"),
+        );
+        check("api.openai.com", openai, &format!("{HTTPS}; {V1}"));
+        check("api.openai.com:443/v1", openai, HTTPS);
+        for suffix in ["completions", "models", "embeddings"] {
+            let fix = format!("removed `/{suffix}` from the base URL");
+            check(&format!("{openai}/{suffix}"), openai, &fix);
+        }
+        check(
+            "localhost:8080",
+            "http://localhost:8080/v1",
+            &format!("{HTTP}; {V1}"),
+        );
+        check("127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1", HTTP);
+        check("[::1]:1/v1", "http://[::1]:1/v1", HTTP);
+    }
+
+    #[test]
+    fn a_missing_path_defaults_to_that_of_the_provider() {
+        for (text, base) in [
+            (
+                "https://api.chatanywhere.org",
+                "https://api.chatanywhere.org/v1",
+            ),
+            ("https://api.deepseek.com", "https://api.deepseek.com/v1"),
+            ("https://openrouter.ai/", "https://openrouter.ai/api/v1"),
+            ("https://api.groq.com", "https://api.groq.com/openai/v1"),
+            (
+                "https://mine.openai.azure.com",
+                "https://mine.openai.azure.com/openai/v1",
+            ),
+        ] {
+            let (endpoint, fixes) = Endpoint::parse(text).expect(text);
+            assert_eq!(endpoint.display(), base);
+            assert!(matches!(fixes[..], [BaseUrlFix::PathAdded(_)]), "{fixes:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_lowercase_and_loopback_is_detected() {
+        for (text, host, is_loopback) in [
+            ("https://API.OpenAI.com", "api.openai.com", false),
+            ("LOCALHOST:1", "localhost", true),
+            ("http://127.8.9.1", "127.8.9.1", true),
+            ("http://[::ffff:127.0.0.1]:1", "[::ffff:7f00:1]", true),
+            (
+                "https://localhost.example.com",
+                "localhost.example.com",
+                false,
+            ),
+        ] {
+            let (endpoint, _) = Endpoint::parse(text).expect(text);
+            assert_eq!(
+                (endpoint.host(), endpoint.is_loopback()),
+                (host, is_loopback),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_query_is_kept_on_each_request() {
+        let base = "https://x.openai.azure.com/openai/deployments/gpt-4o";
+        let (endpoint, fixes) = Endpoint::parse(&format!(
+            "{base}/chat/completions?api-version=2024-10-21&region="
+        ))
+        .expect("a query");
+        assert_eq!(
+            fixes,
+            [BaseUrlFix::SuffixRemoved("/chat/completions")],
+            "{endpoint:?}"
+        );
+        let query = "?api-version=2024-10-21&region=";
+        assert_eq!(endpoint.display(), format!("{base}{query}"));
+        assert_eq!(
+            endpoint.url(Api::Embeddings).as_str(),
+            format!("{base}/embeddings{query}")
+        );
+        assert_eq!(
+            endpoint.with_path("/v1").join("/models").as_str(),
+            format!("https://x.openai.azure.com/v1/models{query}")
+        );
+    }
+
+    #[test]
+    fn long_values_of_the_query_are_not_displayed() {
+        let value = "q8Zr1m0Yw7Lk3Vt5Xc2Nb";
+        let (endpoint, _) =
+            Endpoint::parse(&format!("https://a.b/v1?x={value}&v=1")).expect("a query");
+        assert_eq!(endpoint.display(), "https://a.b/v1?x=[redacted]&v=1");
+        assert!(!format!("{endpoint:?}").contains(value));
+        let url = endpoint.url(Api::Chat);
+        assert_eq!(url.query(), Some(&*format!("x={value}&v=1")));
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &BaseUrlError) {
+        let error = Endpoint::parse(text).expect_err(text);
+        assert_eq!(
+            std::mem::discriminant(&error),
+            std::mem::discriminant(expected),
+            "{text}: {error}"
+        );
+        let message = format!("{error} {error:?}");
+        assert!(!message.contains("sk-canary"), "{message}");
+        assert!(message.contains("hint: "), "{message}");
+    }
+
+    #[test]
+    fn invalid_base_urls_are_rejected_without_leaking_secrets() {
+        let invalid = BaseUrlError::Invalid(String::new());
+        let scheme = BaseUrlError::Scheme(String::new());
+        let website = BaseUrlError::Website {
+            host: String::new(),
+            instead: "",
+        };
+        check_error("", &BaseUrlError::Empty);
+        check_error(" \n", &BaseUrlError::Empty);
+        for text in [
+            "https://",
+            "https://a b/v1",
+            "https:api.x.y",
+            "/v1",
+            "https://x:99999",
+            "http://[::1",
+            "https://a\\b",
+            "https://a..b/v1",
+        ] {
+            check_error(text, &invalid);
+        }
+        check_error("ftp://x/v1", &scheme);
+        check_error("file:///etc/sk-canary", &scheme);
+        check_error(
+            "https://user:sk-canary@api.openai.com/v1",
+            &BaseUrlError::UserInfo,
+        );
+        check_error("sk-canary@api.openai.com", &BaseUrlError::UserInfo);
+        check_error(
+            "https://api.openai.com/v1?api_key=sk-canary",
+            &BaseUrlError::Query,
+        );
+        check_error("https://api.openai.com/v1?", &BaseUrlError::Query);
+        for query in [
+            "v=1&KEY=sk-canary",
+            "v=sk-canary12",
+            "access%5Ftoken=sk-canary",
+        ] {
+            check_error(&format!("https://a.b/v1?{query}"), &BaseUrlError::Query);
+        }
+        check_error(
+            "https://api.openai.com/v1#sk-canary",
+            &BaseUrlError::Fragment,
+        );
+        for text in [
+            "http://api.openai.com/v1",
+            "http://10.0.0.1",
+            "http://localhost.evil.com",
+            "http://0.0.0.0:8000",
+        ] {
+            check_error(text, &BaseUrlError::PlainHttp);
+        }
+        for text in [
+            "https://chat.openai.com",
+            "platform.openai.com/api-keys",
+            "https://chatgpt.com/c/1",
+        ] {
+            check_error(text, &website);
+        }
+    }
+}
