@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::error::{IntakeError, InvalidRow};
 use super::fields::Fields;
+use super::format::{Format, Options};
 use super::line_reader::LineReader;
-use super::source::{Format, Options, Source};
+use super::source::Source;
 
 /// An output or error file, read line by line.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use super::params::ParamError;
+use crate::api::ReservedParam;
 
 /// Maximum number of invalid rows in a message; the rest are counted.
 pub(super) const MAX_SHOWN_ROWS: usize = 10;
@@ -147,6 +147,46 @@ pub enum IntakeError {
         rows: Vec<InvalidRow>,
         /// The number of further invalid rows.
         more: u64,
+    },
+}
+
+/// Why a request parameter is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamError {
+    /// There is no `=`.
+    #[error(
+        "--set {text}: missing `=`\nhint: use --set name=value, for example --set temperature=0.2"
+    )]
+    NoValue {
+        /// The escaped argument.
+        text: String,
+    },
+    /// The name is empty, too long, or has characters other than letters, digits, `_`, `-`, `.`.
+    #[error(
+        "invalid parameter name {name}\nhint: use --set name=value, for example --set temperature=0.2"
+    )]
+    Name {
+        /// The escaped name.
+        name: String,
+    },
+    /// The parameter has its own flag, or would break the request.
+    #[error("cannot set parameter `{}`: {}\nhint: {}", .0.name, .0.reason, .0.hint)]
+    Reserved(ReservedParam),
+    /// The parameter is set more than once.
+    #[error("parameter {name} is set more than once\nhint: remove all but one")]
+    Duplicate {
+        /// The escaped name.
+        name: String,
+    },
+    /// The value starts like JSON but is invalid.
+    #[error(
+        "invalid JSON in parameter {name}: {reason}\nhint: enclose the value in single quotes in the shell; to send it as text, write a JSON string"
+    )]
+    NotJson {
+        /// The escaped name.
+        name: String,
+        /// The parse error.
+        reason: String,
     },
 }
 

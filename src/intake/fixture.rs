@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::source::{Options, Source};
+use super::format::Options;
+use super::source::Source;
 
 /// A file that is deleted on drop.
 pub(super) struct Fixture(NamedTempFile);

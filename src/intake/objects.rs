@@ -12,7 +12,7 @@ use super::columns::Columns;
 use super::error::{IntakeError, InvalidRow};
 use super::fields::{Fields, cell_text};
 use super::line_reader::LineReader;
-use super::reader::NextRow;
+use super::next_row::NextRow;
 use super::records::MAX_CELL_BYTES;
 use super::request::{RenderError, RequestRenderer};
 use super::row_keys::{RowKeys, digest_of};

@@ -2,52 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::error::{quoted, safe};
+use super::error::{ParamError, quoted, safe};
 use super::template::is_template;
-use crate::api::{ReservedParam, reserved_param};
+use crate::api::reserved_param;
 
 /// Maximum length of a parameter name.
 const MAX_NAME_CHARS: usize = 64;
-
-/// Why a request parameter is invalid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParamError {
-    /// There is no `=`.
-    #[error(
-        "--set {text}: missing `=`\nhint: use --set name=value, for example --set temperature=0.2"
-    )]
-    NoValue {
-        /// The escaped argument.
-        text: String,
-    },
-    /// The name is empty, too long, or has characters other than letters, digits, `_`, `-`, `.`.
-    #[error(
-        "invalid parameter name {name}\nhint: use --set name=value, for example --set temperature=0.2"
-    )]
-    Name {
-        /// The escaped name.
-        name: String,
-    },
-    /// The parameter has its own flag, or would break the request.
-    #[error("cannot set parameter `{}`: {}\nhint: {}", .0.name, .0.reason, .0.hint)]
-    Reserved(ReservedParam),
-    /// The parameter is set more than once.
-    #[error("parameter {name} is set more than once\nhint: remove all but one")]
-    Duplicate {
-        /// The escaped name.
-        name: String,
-    },
-    /// The value starts like JSON but is invalid.
-    #[error(
-        "invalid JSON in parameter {name}: {reason}\nhint: enclose the value in single quotes in the shell; to send it as text, write a JSON string"
-    )]
-    NotJson {
-        /// The escaped name.
-        name: String,
-        /// The parse error.
-        reason: String,
-    },
-}
 
 /// Parses and validates the `name=value` of a `--set` flag.
 ///

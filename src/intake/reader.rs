@@ -3,13 +3,15 @@
 use std::fmt;
 
 use super::error::{IntakeError, InvalidRow, MAX_SHOWN_ROWS};
+use super::format::Format;
 use super::line_reader::LineReader;
+use super::next_row::NextRow;
 use super::objects::Objects;
 use super::requests::{self, Requests};
-use super::source::{Format, Source};
+use super::source::Source;
 use super::table::Table;
 use crate::api::{RequestTemplate, RowFormat};
-use crate::domain::job::{Chunk, NewRow};
+use crate::domain::job::Chunk;
 
 /// A chunk of this many bytes is full, regardless of its number of rows.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -23,14 +25,6 @@ pub struct Reader {
     returned_columns: usize,
     invalid: Vec<InvalidRow>,
     more_invalid: u64,
-}
-
-/// The next item of an input.
-pub(super) enum NextRow {
-    Row(NewRow),
-    /// A row that cannot be imported.
-    Invalid(InvalidRow),
-    End,
 }
 
 enum RowSource {

@@ -5,7 +5,7 @@
 use super::error::{IntakeError, InvalidRow, quoted};
 use super::fields::Fields;
 use super::line_reader::LineReader;
-use super::reader::NextRow;
+use super::next_row::NextRow;
 use super::row_keys::{RowKeys, digest_of};
 use crate::api::{Api, RequestTemplate, RowFormat};
 use crate::domain::job::NewRow;

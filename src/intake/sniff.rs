@@ -1,7 +1,7 @@
 //! Detects unsupported inputs by their first bytes, so that a spreadsheet or an archive results in
 //! one clear error instead of a thousand invalid rows.
 
-use super::source::Format;
+use super::format::Format;
 
 /// Number of bytes that are examined.
 pub(super) const HEAD_BYTES: usize = 8192;

@@ -6,7 +6,7 @@ use csv::StringRecord;
 
 use super::columns::{Columns, HEADER_HINT};
 use super::error::{IntakeError, InvalidRow};
-use super::reader::NextRow;
+use super::next_row::NextRow;
 use super::records::{NextRecord, RecordError, Records};
 use super::request::{RenderError, RequestRenderer, cells_to_json};
 use super::row_keys::{RowKeys, digest_of};
