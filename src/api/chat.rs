@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::completion::{
-    CompletionMetadata, Content, FindError, InvalidCompletion, describe_fields, reject_error,
+    CompletionMetadata, Content, FindError, InvalidCompletion, Usage, describe_fields, reject_error,
 };
 use super::format::{ApiFormat, RequestLayout, StructuredOutput};
 use crate::domain::failure::{ErrorResponse, ResponseProblem};
@@ -122,10 +122,7 @@ impl<'a> ChatCompletion<'a> {
     }
 
     fn metadata(&self) -> CompletionMetadata {
-        let usage: ChatUsage = self
-            .usage
-            .and_then(|usage| serde_json::from_str(usage.get()).ok())
-            .unwrap_or_default();
+        let usage = Usage::parse(self.usage);
         let text = |text: &MessageText<'_>| text.as_str().unwrap_or_default().to_owned();
         let finish_reason = self.choice().map(|choice| text(&choice.finish_reason));
         CompletionMetadata {
@@ -177,14 +174,6 @@ impl<'a> ResponseMessage<'a> {
         let calls = [self.tool_calls, self.function_call];
         calls.into_iter().flatten().find_map(calls_text)
     }
-}
-
-/// Parsed separately, so that invalid counts become unknown counts instead of failing the response.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ChatUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
 }
 
 /// Returns the JSON of tool calls, unless it is an empty list, object or string.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::failure::{ErrorResponse, ResponseProblem};
@@ -18,6 +19,22 @@ pub struct CompletionMetadata {
     pub prompt_tokens: Option<u64>,
     /// Completion tokens, if reported.
     pub completion_tokens: Option<u64>,
+}
+
+/// The token counts of a response.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Usage {
+    pub(super) prompt_tokens: Option<u64>,
+    pub(super) completion_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Parses the counts. Invalid counts are unknown counts and do not fail the response.
+    pub(super) fn parse(json: Option<&RawValue>) -> Self {
+        json.and_then(|json| serde_json::from_str(json.get()).ok())
+            .unwrap_or_default()
+    }
 }
 
 /// The content of a completion.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::completion::{
-    CompletionMetadata, Content, FindError, InvalidCompletion, describe_fields, reject_error,
+    CompletionMetadata, Content, FindError, InvalidCompletion, Usage, describe_fields, reject_error,
 };
 use super::format::{ApiFormat, RequestLayout};
 use crate::domain::failure::ResponseProblem;
@@ -72,13 +72,6 @@ struct EmbeddingItem<'a> {
     embedding: Option<&'a RawValue>,
 }
 
-/// Parsed separately, so that invalid counts become unknown counts instead of failing the response.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct EmbeddingUsage {
-    prompt_tokens: Option<u64>,
-}
-
 impl<'a> EmbeddingsResponse<'a> {
     /// Returns the vector as JSON: an array of numbers, or a string if requested with
     /// `encoding_format`. For a list of texts, returns a list of vectors. `None` if any vector is
@@ -94,15 +87,10 @@ impl<'a> EmbeddingsResponse<'a> {
     }
 
     fn metadata(&self) -> CompletionMetadata {
-        let usage: EmbeddingUsage = self
-            .usage
-            .and_then(|usage| serde_json::from_str(usage.get()).ok())
-            .unwrap_or_default();
         CompletionMetadata {
             model: self.model.as_deref().unwrap_or_default().to_owned(),
-            finish_reason: String::new(),
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: None,
+            prompt_tokens: Usage::parse(self.usage).prompt_tokens,
+            ..CompletionMetadata::default()
         }
     }
 }

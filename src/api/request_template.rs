@@ -61,39 +61,28 @@ pub struct ReservedParam {
     pub hint: &'static str,
 }
 
-/// Parameters that have their own flag, or would break the request. `n=1` is allowed.
-const RESERVED_PARAMS: [ReservedParam; 5] = [
-    ReservedParam {
-        name: "model",
-        reason: "it has its own flag",
-        hint: "use --model NAME",
-    },
-    ReservedParam {
-        name: "messages",
-        reason: "it is built from the prompt and the system message",
-        hint: "use --prompt and --system",
-    },
-    ReservedParam {
-        name: "prompt",
-        reason: "it has its own flag",
-        hint: "use --prompt TEMPLATE",
-    },
-    ReservedParam {
-        name: "stream",
-        reason: "streaming is not supported",
-        hint: "remove it",
-    },
-    ReservedParam {
-        name: "n",
-        reason: "each row gets one response",
-        hint: "remove it; to get more responses, add more rows",
-    },
+/// Parameters that have their own flag, or would break the request: name, reason and hint.
+const RESERVED_PARAMS: [(&str, &str, &str); 5] = [
+    ("model", "it has its own flag", "use --model NAME"),
+    (
+        "messages",
+        "it is built from the prompt and the system message",
+        "use --prompt and --system",
+    ),
+    ("prompt", "it has its own flag", "use --prompt TEMPLATE"),
+    ("stream", "streaming is not supported", "remove it"),
+    (
+        "n",
+        "each row gets one response",
+        "remove it; to get more responses, add more rows",
+    ),
 ];
 
-/// Returns why a parameter cannot be set to a value; `None` if it can.
+/// Returns why a parameter cannot be set to a value; `None` if it can. `n=1` is allowed.
 #[must_use]
 pub fn reserved_param(name: &str, value: &str) -> Option<ReservedParam> {
     let is_allowed = name == "n" && value.trim() == "1";
     let mut reserved = RESERVED_PARAMS.into_iter();
-    reserved.find(|param| param.name == name && !is_allowed)
+    let (name, reason, hint) = reserved.find(|(known, ..)| *known == name && !is_allowed)?;
+    Some(ReservedParam { name, reason, hint })
 }

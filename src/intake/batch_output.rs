@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::error::{IntakeError, InvalidRow};
+use super::error::IntakeError;
 use super::fields::Fields;
 use super::format::{Format, Options};
 use super::line_reader::LineReader;
@@ -60,21 +60,10 @@ impl BatchOutput {
         let Some((line, text)) = self.lines.next()? else {
             return Ok(None);
         };
-        match text.and_then(BatchOutputLine::parse) {
-            Ok(line) => Ok(Some(line)),
-            Err(message) => {
-                let column = None;
-                Err(IntakeError::InvalidRows {
-                    rows: vec![InvalidRow {
-                        line,
-                        column,
-                        message,
-                    }],
-                    file: self.lines.file.clone(),
-                    more: 0,
-                })
-            }
-        }
+        let parsed = text.and_then(BatchOutputLine::parse);
+        parsed
+            .map(Some)
+            .map_err(|message| IntakeError::invalid_row(&self.lines.file, line, message))
     }
 }
 

@@ -66,7 +66,7 @@ const RESERVED_WORDS: [&str; 21] = [
 ];
 
 /// The columns of an input, and the position of its header.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Columns {
     /// The names in header order.
     pub(super) names: Vec<String>,
@@ -93,10 +93,7 @@ impl Columns {
 
     /// Returns the list with new columns appended.
     pub(super) fn extended(&self, new: &[&str]) -> Result<Self, IntakeError> {
-        let mut extended = Self {
-            is_open: true,
-            ..self.closed()
-        };
+        let mut extended = self.clone();
         for name in new {
             extended
                 .index
@@ -117,12 +114,8 @@ impl Columns {
     /// Returns the list, marked as complete.
     pub(super) fn closed(&self) -> Self {
         Self {
-            names: self.names.clone(),
-            index: self.index.clone(),
-            file: self.file.clone(),
-            line: self.line,
-            delimiter: self.delimiter,
             is_open: false,
+            ..self.clone()
         }
     }
 
@@ -239,7 +232,7 @@ impl Columns {
             quoted(name),
             self.list_columns()
         );
-        IntakeError::MissingColumn {
+        IntakeError::Header {
             file: self.file.clone(),
             line: self.line,
             message,

@@ -16,23 +16,14 @@ pub(super) const MAX_SHOWN_CHARS: usize = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The file does not exist.
-    #[error("{file}: no such file\nhint: check the path, or use `-` for standard input")]
-    NotFound {
-        /// The name of the input.
-        file: String,
-    },
+    #[error("{0}: no such file\nhint: check the path, or use `-` for standard input")]
+    NotFound(String),
     /// The path is a directory.
-    #[error("{file}: is a directory\nhint: pass a CSV or JSONL file")]
-    Directory {
-        /// The name of the input.
-        file: String,
-    },
+    #[error("{0}: is a directory\nhint: pass a CSV or JSONL file")]
+    Directory(String),
     /// The user is not allowed to read the file.
-    #[error("{file}: permission denied\nhint: grant yourself read access to the file")]
-    PermissionDenied {
-        /// The name of the input.
-        file: String,
-    },
+    #[error("{0}: permission denied\nhint: grant yourself read access to the file")]
+    PermissionDenied(String),
     /// An I/O error while reading.
     #[error(
         "{file}: read error: {error}\nhint: nothing was imported; try again when the file can be read"
@@ -45,34 +36,22 @@ pub enum IntakeError {
     },
     /// The file was modified while it was being read.
     #[error(
-        "{file}: file changed while it was being read\nhint: nothing was imported; try again when the file is complete"
+        "{0}: file changed while it was being read\nhint: nothing was imported; try again when the file is complete"
     )]
-    Changed {
-        /// The name of the input.
-        file: String,
-    },
+    Changed(String),
     /// The file is empty.
     #[error(
-        "{file}: input is empty\nhint: name the columns in the first line, including `prompt`, and add one line per job"
+        "{0}: input is empty\nhint: name the columns in the first line, including `prompt`, and add one line per job"
     )]
-    Empty {
-        /// The name of the input.
-        file: String,
-    },
+    Empty(String),
     /// The file contains a header only.
     #[error(
-        "{file}: no rows after the header\nhint: add one line per job; if the first line is a job, insert a line `prompt` above it"
+        "{0}: no rows after the header\nhint: add one line per job; if the first line is a job, insert a line `prompt` above it"
     )]
-    NoRows {
-        /// The name of the input.
-        file: String,
-    },
+    NoRows(String),
     /// A JSONL file contains no objects.
-    #[error("{file}: input is empty\nhint: write one JSON object per line; each is a job")]
-    NoLines {
-        /// The name of the input.
-        file: String,
-    },
+    #[error("{0}: input is empty\nhint: write one JSON object per line; each is a job")]
+    NoLines(String),
     /// The input contains complete requests, to which a flag does not apply.
     #[error(
         "{file}: {flag} cannot be used with complete requests\nhint: remove {flag}; requests are sent unchanged"
@@ -101,7 +80,7 @@ pub enum IntakeError {
         /// The escaped delimiter.
         delimiter: String,
     },
-    /// The header is invalid.
+    /// The header is invalid, or a required column is missing.
     #[error("{file}:{line}: {message}\nhint: {hint}")]
     Header {
         /// The name of the input.
@@ -109,18 +88,6 @@ pub enum IntakeError {
         /// The first line of the header.
         line: u64,
         /// The error.
-        message: String,
-        /// How to fix it.
-        hint: String,
-    },
-    /// A required column is missing.
-    #[error("{file}:{line}: {message}\nhint: {hint}")]
-    MissingColumn {
-        /// The name of the input.
-        file: String,
-        /// The first line of the header.
-        line: u64,
-        /// The column, the flag that refers to it, and the available columns.
         message: String,
         /// How to fix it.
         hint: String,
@@ -211,15 +178,34 @@ pub struct InvalidRow {
 }
 
 impl IntakeError {
+    /// Returns the error for an invalid row after which reading stops.
+    pub(super) fn invalid_row(file: &str, line: u64, message: String) -> Self {
+        Self::InvalidRows {
+            file: file.to_owned(),
+            rows: vec![InvalidRow::new(line, None, message)],
+            more: 0,
+        }
+    }
+
     /// Returns the exit code of the error.
     #[must_use]
     pub fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::NotFound { .. }
-            | Self::Directory { .. }
-            | Self::PermissionDenied { .. }
+            Self::NotFound(_)
+            | Self::Directory(_)
+            | Self::PermissionDenied(_)
             | Self::Read { .. } => ExitKind::NoInput,
             _ => ExitKind::DataError,
+        }
+    }
+}
+
+impl InvalidRow {
+    pub(super) fn new(line: u64, column: Option<String>, message: String) -> Self {
+        Self {
+            line,
+            column,
+            message,
         }
     }
 }
@@ -293,10 +279,8 @@ mod tests {
 
     #[test]
     fn invalid_rows_are_listed_one_per_line() {
-        let row = |line, column: Option<&str>| InvalidRow {
-            line,
-            column: column.map(str::to_owned),
-            message: "is invalid".to_owned(),
+        let row = |line, column: Option<&str>| {
+            InvalidRow::new(line, column.map(str::to_owned), "is invalid".to_owned())
         };
         let error = IntakeError::InvalidRows {
             file: "jobs.csv".to_owned(),

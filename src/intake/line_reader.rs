@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use super::error::IntakeError;
 use super::scan::MAX_RECORD_BYTES;
-use super::source::{Bytes, FileStamp, SniffedInput};
+use super::source::{Bytes, FileStamp, SniffedInput, check_unchanged};
 
 /// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -44,7 +44,8 @@ impl LineReader {
     /// Errors: an I/O error, or the file was modified while it was being read.
     pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, IntakeError> {
         if !std::mem::take(&mut self.is_unread) && !self.read_nonblank()? {
-            return self.check_unchanged().map(|()| None);
+            let unchanged = check_unchanged(&self.file, self.input.get_ref(), self.stamp);
+            return unchanged.map(|()| None);
         }
         let limit = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX);
         let text = if self.buffer.len() > limit {
@@ -107,16 +108,6 @@ impl LineReader {
                 return Ok(true);
             }
         }
-    }
-
-    /// Checks that the file was not modified since it was opened.
-    fn check_unchanged(&self) -> Result<(), IntakeError> {
-        let (_, input) = self.input.get_ref().get_ref();
-        if self.stamp.is_some_and(|stamp| input.changed_since(stamp)) {
-            let file = self.file.clone();
-            return Err(IntakeError::Changed { file });
-        }
-        Ok(())
     }
 }
 

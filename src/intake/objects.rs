@@ -12,10 +12,11 @@ use super::columns::Columns;
 use super::error::{IntakeError, InvalidRow};
 use super::fields::{Fields, cell_text};
 use super::line_reader::LineReader;
-use super::next_row::NextRow;
 use super::records::MAX_CELL_BYTES;
-use super::request::{RenderError, RequestRenderer};
+use super::request::RequestRenderer;
 use super::row_keys::{RowKeys, digest_of};
+use super::rows::{NextRow, Rows};
+use super::template::RenderError;
 use crate::api::RequestTemplate;
 use crate::domain::job::NewRow;
 
@@ -42,18 +43,18 @@ impl Objects {
             record: StringRecord::new(),
         })
     }
+}
 
-    /// Returns the names of the columns found so far, in order of first occurrence.
-    pub(super) fn columns(&self) -> &[String] {
+impl Rows for Objects {
+    fn columns(&self) -> &[String] {
         &self.columns.names
     }
 
-    /// Returns the name of the input in messages.
-    pub(super) fn file(&self) -> &str {
+    fn file(&self) -> &str {
         &self.lines.file
     }
 
-    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
+    fn next(&mut self) -> Result<NextRow, IntakeError> {
         let Self {
             lines,
             template,
@@ -65,19 +66,11 @@ impl Objects {
         let Some((line, text)) = lines.next()? else {
             return Ok(NextRow::End);
         };
-        let invalid = |column: Option<String>, message| {
-            Ok(NextRow::Invalid(InvalidRow {
-                line,
-                column,
-                message,
-            }))
-        };
-        let text = match text {
-            Ok(text) => text,
-            Err(message) => return invalid(None, message),
-        };
-        let fields = match Fields::parse(text) {
-            Ok(fields) => fields,
+        let invalid =
+            |column, message| Ok(NextRow::Invalid(InvalidRow::new(line, column, message)));
+        let parsed = text.and_then(|text| Ok((text, Fields::parse(text)?)));
+        let (text, fields) = match parsed {
+            Ok(parsed) => parsed,
             Err(message) => return invalid(None, message),
         };
         add_columns(columns, renderer, &fields)?;
@@ -108,8 +101,14 @@ impl Objects {
         }
     }
 
-    /// Checks the template against the columns, now that all are known.
-    pub(super) fn check_end(&self) -> Result<(), IntakeError> {
+    fn check_end(&self, has_rows: bool) -> Result<(), IntakeError> {
+        if !has_rows {
+            return Err(IntakeError::NoLines(self.file().to_owned()));
+        }
+        if self.columns.names.is_empty() {
+            return Ok(());
+        }
+        // Now that all columns are known, the template can be checked.
         let columns = Arc::new(self.columns.closed());
         if let Some(name) = &self.template.id_column {
             columns.require(name, "--id-column")?;

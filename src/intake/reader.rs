@@ -5,9 +5,9 @@ use std::fmt;
 use super::error::{IntakeError, InvalidRow, MAX_SHOWN_ROWS};
 use super::format::Format;
 use super::line_reader::LineReader;
-use super::next_row::NextRow;
 use super::objects::Objects;
 use super::requests::{self, Requests};
+use super::rows::{NextRow, Rows};
 use super::source::Source;
 use super::table::Table;
 use crate::api::{RequestTemplate, RowFormat};
@@ -18,19 +18,13 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 /// Reads an input and renders the request of each row.
 pub struct Reader {
-    rows: RowSource,
+    rows: Box<dyn Rows>,
     template: RequestTemplate,
     has_rows: bool,
     /// Number of columns returned so far.
     returned_columns: usize,
     invalid: Vec<InvalidRow>,
     more_invalid: u64,
-}
-
-enum RowSource {
-    Table(Box<Table>),
-    Objects(Box<Objects>),
-    Requests(Box<Requests>),
 }
 
 impl Reader {
@@ -41,9 +35,9 @@ impl Reader {
     pub fn new(source: Source, template: &RequestTemplate) -> Result<Self, IntakeError> {
         let input = source.sniff()?;
         let mut template = template.clone();
-        let rows = if input.format == Format::Csv {
+        let rows: Box<dyn Rows> = if input.format == Format::Csv {
             template.row_format = RowFormat::Table;
-            RowSource::Table(Box::new(Table::new(input, &template)?))
+            Box::new(Table::new(input, &template)?)
         } else {
             let is_explicit = input.is_explicit;
             let mut is_batch = input.format == Format::Batch;
@@ -55,10 +49,10 @@ impl Reader {
             if is_batch {
                 let (requests, settings) = Requests::new(lines, &template)?;
                 template = settings;
-                RowSource::Requests(Box::new(requests))
+                Box::new(requests)
             } else {
                 template.row_format = RowFormat::Objects;
-                RowSource::Objects(Box::new(Objects::new(lines, &template)?))
+                Box::new(Objects::new(lines, &template)?)
             }
         };
         Ok(Self {
@@ -81,11 +75,7 @@ impl Reader {
     /// Returns the names of the columns found so far, in order. For a table, the list is complete.
     #[must_use]
     pub fn columns(&self) -> &[String] {
-        match &self.rows {
-            RowSource::Table(table) => table.columns(),
-            RowSource::Objects(objects) => objects.columns(),
-            RowSource::Requests(requests) => requests.columns(),
-        }
+        self.rows.columns()
     }
 
     /// Reads the next rows: at most `max_rows`, and fewer when they are large. A chunk without rows
@@ -97,12 +87,7 @@ impl Reader {
         let mut rows = Vec::new();
         let mut bytes = 0;
         while rows.len() < max_rows.max(1) && bytes < CHUNK_BYTES {
-            let next = match &mut self.rows {
-                RowSource::Table(table) => table.next(),
-                RowSource::Objects(objects) => objects.next(),
-                RowSource::Requests(requests) => requests.next(),
-            };
-            match next? {
+            match self.rows.next()? {
                 NextRow::End => {
                     self.check_end()?;
                     break;
@@ -132,33 +117,17 @@ impl Reader {
         }
     }
 
-    fn file(&self) -> &str {
-        match &self.rows {
-            RowSource::Table(table) => table.file(),
-            RowSource::Objects(objects) => objects.file(),
-            RowSource::Requests(requests) => requests.file(),
-        }
-    }
-
     fn check_end(&self) -> Result<(), IntakeError> {
-        let file = self.file().to_owned();
-        if !self.has_rows {
-            return Err(match self.rows {
-                RowSource::Table(_) => IntakeError::NoRows { file },
-                RowSource::Objects(_) | RowSource::Requests(_) => IntakeError::NoLines { file },
-            });
-        }
         // Checked first: an unknown column is the cause of invalid rows, not a consequence.
-        if let RowSource::Objects(objects) = &self.rows
-            && !objects.columns().is_empty()
-        {
-            objects.check_end()?;
+        self.rows.check_end(self.has_rows)?;
+        if self.invalid.is_empty() {
+            return Ok(());
         }
-        if !self.invalid.is_empty() {
-            let (rows, more) = (self.invalid.clone(), self.more_invalid);
-            return Err(IntakeError::InvalidRows { file, rows, more });
-        }
-        Ok(())
+        Err(IntakeError::InvalidRows {
+            file: self.rows.file().to_owned(),
+            rows: self.invalid.clone(),
+            more: self.more_invalid,
+        })
     }
 }
 
@@ -166,6 +135,8 @@ impl Reader {
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Reader");
-        shown.field("file", &self.file()).finish_non_exhaustive()
+        shown
+            .field("file", &self.rows.file())
+            .finish_non_exhaustive()
     }
 }

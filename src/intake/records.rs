@@ -5,7 +5,7 @@ use csv::StringRecord;
 
 use super::error::IntakeError;
 use super::scan::{CsvError, CsvErrorKind, ScanningReader};
-use super::source::{Bytes, FileStamp, SniffedInput};
+use super::source::{Bytes, FileStamp, SniffedInput, check_unchanged};
 
 /// Maximum length of a field.
 pub(super) const MAX_CELL_BYTES: usize = 1 << 20;
@@ -68,7 +68,8 @@ impl Records {
     pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<NextRecord, IntakeError> {
         let read = self.csv.read_record(record);
         if let Ok(false) = read {
-            return self.end();
+            let bytes = self.csv.get_ref().input();
+            return check_unchanged(&self.file, bytes, self.stamp).map(|()| NextRecord::End);
         }
         let encoding_error = match read {
             Ok(_) => None,
@@ -88,16 +89,6 @@ impl Records {
                 message,
             })
         }))
-    }
-
-    /// Checks that the file was not modified since it was opened.
-    fn end(&self) -> Result<NextRecord, IntakeError> {
-        let (_, input) = self.csv.get_ref().input().get_ref();
-        if self.stamp.is_some_and(|stamp| input.changed_since(stamp)) {
-            let file = self.file.clone();
-            return Err(IntakeError::Changed { file });
-        }
-        Ok(NextRecord::End)
     }
 
     /// Returns the field with invalid UTF-8, or the I/O error.

@@ -8,7 +8,7 @@ use csv::StringRecord;
 use super::columns::{Columns, PROMPT};
 use super::error::IntakeError;
 use super::params::{check_all, write_value};
-use super::template::{TemplateError, Templates, is_template};
+use super::template::{RenderError, Templates, is_template};
 use crate::api::RequestTemplate;
 
 /// Renders requests from a compiled template.
@@ -18,15 +18,6 @@ pub(super) struct RequestRenderer {
     templates: Templates,
     /// Length of the last request, an estimate for the next one.
     last_len: usize,
-}
-
-/// Why the request of a row could not be rendered.
-#[derive(Debug)]
-pub(super) enum RenderError {
-    /// The row is invalid: the field, if the error is in one, and the message.
-    Row(Option<usize>, String),
-    /// The template is invalid.
-    Template(IntakeError),
 }
 
 /// A part of the request text.
@@ -216,15 +207,6 @@ impl RequestRenderer {
             }
         }
         Ok(())
-    }
-}
-
-impl From<TemplateError> for RenderError {
-    fn from(error: TemplateError) -> Self {
-        match error {
-            TemplateError::Row(message) => Self::Row(None, message),
-            TemplateError::Template(error) => Self::Template(error),
-        }
     }
 }
 

@@ -5,8 +5,8 @@
 use super::error::{IntakeError, InvalidRow, quoted};
 use super::fields::Fields;
 use super::line_reader::LineReader;
-use super::next_row::NextRow;
 use super::row_keys::{RowKeys, digest_of};
+use super::rows::{NextRow, Rows};
 use crate::api::{Api, RequestTemplate, RowFormat};
 use crate::domain::job::NewRow;
 
@@ -45,26 +45,12 @@ impl Requests {
         let file = lines.file.clone();
         reject_template_flags(template, &file)?;
         let Some((line, text)) = lines.next()? else {
-            return Err(IntakeError::NoLines { file });
+            return Err(IntakeError::NoLines(file));
         };
         let first = text
             .and_then(|text| BatchRequest::parse(text).map(|request| (request.api, request.model)));
-        let (api, model) = match first {
-            Ok(first) => first,
-            Err(message) => {
-                let column = None;
-                let rows = vec![InvalidRow {
-                    line,
-                    column,
-                    message,
-                }];
-                return Err(IntakeError::InvalidRows {
-                    file,
-                    rows,
-                    more: 0,
-                });
-            }
-        };
+        let (api, model) =
+            first.map_err(|message| IntakeError::invalid_row(&file, line, message))?;
         lines.unread();
         let template = RequestTemplate {
             model: model.clone(),
@@ -81,17 +67,18 @@ impl Requests {
         };
         Ok((requests, template))
     }
+}
 
-    pub(super) fn columns(&self) -> &[String] {
+impl Rows for Requests {
+    fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// Returns the name of the input in messages.
-    pub(super) fn file(&self) -> &str {
+    fn file(&self) -> &str {
         &self.lines.file
     }
 
-    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
+    fn next(&mut self) -> Result<NextRow, IntakeError> {
         let Some((line, text)) = self.lines.next()? else {
             return Ok(NextRow::End);
         };
@@ -112,13 +99,8 @@ impl Requests {
                 ))
             }
         });
-        let invalid = |column, message| {
-            Ok(NextRow::Invalid(InvalidRow {
-                line,
-                column,
-                message,
-            }))
-        };
+        let invalid =
+            |column, message| Ok(NextRow::Invalid(InvalidRow::new(line, column, message)));
         let BatchRequest { id, body, .. } = match request {
             Ok(request) => request,
             Err(message) => return invalid(None, message),

@@ -81,7 +81,7 @@ impl Source {
         let file = File::open(path).map_err(|error| open_error(&name, error))?;
         let metadata = file.metadata().map_err(|error| open_error(&name, error))?;
         if metadata.is_dir() {
-            return Err(IntakeError::Directory { file: name });
+            return Err(IntakeError::Directory(name));
         }
         let stamp = metadata.is_file().then(|| FileStamp::of(&metadata));
         let input = Input::File(file);
@@ -141,16 +141,23 @@ impl Source {
     }
 }
 
-impl Input {
-    /// Returns whether the content was modified since `then`, or the file cannot be checked.
-    pub(super) fn changed_since(&self, then: FileStamp) -> bool {
-        match self {
-            Self::Stdin(_) => false,
-            Self::File(file) => file.metadata().map_or(true, |metadata| {
-                let now = FileStamp::of(&metadata);
-                (now.size, now.mtime_ns) != (then.size, then.mtime_ns)
-            }),
-        }
+/// Checks at the end of an input that its file was not modified since it was opened.
+pub(super) fn check_unchanged(
+    name: &str,
+    bytes: &Bytes,
+    stamp: Option<FileStamp>,
+) -> Result<(), IntakeError> {
+    let (_, input) = bytes.get_ref();
+    let (Input::File(file), Some(then)) = (input, stamp) else {
+        return Ok(());
+    };
+    let now = file
+        .metadata()
+        .ok()
+        .map(|metadata| FileStamp::of(&metadata));
+    match now {
+        Some(now) if (now.size, now.mtime_ns) == (then.size, then.mtime_ns) => Ok(()),
+        _ => Err(IntakeError::Changed(name.to_owned())),
     }
 }
 
@@ -217,9 +224,9 @@ fn check_delimiter(delimiter: u8) -> Result<(), IntakeError> {
 fn open_error(file: &str, error: io::Error) -> IntakeError {
     let file = file.to_owned();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => IntakeError::NotFound { file },
-        io::ErrorKind::PermissionDenied => IntakeError::PermissionDenied { file },
-        io::ErrorKind::IsADirectory => IntakeError::Directory { file },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => IntakeError::NotFound(file),
+        io::ErrorKind::PermissionDenied => IntakeError::PermissionDenied(file),
+        io::ErrorKind::IsADirectory => IntakeError::Directory(file),
         _ => IntakeError::Read { file, error },
     }
 }
@@ -251,7 +258,7 @@ mod tests {
         );
         assert!(matches!(
             open_error("x", io::ErrorKind::PermissionDenied.into()),
-            IntakeError::PermissionDenied { .. }
+            IntakeError::PermissionDenied(_)
         ));
     }
 

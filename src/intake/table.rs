@@ -6,11 +6,12 @@ use csv::StringRecord;
 
 use super::columns::{Columns, HEADER_HINT};
 use super::error::{IntakeError, InvalidRow};
-use super::next_row::NextRow;
 use super::records::{NextRecord, RecordError, Records};
-use super::request::{RenderError, RequestRenderer, cells_to_json};
+use super::request::{RequestRenderer, cells_to_json};
 use super::row_keys::{RowKeys, digest_of};
+use super::rows::{NextRow, Rows};
 use super::source::SniffedInput;
+use super::template::RenderError;
 use crate::api::RequestTemplate;
 use crate::domain::job::NewRow;
 
@@ -36,13 +37,13 @@ impl Table {
         let columns = match records.next(&mut record)? {
             NextRecord::Record(line) => Columns::new(&record, &records.file, line, delimiter)?,
             NextRecord::Invalid(error) => return Err(header_error(records.file, &error)),
-            NextRecord::End => return Err(IntakeError::Empty { file: records.file }),
+            NextRecord::End => return Err(IntakeError::Empty(records.file)),
         };
         let columns = Arc::new(columns);
-        let id_column = match &template.id_column {
-            Some(name) => Some(columns.require(name, "--id-column")?),
-            None => None,
-        };
+        let id_column = template.id_column.as_deref();
+        let id_column = id_column
+            .map(|name| columns.require(name, "--id-column"))
+            .transpose()?;
         let keys = RowKeys::new(id_column.is_some());
         let renderer = RequestRenderer::new(template, &columns)?;
         Ok(Self {
@@ -53,40 +54,6 @@ impl Table {
             id_column,
             record,
         })
-    }
-
-    /// Returns the names of the columns in header order.
-    pub(super) fn columns(&self) -> &[String] {
-        &self.columns.names
-    }
-
-    /// Returns the name of the input in messages.
-    pub(super) fn file(&self) -> &str {
-        &self.records.file
-    }
-
-    pub(super) fn next(&mut self) -> Result<NextRow, IntakeError> {
-        let (line, row) = match self.records.next(&mut self.record)? {
-            NextRecord::Record(line) => (line, self.row(line)),
-            NextRecord::Invalid(error) => (
-                error.line,
-                Err(RenderError::Row(error.field, error.message)),
-            ),
-            NextRecord::End => return Ok(NextRow::End),
-        };
-        match row {
-            Ok(row) => Ok(NextRow::Row(row)),
-            Err(RenderError::Template(error)) => Err(error),
-            Err(RenderError::Row(field, message)) => {
-                let name = field.and_then(|index| self.columns.names.get(index));
-                let column = name.filter(|name| !name.is_empty()).cloned();
-                Ok(NextRow::Invalid(InvalidRow {
-                    line,
-                    column,
-                    message,
-                }))
-            }
-        }
     }
 
     /// Builds a row from the current record.
@@ -105,6 +72,43 @@ impl Table {
             cells,
             request,
         })
+    }
+}
+
+impl Rows for Table {
+    fn columns(&self) -> &[String] {
+        &self.columns.names
+    }
+
+    fn file(&self) -> &str {
+        &self.records.file
+    }
+
+    fn next(&mut self) -> Result<NextRow, IntakeError> {
+        let (line, row) = match self.records.next(&mut self.record)? {
+            NextRecord::Record(line) => (line, self.row(line)),
+            NextRecord::Invalid(error) => (
+                error.line,
+                Err(RenderError::Row(error.field, error.message)),
+            ),
+            NextRecord::End => return Ok(NextRow::End),
+        };
+        match row {
+            Ok(row) => Ok(NextRow::Row(row)),
+            Err(RenderError::Template(error)) => Err(error),
+            Err(RenderError::Row(field, message)) => {
+                let name = field.and_then(|index| self.columns.names.get(index));
+                let column = name.filter(|name| !name.is_empty()).cloned();
+                Ok(NextRow::Invalid(InvalidRow::new(line, column, message)))
+            }
+        }
+    }
+
+    fn check_end(&self, has_rows: bool) -> Result<(), IntakeError> {
+        if has_rows {
+            return Ok(());
+        }
+        Err(IntakeError::NoRows(self.file().to_owned()))
     }
 }
 

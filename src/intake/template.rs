@@ -33,12 +33,12 @@ pub(super) struct Templates {
     root: Value,
 }
 
-/// Why a template could not be rendered.
+/// Why a template, or the request of a row, could not be rendered.
 #[derive(Debug)]
-pub(super) enum TemplateError {
-    /// This row cannot be rendered; other rows may be valid.
-    Row(String),
-    /// The template itself is invalid.
+pub(super) enum RenderError {
+    /// The row is invalid: the field, if the error is in one, and the message.
+    Row(Option<usize>, String),
+    /// The template is invalid.
     Template(IntakeError),
 }
 
@@ -135,7 +135,7 @@ impl Templates {
         &self,
         name: &str,
         cells: &mut StringRecord,
-    ) -> Result<String, TemplateError> {
+    ) -> Result<String, RenderError> {
         std::mem::swap(&mut self.row.state().cells, cells);
         let rendered = self
             .environment
@@ -153,9 +153,10 @@ impl Templates {
         }
         match rendered {
             Ok(text) if text.len() <= MAX_OUTPUT_BYTES => Ok(text),
-            Ok(_) => Err(TemplateError::Row(format!(
-                "{name}: rendered text is larger than 1 MiB; shorten it"
-            ))),
+            Ok(_) => Err(RenderError::Row(
+                None,
+                format!("{name}: rendered text is larger than 1 MiB; shorten it"),
+            )),
             Err(error) => Err(self.render_error(name, &error)),
         }
     }
@@ -177,10 +178,10 @@ impl Templates {
         names
     }
 
-    fn render_error(&self, name: &str, error: &Error) -> TemplateError {
+    fn render_error(&self, name: &str, error: &Error) -> RenderError {
         let missing = self.row.state().missing.take();
         if let (Some(missing), ErrorKind::UndefinedError) = (missing, error.kind()) {
-            return TemplateError::Template(self.columns.unknown(&missing, name));
+            return RenderError::Template(self.columns.unknown(&missing, name));
         }
         let template = self.environment.get_template(name);
         let description = describe(
@@ -188,13 +189,13 @@ impl Templates {
             template.as_ref().map_or("", |template| template.source()),
         );
         if is_template_error(error.kind()) {
-            return TemplateError::Template(IntakeError::Template {
+            return RenderError::Template(IntakeError::Template {
                 name: name.to_owned(),
                 message: format!("cannot be rendered: {description}"),
                 hint: "see the filters and functions that minijinja supports: https://docs.rs/minijinja/latest/minijinja/filters/",
             });
         }
-        TemplateError::Row(format!("{name}: cannot be rendered: {description}"))
+        RenderError::Row(None, format!("{name}: cannot be rendered: {description}"))
     }
 }
 
@@ -341,8 +342,8 @@ mod tests {
         templates
             .render("--prompt", &mut cells)
             .map_err(|error| match error {
-                TemplateError::Row(message) => format!("row: {message}"),
-                TemplateError::Template(error) => error.to_string(),
+                RenderError::Row(_, message) => format!("row: {message}"),
+                RenderError::Template(error) => error.to_string(),
             })
     }
 
