@@ -12,7 +12,7 @@ pub(super) const MAX_SHOWN_ROWS: usize = 10;
 /// Maximum number of characters of a name in a message.
 pub(super) const MAX_SHOWN_CHARS: usize = 60;
 
-/// Why an input was rejected. The caller must not import any of its rows.
+/// Why an input was rejected, with its name. The caller must not import any of its rows.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The file does not exist.
@@ -26,14 +26,9 @@ pub enum IntakeError {
     PermissionDenied(String),
     /// An I/O error while reading.
     #[error(
-        "{file}: read error: {error}\nhint: nothing was imported; try again when the file can be read"
+        "{0}: read error: {1}\nhint: nothing was imported; try again when the file can be read"
     )]
-    Read {
-        /// The name of the input.
-        file: String,
-        /// The error of the operating system.
-        error: io::Error,
-    },
+    Read(String, io::Error),
     /// The file was modified while it was being read.
     #[error(
         "{0}: file changed while it was being read\nhint: nothing was imported; try again when the file is complete"
@@ -54,14 +49,9 @@ pub enum IntakeError {
     NoLines(String),
     /// The input contains complete requests, to which a flag does not apply.
     #[error(
-        "{file}: {flag} cannot be used with complete requests\nhint: remove {flag}; requests are sent unchanged"
+        "{0}: {1} cannot be used with complete requests\nhint: remove {1}; requests are sent unchanged"
     )]
-    ConflictingFlag {
-        /// The name of the input.
-        file: String,
-        /// The flag.
-        flag: &'static str,
-    },
+    ConflictingFlag(String, &'static str),
     /// The file is not in a supported format.
     #[error("{file}: {message}\nhint: {hint}")]
     UnsupportedFormat {
@@ -74,12 +64,9 @@ pub enum IntakeError {
     },
     /// The delimiter is invalid.
     #[error(
-        "invalid delimiter {delimiter}\nhint: use a single ASCII character such as `,` `;` `|` or a tab"
+        "invalid delimiter {0}\nhint: use a single ASCII character such as `,` `;` `|` or a tab"
     )]
-    Delimiter {
-        /// The escaped delimiter.
-        delimiter: String,
-    },
+    Delimiter(String),
     /// The header is invalid, or a required column is missing.
     #[error("{file}:{line}: {message}\nhint: {hint}")]
     Header {
@@ -117,44 +104,30 @@ pub enum IntakeError {
     },
 }
 
-/// Why a request parameter is invalid.
+/// Why a request parameter is invalid, with the escaped name or argument.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// There is no `=`.
     #[error(
-        "--set {text}: missing `=`\nhint: use --set name=value, for example --set temperature=0.2"
+        "--set {0}: missing `=`\nhint: use --set name=value, for example --set temperature=0.2"
     )]
-    NoValue {
-        /// The escaped argument.
-        text: String,
-    },
+    NoValue(String),
     /// The name is empty, too long, or has characters other than letters, digits, `_`, `-`, `.`.
     #[error(
-        "invalid parameter name {name}\nhint: use --set name=value, for example --set temperature=0.2"
+        "invalid parameter name {0}\nhint: use --set name=value, for example --set temperature=0.2"
     )]
-    Name {
-        /// The escaped name.
-        name: String,
-    },
+    Name(String),
     /// The parameter has its own flag, or would break the request.
     #[error("cannot set parameter `{}`: {}\nhint: {}", .0.name, .0.reason, .0.hint)]
     Reserved(ReservedParam),
     /// The parameter is set more than once.
-    #[error("parameter {name} is set more than once\nhint: remove all but one")]
-    Duplicate {
-        /// The escaped name.
-        name: String,
-    },
-    /// The value starts like JSON but is invalid.
+    #[error("parameter {0} is set more than once\nhint: remove all but one")]
+    Duplicate(String),
+    /// The value starts like JSON but is invalid: the name and the error.
     #[error(
-        "invalid JSON in parameter {name}: {reason}\nhint: enclose the value in single quotes in the shell; to send it as text, write a JSON string"
+        "invalid JSON in parameter {0}: {1}\nhint: enclose the value in single quotes in the shell; to send it as text, write a JSON string"
     )]
-    NotJson {
-        /// The escaped name.
-        name: String,
-        /// The parse error.
-        reason: String,
-    },
+    NotJson(String, String),
 }
 
 /// The exit code of an input error.
@@ -191,10 +164,9 @@ impl IntakeError {
     #[must_use]
     pub fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::NotFound(_)
-            | Self::Directory(_)
-            | Self::PermissionDenied(_)
-            | Self::Read { .. } => ExitKind::NoInput,
+            Self::NotFound(_) | Self::Directory(_) | Self::PermissionDenied(_) | Self::Read(..) => {
+                ExitKind::NoInput
+            }
             _ => ExitKind::DataError,
         }
     }

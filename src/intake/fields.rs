@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -67,26 +68,8 @@ fn message_of(error: &serde_json::Error) -> String {
 }
 
 /// A JSON string, borrowed unless it contains escapes.
-struct JsonString<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for JsonString<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct JsonStringVisitor;
-        impl<'de> Visitor<'de> for JsonStringVisitor {
-            type Value = JsonString<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonString<'de>, E> {
-                Ok(JsonString(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<JsonString<'de>, E> {
-                Ok(JsonString(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(JsonStringVisitor)
-    }
-}
+#[derive(Deserialize)]
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -89,10 +89,7 @@ impl LineReader {
             let bytes = match self.input.fill_buf() {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let file = self.file.clone();
-                    return Err(IntakeError::Read { file, error });
-                }
+                Err(error) => return Err(IntakeError::Read(self.file.clone(), error)),
             };
             if bytes.is_empty() {
                 return Ok(has_bytes);

@@ -15,8 +15,7 @@ const MAX_NAME_CHARS: usize = 64;
 /// and otherwise as a string. If it contains `{{` or `{%`, it is a template over the columns.
 pub fn parse_set(text: &str) -> Result<(String, String), ParamError> {
     let Some((name, value)) = text.split_once('=') else {
-        let text = safe(text);
-        return Err(ParamError::NoValue { text });
+        return Err(ParamError::NoValue(safe(text)));
     };
     let name = name.trim();
     check(name, value)?;
@@ -28,8 +27,7 @@ pub(super) fn check_all(params: &[(String, String)]) -> Result<(), ParamError> {
     for (index, (name, value)) in params.iter().enumerate() {
         check(name, value)?;
         if params[..index].iter().any(|(earlier, _)| earlier == name) {
-            let name = quoted(name);
-            return Err(ParamError::Duplicate { name });
+            return Err(ParamError::Duplicate(quoted(name)));
         }
     }
     Ok(())
@@ -51,8 +49,7 @@ pub(super) fn write_value(out: &mut Vec<u8>, text: &str) -> Result<(), serde_jso
 fn check(name: &str, value: &str) -> Result<(), ParamError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty() || name.len() > MAX_NAME_CHARS || !name.chars().all(plain) {
-        let name = quoted(name);
-        return Err(ParamError::Name { name });
+        return Err(ParamError::Name(quoted(name)));
     }
     if let Some(reserved) = reserved_param(name, value) {
         return Err(ParamError::Reserved(reserved));
@@ -60,11 +57,9 @@ fn check(name: &str, value: &str) -> Result<(), ParamError> {
     if is_template(value) {
         return Ok(());
     }
-    write_value(&mut Vec::new(), value).map_err(|error| ParamError::NotJson {
-        name: quoted(name),
-        // Messages of serde_json contain positions and types, never the text.
-        reason: error.to_string(),
-    })
+    // Messages of serde_json contain positions and types, never the text.
+    write_value(&mut Vec::new(), value)
+        .map_err(|error| ParamError::NotJson(quoted(name), error.to_string()))
 }
 
 #[cfg(test)]

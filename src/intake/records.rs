@@ -45,20 +45,17 @@ pub(super) struct RecordError {
 impl Records {
     /// Creates a reader for an input.
     pub(super) fn new(input: SniffedInput) -> Self {
-        let SniffedInput {
-            file,
-            delimiter,
-            bytes,
-            stamp,
-            ..
-        } = input;
         let csv = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
+            .delimiter(input.delimiter)
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(ScanningReader::new(bytes, delimiter));
-        Self { file, csv, stamp }
+            .from_reader(ScanningReader::new(input.bytes, input.delimiter));
+        Self {
+            file: input.file,
+            csv,
+            stamp: input.stamp,
+        }
     }
 
     /// Reads the next record into `record`, whose contents are only valid if this returns
@@ -103,12 +100,11 @@ impl Records {
                 Ok((err.field(), message))
             }
             kind => {
-                let file = self.file.clone();
                 let error = match kind {
                     csv::ErrorKind::Io(error) => error,
                     _ => std::io::Error::other(text),
                 };
-                Err(IntakeError::Read { file, error })
+                Err(IntakeError::Read(self.file.clone(), error))
             }
         }
     }

@@ -186,9 +186,6 @@ fn reject_template_flags(template: &RequestTemplate, file: &str) -> Result<(), I
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
-        Some((flag, _)) => Err(IntakeError::ConflictingFlag {
-            file: file.to_owned(),
-            flag,
-        }),
+        Some((flag, _)) => Err(IntakeError::ConflictingFlag(file.to_owned(), flag)),
     }
 }

@@ -101,7 +101,7 @@ impl Source {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let limited = self.input.by_ref().take(HEAD_BYTES as u64);
         if let Err(error) = { limited }.read_to_end(&mut head) {
-            return Err(IntakeError::Read { file, error });
+            return Err(IntakeError::Read(file, error));
         }
         let detected = if self.has_jsonl_extension || sniff::starts_object(&head) {
             Format::Jsonl
@@ -202,21 +202,18 @@ impl FileStamp {
 
 impl fmt::Display for FileStamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            size,
-            mtime_ns,
-            ctime_ns,
-            inode,
-        } = self;
-        write!(f, "{size}-{mtime_ns}-{ctime_ns}-{inode}")
+        write!(
+            f,
+            "{}-{}-{}-{}",
+            self.size, self.mtime_ns, self.ctime_ns, self.inode
+        )
     }
 }
 
 fn check_delimiter(delimiter: u8) -> Result<(), IntakeError> {
     if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\r' | b'\n' | 0) {
-        return Err(IntakeError::Delimiter {
-            delimiter: format!("`{}`", delimiter.escape_ascii()),
-        });
+        let shown = format!("`{}`", delimiter.escape_ascii());
+        return Err(IntakeError::Delimiter(shown));
     }
     Ok(())
 }
@@ -227,7 +224,7 @@ fn open_error(file: &str, error: io::Error) -> IntakeError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => IntakeError::NotFound(file),
         io::ErrorKind::PermissionDenied => IntakeError::PermissionDenied(file),
         io::ErrorKind::IsADirectory => IntakeError::Directory(file),
-        _ => IntakeError::Read { file, error },
+        _ => IntakeError::Read(file, error),
     }
 }
 

@@ -100,11 +100,8 @@ fn embedded_error(
     json: &str,
     context: ParseContext<'_>,
 ) -> Option<ErrorResponse> {
-    let ParseContext {
-        known_keys,
-        received_at,
-    } = context;
-    error_response::parse_embedded(headers, json.as_bytes(), known_keys, received_at)
+    let (keys, now) = (context.known_keys, context.received_at);
+    error_response::parse_embedded(headers, json.as_bytes(), keys, now)
 }
 
 /// Returns the failure for a body that does not parse.

@@ -29,12 +29,8 @@ pub(super) async fn receive(
     let status = response.status();
     if !status.is_success() {
         let body = read_start(&mut response, limits.max_error_bytes).await;
-        let ParseContext {
-            known_keys,
-            received_at,
-        } = context;
-        let status = status.as_u16();
-        let error = error_response::parse(status, &headers, &body, known_keys, received_at);
+        let (keys, now) = (context.known_keys, context.received_at);
+        let error = error_response::parse(status.as_u16(), &headers, &body, keys, now);
         return Err(Failure::ErrorResponse(error));
     }
     let invalid = |problem, excerpt: &str| invalid_response(problem, excerpt, &headers, context);
