@@ -6,13 +6,14 @@
 pub mod domain;
 
 pub mod api;
+pub mod engine;
 
 pub mod export;
 pub mod intake;
 pub mod progress;
 pub mod provider;
 pub mod report;
-pub mod runner;
+pub mod scheduler;
 pub mod schema;
 pub mod simulator;
 pub mod store;

@@ -27,7 +27,7 @@ const RULE_TABLES: &str = "domain/verdict/rules/";
 
 /// The other modules that each module can use, and the reason. `module::part` allows only that
 /// part.
-const MODULES: [(&str, &[&str], &str); 16] = [
+const MODULES: [(&str, &[&str], &str); 17] = [
     (
         "domain",
         &[],
@@ -64,9 +64,15 @@ const MODULES: [(&str, &[&str], &str); 16] = [
         "watch receives its data as values; cli reads the database",
     ),
     (
-        "runner",
+        "scheduler",
+        &["domain", "progress::event"],
+        "scheduler is pure: it decides from events and the time, and the engine acts",
+    ),
+    (
+        "engine",
         &[
             "domain",
+            "scheduler",
             "api",
             "store",
             "provider",
@@ -75,7 +81,7 @@ const MODULES: [(&str, &[&str], &str); 16] = [
             "clock",
             "failpoint",
         ],
-        "runner moves jobs between the store and the provider; cli handles files, output and flags",
+        "engine moves jobs between the store and the provider; cli handles files, output and flags",
     ),
     ("clock", &["domain"], "clock only returns the time"),
     (
@@ -97,7 +103,8 @@ const MODULES: [(&str, &[&str], &str); 16] = [
             "progress",
             "report",
             "watch",
-            "runner",
+            "scheduler",
+            "engine",
             "clock",
             "failpoint",
         ],

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use crate::engine::RunError;
 use crate::export::ExportError;
 use crate::intake::{ExitKind, IntakeError};
 use crate::provider::{BaseUrlError, ClientError};
-use crate::runner::RunError;
 use crate::store::{LockError, StoreError};
 
 use super::exit::Exit;

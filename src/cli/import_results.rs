@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::api::RequestTemplate;
 use crate::clock::Clock;
 use crate::domain::failure::Failure;
-use crate::domain::job::Completion;
+use crate::domain::job::{AttemptRecord, Completion};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{self, Action, Context};
 use crate::intake::{BatchOutput, BatchOutputLine, IntakeError, RequestResult};
@@ -24,9 +24,7 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::{Safe, Truncated};
 use crate::provider::{ParsedCompletion, parse_imported};
 use crate::schema::Schema;
-use crate::store::{
-    AttemptRecord, ImportReport, ImportedOutcome, ImportedResult, Store, StoredBatch,
-};
+use crate::store::{ImportReport, ImportedOutcome, ImportedResult, Store, StoredBatch};
 
 use super::args::{GlobalArgs, ImportResultsArgs};
 use super::error::CliError;

@@ -45,7 +45,7 @@ pub(super) struct NamedKey {
     /// Limits that are configured for this key.
     pub(super) limits: KeyLimits,
     /// The models to use it for; all if empty.
-    models: Vec<String>,
+    pub(super) models: Vec<String>,
 }
 
 impl NamedKey {
@@ -59,11 +59,6 @@ impl NamedKey {
             limits: KeyLimits::default(),
             models: Vec::new(),
         }
-    }
-
-    /// Returns whether the key is to be used for a model.
-    pub(super) fn serves(&self, model: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|served| served == model)
     }
 }
 

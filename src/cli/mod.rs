@@ -34,6 +34,7 @@ mod run;
 mod run_lock;
 mod sample;
 mod schema;
+mod session;
 mod setting;
 mod settings;
 mod show;

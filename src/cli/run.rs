@@ -17,9 +17,9 @@ use super::file::FileSettings;
 use super::next_command;
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::sample::Sample;
+use super::session::{ProviderAccess, Session};
 use super::settings::{self, OutputSettings};
 use super::verbosity::Verbosity;
-use super::work::{BatchRunner, ProviderAccess};
 use super::{console, estimate, export, import};
 
 /// Runs `promptmill run`.
@@ -62,13 +62,18 @@ pub(super) async fn run(
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,
     };
-    let mut batch_runner =
-        BatchRunner::new(verbosity, &store, access, endpoint, limits, clock).await?;
-    batch_runner.signals = signals;
+    let session = Session::new(
+        verbosity,
+        &store,
+        access,
+        (endpoint, limits),
+        (clock, signals),
+    )
+    .await?;
     report_changes(verbosity, &batch, report);
     let done = match sample {
-        Some(sample) => run_sample(batch_runner, &batch, &sample).await,
-        None => run_batch(batch_runner, &batch, &output).await,
+        Some(sample) => run_sample(session, &batch, &sample).await,
+        None => run_batch(session, &batch, &output).await,
     };
     drop(lock);
     store.close().await?;
@@ -99,38 +104,45 @@ async fn dry_run(
 
 /// Processes all pending rows, writes the results, and prints the summary.
 async fn run_batch(
-    mut batch_runner: BatchRunner<'_>,
+    mut session: Session<'_>,
     batch: &StoredBatch,
     output: &OutputSettings,
 ) -> Result<Exit, CliError> {
-    let stats = batch_runner.run_batch(batch).await?;
-    let written = export::write_results(batch_runner.store(), batch, output).await;
+    let stats = process(&mut session, batch).await?;
+    let written = export::write_results(session.store(), batch, output).await;
     let exit = Exit::of(&stats);
-    print_summary(&batch_runner, &stats, batch, output, exit)?;
-    batch_runner.shut_down().await;
+    print_summary(&session, &stats, batch, output, exit)?;
+    session.close().await;
     written.map(|()| exit)
+}
+
+/// Processes a batch until it is completed or the run stops.
+async fn process(session: &mut Session<'_>, batch: &StoredBatch) -> Result<RunStats, CliError> {
+    session
+        .process(vec![batch.clone()], None, &mut |_, _| None)
+        .await
 }
 
 /// Processes the rows of a sample and prints them. No results are written.
 async fn run_sample(
-    mut batch_runner: BatchRunner<'_>,
+    mut session: Session<'_>,
     batch: &StoredBatch,
     sample: &Sample,
 ) -> Result<Exit, CliError> {
-    let stats = batch_runner.run_batch(batch).await?;
+    let stats = process(&mut session, batch).await?;
     let exit = Exit::of(&stats);
     sample
-        .print(batch_runner.verbosity(), batch_runner.store(), batch)
+        .print(session.verbosity(), session.store(), batch)
         .await?;
     if stats.stopped_by.is_some() {
-        let next = suggest_command(&stats, batch, batch_runner.base_url());
+        let next = suggest_command(&stats, batch, session.base_url());
         let context = SummaryContext {
             next_command: next.as_deref(),
-            ..batch_runner.summary_context(&batch.name, batch_runner.own_prices(batch))
+            ..session.summary_context(&batch.name, session.own_prices(batch))
         };
-        batch_runner.verbosity().print_summary(&stats, &context);
+        session.verbosity().print_summary(&stats, &context);
     }
-    batch_runner.shut_down().await;
+    session.close().await;
     Ok(exit)
 }
 
@@ -160,7 +172,7 @@ fn default_output(input: &Path) -> PathBuf {
 }
 
 fn print_summary(
-    batch_runner: &BatchRunner<'_>,
+    session: &Session<'_>,
     stats: &RunStats,
     batch: &StoredBatch,
     output: &OutputSettings,
@@ -170,17 +182,17 @@ fn print_summary(
         Target::Stdout => None,
         Target::File(path) => Some(path.display().to_string()),
     };
-    let next = suggest_command(stats, batch, batch_runner.base_url());
+    let next = suggest_command(stats, batch, session.base_url());
     let context = SummaryContext {
         output: path.as_deref(),
         next_command: next.as_deref(),
-        ..batch_runner.summary_context(&batch.name, batch_runner.own_prices(batch))
+        ..session.summary_context(&batch.name, session.own_prices(batch))
     };
-    if batch_runner.verbosity().global.json {
+    if session.verbosity().global.json {
         let report = RunReport::new(stats, &context, exit.code());
         console::print(&format!("{}\n", report.to_json()))?;
     }
-    batch_runner.verbosity().print_summary(stats, &context);
+    session.verbosity().print_summary(stats, &context);
     Ok(())
 }
 

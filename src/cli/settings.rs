@@ -12,7 +12,7 @@ use crate::export::{CsvOptions, Target};
 use crate::intake::{Options, parse_set};
 use crate::progress::safe::Safe;
 use crate::provider::ClientLimits;
-use crate::runner;
+use crate::scheduler;
 use crate::store::Location;
 
 use super::args::{
@@ -139,7 +139,7 @@ pub(super) fn batch_name(input: &Path, database: &Location) -> String {
 /// Limits of a run.
 #[derive(Debug)]
 pub(super) struct LimitSettings {
-    pub(super) settings: runner::Settings,
+    pub(super) settings: scheduler::Settings,
     pub(super) limits_and_prices: LimitsAndPrices,
     pub(super) dedupe: Dedupe,
 }
@@ -153,14 +153,14 @@ pub(super) fn limits(args: &LimitArgs, file: &FileSettings) -> LimitSettings {
     }
 }
 
-fn run_settings(args: &LimitArgs, file: &FileSettings) -> runner::Settings {
-    let default = runner::Settings::default();
+fn run_settings(args: &LimitArgs, file: &FileSettings) -> scheduler::Settings {
+    let default = scheduler::Settings::default();
     let concurrency = args.concurrency.or(file.concurrency);
     let attempts = args.max_attempts.or(file.max_attempts);
-    runner::Settings {
+    scheduler::Settings {
         concurrency: concurrency.unwrap_or(default.concurrency),
         max_attempts: attempts.map_or(default.max_attempts, std::num::NonZero::get),
-        limits: runner::RunLimits {
+        limits: scheduler::RunLimits {
             until: None,
             rows: args.limit.or(file.limit).map(|n| n.get().into()),
             requests: args

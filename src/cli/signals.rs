@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::domain::run_stats::StopReason;
-use crate::runner::Shutdown;
+use crate::engine::Shutdown;
 
 /// Ignores SIGXFSZ, so that a write beyond the file-size limit (`ulimit -f`) fails with an error, as
 /// on a full disk, instead of terminating the process.

@@ -79,10 +79,17 @@ impl<'a> Verbosity<'a> {
 
     /// Prints the summary of a run, or only its reason, or nothing.
     pub(super) fn print_summary(self, stats: &RunStats, context: &SummaryContext<'_>) {
+        if let Some(text) = self.summary(stats, context) {
+            console::eprint(&text);
+        }
+    }
+
+    /// Returns the summary of a run, or only its reason, or nothing.
+    pub(super) fn summary(self, stats: &RunStats, context: &SummaryContext<'_>) -> Option<String> {
         match self.final_output(Exit::of(stats)) {
-            FinalOutput::Nothing => {}
-            FinalOutput::Reason => console::eprint(&summary::one_line(stats, context.batch)),
-            FinalOutput::Summary => console::eprint(&summary::summary(stats, context)),
+            FinalOutput::Nothing => None,
+            FinalOutput::Reason => Some(summary::one_line(stats, context.batch)),
+            FinalOutput::Summary => Some(summary::summary(stats, context)),
         }
     }
 

@@ -203,7 +203,7 @@ mod tests {
 
     fn ring(keys: usize) -> KeyRing {
         let key = |_| Key::new(String::new(), String::new());
-        KeyRing::new((0..keys).map(key).collect(), NOW)
+        KeyRing::new((0..keys).map(|n| (KeyIndex(n), key(n))).collect(), NOW)
     }
 
     /// Records rejections given as (job, key, fingerprint) and returns the last attribution.

@@ -2,10 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verdict::Scope;
+
 /// ID of a job in the queue. The jobs of a file are numbered in input order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 #[serde(transparent)]
 pub struct JobId(pub i64);
+
+/// A claim on a job: the right to send and settle it. A job whose row has changed can be claimed
+/// again while the request of an earlier claim is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobClaim {
+    /// The job.
+    pub job: JobId,
+    /// The number of the claim, which only increases.
+    pub number: i64,
+}
 
 /// Status of a job. After a crash a job stays `Running` until the next run recovers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,4 +138,25 @@ pub struct RecordedFailure {
     pub status: Option<u16>,
     /// The provider's request ID; empty if none was sent.
     pub request_id: String,
+}
+
+/// A failed attempt, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Whether the result is unknown, because the request was abandoned in flight.
+    pub unknown: bool,
+    /// The scope of the failure.
+    pub scope: Scope,
+    /// The rule that classified the failure.
+    pub rule: String,
+    /// The HTTP status, if there was a response.
+    pub status: Option<u16>,
+    /// The redacted error message, at most 2 KiB.
+    pub message: String,
+    /// The provider's request ID; empty if none was sent.
+    pub request_id: String,
+    /// The wait requested by the provider, in milliseconds.
+    pub wait_ms: Option<u64>,
+    /// The duration of the request in milliseconds.
+    pub latency_ms: Option<u64>,
 }

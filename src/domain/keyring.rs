@@ -27,17 +27,22 @@ pub enum Availability {
     Never,
 }
 
-/// The API keys of a run.
+/// The API keys that serve a model.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
     keys: Vec<Key>,
+    /// The index of each key.
+    indices: Vec<KeyIndex>,
+    /// The position in `keys` by index.
+    positions: Vec<usize>,
 }
 
 impl KeyRing {
     /// Creates a ring. If every key is disabled, those that are not dead can be probed at once,
     /// because a user who starts the program again has probably fixed the cause.
     #[must_use]
-    pub fn new(mut keys: Vec<Key>, now: Timestamp) -> Self {
+    pub fn new(keys: Vec<(KeyIndex, Key)>, now: Timestamp) -> Self {
+        let (indices, mut keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
         let all_disabled = keys.iter().all(|key| key.state.is_disabled_at(now));
         for key in &mut keys {
             let probe = match key.state {
@@ -49,7 +54,16 @@ impl KeyRing {
             };
             key.state = probe;
         }
-        Self { keys }
+        let len = indices.iter().map(|index| index.0 + 1).max().unwrap_or(0);
+        let mut positions = vec![usize::MAX; len];
+        for (position, index) in indices.iter().enumerate() {
+            positions[index.0] = position;
+        }
+        Self {
+            keys,
+            indices,
+            positions,
+        }
     }
 
     /// Returns the number of keys.
@@ -64,10 +78,20 @@ impl KeyRing {
         self.keys.is_empty()
     }
 
-    /// Returns a key.
+    /// Returns a key of the ring.
     #[must_use]
     pub fn key(&self, index: KeyIndex) -> &Key {
-        &self.keys[index.0]
+        &self.keys[self.positions[index.0]]
+    }
+
+    fn key_mut(&mut self, index: KeyIndex) -> &mut Key {
+        &mut self.keys[self.positions[index.0]]
+    }
+
+    /// Returns a key, if it is in the ring.
+    #[must_use]
+    pub fn find(&self, index: KeyIndex) -> Option<&Key> {
+        self.keys.get(*self.positions.get(index.0)?)
     }
 
     /// Returns all keys, in the order given.
@@ -77,8 +101,8 @@ impl KeyRing {
     }
 
     /// Returns the indices of all keys.
-    pub fn indices(&self) -> impl Iterator<Item = KeyIndex> + use<> {
-        (0..self.keys.len()).map(KeyIndex)
+    pub fn indices(&self) -> impl Iterator<Item = KeyIndex> + '_ {
+        self.indices.iter().copied()
     }
 
     /// Returns whether any key has returned a completion in this run.
@@ -178,18 +202,18 @@ impl KeyRing {
 
     /// Records that a request is sent with a key.
     pub fn begin_request(&mut self, index: KeyIndex) {
-        self.keys[index.0].in_flight += 1;
+        self.key_mut(index).in_flight += 1;
     }
 
     /// Records that a request with a key has ended, with any result.
     pub fn end_request(&mut self, index: KeyIndex) {
-        let key = &mut self.keys[index.0];
+        let key = self.key_mut(index);
         key.in_flight = key.in_flight.saturating_sub(1);
     }
 
     /// Records that a key has returned a completion. Returns whether this re-enabled the key.
     pub fn record_success(&mut self, index: KeyIndex) -> bool {
-        let key = &mut self.keys[index.0];
+        let key = self.key_mut(index);
         key.served += 1;
         key.excused = false;
         key.strikes.clear();
@@ -206,7 +230,7 @@ impl KeyRing {
 
     /// Ends a cooldown that has expired: the first request after it has succeeded.
     pub fn end_cooldown(&mut self, index: KeyIndex, now: Timestamp) {
-        let key = &mut self.keys[index.0];
+        let key = self.key_mut(index);
         if matches!(key.state, KeyState::Cooling { until } if until <= now) {
             key.throttles = 0;
             key.mark_healthy();
@@ -223,10 +247,10 @@ impl KeyRing {
         rate_known: bool,
         reason: StateReason<'_>,
     ) {
-        let throttled = &mut self.keys[index.0];
+        let throttled = self.key_mut(index);
         throttled.throttles = throttled.throttles.saturating_add(1);
         for member in self.members(index) {
-            let key = &mut self.keys[member.0];
+            let key = self.key_mut(member);
             let until = match key.state {
                 KeyState::Cooling { until: longer } => until.max(longer),
                 KeyState::Healthy | KeyState::Probation => until,
@@ -257,7 +281,7 @@ impl KeyRing {
         };
         let mut disabled = Vec::new();
         for member in members {
-            let key = &mut self.keys[member.0];
+            let key = self.key_mut(member);
             let was_enabled = !key.is_disabled();
             key.state = match penalty {
                 KeyPenalty::Probation if was_enabled => KeyState::Probation,
@@ -277,7 +301,8 @@ impl KeyRing {
     }
 
     /// Returns the key itself and the others of its group.
-    fn members(&self, index: KeyIndex) -> Vec<KeyIndex> {
+    #[must_use]
+    pub fn members(&self, index: KeyIndex) -> Vec<KeyIndex> {
         let group = &self.key(index).group;
         let same = |other: &KeyIndex| {
             *other == index || (group.is_some() && self.key(*other).group == *group)
@@ -287,7 +312,7 @@ impl KeyRing {
 
     /// Ends the probation of a key that did not cause its rejection.
     pub fn end_probation(&mut self, index: KeyIndex) {
-        let key = &mut self.keys[index.0];
+        let key = self.key_mut(index);
         if key.state == KeyState::Probation {
             key.mark_healthy();
         }
@@ -297,14 +322,14 @@ impl KeyRing {
     /// it does not count against the key. Until its next completion the key gets one request at a
     /// time.
     pub fn excuse(&mut self, index: KeyIndex) {
-        self.keys[index.0].excused = true;
+        self.key_mut(index).excused = true;
     }
 
     /// Records that a key was rejected for a job that another key has completed. The first such job
     /// disables a key without completions, and the third one any other key. An excused key is not
     /// disabled. Returns whether this disabled the key.
     pub fn strike(&mut self, index: KeyIndex, job: JobId, until: Timestamp) -> bool {
-        let key = &mut self.keys[index.0];
+        let key = self.key_mut(index);
         if key.state != KeyState::Probation {
             return false;
         }
@@ -319,6 +344,64 @@ impl KeyRing {
         }
         key.state = KeyState::Quarantined { until };
         true
+    }
+
+    /// Records that a key returned a completion for another model. Only a state that applies to all
+    /// models ends.
+    pub fn adopt_success(&mut self, index: KeyIndex, now: Timestamp) {
+        if self.find(index).is_none_or(|key| key.model_only) {
+            return;
+        }
+        self.end_cooldown(index, now);
+        let key = self.key_mut(index);
+        if key.is_disabled() {
+            key.mark_healthy();
+        }
+    }
+
+    /// Adopts the state of a key in the ring of another model, if it applies to all models.
+    pub fn adopt_state(&mut self, index: KeyIndex, other: &Key) {
+        let applies_here = match other.state {
+            KeyState::Healthy | KeyState::Probation => false,
+            _ => !other.model_only,
+        };
+        if !applies_here || self.find(index).is_none() {
+            return;
+        }
+        let key = self.key_mut(index);
+        key.state = other.state.clone();
+        key.model_only = false;
+        key.reason.clone_from(&other.reason);
+        key.throttles = other.throttles;
+        key.rate_known = other.rate_known;
+    }
+
+    /// Describes for each key why it cannot be used.
+    #[must_use]
+    pub fn describe_unusable(&self) -> String {
+        let lines = self.keys.iter().map(|key| {
+            let state = match key.state {
+                KeyState::Healthy | KeyState::Probation => "rejected",
+                KeyState::Cooling { .. } => "rate limited",
+                KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => {
+                    "disabled"
+                }
+            };
+            let reason = if key.reason.is_empty() {
+                "unknown reason"
+            } else {
+                &key.reason
+            };
+            format!("{} ({}) is {state}: {reason}", key.label, key.fingerprint)
+        });
+        let mut lines: Vec<_> = lines.collect();
+        if self.keys.iter().any(|key| key.state == KeyState::Dead) {
+            lines.push(
+                "Replace the disabled keys, or run `promptmill keys reset` to try them again."
+                    .to_owned(),
+            );
+        }
+        lines.join("\n")
     }
 }
 
@@ -340,7 +423,11 @@ mod tests {
             state,
             ..Key::new(String::new(), String::new())
         };
-        KeyRing::new(states.into_iter().map(key).collect(), NOW)
+        let keys = states.into_iter().map(key).enumerate();
+        KeyRing::new(
+            keys.map(|(index, key)| (KeyIndex(index), key)).collect(),
+            NOW,
+        )
     }
 
     fn later(seconds: u64) -> Timestamp {

@@ -4,6 +4,29 @@ use super::price::Cost;
 use super::time::Timestamp;
 use super::verdict::Scope;
 
+/// What a run has used and achieved so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that reached a rate limit or a quota.
+    pub throttled: u64,
+    /// Requests abandoned in flight, with an unknown result.
+    pub unknown: u64,
+    /// Prompt tokens, as reported by the provider.
+    pub prompt_tokens: u64,
+    /// Completion tokens, as reported by the provider.
+    pub completion_tokens: u64,
+    /// Rows that were completed or failed permanently.
+    pub finished: u64,
+    /// Completions returned.
+    pub completions: u64,
+    /// The cost, as far as prices are known.
+    pub cost: Cost,
+    /// Completions with an unknown price.
+    pub unpriced: u64,
+}
+
 /// Counts of a run and of the rows that remain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunStats {
@@ -44,7 +67,27 @@ pub struct RunStats {
 }
 
 impl RunStats {
-    /// Adds the counts of a later batch, whose stop reason replaces the current one.
+    /// Creates the statistics of a run from its usage and its end.
+    #[must_use]
+    pub fn of(usage: Usage, stopped_by: Option<StopReason>, resume_at: Option<Timestamp>) -> Self {
+        Self {
+            requests: usage.requests,
+            throttled: usage.throttled,
+            unknown: usage.unknown,
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            finished: usage.finished,
+            completions: usage.completions,
+            cost: usage.cost,
+            unpriced: usage.unpriced,
+            stopped_by,
+            resume_at,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the counts of another batch. The first stop reason and the earliest time to run again
+    /// are kept.
     pub fn add(&mut self, other: Self) {
         self.total += other.total;
         self.done += other.done;
@@ -61,8 +104,11 @@ impl RunStats {
         self.cost += other.cost;
         self.unpriced += other.unpriced;
         self.causes.extend(other.causes);
-        self.stopped_by = other.stopped_by;
-        self.resume_at = other.resume_at;
+        self.stopped_by = self.stopped_by.take().or(other.stopped_by);
+        self.resume_at = [self.resume_at, other.resume_at]
+            .into_iter()
+            .flatten()
+            .min();
     }
 }
 

@@ -88,6 +88,11 @@ impl Progress {
         }
     }
 
+    /// Prints text on standard error, above the bar.
+    pub fn print(&mut self, text: &str) {
+        eprint!("{text}");
+    }
+
     /// Removes the bar from the screen and stops the progress lines.
     pub fn finish(self) {
         match self.view {

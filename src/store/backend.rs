@@ -247,6 +247,8 @@ methods! {
             claims: &[Claim],
             now: Timestamp,
         ) -> Result<QueueUpdate, StoreError>;
+        /// Returns a number that changes when another process commits a change of the queue.
+        async fn data_version() -> Result<i64, StoreError>;
         /// Returns whether a batch has jobs that were in flight at the last two crashes or more.
         async fn has_suspects(batch: i64) -> Result<bool, StoreError>;
         /// Claims one job that was in flight at the last two crashes or more, regardless of

@@ -1,8 +1,6 @@
 //! Results of the Batch API that are imported.
 
-use crate::domain::job::Completion;
-
-use super::settlement::AttemptRecord;
+use crate::domain::job::{AttemptRecord, Completion};
 
 /// An imported result of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]

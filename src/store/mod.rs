@@ -28,9 +28,7 @@ pub use key_row::KeyRow;
 pub use location::Location;
 pub use row::{AttemptDetail, CancelReport, FailedRow, IncompleteRequest, RowDetail, RowFilter};
 pub use server_url::ServerUrl;
-pub use settlement::{
-    AttemptRecord, Claim, ClaimResult, ClaimedJob, JobOutcome, QueueUpdate, Settlement,
-};
+pub use settlement::{Claim, ClaimResult, ClaimedJob, JobOutcome, QueueUpdate, Settlement};
 pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 pub use spool::{Spool, SpoolOutcome};
 pub use sqlite::{Disk, DiskError, FileSystemKind, RunLock};

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::job::{Completion, JobId};
+use crate::domain::job::{AttemptRecord, Completion, JobId};
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Scope;
 
 /// A claim on up to `limit` due jobs of a batch, in input order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,25 +89,4 @@ pub enum JobOutcome {
     },
     /// Failed permanently.
     Failed,
-}
-
-/// A failed attempt, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRecord {
-    /// Whether the result is unknown, because the request was abandoned in flight.
-    pub unknown: bool,
-    /// The scope of the failure.
-    pub scope: Scope,
-    /// The rule that classified the failure.
-    pub rule: String,
-    /// The HTTP status, if there was a response.
-    pub status: Option<u16>,
-    /// The redacted error message, at most 2 KiB.
-    pub message: String,
-    /// The provider's request ID; empty if none was sent.
-    pub request_id: String,
-    /// The wait requested by the provider, in milliseconds.
-    pub wait_ms: Option<u64>,
-    /// The duration of the request in milliseconds.
-    pub latency_ms: Option<u64>,
 }

@@ -52,12 +52,12 @@ fn detects_module_violations_in_every_notation() {
         &[1],
     );
     check(
-        "runner/worker.rs",
+        "engine/worker.rs",
         "use crate::progress::event::RunEvent;",
         &[],
     );
     check(
-        "runner/worker.rs",
+        "engine/worker.rs",
         "use crate::progress::{event, summary};",
         &[1],
     );
@@ -70,10 +70,10 @@ fn detects_module_violations_in_every_notation() {
 #[test]
 fn detects_crates_outside_their_modules() {
     check("store/open.rs", "use sqlx::query;", &[]);
-    check("runner/mod.rs", "let x = \n sqlx::query!(\"a\");", &[2]);
-    check("runner/mod.rs", "use ::sqlx::query;", &[1]);
-    check("runner/mod.rs", "use ::sqlx;", &[1]);
-    check("runner/mod.rs", "use sqlx;", &[1]);
+    check("engine/mod.rs", "let x = \n sqlx::query!(\"a\");", &[2]);
+    check("engine/mod.rs", "use ::sqlx::query;", &[1]);
+    check("engine/mod.rs", "use ::sqlx;", &[1]);
+    check("engine/mod.rs", "use sqlx;", &[1]);
     check("domain/job.rs", "use serde::Serialize; use std::fmt;", &[]);
     check("domain/job.rs", "use tokio::time;", &[1]);
     check("api/chat.rs", "use serde_json::value::RawValue;", &[]);

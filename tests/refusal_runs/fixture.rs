@@ -7,14 +7,14 @@ use promptmill::api::RequestTemplate;
 use promptmill::clock::Clock;
 use promptmill::domain::concurrency::Concurrency;
 use promptmill::domain::job::{Chunk, ExportRow, JobState, NewRow};
-use promptmill::domain::key::{Key, KeyState};
-use promptmill::domain::limits;
+use promptmill::domain::key::Key;
 use promptmill::domain::price::Prices;
 use promptmill::domain::run_stats::{RunStats, StopReason};
 use promptmill::domain::time::Timestamp;
+use promptmill::engine::{Deps, Engine, EngineKey, LaneOptions, Shutdown, Step};
 use promptmill::progress::event::RunEvent;
 use promptmill::provider::{Client, ClientLimits, Endpoint};
-use promptmill::runner::{self, Deps, RunKey, Settings, Shutdown};
+use promptmill::scheduler::{KeyQuota, Settings};
 use promptmill::simulator::{Config, Reaction, RequestLog, Script, Simulator};
 use promptmill::store::{KeyRow, Location, Store, StoredBatch, SyncParams};
 use secrecy::SecretString;
@@ -140,32 +140,19 @@ impl Fixture {
     pub(crate) async fn run(&self) -> RunResult {
         let before = self.simulator.request_log().requests;
         let clock = start_clock();
-        let client = self.client();
-        let keys = self.run_keys(client.endpoint().display()).await;
-        let store = &self.store;
-        let prices = Prices::default();
-        let deps = Deps {
-            schema: None,
-            store,
-            client,
-            clock,
-            prices: &prices,
-        };
         let mut events = Vec::new();
         let mut on_event = |event: &RunEvent| events.push(event.clone());
-        let (_switch, shutdown) = Shutdown::new();
-        let run = runner::run(
-            deps,
-            &self.batch,
-            keys,
-            self.settings,
-            shutdown,
-            &mut on_event,
-        );
+        let deps = Deps {
+            store: &self.store,
+            client: self.client(),
+            clock,
+            prices: Prices::default(),
+            on_event: &mut on_event,
+        };
+        let run = self.run_engine(Engine::new(deps, self.engine_keys(), self.settings));
         let stats = tokio::time::timeout(RUN_TIMEOUT, run)
             .await
-            .expect("the run stops in time")
-            .unwrap();
+            .expect("the run stops in time");
         let log = self.simulator.request_log();
         RunResult {
             stats,
@@ -179,34 +166,44 @@ impl Fixture {
         }
     }
 
+    async fn run_engine(&self, mut engine: Engine<'_>) -> RunStats {
+        let (_switch, mut shutdown) = Shutdown::new();
+        let prepared = engine.prepare(self.batch.clone(), LaneOptions::default());
+        if let Some(lane) = prepared.await.unwrap() {
+            engine.open(lane, 0).await.unwrap();
+        }
+        let mut stats = RunStats::default();
+        loop {
+            match engine.advance(&mut shutdown).await.unwrap() {
+                Step::LaneEnded(result) => stats = result.stats,
+                Step::QueueChanged => {}
+                Step::Finished => break,
+            }
+        }
+        engine.close().unwrap();
+        stats
+    }
+
     async fn stored_keys(&self) -> Vec<KeyRow> {
         let mut keys = self.store.keys().await.unwrap();
         keys.retain(|key| key.model.is_empty() || key.model == self.batch.template.model);
         keys
     }
 
-    /// Returns the keys with their stored states, as the command line does.
-    async fn run_keys(&self, base_url: &str) -> Vec<RunKey> {
-        let stored_keys = self.stored_keys().await;
+    fn engine_keys(&self) -> Vec<EngineKey> {
         let indices = 0..self.groups.len();
         let key = |index: usize| {
             let mut key = Key::new(label(index), format!("fingerprint-{index:02}"));
             key.group.clone_from(&self.groups[index]);
-            let known = stored_keys
-                .iter()
-                .find(|row| row.fingerprint == key.fingerprint && row.base_url == base_url);
-            if let Some(row) = known {
-                key.state = KeyState::from_parts(&row.state, row.until);
-                key.model_only = !row.model.is_empty();
-                key.reason.clone_from(&row.reason);
-            }
-            let secret = Some(Arc::new(SecretString::from(secret(index))));
-            RunKey {
+            let quota = KeyQuota {
+                group: key.group.clone(),
+                ..KeyQuota::default()
+            };
+            EngineKey {
                 key,
-                secret,
-                limits: limits::KeyLimits::default(),
-                group_limits: limits::KeyLimits::default(),
-                today: 0,
+                secret: Some(Arc::new(SecretString::from(secret(index)))),
+                models: Vec::new(),
+                quota,
             }
         };
         indices.map(key).collect()

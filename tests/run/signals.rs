@@ -123,7 +123,7 @@ fn a_rate_limited_run_can_be_interrupted() {
 }
 
 #[test]
-fn work_stops_after_the_current_batch() {
+fn work_stops_all_batches() {
     let env = TestEnv::with_rows(3);
     env.write("more.csv", &jobs(5));
     env.run("import jobs.csv").exits(0);
@@ -136,7 +136,7 @@ fn work_stops_after_the_current_batch() {
     env.provider.release();
     let json = run.finish().exits(143).json();
     let counts = ["total", "done", "exit_code"].map(|name| json[name].as_u64());
-    assert_eq!(counts, [Some(3), Some(1), Some(143)]);
+    assert_eq!(counts, [Some(8), Some(1), Some(143)]);
     assert_eq!(env.requests(), 1);
     env.run("work").exits(0);
     assert_eq!(env.requests(), 8);

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use promptmill::api::RequestTemplate;
-use promptmill::domain::job::{Chunk, Completion, ExportRow, NewRow, RowData};
+use promptmill::domain::job::{AttemptRecord, Chunk, Completion, ExportRow, NewRow, RowData};
 use promptmill::domain::time::Timestamp;
 use promptmill::domain::verdict::Scope;
 use promptmill::store::{
-    AttemptRecord, Claim, ClaimResult, ClaimedJob, Counts, JobOutcome, Location, QueueUpdate,
-    Settlement, Store, StoreError, SyncParams, SyncReport,
+    Claim, ClaimResult, ClaimedJob, Counts, JobOutcome, Location, QueueUpdate, Settlement, Store,
+    StoreError, SyncParams, SyncReport,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;

@@ -48,6 +48,13 @@ pub(in crate::store) async fn settle_and_claim(
     })
 }
 
+pub(in crate::store) async fn data_version(database: &Database) -> Result<i64, StoreError> {
+    let mut writer = database.writer.lock().await;
+    Ok(sqlx::query_scalar("PRAGMA data_version")
+        .fetch_one(&mut *writer)
+        .await?)
+}
+
 pub(in crate::store) async fn has_suspects(
     database: &Database,
     batch: i64,

@@ -8,7 +8,6 @@ mod statements;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
-use crate::api::RequestTemplate;
 use crate::domain::job::{Chunk, NewRow};
 use crate::failpoint;
 use crate::store::batch::{SyncParams, SyncReport};

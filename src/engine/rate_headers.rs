@@ -9,27 +9,31 @@ use std::time::Duration;
 use crate::domain::civil;
 use crate::domain::retry_after::duration;
 use crate::domain::time::Timestamp;
-use crate::provider::RateHeaders;
+use crate::provider::{Exchange, RateHeaders};
+use crate::scheduler::ReportedLimit;
 
 /// A limit that resets within this time is a per-minute limit. Includes a tolerance for clock
 /// differences.
 const MINUTE: Duration = Duration::from_secs(65);
 
-/// A limit that the provider reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReportedLimit {
-    /// A limit per minute.
-    Minute {
-        limit: NonZeroU32,
-        remaining: Option<u32>,
-    },
-    /// The remaining units of a window longer than a minute.
-    LongWindow { remaining: u32, until: Timestamp },
+/// Returns the limits of requests and tokens that a response reports, if any.
+pub(super) fn limits(exchange: &Exchange, now: Timestamp) -> Option<[Option<ReportedLimit>; 2]> {
+    if exchange.rate == RateHeaders::default() {
+        return None;
+    }
+    // `Date` has a resolution of one second, so small differences are ignored.
+    let ahead = exchange.clock_ahead.filter(|ahead| ahead.abs() > 2000);
+    let provider_now = now.as_millis().saturating_add(ahead.unwrap_or(0));
+    Some(parse(
+        &exchange.rate,
+        Timestamp::from_millis(provider_now),
+        now,
+    ))
 }
 
 /// Parses the limits of requests and of tokens. `provider_now` is the time by the provider's clock,
 /// `now` by ours.
-pub(super) fn parse(
+fn parse(
     headers: &RateHeaders,
     provider_now: Timestamp,
     now: Timestamp,

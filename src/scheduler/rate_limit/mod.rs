@@ -5,21 +5,19 @@
 
 mod adaptive;
 mod meter;
-mod rate_headers;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::keyring::KeyIndex;
+use crate::domain::limits::KeyLimits;
 use crate::domain::time::Timestamp;
-use crate::provider::RateHeaders;
 
 use meter::Meter;
 
+pub use meter::ReportedLimit;
 pub(super) use meter::{BlockReason, Blocked};
-
-use super::RunKey;
 
 /// Permission to send one request with a key now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +25,19 @@ pub(super) struct Permit {
     pub(super) key: KeyIndex,
     /// The tokens reserved for the request.
     pub(super) tokens: u32,
+}
+
+/// The limits of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyQuota {
+    /// The group of keys that share an account, if any.
+    pub group: Option<String>,
+    /// The limits of the key.
+    pub limits: KeyLimits,
+    /// The limits of the key's group, ignored without a group.
+    pub group_limits: KeyLimits,
+    /// Requests sent by earlier runs on the current day.
+    pub today: u32,
 }
 
 /// The rate limits of all keys.
@@ -40,21 +51,23 @@ pub(super) struct RateLimiter {
     blocked: Vec<Option<Blocked>>,
     /// The expected number of tokens of the next request.
     expected_tokens: u32,
+    /// Whether any key has a daily limit.
+    has_daily_limit: bool,
 }
 
 impl RateLimiter {
-    /// Creates the rate limiter for the keys of a run.
-    pub(super) fn new(keys: &[RunKey], now: Timestamp) -> Self {
-        let meter = |key: &RunKey| Meter::new(key.limits, key.today, now);
+    /// Creates the rate limiter for the keys of an engine.
+    pub(super) fn new(keys: &[KeyQuota], now: Timestamp) -> Self {
+        let meter = |key: &KeyQuota| Meter::new(key.limits, key.today, now);
         let mut meters: Vec<_> = keys.iter().map(meter).collect();
         let mut group_meters = BTreeMap::new();
         let mut groups = Vec::with_capacity(keys.len());
         for key in keys {
-            groups.push(key.key.group.as_ref().map(|group| {
+            groups.push(key.group.as_ref().map(|group| {
                 *group_meters.entry(group).or_insert_with(|| {
                     let members = keys
                         .iter()
-                        .filter(|other| other.key.group.as_ref() == Some(group));
+                        .filter(|other| other.group.as_ref() == Some(group));
                     let today = members.map(|member| member.today).sum();
                     meters.push(Meter::new(key.group_limits, today, now));
                     meters.len() - 1
@@ -62,6 +75,7 @@ impl RateLimiter {
             }));
         }
         Self {
+            has_daily_limit: meters.iter().any(Meter::has_daily_limit),
             meters,
             groups,
             blocked: vec![None; keys.len()],
@@ -78,7 +92,7 @@ impl RateLimiter {
             };
             let acquired = self.meters[group].try_acquire(tokens, now);
             if acquired.is_err() {
-                self.meters[key.0].refund(tokens);
+                self.meters[key.0].refund(tokens, now);
             }
             acquired
         });
@@ -94,14 +108,14 @@ impl RateLimiter {
         for (at, meter) in meters.iter().enumerate() {
             if more > 0 && self.meters[*meter].try_acquire_tokens(more, now).is_err() {
                 for adjusted in &meters[..at] {
-                    self.meters[*adjusted].adjust(-f64::from(more));
+                    self.meters[*adjusted].adjust(-f64::from(more), now);
                 }
                 self.expected_tokens = tokens;
                 return false;
             }
         }
         let fewer = permit.tokens.saturating_sub(tokens);
-        self.adjust(permit.key, -f64::from(fewer));
+        self.adjust(permit.key, -f64::from(fewer), now);
         permit.tokens = tokens;
         // Moving average in which the last request has a weight of one fifth.
         let expected_tokens = (u64::from(self.expected_tokens) * 4 + u64::from(tokens)) / 5;
@@ -110,9 +124,9 @@ impl RateLimiter {
     }
 
     /// Refunds an unused permit.
-    pub(super) fn refund(&mut self, permit: Permit) {
+    pub(super) fn refund(&mut self, permit: Permit, now: Timestamp) {
         for meter in self.meters_of(permit.key) {
-            self.meters[meter].refund(permit.tokens);
+            self.meters[meter].refund(permit.tokens, now);
         }
     }
 
@@ -145,7 +159,7 @@ impl RateLimiter {
 
     /// Returns whether any key has a daily limit, so that its requests must be counted across runs.
     pub(super) fn has_daily_limit(&self) -> bool {
-        self.meters.iter().any(Meter::has_daily_limit)
+        self.has_daily_limit
     }
 
     /// Returns the start of the current day of a key.
@@ -162,27 +176,20 @@ impl RateLimiter {
     }
 
     /// Replaces the reserved tokens of a request by the tokens it used.
-    pub(super) fn settle_tokens(&mut self, permit: Permit, used: u64) {
+    pub(super) fn settle_tokens(&mut self, permit: Permit, used: u64, now: Timestamp) {
         let used = u32::try_from(used).unwrap_or(u32::MAX);
-        self.adjust(permit.key, f64::from(used) - f64::from(permit.tokens));
+        self.adjust(permit.key, f64::from(used) - f64::from(permit.tokens), now);
     }
 
-    /// Applies the limits that a provider reports. `clock_ahead` is how far its clock is ahead of
-    /// ours, in milliseconds.
-    pub(super) fn apply_headers(
+    /// Applies the limits of requests and tokens that a provider reports for a key.
+    pub(super) fn apply_reported(
         &mut self,
         key: KeyIndex,
-        headers: &RateHeaders,
-        clock_ahead: i64,
+        limits: [Option<ReportedLimit>; 2],
         now: Timestamp,
     ) {
-        if *headers == RateHeaders::default() {
-            return;
-        }
-        let provider_now = Timestamp::from_millis(now.as_millis().saturating_add(clock_ahead));
-        let reported = rate_headers::parse(headers, provider_now, now);
         let account_meter = self.account_meter(key);
-        self.meters[account_meter].apply_headers(reported);
+        self.meters[account_meter].apply_reported(limits, now);
     }
 
     /// Records a throttled request and the wait that was requested. Returns whether the wait is for
@@ -197,9 +204,9 @@ impl RateLimiter {
         self.meters[account_meter].record_throttle(wait, now)
     }
 
-    fn adjust(&mut self, key: KeyIndex, tokens: f64) {
+    fn adjust(&mut self, key: KeyIndex, tokens: f64, now: Timestamp) {
         for meter in self.meters_of(key) {
-            self.meters[meter].adjust(tokens);
+            self.meters[meter].adjust(tokens, now);
         }
     }
 
@@ -218,19 +225,14 @@ impl RateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::key::Key;
-    use crate::domain::limits::KeyLimits;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
     const KEY: KeyIndex = KeyIndex(0);
     const OTHER: KeyIndex = KeyIndex(1);
 
-    fn key(group: Option<&str>, limits: KeyLimits, group_limits: KeyLimits) -> RunKey {
-        let mut key = Key::new(String::new(), String::new());
-        key.group = group.map(str::to_owned);
-        RunKey {
-            key,
-            secret: None,
+    fn key(group: Option<&str>, limits: KeyLimits, group_limits: KeyLimits) -> KeyQuota {
+        KeyQuota {
+            group: group.map(str::to_owned),
             limits,
             group_limits,
             today: 0,
@@ -251,8 +253,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn keys_of_a_group_share_its_limit_and_keep_their_own() {
+    #[test]
+    fn keys_of_a_group_share_its_limit_and_keep_their_own() {
         let keys = [
             key(Some("a"), rpm(60), rpm(90)),
             key(Some("a"), rpm(60), rpm(90)),
@@ -264,65 +266,60 @@ mod tests {
             rate_limiter.blocked(OTHER).map(|blocked| blocked.reason),
             Some(BlockReason::Requests)
         );
-        tokio::time::advance(Duration::from_millis(500)).await;
+        let later = NOW + Duration::from_millis(500);
         // The group has a request available again, and this key has not used its own.
-        assert!(rate_limiter.try_acquire(KEY, NOW).is_none());
-        assert!(rate_limiter.try_acquire(OTHER, NOW).is_some());
+        assert!(rate_limiter.try_acquire(KEY, later).is_none());
+        assert!(rate_limiter.try_acquire(OTHER, later).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_refunded_permit_can_be_acquired_again() {
+    #[test]
+    fn a_refunded_permit_can_be_acquired_again() {
         let mut rate_limiter = RateLimiter::new(&[key(None, rpm(60), KeyLimits::default())], NOW);
         let permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
-        rate_limiter.refund(permit);
+        rate_limiter.refund(permit, NOW);
         assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
         assert!(rate_limiter.try_acquire(KEY, NOW).is_none());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn requests_larger_than_expected_wait_for_tokens() {
+    #[test]
+    fn requests_larger_than_expected_wait_for_tokens() {
         let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
         let mut permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
         assert!(rate_limiter.resize(&mut permit, 80, NOW));
         let next = rate_limiter.try_acquire(KEY, NOW);
         assert!(next.is_none(), "the tokens of this second are used up");
-        tokio::time::advance(Duration::from_millis(300)).await;
-        let mut next = rate_limiter.try_acquire(KEY, NOW).unwrap();
-        assert!(!rate_limiter.resize(&mut next, 3000, NOW) || next.tokens == 3000);
+        let later = NOW + Duration::from_millis(300);
+        let mut next = rate_limiter.try_acquire(KEY, later).unwrap();
+        assert!(!rate_limiter.resize(&mut next, 3000, later) || next.tokens == 3000);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn tokens_are_settled_after_the_response() {
+    #[test]
+    fn tokens_are_settled_after_the_response() {
         let mut rate_limiter = RateLimiter::new(&[key(None, tpm(6000), KeyLimits::default())], NOW);
         let mut permit = rate_limiter.try_acquire(KEY, NOW).unwrap();
         assert!(rate_limiter.resize(&mut permit, 80, NOW));
         rate_limiter.request_finished(KEY);
-        rate_limiter.settle_tokens(permit, 10);
+        rate_limiter.settle_tokens(permit, 10, NOW);
         let again = rate_limiter.try_acquire(KEY, NOW).unwrap();
         rate_limiter.request_finished(KEY);
-        rate_limiter.settle_tokens(again, 6000);
-        tokio::time::advance(Duration::from_secs(50)).await;
+        rate_limiter.settle_tokens(again, 6000, NOW);
+        let blocked = rate_limiter.try_acquire(KEY, NOW + Duration::from_secs(50));
         assert!(
-            rate_limiter.try_acquire(KEY, NOW).is_none(),
+            blocked.is_none(),
             "tokens used beyond the estimate are deducted first"
         );
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
+        let later = NOW + Duration::from_secs(60);
+        assert!(rate_limiter.try_acquire(KEY, later).is_some());
     }
 
     #[test]
     fn the_key_with_the_highest_token_limit_determines_the_largest_request() {
         let limited = |n| key(None, tpm(n), KeyLimits::default());
-        let max_request_tokens = |keys: &[RunKey]| {
+        let max_request_tokens = |keys: &[KeyQuota]| {
             RateLimiter::new(keys, NOW)
                 .max_request_tokens()
                 .map(NonZeroU32::get)
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let _entered = runtime.enter();
         assert_eq!(max_request_tokens(&[limited(100), limited(700)]), Some(700));
         assert_eq!(
             max_request_tokens(&[limited(100), key(None, rpm(1), KeyLimits::default())]),

@@ -3,18 +3,7 @@
 use tokio::sync::watch;
 
 use crate::domain::run_stats::StopReason;
-
-/// How urgently the run must stop. The level only increases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StopLevel {
-    /// Continue.
-    #[default]
-    Run,
-    /// Claim no more jobs, and wait for the requests in flight.
-    Drain,
-    /// Abandon the requests in flight.
-    Abort,
-}
+use crate::scheduler::StopLevel;
 
 /// The receiving end of a shutdown request.
 #[derive(Clone, Debug)]

@@ -1,10 +1,12 @@
 //! A rate limit in units per minute, with small bursts.
 //!
-//! Implemented with governor on tokio's clock, which tests can pause. Each unit costs several cells
-//! of governor, and more of them while the rate is slowed down, so the rate can change at any time
-//! without losing its state.
+//! Implemented with governor on a clock that is set to the time of each call. Each unit costs
+//! several cells of governor, and more of them while the rate is slowed down, so the rate can change
+//! at any time without losing its state.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::Clock as GovernorClock;
@@ -12,7 +14,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter as GovernorLimiter};
-use tokio::time::Instant;
+
+use crate::domain::time::Timestamp;
 
 /// The maximum slowdown: to a quarter of the rate.
 const MAX_SLOWDOWN: f64 = 4.0;
@@ -31,26 +34,33 @@ const RECOVERY: Duration = Duration::from_mins(1);
 /// Slowdowns below this are ignored.
 const NEGLIGIBLE: f64 = 0.0005;
 
-/// tokio's clock for governor.
-#[derive(Clone, Debug)]
-struct TokioClock {
-    started: Instant,
-}
+/// A clock for governor that is set by hand, in milliseconds.
+#[derive(Clone, Debug, Default)]
+struct ManualClock(Arc<AtomicU64>);
 
-impl GovernorClock for TokioClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::from(self.started.elapsed())
+impl ManualClock {
+    /// Sets the clock. A time before the current one has no effect.
+    fn advance_to(&self, millis: u64) {
+        self.0.fetch_max(millis, Ordering::Relaxed);
     }
 }
 
-type Limiter = GovernorLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>;
+impl GovernorClock for ManualClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+type Limiter = GovernorLimiter<NotKeyed, InMemoryState, ManualClock, NoOpMiddleware<Nanos>>;
 
 /// A rate in units per minute that can be slowed down.
 #[derive(Debug)]
 pub(super) struct AdaptiveRate {
     limiter: Limiter,
+    /// The time at which the clock of the limiter started.
+    started: Timestamp,
     per_minute: NonZeroU32,
     /// Cells per unit.
     scale: f64,
@@ -58,17 +68,17 @@ pub(super) struct AdaptiveRate {
     burst: NonZeroU32,
     /// Cells that were used but not yet deducted; negative if too many were deducted.
     debt: f64,
-    debt_since: Instant,
+    debt_since: Timestamp,
     /// The factor by which the rate was slower than `per_minute` at `slowed_down_at`.
     slowdown: f64,
-    slowed_down_at: Instant,
+    slowed_down_at: Timestamp,
     /// The size of the last slowdown step.
     step: f64,
 }
 
 impl AdaptiveRate {
     /// Creates a rate with a full burst (at least one unit) available.
-    pub(super) fn full(per_minute: NonZeroU32) -> Self {
+    pub(super) fn full(per_minute: NonZeroU32, now: Timestamp) -> Self {
         // Use more cells per unit for low rates, for precise slowdowns.
         let scale = (10_000_000 / per_minute.get()).clamp(1, 100);
         let cells = per_minute.saturating_mul(NonZeroU32::new(scale).unwrap_or(NonZeroU32::MIN));
@@ -79,24 +89,24 @@ impl AdaptiveRate {
         )]
         let burst_cells = (f64::from(cells.get()) / 60.0 * BURST_FRACTION) as u32;
         let burst = NonZeroU32::new(burst_cells.max(scale)).unwrap_or(NonZeroU32::MIN);
-        let started = Instant::now();
         let quota = Quota::per_minute(cells).allow_burst(burst);
         Self {
-            limiter: GovernorLimiter::direct_with_clock(quota, TokioClock { started }),
+            limiter: GovernorLimiter::direct_with_clock(quota, ManualClock::default()),
+            started: now,
             per_minute,
             scale: f64::from(scale),
             burst,
             debt: 0.0,
-            debt_since: started,
+            debt_since: now,
             slowdown: 1.0,
-            slowed_down_at: started,
+            slowed_down_at: now,
             step: 0.0,
         }
     }
 
     /// Creates a rate with no burst available.
-    pub(super) fn empty(per_minute: NonZeroU32) -> Self {
-        let rate = Self::full(per_minute);
+    pub(super) fn empty(per_minute: NonZeroU32, now: Timestamp) -> Self {
+        let rate = Self::full(per_minute, now);
         // The full burst is available, so this cannot fail.
         let _ = rate.limiter.check_n(rate.burst);
         rate
@@ -111,25 +121,25 @@ impl AdaptiveRate {
     ///
     /// More units than the burst are acquired when the full burst is available. The rest becomes
     /// debt, which must be paid before anything else is acquired.
-    pub(super) fn try_acquire(&mut self, units: u32) -> Result<(), Duration> {
-        self.pay_debt()?;
-        let cost = self.cost(f64::from(units)) + self.debt;
+    pub(super) fn try_acquire(&mut self, units: u32, now: Timestamp) -> Result<(), Duration> {
+        self.pay_debt(now)?;
+        let cost = self.cost(f64::from(units), now) + self.debt;
         let consumed = if cost >= 1.0 {
-            self.consume(cost)?
+            self.consume(cost, now)?
         } else {
             0.0
         };
-        self.set_debt(cost - consumed);
+        self.set_debt(cost - consumed, now);
         Ok(())
     }
 
     /// Pays the debt. A debt larger than the burst is paid off as time passes.
-    fn pay_debt(&mut self) -> Result<(), Duration> {
+    fn pay_debt(&mut self, now: Timestamp) -> Result<(), Duration> {
         let burst = f64::from(self.burst.get());
         if self.debt > burst {
             let cells_per_second = f64::from(self.per_minute.get()) * self.scale / 60.0;
             let due = Duration::from_secs_f64(self.debt / cells_per_second);
-            let passed = self.debt_since.elapsed();
+            let passed = now.since(self.debt_since);
             if passed < due {
                 return Err(due.saturating_sub(passed));
             }
@@ -138,39 +148,39 @@ impl AdaptiveRate {
             self.debt = (burst - since).max(0.0);
         }
         if self.debt >= 1.0 {
-            self.debt -= self.consume(self.debt)?;
+            self.debt -= self.consume(self.debt, now)?;
         }
         Ok(())
     }
 
-    fn set_debt(&mut self, cells: f64) {
+    fn set_debt(&mut self, cells: f64, now: Timestamp) {
         if self.debt < 1.0 {
-            self.debt_since = Instant::now();
+            self.debt_since = now;
         }
         self.debt = cells;
     }
 
     /// Adjusts the usage by `units`, which can be negative.
-    pub(super) fn adjust(&mut self, units: f64) {
-        self.set_debt(self.debt + self.cost(units));
+    pub(super) fn adjust(&mut self, units: f64, now: Timestamp) {
+        self.set_debt(self.debt + self.cost(units, now), now);
     }
 
     /// Slows down the rate after a throttled request. It recovers gradually.
-    pub(super) fn slow_down(&mut self) {
-        self.step = if self.slowed_down_at.elapsed() < QUIET_PERIOD {
+    pub(super) fn slow_down(&mut self, now: Timestamp) {
+        self.step = if now.since(self.slowed_down_at) < QUIET_PERIOD {
             (self.step * 2.0).clamp(MIN_STEP, MAX_STEP)
         } else {
             MIN_STEP
         };
-        self.slowdown = (self.current_slowdown() * (1.0 + self.step)).min(MAX_SLOWDOWN);
-        self.slowed_down_at = Instant::now();
+        self.slowdown = (self.current_slowdown(now) * (1.0 + self.step)).min(MAX_SLOWDOWN);
+        self.slowed_down_at = now;
     }
 
-    fn current_slowdown(&self) -> f64 {
+    fn current_slowdown(&self, now: Timestamp) -> f64 {
         if self.slowdown <= 1.0 {
             return 1.0;
         }
-        let decay = (self.slowed_down_at.elapsed().as_secs_f64() / -RECOVERY.as_secs_f64()).exp();
+        let decay = (now.since(self.slowed_down_at).as_secs_f64() / -RECOVERY.as_secs_f64()).exp();
         let excess = (self.slowdown - 1.0) * decay;
         if excess < NEGLIGIBLE {
             1.0
@@ -179,8 +189,8 @@ impl AdaptiveRate {
         }
     }
 
-    fn cost(&self, units: f64) -> f64 {
-        units * self.scale * self.current_slowdown()
+    fn cost(&self, units: f64, now: Timestamp) -> f64 {
+        units * self.scale * self.current_slowdown(now)
     }
 
     /// Consumes up to a burst of `cells` (at least 1), and returns how many.
@@ -189,12 +199,15 @@ impl AdaptiveRate {
         clippy::cast_sign_loss,
         reason = "between 1 and the burst, which is a u32"
     )]
-    fn consume(&self, cells: f64) -> Result<f64, Duration> {
+    fn consume(&self, cells: f64, now: Timestamp) -> Result<f64, Duration> {
         let part = cells.floor().clamp(1.0, f64::from(self.burst.get()));
         let whole = NonZeroU32::new(part as u32).unwrap_or(NonZeroU32::MIN);
+        let elapsed = now.since(self.started).as_millis();
+        let clock = self.limiter.clock();
+        clock.advance_to(u64::try_from(elapsed).unwrap_or(u64::MAX));
         match self.limiter.check_n(whole) {
             Ok(Ok(())) => Ok(part),
-            Ok(Err(not_until)) => Err(not_until.wait_time_from(self.limiter.clock().now())),
+            Ok(Err(not_until)) => Err(not_until.wait_time_from(clock.now())),
             Err(_) => unreachable!("more cells than the burst"),
         }
     }
@@ -204,84 +217,97 @@ impl AdaptiveRate {
 mod tests {
     use super::*;
 
+    const START: Timestamp = Timestamp::from_millis(1_795_464_000_000);
+
     fn rate(per_minute: u32) -> AdaptiveRate {
-        AdaptiveRate::full(NonZeroU32::new(per_minute).unwrap())
+        AdaptiveRate::full(NonZeroU32::new(per_minute).unwrap(), START)
+    }
+
+    /// Rounds a wait up to the resolution of the clock.
+    fn after(wait: Duration) -> Duration {
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap() + 1)
     }
 
     /// Acquires as much as possible for a while, `units` at a time; returns the total.
-    async fn acquire_all(rate: &mut AdaptiveRate, units: u32, time: Duration) -> u32 {
-        let (until, mut count) = (Instant::now() + time, 0);
-        while Instant::now() < until {
-            match rate.try_acquire(units) {
+    fn acquire_all(
+        rate: &mut AdaptiveRate,
+        units: u32,
+        (mut now, time): (Timestamp, Duration),
+    ) -> u32 {
+        let (until, mut count) = (now + time, 0);
+        while now < until {
+            match rate.try_acquire(units, now) {
                 Ok(()) => count += units,
-                Err(wait) => tokio::time::advance(wait.max(Duration::from_millis(1))).await,
+                Err(wait) => now = now + after(wait),
             }
         }
         count
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn allows_a_burst_and_then_an_even_rate() {
+    #[test]
+    fn allows_a_burst_and_then_an_even_rate() {
         let mut rate = rate(150);
-        assert_eq!([rate.try_acquire(1), rate.try_acquire(1)], [Ok(()), Ok(())]);
-        let wait = rate.try_acquire(1).unwrap_err();
+        assert_eq!(
+            [rate.try_acquire(1, START), rate.try_acquire(1, START)],
+            [Ok(()), Ok(())]
+        );
+        let wait = rate.try_acquire(1, START).unwrap_err();
         assert!((280..=321).contains(&wait.as_millis()), "{wait:?}");
-        tokio::time::advance(wait + Duration::from_millis(1)).await;
-        assert!(rate.try_acquire(1).is_ok() && rate.try_acquire(1).is_err());
+        let now = START + after(wait);
+        assert!(rate.try_acquire(1, now).is_ok() && rate.try_acquire(1, now).is_err());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_minute_allows_its_units_and_at_most_one_burst_more() {
+    #[test]
+    fn a_minute_allows_its_units_and_at_most_one_burst_more() {
         for per_minute in [60, 3000, 90_000] {
-            let got = acquire_all(&mut rate(per_minute), 1, Duration::from_mins(1)).await;
+            let got = acquire_all(&mut rate(per_minute), 1, (START, Duration::from_mins(1)));
             // The clock of the test has a resolution of a millisecond.
             let max = per_minute + per_minute / 60 + per_minute / 10_000 + 1;
             assert!((per_minute..=max).contains(&got), "{got} of {per_minute}");
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn units_beyond_the_burst_are_paid_before_the_next_acquisition() {
+    #[test]
+    fn units_beyond_the_burst_are_paid_before_the_next_acquisition() {
         // 6,000 per minute is 100 per second; each acquisition needs 1,500.
-        let got = acquire_all(&mut rate(6000), 1500, Duration::from_mins(2)).await;
+        let got = acquire_all(&mut rate(6000), 1500, (START, Duration::from_mins(2)));
         assert!((12_000..=13_500).contains(&got), "{got}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn adjustments_refund_unused_units_and_charge_excess_units() {
+    #[test]
+    fn adjustments_refund_unused_units_and_charge_excess_units() {
         let mut rate = rate(60);
-        assert!(rate.try_acquire(1).is_ok());
-        rate.adjust(-1.0);
-        assert_eq!(
-            (rate.try_acquire(1).is_ok(), rate.try_acquire(1).is_ok()),
-            (true, false)
-        );
-        rate.adjust(2.0);
-        tokio::time::advance(Duration::from_millis(2500)).await;
-        assert!(rate.try_acquire(1).is_err());
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(rate.try_acquire(1).is_ok());
+        let at = |millis| START + Duration::from_millis(millis);
+        assert!(rate.try_acquire(1, START).is_ok());
+        rate.adjust(-1.0, START);
+        assert!(rate.try_acquire(1, START).is_ok());
+        assert!(rate.try_acquire(1, START).is_err());
+        rate.adjust(2.0, START);
+        assert!(rate.try_acquire(1, at(2500)).is_err());
+        assert!(rate.try_acquire(1, at(3500)).is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn slows_down_and_recovers_gradually() {
+    #[test]
+    fn slows_down_and_recovers_gradually() {
         let mut rate = rate(6000);
         for _ in 0..11 {
-            rate.slow_down();
+            rate.slow_down(START);
         }
         // The total slowdown is a factor of 1.8.
-        let slow = acquire_all(&mut rate, 1, Duration::from_secs(6)).await;
+        let slow = acquire_all(&mut rate, 1, (START, Duration::from_secs(6)));
         assert!((300..450).contains(&slow), "{slow}");
-        tokio::time::advance(Duration::from_mins(8)).await;
-        let recovered = acquire_all(&mut rate, 1, Duration::from_mins(1)).await;
+        let later = START + Duration::from_mins(8);
+        let recovered = acquire_all(&mut rate, 1, (later, Duration::from_mins(1)));
         assert!(recovered >= 6000, "{recovered}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_empty_rate_allows_no_burst() {
-        let mut rate = AdaptiveRate::empty(NonZeroU32::new(600).unwrap());
-        assert!(rate.try_acquire(1).is_err());
-        tokio::time::advance(Duration::from_millis(101)).await;
-        assert!(rate.try_acquire(1).is_ok());
+    #[test]
+    fn an_empty_rate_allows_no_burst() {
+        let mut rate = AdaptiveRate::empty(NonZeroU32::new(600).unwrap(), START);
+        assert!(rate.try_acquire(1, START).is_err());
+        assert!(
+            rate.try_acquire(1, START + Duration::from_millis(101))
+                .is_ok()
+        );
     }
 }

@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
-use crate::store::{Spool, SpoolOutcome, StoreError};
+use crate::scheduler::StopLevel;
+use crate::store::{SpoolOutcome, StoreError};
 
-use super::dispatcher::Dispatcher;
-use super::shutdown::{Shutdown, StopLevel};
+use super::core::Engine;
+use super::shutdown::Shutdown;
 
 /// Bytes reserved in the spool per request in flight: a response of a few thousand tokens with its
 /// metadata.
@@ -51,43 +51,39 @@ pub(super) fn spool_bytes(concurrency: usize) -> u64 {
         .clamp(SPOOL_BYTES_RANGE.0, SPOOL_BYTES_RANGE.1)
 }
 
-impl Dispatcher<'_> {
-    /// Stops the run: spools finished results immediately, then waits for the requests in flight,
-    /// up to the grace period, and spools their results.
-    pub(super) async fn salvage(
-        &mut self,
-        cause: StoreError,
-        mut spool: Spool,
-        shutdown: &mut Shutdown,
-    ) -> RunError {
-        let in_flight = self.in_flight();
-        (self.on_event)(&RunEvent::Draining { in_flight });
-        let deadline = self.clock.now() + self.settings.grace;
-        let mut kept = SpoolOutcome::default();
-        loop {
-            let now = self.clock.now();
-            if shutdown.level().0 == StopLevel::Abort || now >= deadline {
-                self.abandon_in_flight();
-            }
-            self.spill(&mut spool, &mut kept, now);
-            if self.in_flight() == 0 {
-                break;
-            }
-            self.wait(None, Some(deadline), shutdown).await;
+/// Stops an engine: spools finished results immediately, then waits for the requests in flight, up
+/// to the grace period, and spools their results.
+pub(super) async fn salvage(
+    engine: &mut Engine<'_>,
+    cause: StoreError,
+    shutdown: &mut Shutdown,
+) -> RunError {
+    let Some(mut spool) = engine.spool.take() else {
+        return RunError::Store(cause);
+    };
+    let in_flight = engine.actions.flights.in_flight();
+    (engine.on_event)(&RunEvent::Draining { in_flight });
+    let deadline = engine.clock.now() + engine.work.grace;
+    let mut kept = SpoolOutcome::default();
+    loop {
+        let now = engine.clock.now();
+        if shutdown.level().0 == StopLevel::Abort || now >= deadline {
+            engine.abandon_in_flight();
         }
-        let path = spool.path().to_owned();
-        if kept.spooled == 0 {
-            // An empty spool that cannot be removed does no harm.
-            let _ = spool.remove();
-        }
-        RunError::Unwritten { cause, kept, path }
-    }
-
-    fn spill(&mut self, spool: &mut Spool, kept: &mut SpoolOutcome, now: Timestamp) {
-        let group = spool.append(&self.recorder.take_unwritten(), now);
+        let group = spool.append(&engine.actions.recorder.take_unwritten(), now);
         kept.spooled += group.spooled;
         kept.lost += group.lost;
+        if engine.actions.flights.in_flight() == 0 {
+            break;
+        }
+        engine.wait(Some(deadline), shutdown).await;
     }
+    let path = spool.path().to_owned();
+    if kept.spooled == 0 {
+        // An empty spool that cannot be removed does no harm.
+        let _ = spool.remove();
+    }
+    RunError::Unwritten { cause, kept, path }
 }
 
 /// Formats the error, the number of spooled and lost results, and the hint.

@@ -9,7 +9,6 @@ use crate::domain::limits::KeyLimits;
 use crate::domain::time::Timestamp;
 
 use super::adaptive::AdaptiveRate;
-use super::rate_headers::ReportedLimit;
 
 /// The longest requested wait that indicates a rate limit. Longer ones indicate a quota.
 const MAX_RATE_WAIT: Duration = Duration::from_mins(2);
@@ -17,9 +16,28 @@ const MAX_RATE_WAIT: Duration = Duration::from_mins(2);
 /// ignored.
 const SAME_OVERLOAD: Duration = Duration::from_millis(250);
 
+/// A limit that the provider reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportedLimit {
+    /// A limit per minute.
+    Minute {
+        /// The units per minute.
+        limit: NonZeroU32,
+        /// The units that remain now, if reported.
+        remaining: Option<u32>,
+    },
+    /// The remaining units of a window longer than a minute.
+    LongWindow {
+        /// The units that remain.
+        remaining: u32,
+        /// The end of the window.
+        until: Timestamp,
+    },
+}
+
 /// Why no request can be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runner) enum BlockReason {
+pub(in crate::scheduler) enum BlockReason {
     /// The maximum number of requests is in flight.
     InFlight,
     /// The request rate is used up.
@@ -32,10 +50,10 @@ pub(in crate::runner) enum BlockReason {
 
 /// Why no request can be sent now, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runner) struct Blocked {
+pub(in crate::scheduler) struct Blocked {
     /// When a request can be sent; `None` if a request in flight must finish first.
-    pub(in crate::runner) until: Option<Timestamp>,
-    pub(in crate::runner) reason: BlockReason,
+    pub(in crate::scheduler) until: Option<Timestamp>,
+    pub(in crate::scheduler) reason: BlockReason,
 }
 
 /// The limits and the usage of a key or a group.
@@ -58,8 +76,8 @@ impl Meter {
     pub(super) fn new(limits: KeyLimits, today: u32, now: Timestamp) -> Self {
         Self {
             limits,
-            requests: limits.rpm.map(AdaptiveRate::full),
-            tokens: limits.tpm.map(AdaptiveRate::full),
+            requests: limits.rpm.map(|rpm| AdaptiveRate::full(rpm, now)),
+            tokens: limits.tpm.map(|tpm| AdaptiveRate::full(tpm, now)),
             throttled_at: None,
             in_flight: 0,
             today,
@@ -92,14 +110,14 @@ impl Meter {
     pub(super) fn try_acquire(&mut self, tokens: u32, now: Timestamp) -> Result<(), Blocked> {
         self.check_counts(now)?;
         if let Some(rate) = &mut self.requests {
-            rate.try_acquire(1)
+            rate.try_acquire(1, now)
                 .map_err(|wait| blocked(wait, BlockReason::Requests, now))?;
         }
         if let Some(rate) = &mut self.tokens
-            && let Err(wait) = rate.try_acquire(tokens)
+            && let Err(wait) = rate.try_acquire(tokens, now)
         {
             if let Some(rate) = &mut self.requests {
-                rate.adjust(-1.0);
+                rate.adjust(-1.0, now);
             }
             return Err(blocked(wait, BlockReason::Tokens, now));
         }
@@ -152,29 +170,29 @@ impl Meter {
     ) -> Result<(), Blocked> {
         match &mut self.tokens {
             Some(rate) => rate
-                .try_acquire(tokens)
+                .try_acquire(tokens, now)
                 .map_err(|wait| blocked(wait, BlockReason::Tokens, now)),
             None => Ok(()),
         }
     }
 
     /// Refunds an unused permit.
-    pub(super) fn refund(&mut self, tokens: u32) {
+    pub(super) fn refund(&mut self, tokens: u32, now: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.today = self.today.saturating_sub(1);
         if let Some((remaining, _)) = &mut self.remaining {
             *remaining += 1;
         }
         if let Some(rate) = &mut self.requests {
-            rate.adjust(-1.0);
+            rate.adjust(-1.0, now);
         }
-        self.adjust(-f64::from(tokens));
+        self.adjust(-f64::from(tokens), now);
     }
 
     /// Adjusts the token usage by `tokens`, which can be negative.
-    pub(super) fn adjust(&mut self, tokens: f64) {
+    pub(super) fn adjust(&mut self, tokens: f64, now: Timestamp) {
         if let Some(rate) = &mut self.tokens {
-            rate.adjust(tokens);
+            rate.adjust(tokens, now);
         }
     }
 
@@ -184,18 +202,22 @@ impl Meter {
     }
 
     /// Applies the limits that the provider reports, except where the user has set one.
-    pub(super) fn apply_headers(&mut self, [requests, tokens]: [Option<ReportedLimit>; 2]) {
+    pub(super) fn apply_reported(
+        &mut self,
+        [requests, tokens]: [Option<ReportedLimit>; 2],
+        now: Timestamp,
+    ) {
         if let Some(ReportedLimit::LongWindow { remaining, until }) = requests {
             self.remaining = Some((remaining.saturating_sub(self.in_flight), until));
         }
         if let (None, Some(ReportedLimit::Minute { limit, remaining })) =
             (self.limits.rpm, requests)
         {
-            set_reported_rate(&mut self.requests, (limit, remaining));
+            set_reported_rate(&mut self.requests, (limit, remaining), now);
         }
         if let (None, Some(ReportedLimit::Minute { limit, remaining })) = (self.limits.tpm, tokens)
         {
-            set_reported_rate(&mut self.tokens, (limit, remaining));
+            set_reported_rate(&mut self.tokens, (limit, remaining), now);
         }
     }
 
@@ -213,7 +235,7 @@ impl Meter {
         for rate in rates.into_iter().flatten() {
             has_rate = true;
             if is_new {
-                rate.slow_down();
+                rate.slow_down(now);
             }
         }
         if is_new {
@@ -226,12 +248,13 @@ impl Meter {
 fn set_reported_rate(
     rate: &mut Option<AdaptiveRate>,
     (per_minute, remaining): (NonZeroU32, Option<u32>),
+    now: Timestamp,
 ) {
     match rate {
         Some(known) if known.per_minute() == per_minute => {}
-        Some(known) => *known = AdaptiveRate::empty(per_minute),
-        None if remaining == Some(0) => *rate = Some(AdaptiveRate::empty(per_minute)),
-        None => *rate = Some(AdaptiveRate::full(per_minute)),
+        Some(known) => *known = AdaptiveRate::empty(per_minute, now),
+        None if remaining == Some(0) => *rate = Some(AdaptiveRate::empty(per_minute, now)),
+        None => *rate = Some(AdaptiveRate::full(per_minute, now)),
     }
 }
 
@@ -266,8 +289,8 @@ mod tests {
         panic!("there is no limit");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn limits_requests_in_flight() {
+    #[test]
+    fn limits_requests_in_flight() {
         let mut meter = meter(KeyLimits {
             in_flight: some(2),
             ..KeyLimits::default()
@@ -281,8 +304,8 @@ mod tests {
         assert_eq!(drain(&mut meter, NOW), (1, full));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_daily_limit_includes_earlier_runs_and_resets_at_midnight() {
+    #[test]
+    fn the_daily_limit_includes_earlier_runs_and_resets_at_midnight() {
         let limits = KeyLimits {
             rpd: some(5),
             ..KeyLimits::default()
@@ -294,13 +317,13 @@ mod tests {
             reason: BlockReason::Day,
         };
         assert_eq!(drain(&mut meter, NOW), (2, over));
-        meter.refund(1);
+        meter.refund(1, NOW);
         assert_eq!(drain(&mut meter, NOW), (1, over));
         assert_eq!(drain(&mut meter, midnight).0, 5);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lack_of_tokens_does_not_consume_requests() {
+    #[test]
+    fn a_lack_of_tokens_does_not_consume_requests() {
         let limits = KeyLimits {
             rpm: some(60),
             tpm: some(600),
@@ -308,56 +331,56 @@ mod tests {
         };
         let mut meter = meter(limits);
         assert_eq!(meter.try_acquire(600, NOW), Ok(()));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(
-            meter.try_acquire(1, NOW).unwrap_err().reason,
-            BlockReason::Tokens
-        );
-        tokio::time::advance(Duration::from_mins(1)).await;
+        let blocked = meter.try_acquire(1, NOW + Duration::from_secs(2));
+        assert_eq!(blocked.unwrap_err().reason, BlockReason::Tokens);
+        let later = NOW + Duration::from_secs(62);
         // One request was gained since then, and the refunded one is still available.
-        assert_eq!(meter.try_acquire(1, NOW), Ok(()));
-        assert_eq!(meter.try_acquire(1, NOW), Ok(()));
+        assert_eq!(meter.try_acquire(1, later), Ok(()));
+        assert_eq!(meter.try_acquire(1, later), Ok(()));
         assert_eq!(
-            meter.try_acquire(1, NOW).unwrap_err().reason,
+            meter.try_acquire(1, later).unwrap_err().reason,
             BlockReason::Requests
         );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn reported_limits_apply_unless_the_user_has_set_one() {
+    #[test]
+    fn reported_limits_apply_unless_the_user_has_set_one() {
         let reported = |remaining| {
             let limit = NonZeroU32::new(600).unwrap();
             [Some(ReportedLimit::Minute { limit, remaining }), None]
         };
         let mut empty = meter(KeyLimits::default());
-        empty.apply_headers(reported(Some(0)));
+        empty.apply_reported(reported(Some(0)), NOW);
         assert_eq!(drain(&mut empty, NOW).0, 0);
         let reported = reported(Some(599));
         let mut free = meter(KeyLimits::default());
-        free.apply_headers(reported);
+        free.apply_reported(reported, NOW);
         assert_eq!(drain(&mut free, NOW).0, 9);
-        free.apply_headers(reported);
+        free.apply_reported(reported, NOW);
         assert_eq!(drain(&mut free, NOW).0, 0);
         let mut set = meter(KeyLimits {
             rpm: some(180),
             ..KeyLimits::default()
         });
-        set.apply_headers(reported);
+        set.apply_reported(reported, NOW);
         assert_eq!(drain(&mut set, NOW).0, 2);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn sends_no_more_than_the_remaining_requests_of_a_long_window() {
+    #[test]
+    fn sends_no_more_than_the_remaining_requests_of_a_long_window() {
         let mut meter = meter(KeyLimits::default());
         let until = NOW + Duration::from_hours(4);
         assert_eq!(meter.try_acquire(1, NOW), Ok(()));
-        meter.apply_headers([
-            Some(ReportedLimit::LongWindow {
-                remaining: 3,
-                until,
-            }),
-            None,
-        ]);
+        meter.apply_reported(
+            [
+                Some(ReportedLimit::LongWindow {
+                    remaining: 3,
+                    until,
+                }),
+                None,
+            ],
+            NOW,
+        );
         assert_eq!(
             drain(&mut meter, NOW),
             (
@@ -371,13 +394,16 @@ mod tests {
         for _ in 0..3 {
             meter.request_finished();
         }
-        meter.apply_headers([
-            Some(ReportedLimit::LongWindow {
-                remaining: 0,
-                until,
-            }),
-            None,
-        ]);
+        meter.apply_reported(
+            [
+                Some(ReportedLimit::LongWindow {
+                    remaining: 0,
+                    until,
+                }),
+                None,
+            ],
+            NOW,
+        );
         assert_eq!(
             drain(&mut meter, NOW),
             (
@@ -391,8 +417,8 @@ mod tests {
         assert_eq!(meter.try_acquire(1, until), Ok(()));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn responses_throttled_together_slow_down_the_rate_once() {
+    #[test]
+    fn responses_throttled_together_slow_down_the_rate_once() {
         let mut meter = meter(KeyLimits {
             rpm: some(60_000),
             ..KeyLimits::default()
@@ -403,20 +429,18 @@ mod tests {
                 assert!(meter.record_throttle(Duration::ZERO, NOW + SAME_OVERLOAD * moment));
             }
         }
-        tokio::time::advance(Duration::from_millis(500)).await;
-        let got = drain(&mut meter, NOW).0;
+        let got = drain(&mut meter, NOW + Duration::from_millis(500)).0;
         assert!((330..=400).contains(&got), "{got} of 500");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_quota_does_not_slow_down_the_rate() {
+    #[test]
+    fn a_quota_does_not_slow_down_the_rate() {
         let mut meter = meter(KeyLimits {
             rpm: some(600),
             ..KeyLimits::default()
         });
         assert_eq!(drain(&mut meter, NOW).0, 9);
         assert!(!meter.record_throttle(Duration::from_hours(3), NOW));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(drain(&mut meter, NOW).0, 9);
+        assert_eq!(drain(&mut meter, NOW + Duration::from_secs(1)).0, 9);
     }
 }

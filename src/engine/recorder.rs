@@ -5,7 +5,7 @@
 
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
-use crate::store::{Claim, QueueUpdate, Settlement, Store, StoreError};
+use crate::store::{Claim, ClaimResult, Settlement, Store, StoreError};
 
 /// The maximum number of results per transaction: large enough to make the cost of a commit
 /// negligible, small enough to keep it short.
@@ -60,7 +60,7 @@ impl Recorder {
         claims: &[Claim],
         now: Timestamp,
         on_event: &mut dyn FnMut(&RunEvent),
-    ) -> Result<QueueUpdate, StoreError> {
+    ) -> Result<Vec<ClaimResult>, StoreError> {
         let group = self.group_len();
         let update = store
             .settle_and_claim(&self.settlements[..group], claims, now)
@@ -74,6 +74,6 @@ impl Recorder {
         self.settlements.drain(..group);
         let events = self.events.drain(..group).flatten();
         events.for_each(|event| on_event(&event));
-        Ok(update)
+        Ok(update.claims)
     }
 }

@@ -1,0 +1,110 @@
+//! Builds the keys of an engine with their limits and the requests made today.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::key_sources::NamedKey;
+use crate::domain::key::Key;
+use crate::engine::EngineKey;
+use crate::progress::safe::Safe;
+use crate::scheduler::KeyQuota;
+use crate::simulator::SAMPLE_KEY;
+
+use super::Session;
+
+impl Session<'_> {
+    /// Returns all keys. Without any, there is one entry for the simulated provider, or one without
+    /// a secret for an endpoint on localhost.
+    pub(super) async fn engine_keys(&self) -> Result<Vec<EngineKey>, CliError> {
+        let mut keys: Vec<_> = self
+            .keys
+            .iter()
+            .map(|named| self.engine_key(named))
+            .collect();
+        keys.extend(self.unnamed_key().filter(|_| keys.is_empty()));
+        self.count_daily_requests(&mut keys).await?;
+        Ok(keys)
+    }
+
+    fn engine_key(&self, named: &NamedKey) -> EngineKey {
+        let fingerprint = self.salt.fingerprint(named);
+        let mut key = Key::new(named.label.clone(), fingerprint);
+        key.group.clone_from(&named.group);
+        key.weight = named.weight;
+        let limits_and_prices = &self.limits_and_prices;
+        let shared = named.group.as_ref().map(|group| {
+            let own = limits_and_prices.groups.get(group).copied();
+            own.unwrap_or_default().or(limits_and_prices.per_key)
+        });
+        let quota = KeyQuota {
+            group: named.group.clone(),
+            // Limits that apply to each key are shared by the keys of a group.
+            limits: match shared {
+                Some(_) => named.limits,
+                None => named.limits.or(limits_and_prices.per_key),
+            },
+            group_limits: shared.unwrap_or_default(),
+            today: 0,
+        };
+        EngineKey {
+            key,
+            secret: Some(Arc::new(named.secret.clone())),
+            models: named.models.clone(),
+            quota,
+        }
+    }
+
+    /// Reads how many requests each key has made in its current day.
+    async fn count_daily_requests(&self, keys: &mut [EngineKey]) -> Result<(), CliError> {
+        let base_url = self.client.endpoint().display();
+        let now = self.clock.now();
+        for key in keys {
+            let limits = [key.quota.limits, key.quota.group_limits];
+            let Some(daily) = limits.into_iter().rev().find(|limits| limits.rpd.is_some()) else {
+                continue;
+            };
+            let day = daily.utc_offset.day_start(now);
+            let fingerprint = &key.key.fingerprint;
+            key.quota.today = self
+                .store
+                .requests_on_day(fingerprint, base_url, day)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the entry if no keys are configured. It has no fingerprint, so that its state is not
+    /// stored.
+    fn unnamed_key(&self) -> Option<EngineKey> {
+        let entry = |label: &str, secret| EngineKey {
+            key: Key::new(label.to_owned(), String::new()),
+            secret,
+            models: Vec::new(),
+            quota: KeyQuota {
+                limits: self.limits_and_prices.per_key,
+                ..KeyQuota::default()
+            },
+        };
+        if self.is_simulated() {
+            let secret = SecretString::from(SAMPLE_KEY);
+            return Some(entry("simulated key", Some(Arc::new(secret))));
+        }
+        let is_loopback = self.client.endpoint().is_loopback();
+        is_loopback.then(|| entry("no key", None))
+    }
+
+    /// Describes why no key serves a model.
+    pub(super) fn no_key_for(&self, model: &str) -> CliError {
+        if self.keys.is_empty() {
+            let what = format!("no API key for {}", Safe(self.client.endpoint().display()));
+            let hint = "set OPENAI_API_KEY or pass --api-key-file FILE; \
+                        to try promptmill without a key, use --simulate";
+            return CliError::new(Exit::NoKey, &what, hint);
+        }
+        let what = format!("no API key is configured for the model \"{model}\"");
+        CliError::new(Exit::NoKey, &what, "add the model to `models` of a key")
+    }
+}
