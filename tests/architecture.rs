@@ -187,8 +187,10 @@ const CRATES: [(&str, &[&str], &str); 15] = [
 ];
 
 /// Modules that can use no other crates than these.
-const PURE_MODULES: [(&str, &[&str]); 2] =
-    [("domain", &["serde"]), ("api", &["serde", "serde_json"])];
+const PURE_MODULES: [(&str, &[&str]); 2] = [
+    ("domain", &["serde", "jiff"]),
+    ("api", &["serde", "serde_json"]),
+];
 
 /// Words that do not describe the purpose of a type or module.
 const VAGUE_WORDS: [&str; 4] = ["manager", "helper", "util", "common"];

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::domain::concurrency::Concurrency;
-use crate::domain::limits::{KeyLimits, UtcOffset};
+use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;
+use crate::domain::time_zone::TimeZone;
 
 use super::args::{
     ColorChoice, Dedupe, EndpointChoice, IfBusy, InputFormat, LogFormat, OutputFormat,
@@ -61,8 +62,8 @@ pub(super) struct FileSettings {
     pub(super) rpm: Option<NonZeroU32>,
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
-    #[serde(deserialize_with = "utc_offset")]
-    pub(super) zone: Option<UtcOffset>,
+    #[serde(deserialize_with = "time_zone")]
+    pub(super) zone: Option<TimeZone>,
     pub(super) limit: Option<NonZeroU32>,
     pub(super) max_requests: Option<NonZeroU32>,
     #[serde(deserialize_with = "duration")]
@@ -112,21 +113,21 @@ pub(super) struct FileKey {
     pub(super) rpd: Option<NonZeroU32>,
     /// Maximum number of its requests in flight.
     pub(super) concurrency: Option<NonZeroU32>,
-    /// UTC offset at whose midnight the day of `rpd` begins.
-    #[serde(deserialize_with = "utc_offset")]
-    pub(super) zone: Option<UtcOffset>,
+    /// The time zone in which the day of `rpd` begins.
+    #[serde(deserialize_with = "time_zone")]
+    pub(super) zone: Option<TimeZone>,
 }
 
 /// The limits of a group of keys.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct FileLimits {
     pub(super) rpm: Option<NonZeroU32>,
     pub(super) tpm: Option<NonZeroU32>,
     pub(super) rpd: Option<NonZeroU32>,
     pub(super) concurrency: Option<NonZeroU32>,
-    #[serde(deserialize_with = "utc_offset")]
-    pub(super) zone: Option<UtcOffset>,
+    #[serde(deserialize_with = "time_zone")]
+    pub(super) zone: Option<TimeZone>,
 }
 
 impl FileLimits {
@@ -136,7 +137,7 @@ impl FileLimits {
             tpm: self.tpm,
             rpd: self.rpd,
             in_flight: self.concurrency,
-            utc_offset: self.zone.unwrap_or_default(),
+            zone: self.zone.unwrap_or_default(),
         }
     }
 }
@@ -232,8 +233,8 @@ fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cost>, D::
     parsed(deserializer, values::money)
 }
 
-fn utc_offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UtcOffset>, D::Error> {
-    parsed(deserializer, values::utc_offset)
+fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeZone>, D::Error> {
+    parsed(deserializer, values::time_zone)
 }
 
 fn concurrency<'de, D: Deserializer<'de>>(

@@ -206,7 +206,7 @@ fn label_keys(keys: Vec<(&FileKey, SecretString)>) -> Result<Vec<NamedKey>, CliE
                     tpm: listed.tpm,
                     rpd: listed.rpd,
                     in_flight: listed.concurrency,
-                    utc_offset: listed.zone.unwrap_or_default(),
+                    zone: listed.zone.clone().unwrap_or_default(),
                 },
                 models: listed.models.clone(),
             });

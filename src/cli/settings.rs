@@ -220,13 +220,13 @@ fn limits_and_prices(args: &LimitArgs, file: &FileSettings) -> LimitsAndPrices {
         tpm: args.tpm.or(file.tpm),
         rpd: args.rpd.or(file.rpd),
         in_flight: None,
-        utc_offset: args.zone.or(file.zone).unwrap_or_default(),
+        zone: args.zone.clone().or(file.zone.clone()).unwrap_or_default(),
     };
     let groups = file.groups.iter();
     LimitsAndPrices {
         per_key,
         groups: groups
-            .map(|(name, limits)| (name.clone(), limits.limits()))
+            .map(|(name, limits)| (name.clone(), limits.clone().limits()))
             .collect(),
         prices: file.prices(),
         max_runtime: args.max_runtime.or(file.max_runtime),

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::domain::concurrency::Concurrency;
-use crate::domain::limits::UtcOffset;
 use crate::domain::price::Cost;
+use crate::domain::time_zone::TimeZone;
 
 const POSITIVE_INTEGER: &str = "expected a positive integer";
 
@@ -69,10 +69,15 @@ pub(super) fn money(text: &str) -> Result<Cost, String> {
     dollars.ok_or_else(|| "expected an amount in US dollars like 5usd or 0.50usd".to_owned())
 }
 
-/// Parses an offset from UTC: `UTC`, or hours and minutes like `+08:00`.
-pub(super) fn utc_offset(text: &str) -> Result<UtcOffset, String> {
-    let offset = UtcOffset::parse(text.trim());
-    offset.ok_or_else(|| "expected UTC or an offset like +08:00".to_owned())
+/// Parses a time zone: a name like `America/Los_Angeles`, or an offset from UTC like `+08:00`.
+pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
+    let text = text.trim();
+    TimeZone::parse(text).ok_or_else(|| match TimeZone::nearest_name(text) {
+        Some(name) => format!("unknown time zone; did you mean {name}?"),
+        None => {
+            "expected a time zone like America/Los_Angeles, or an offset like +08:00".to_owned()
+        }
+    })
 }
 
 /// Parses the maximum number of requests in flight: a positive integer, or `auto`.
@@ -146,14 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn parses_money_and_utc_offsets() {
+    fn parses_money() {
         for text in ["5usd", "$5", "5", " 5 USD"] {
             assert_eq!(money(text), Ok(Cost::from_dollars(5.0).unwrap()), "{text}");
         }
         for invalid in ["", "-1usd", "5eur", "nan", "infusd"] {
             assert!(money(invalid).is_err(), "{invalid}");
         }
-        assert!(utc_offset("+08:00").is_ok() && utc_offset("CET").is_err());
+    }
+
+    #[test]
+    fn an_unknown_time_zone_has_a_suggestion_or_an_example() {
+        for text in ["+08:00", "-08:00", " Asia/Shanghai "] {
+            assert!(time_zone(text).is_ok(), "{text}");
+        }
+        let error = time_zone("America/Los_Angles").unwrap_err();
+        assert!(
+            error.ends_with("did you mean America/Los_Angeles?"),
+            "{error}"
+        );
+        let error = time_zone("PST").unwrap_err();
+        assert!(error.contains("like America/Los_Angeles"), "{error}");
     }
 
     #[test]

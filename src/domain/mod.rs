@@ -1,12 +1,11 @@
 //! The domain model: the program's terms and decision rules, as plain values.
 //!
 //! Nothing here reads a clock, generates random numbers or does I/O; the time and the jitter are
-//! arguments, so every rule has table-driven tests. The only dependencies are the standard library
-//! and serde.
+//! arguments, so every rule has table-driven tests. The only dependencies are the standard library,
+//! serde, and small crates without I/O.
 
 pub mod attribution;
 pub mod circuit_breaker;
-pub mod civil;
 pub mod concurrency;
 pub mod error_fingerprint;
 pub mod failure;
@@ -25,5 +24,6 @@ pub mod retry_budget;
 pub mod run_stats;
 pub mod spelling;
 pub mod time;
+pub mod time_zone;
 pub mod tokens;
 pub mod verdict;

@@ -6,9 +6,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::domain::civil;
 use crate::domain::retry_after::duration;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, parse_rfc3339};
 use crate::provider::{Exchange, RateHeaders};
 use crate::scheduler::ReportedLimit;
 
@@ -87,7 +86,7 @@ fn number(text: &str) -> Option<u32> {
 
 /// Parses a duration or a time: `6m0s`, `120ms`, `1.5`, an RFC 3339 time, or a Unix timestamp.
 fn time_until(text: &str, now: Timestamp) -> Option<Duration> {
-    let time = civil::parse_rfc3339(text).or_else(|| duration::unix_time(text));
+    let time = parse_rfc3339(text).or_else(|| duration::unix_time(text));
     time.map(|time| time.since(now))
         .or_else(|| duration::parse(text))
 }

@@ -1,19 +1,13 @@
-//! Timestamps formatted for users and programs, always in UTC: the standard library has no time
-//! zones, and UTC times in logs are unambiguous.
+//! Timestamps formatted for users and programs, always in UTC, which is unambiguous in logs.
 //!
 //! Times are rounded up to the second: most are the end of a wait, and an earlier retry would fail.
 
 use std::fmt;
 
+use jiff::SignedDuration;
+use jiff::civil::{self, date};
+
 use crate::domain::time::Timestamp;
-
-const DAY: i64 = 86_400;
-
-/// The last second of the year 9999; later timestamps are clamped to it.
-const LATEST: i64 = 253_402_300_799;
-
-/// The first second of the year 0; earlier timestamps are clamped to it.
-const EARLIEST: i64 = -62_167_219_200;
 
 /// A timestamp in RFC 3339, for programs: `2026-11-23T20:41:00Z`.
 #[derive(Clone, Copy, Debug)]
@@ -29,90 +23,29 @@ pub struct UtcTime(pub Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (date, time) = split(self.0);
-        write!(f, "{date}T{time}Z")
+        utc(self.0).strftime("%FT%TZ").fmt(f)
     }
 }
 
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (date, time) = split(self.0);
-        write!(f, "{date} {time} UTC")
+        utc(self.0).strftime("%F %T UTC").fmt(f)
     }
 }
 
 impl fmt::Display for UtcTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (_, time) = split(self.0);
-        write!(f, "{time} UTC")
+        utc(self.0).strftime("%T UTC").fmt(f)
     }
 }
 
-/// A date in the Gregorian calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Date {
-    year: i64,
-    month: i64,
-    day: i64,
-}
-
-impl fmt::Display for Date {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
-}
-
-/// Seconds since midnight.
-#[derive(Clone, Copy, Debug)]
-struct TimeOfDay(i64);
-
-impl fmt::Display for TimeOfDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(seconds) = self;
-        write!(
-            f,
-            "{:02}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        )
-    }
-}
-
-fn split(at: Timestamp) -> (Date, TimeOfDay) {
+/// Returns the date and time in UTC, clamped to the years 0 to 9999.
+fn utc(at: Timestamp) -> civil::DateTime {
     let millis = at.as_millis();
     let seconds = millis.div_euclid(1000) + i64::from(millis.rem_euclid(1000) > 0);
-    let seconds = seconds.clamp(EARLIEST, LATEST);
-    (
-        date_of(seconds.div_euclid(DAY)),
-        TimeOfDay(seconds.rem_euclid(DAY)),
-    )
-}
-
-/// Converts days since 1970-01-01 to a date.
-///
-/// Years start in March, so that the leap day is the last day of a year, and are grouped into eras
-/// of 400 years, which all have the same number of days.
-fn date_of(days: i64) -> Date {
-    const DAYS_PER_ERA: i64 = 146_097;
-    const DAYS_TO_1970: i64 = 719_468;
-    let days = days + DAYS_TO_1970;
-    let era = days.div_euclid(DAYS_PER_ERA);
-    let day_of_era = days.rem_euclid(DAYS_PER_ERA);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    Date {
-        year: era * 400 + year_of_era + i64::from(month <= 2),
-        month,
-        day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
-    }
+    let epoch = date(1970, 1, 1).at(0, 0, 0, 0);
+    let time = epoch.saturating_add(SignedDuration::from_secs(seconds));
+    time.max(date(0, 1, 1).at(0, 0, 0, 0))
 }
 
 #[cfg(test)]
@@ -149,33 +82,6 @@ mod tests {
     fn timestamps_out_of_range_are_clamped() {
         check(i64::MAX, "9999-12-31T23:59:59Z");
         check(i64::MIN, "0000-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn every_day_of_four_centuries_follows_the_previous_one() {
-        const LENGTHS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-        let mut expected = Date {
-            year: 1970,
-            month: 1,
-            day: 1,
-        };
-        for days in 0..146_097 {
-            assert_eq!(date_of(days), expected);
-            let Date { year, month, day } = &mut expected;
-            let leap = *year % 4 == 0 && (*year % 100 != 0 || *year % 400 == 0);
-            let length = if leap && *month == 2 {
-                29
-            } else {
-                LENGTHS[usize::try_from(*month - 1).unwrap()]
-            };
-            *day += 1;
-            if *day > length {
-                (*day, *month) = (1, *month + 1);
-            }
-            if *month > 12 {
-                (*month, *year) = (1, *year + 1);
-            }
-        }
     }
 
     #[test]

@@ -4,8 +4,7 @@
 use reqwest::header::{DATE, HeaderMap};
 
 use super::context::ParseContext;
-use crate::domain::civil;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{self, Timestamp};
 
 /// The rate limits that the provider reports for a key, as raw header values; `None` if not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +73,7 @@ pub(super) fn request_id(headers: &HeaderMap, context: ParseContext<'_>) -> Stri
 /// Returns the time of the response according to the endpoint's clock, to the second.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(DATE)?.to_str().ok()?;
-    civil::parse_http_date(text)
+    time::parse_http_date(text)
 }
 
 /// The maximum length of a header value, in bytes. Longer values are ignored.

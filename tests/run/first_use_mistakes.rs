@@ -106,9 +106,14 @@ fn invalid_numbers_and_durations_are_rejected_with_the_expected_format() {
     );
     check("run jobs.csv --max-cost lots", 2, &["US dollars like 5usd"]);
     check(
-        "run jobs.csv --zone CET",
+        "run jobs.csv --zone PST",
         2,
-        &["expected UTC or an offset like +08:00"],
+        &["like America/Los_Angeles, or an offset like +08:00"],
+    );
+    check(
+        "run jobs.csv --zone America/Los_Angles",
+        2,
+        &["did you mean America/Los_Angeles?"],
     );
 }
 

@@ -59,6 +59,26 @@ fn config_show_lists_each_setting_with_its_source() {
 }
 
 #[test]
+fn a_time_zone_is_a_name_or_an_offset_in_every_source() {
+    let env = TestEnv::new(Config::default());
+    for zone in ["America/Los_Angeles", "-08:00", "+08:00", "UTC"] {
+        check(&env, &format!("--zone {zone}"), "zone", zone, "--zone");
+        check(&env, &format!("--zone={zone}"), "zone", zone, "--zone");
+        let env = TestEnv::new(Config::default()).set_var("PROMPTMILL_ZONE", zone);
+        check(&env, "", "zone", zone, "PROMPTMILL_ZONE");
+        let keys =
+            format!("[[keys]]\nenv = \"K\"\nzone = \"{zone}\"\n[groups.a]\nzone = \"{zone}\"\n");
+        let env = TestEnv::new(Config::default());
+        env.write("promptmill.toml", &format!("zone = \"{zone}\"\n{keys}"));
+        check(&env, "", "zone", zone, "promptmill.toml:1");
+    }
+    env.write("promptmill.toml", "[groups.a]\nzone = \"Asia/Shangai\"\n");
+    env.run("status")
+        .exits(78)
+        .stderr_contains("promptmill.toml:2: unknown time zone; did you mean Asia/Shanghai?");
+}
+
+#[test]
 fn color_and_log_format_can_be_set_in_the_settings_file() {
     let env = TestEnv::with_rows(1);
     env.write(

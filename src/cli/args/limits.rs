@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::cli::values::{concurrency, count, duration, money, utc_offset};
+use crate::cli::values::{concurrency, count, duration, money, time_zone};
 use crate::domain::concurrency::Concurrency;
-use crate::domain::limits::UtcOffset;
 use crate::domain::price::Cost;
+use crate::domain::time_zone::TimeZone;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
@@ -23,9 +23,15 @@ pub(in crate::cli) struct LimitArgs {
     /// Requests per day per key, counted across runs [default: no limit]
     #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, env = "PROMPTMILL_RPD")]
     pub(in crate::cli) rpd: Option<NonZeroU32>,
-    /// UTC offset of the time zone in which the day of --rpd starts, like +08:00 [default: UTC]
-    #[arg(long, value_name = "OFFSET", value_parser = utc_offset, env = "PROMPTMILL_ZONE")]
-    pub(in crate::cli) zone: Option<UtcOffset>,
+    /// Time zone of the day of --rpd, like `America/Los_Angeles` or `-08:00` [default: UTC]
+    #[arg(
+        long,
+        value_name = "ZONE",
+        value_parser = time_zone,
+        allow_hyphen_values = true,
+        env = "PROMPTMILL_ZONE"
+    )]
+    pub(in crate::cli) zone: Option<TimeZone>,
     /// Maximum number of requests in flight [default: 16]
     ///
     /// `auto` tunes the number to the endpoint.

@@ -36,15 +36,15 @@ impl Session<'_> {
         key.weight = named.weight;
         let limits_and_prices = &self.limits_and_prices;
         let shared = named.group.as_ref().map(|group| {
-            let own = limits_and_prices.groups.get(group).copied();
-            own.unwrap_or_default().or(limits_and_prices.per_key)
+            let own = limits_and_prices.groups.get(group).cloned();
+            own.unwrap_or_default().or(&limits_and_prices.per_key)
         });
         let quota = KeyQuota {
             group: named.group.clone(),
             // Limits that apply to each key are shared by the keys of a group.
             limits: match shared {
-                Some(_) => named.limits,
-                None => named.limits.or(limits_and_prices.per_key),
+                Some(_) => named.limits.clone(),
+                None => named.limits.clone().or(&limits_and_prices.per_key),
             },
             group_limits: shared.unwrap_or_default(),
             today: 0,
@@ -62,11 +62,11 @@ impl Session<'_> {
         let base_url = self.client.endpoint().display();
         let now = self.clock.now();
         for key in keys {
-            let limits = [key.quota.limits, key.quota.group_limits];
+            let limits = [&key.quota.limits, &key.quota.group_limits];
             let Some(daily) = limits.into_iter().rev().find(|limits| limits.rpd.is_some()) else {
                 continue;
             };
-            let day = daily.utc_offset.day_start(now);
+            let day = daily.zone.day_start(now);
             let fingerprint = &key.key.fingerprint;
             key.quota.today = self
                 .store
@@ -84,7 +84,7 @@ impl Session<'_> {
             secret,
             models: Vec::new(),
             quota: KeyQuota {
-                limits: self.limits_and_prices.per_key,
+                limits: self.limits_and_prices.per_key.clone(),
                 ..KeyQuota::default()
             },
         };

@@ -8,8 +8,7 @@ mod sentence;
 
 use std::time::Duration;
 
-use super::civil;
-use super::time::Timestamp;
+use super::time::{self, Timestamp};
 
 /// Maximum wait. If a provider requests a longer one, the request is retried after a day.
 pub const MAX_WAIT: Duration = Duration::from_hours(24);
@@ -83,7 +82,7 @@ pub struct RetryHints<'a> {
 #[must_use]
 pub fn parse(hints: &RetryHints<'_>, now: Timestamp) -> Option<Duration> {
     let now = header(hints, "date")
-        .and_then(civil::parse_http_date)
+        .and_then(time::parse_http_date)
         .unwrap_or(now);
     let limited = hints.status == 429;
     header(hints, "retry-after-ms")
@@ -135,7 +134,7 @@ fn parse_wait(text: &str, now: Timestamp) -> Option<Duration> {
             None => duration,
         });
     }
-    let time = civil::parse_http_date(text).or_else(|| civil::parse_rfc3339(text))?;
+    let time = time::parse_http_date(text).or_else(|| time::parse_rfc3339(text))?;
     Some(time.since(now))
 }
 

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::ToSpan;
+use jiff::civil::Time;
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::Offset;
+
 use super::duration;
-use crate::domain::civil;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{self, Timestamp};
 
 /// Phrases before a duration, a time of day or a date, in lowercase.
 const PREFIXES: [&str; 21] = [
@@ -44,10 +48,9 @@ const FILLERS: [&str; 9] = [
     "约",
 ];
 
-/// UTC offset, in minutes, of a time without a time zone. Only `ChatAnywhere` sends such times; its
-/// day begins at midnight in China.
-const CHINA_OFFSET: i64 = 8 * 60;
-const DAY_MINUTES: i64 = 24 * 60;
+/// UTC offset of a time without a time zone. Only `ChatAnywhere` sends such times; its day begins at
+/// midnight in China.
+const CHINA: Offset = Offset::constant(8);
 
 /// Returns the wait requested by a message.
 pub(super) fn parse_wait(message: &str, now: Timestamp) -> Option<Duration> {
@@ -56,19 +59,19 @@ pub(super) fn parse_wait(message: &str, now: Timestamp) -> Option<Duration> {
         text.match_indices(prefix)
             .map(|(at, prefix)| &text[at + prefix.len()..])
     });
-    let utc_offset = if text.is_ascii() { 0 } else { CHINA_OFFSET };
+    let offset = if text.is_ascii() { Offset::UTC } else { CHINA };
     hints
         .map(skip_fillers)
-        .find_map(|rest| duration_or_time(rest, now, utc_offset))
+        .find_map(|rest| duration_or_time(rest, now, offset))
         .or_else(|| {
             let midnight = text.contains("midnight utc") || text.contains("midnight (utc");
-            midnight.then(|| time_until(0, 0, now))
+            midnight.then(|| time_until(Time::midnight(), Offset::UTC, now))
         })
 }
 
-fn duration_or_time(rest: &str, now: Timestamp, utc_offset: i64) -> Option<Duration> {
+fn duration_or_time(rest: &str, now: Timestamp, offset: Offset) -> Option<Duration> {
     duration::parse_prefix(rest)
-        .or_else(|| Some(civil::parse_prefix(rest, utc_offset)?.since(now)))
+        .or_else(|| Some(time::parse_prefix(rest, offset)?.since(now)))
         .or_else(|| time_of_day(rest, now))
 }
 
@@ -88,28 +91,24 @@ fn skip_fillers(mut text: &str) -> &str {
 
 /// Parses a time such as `00:00` and returns the time until it next occurs.
 fn time_of_day(text: &str, now: Timestamp) -> Option<Duration> {
-    let clock = text.get(..5)?;
-    let (hour, minute) = clock.split_once(':')?;
-    let digits = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
-    if !digits(hour) || !digits(minute) {
-        return None;
-    }
-    let minutes = hour.parse::<i64>().ok().filter(|hour| *hour < 24)? * 60
-        + minute.parse::<i64>().ok().filter(|minute| *minute < 60)?;
-    let zone = text[5..].trim_start();
-    let utc = zone.starts_with("utc") || zone.starts_with("gmt");
-    Some(time_until(minutes, if utc { 0 } else { CHINA_OFFSET }, now))
+    let clock = text.get(.."00:00".len())?;
+    let time = BrokenDownTime::parse("%H:%M", clock).ok()?.to_time().ok()?;
+    let offset = if time::starts_with_utc(&text[clock.len()..]) {
+        Offset::UTC
+    } else {
+        CHINA
+    };
+    Some(time_until(time, offset, now))
 }
 
-/// Returns the time until it is next `minutes` after midnight at a UTC offset in minutes.
-fn time_until(minutes: i64, utc_offset: i64, now: Timestamp) -> Duration {
-    let day = DAY_MINUTES * 60_000;
-    let time_of_day = now
-        .as_millis()
-        .saturating_add(utc_offset * 60_000)
-        .rem_euclid(day);
-    let remaining = (minutes * 60_000 - time_of_day).rem_euclid(day);
-    Duration::from_millis(remaining.unsigned_abs())
+/// Returns the time until a time of day next occurs at a UTC offset.
+fn time_until(time: Time, offset: Offset, now: Timestamp) -> Duration {
+    let now = offset.to_datetime(now.into());
+    let mut next = now.date().to_datetime(time);
+    if next < now {
+        next = next.saturating_add(1.day());
+    }
+    next.duration_since(now).unsigned_abs()
 }
 
 #[cfg(test)]
@@ -184,6 +183,7 @@ mod tests {
             "please wait a moment",
             "retry in 3 attempts",
             "try again after 25:00",
+            "please wait 1:30 or more",
             "try again at 2025-99-99T00:00:00Z",
             "免费API限制模型输入token小于4096",
         ] {

@@ -75,14 +75,14 @@ impl Meter {
     /// Creates a meter with `today` requests already sent on the current day.
     pub(super) fn new(limits: KeyLimits, today: u32, now: Timestamp) -> Self {
         Self {
-            limits,
             requests: limits.rpm.map(|rpm| AdaptiveRate::full(rpm, now)),
             tokens: limits.tpm.map(|tpm| AdaptiveRate::full(tpm, now)),
             throttled_at: None,
             in_flight: 0,
             today,
-            day_ends: limits.utc_offset.next_day(now),
+            day_ends: limits.zone.next_day(now),
             remaining: None,
+            limits,
         }
     }
 
@@ -103,7 +103,7 @@ impl Meter {
 
     /// Returns the start of the current day.
     pub(super) fn day_start(&self, now: Timestamp) -> Timestamp {
-        self.limits.utc_offset.day_start(now)
+        self.limits.zone.day_start(now)
     }
 
     /// Acquires a permit for a request with this many tokens.
@@ -139,7 +139,7 @@ impl Meter {
         }
         if now >= self.day_ends {
             self.today = 0;
-            self.day_ends = self.limits.utc_offset.next_day(now);
+            self.day_ends = self.limits.zone.next_day(now);
         }
         if self.limits.rpd.is_some_and(|max| self.today >= max.get()) {
             return Err(Blocked {
@@ -310,8 +310,8 @@ mod tests {
             rpd: some(5),
             ..KeyLimits::default()
         };
+        let midnight = limits.zone.next_day(NOW);
         let mut meter = Meter::new(limits, 3, NOW);
-        let midnight = limits.utc_offset.next_day(NOW);
         let over = Blocked {
             until: Some(midnight),
             reason: BlockReason::Day,

@@ -58,7 +58,7 @@ pub(super) struct RateLimiter {
 impl RateLimiter {
     /// Creates the rate limiter for the keys of an engine.
     pub(super) fn new(keys: &[KeyQuota], now: Timestamp) -> Self {
-        let meter = |key: &KeyQuota| Meter::new(key.limits, key.today, now);
+        let meter = |key: &KeyQuota| Meter::new(key.limits.clone(), key.today, now);
         let mut meters: Vec<_> = keys.iter().map(meter).collect();
         let mut group_meters = BTreeMap::new();
         let mut groups = Vec::with_capacity(keys.len());
@@ -69,7 +69,7 @@ impl RateLimiter {
                         .iter()
                         .filter(|other| other.group.as_ref() == Some(group));
                     let today = members.map(|member| member.today).sum();
-                    meters.push(Meter::new(key.group_limits, today, now));
+                    meters.push(Meter::new(key.group_limits.clone(), today, now));
                     meters.len() - 1
                 })
             }));
