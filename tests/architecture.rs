@@ -188,7 +188,7 @@ const CRATES: [(&str, &[&str], &str); 15] = [
 
 /// Modules that can use no other crates than these.
 const PURE_MODULES: [(&str, &[&str]); 2] = [
-    ("domain", &["serde", "jiff"]),
+    ("domain", &["serde", "jiff", "strsim"]),
     ("api", &["serde", "serde_json"]),
 ];
 

@@ -1,9 +1,11 @@
 //! Finds the known model name closest to a misspelled one, and how the two differ.
 
+use strsim::osa_distance;
+
 /// Number of edits allowed per eight characters of a name.
 const EDITS_PER_EIGHT: usize = 2;
 
-/// Number of characters of a name that are compared.
+/// Maximum length of a name that is compared by edits, in bytes.
 const MAX_COMPARED: usize = 128;
 
 /// Suffixes that some providers append: `gpt-4o-mini-ca` is a cheaper `gpt-4o-mini` at
@@ -75,8 +77,9 @@ pub fn is_listed(known: &[String], name: &str) -> bool {
 
 fn nearest_by_edits<'a>(name: &str, known: &'a [String]) -> Option<NearMatch<'a>> {
     let allowed = (name.chars().count() * EDITS_PER_EIGHT).div_ceil(8).max(1);
-    let near = known.iter().filter_map(|known| {
-        let edits = distance(name, &normalize(known));
+    let short = known.iter().filter(|known| known.len() <= MAX_COMPARED);
+    let near = short.filter_map(|known| {
+        let edits = osa_distance(name, &normalize(known));
         (edits <= allowed).then_some((edits, known))
     });
     // The first of equally close names wins: providers list recommended models first.
@@ -124,31 +127,6 @@ fn without_suffix(name: &str, suffix: &str) -> String {
 
 fn without_vendor(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
-}
-
-/// Returns the Damerau-Levenshtein distance (optimal string alignment).
-fn distance(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.chars().take(MAX_COMPARED).collect();
-    let other: Vec<char> = other.chars().take(MAX_COMPARED).collect();
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (row, letter) in one.iter().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, other_letter) in other.iter().enumerate() {
-            let changed = last[column] + usize::from(letter != other_letter);
-            let mut fewest = changed.min(last[column + 1] + 1).min(line[column] + 1);
-            let swapped = row > 0
-                && column > 0
-                && one[row - 1] == *other_letter
-                && other[column - 1] == *letter;
-            if swapped {
-                fewest = fewest.min(before_last[column - 1] + 1);
-            }
-            line.push(fewest);
-        }
-        before_last = std::mem::replace(&mut last, line);
-    }
-    last[other.len()]
 }
 
 #[cfg(test)]
@@ -216,20 +194,5 @@ mod tests {
         assert!(is_listed(&list(), "llama3.2"));
         assert!(!is_listed(&list(), "GPT-4o"));
         assert!(!is_listed(&list(), "gpt-5-nano"));
-    }
-
-    #[test]
-    fn distances_count_single_edits() {
-        for (one, other, edits) in [
-            ("", "", 0),
-            ("abc", "", 3),
-            ("abc", "abd", 1),
-            ("abc", "acb", 1),
-            ("abc", "xabc", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(one, other), edits, "{one} {other}");
-            assert_eq!(distance(other, one), edits, "{other} {one}");
-        }
     }
 }

@@ -284,7 +284,7 @@ impl Columns {
             letters.flat_map(char::to_lowercase).collect::<String>()
         };
         let target = plain(target);
-        let distance = |name: &str| edit_distance(&plain(name), &target);
+        let distance = |name: &str| strsim::levenshtein(&plain(name), &target);
         let named = self
             .names
             .iter()
@@ -363,21 +363,6 @@ fn shell_quoted(name: &str) -> String {
     } else {
         format!("'{name}'")
     }
-}
-
-/// Returns the Levenshtein distance between two names.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (count, from) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], count + 1);
-        for (position, to) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[position + 1];
-            row[position + 1] = changed.min(diagonal + 1).min(row[position] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -528,19 +513,5 @@ mod tests {
             error.contains("`column11` and 2 more\nhint: use one of the available columns"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn edit_distance_is_symmetric() {
-        for (left, right, expected) in [
-            ("", "", 0),
-            ("a", "", 1),
-            ("contry", "country", 1),
-            ("promt", "prompt", 1),
-            ("abc", "xyz", 3),
-        ] {
-            assert_eq!(edit_distance(left, right), expected, "{left} {right}");
-            assert_eq!(edit_distance(right, left), expected, "{right} {left}");
-        }
     }
 }
