@@ -188,7 +188,10 @@ const CRATES: [(&str, &[&str], &str); 15] = [
 
 /// Modules that can use no other crates than these.
 const PURE_MODULES: [(&str, &[&str]); 2] = [
-    ("domain", &["serde", "jiff", "strsim"]),
+    (
+        "domain",
+        &["serde", "jiff", "strsim", "base64", "percent_encoding"],
+    ),
     ("api", &["serde", "serde_json"]),
 ];
 

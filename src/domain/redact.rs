@@ -6,6 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Replacement for a secret.
 pub const REDACTED: &str = "[redacted]";
 
@@ -50,6 +54,13 @@ const LABELS: [&str; 7] = [
     "authorization",
     "client_secret",
 ];
+
+/// Characters that are percent-encoded in a URL: all but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// Returns the text with every secret replaced by [`REDACTED`]; borrowed if there is none.
 ///
@@ -116,8 +127,10 @@ fn encoded_forms(key: &str) -> Vec<String> {
     if key.len() < MIN_KEY_LENGTH {
         return Vec::new();
     }
-    let mut forms: Vec<_> = (0..3).flat_map(|before| base64(key, before)).collect();
-    let percent = percent_encoded(key);
+    let mut forms: Vec<_> = (0..3)
+        .flat_map(|before| base64_forms(key, before))
+        .collect();
+    let percent = utf8_percent_encode(key, RESERVED).to_string();
     if percent != key {
         forms.push(percent.to_ascii_lowercase());
         forms.push(percent);
@@ -125,41 +138,13 @@ fn encoded_forms(key: &str) -> Vec<String> {
     forms
 }
 
-fn percent_encoded(key: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    key.bytes().map(encode).collect()
-}
-
 /// Returns the part of the base64 text, standard and URL-safe, that depends only on the key when it
 /// follows `before` bytes.
-fn base64(key: &str, before: usize) -> [String; 2] {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let bits: Vec<u8> = std::iter::repeat_n(0, before)
-        .chain(key.bytes())
-        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
-        .collect();
-    let first = (before * 8).div_ceil(6);
-    let groups = bits.chunks_exact(6).skip(first);
-    let numbers: Vec<usize> = groups
-        .map(|group| {
-            group
-                .iter()
-                .fold(0, |number, bit| number * 2 + usize::from(*bit))
-        })
-        .collect();
-    ["+/", "-_"].map(|last| {
-        let letter = |number: &usize| {
-            let letters = LETTERS.iter().chain(last.as_bytes());
-            letters.copied().nth(*number).map_or('=', char::from)
-        };
-        numbers.iter().map(letter).collect()
-    })
+fn base64_forms(key: &str, before: usize) -> [String; 2] {
+    let bytes = [&[0; 2][..before], key.as_bytes()].concat();
+    let digits = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
+    [STANDARD_NO_PAD, URL_SAFE_NO_PAD]
+        .map(|engine| engine.encode(&bytes)[digits.clone()].to_owned())
 }
 
 /// Finds words that look like a key or contain part of a known one.
