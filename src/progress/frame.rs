@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use super::moment::UtcTime;
 use super::palette::Palette;
 use super::quantity::{Count, HumanDuration, Plural, Rate, ShortCount};
@@ -52,11 +54,11 @@ pub(super) fn line(state: &RunState, now: Timestamp) -> String {
 
 fn bar_line(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
     let figures = truncate(&figures(state, now), width);
-    let mut available = width.saturating_sub(columns(&figures) + 1);
+    let mut available = width.saturating_sub(figures.width() + 1);
     let mut name = String::new();
     if width >= MIN_WIDTH_FOR_NAME {
         name = truncate(&Safe(&state.batch).to_string(), width / 5);
-        available = available.saturating_sub(columns(&name) + 1);
+        available = available.saturating_sub(name.width() + 1);
         name = format!("{} ", palette.bold(name));
     }
     if available < MIN_BAR_WIDTH {
@@ -138,7 +140,7 @@ fn join_fitting(parts: &[String], width: usize) -> String {
         } else {
             format!("{joined} · {part}")
         };
-        if columns(&longer) > width {
+        if longer.width() > width {
             break;
         }
         joined = longer;
@@ -156,7 +158,7 @@ fn note(state: &RunState, available: usize, now: Timestamp) -> Option<String> {
                 let requests = Plural(count as u64, "request");
                 let short = format!("stopping: {requests} in flight");
                 let long = format!("{short}; press Ctrl-C again to abort");
-                if columns(&long) <= available {
+                if long.width() <= available {
                     long
                 } else {
                     short
@@ -190,28 +192,15 @@ fn wait_note(subject: &str, wait: &Wait, now: Timestamp) -> String {
     }
 }
 
-/// Returns an upper bound for the columns of a text: characters that may be wide count as two.
-pub(super) fn columns(text: &str) -> usize {
-    text.chars()
-        .map(|c| if c < '\u{1100}' || is_narrow(c) { 1 } else { 2 })
-        .sum()
-}
-
-/// Returns whether a character is one of the symbols that take one column: punctuation, arrows and
-/// box-drawing characters.
-fn is_narrow(c: char) -> bool {
-    matches!(c, '\u{2000}'..='\u{22ff}' | '\u{2500}'..='\u{259f}')
-}
-
 /// Truncates text to at most `width` columns, with `…` at the end.
 fn truncate(text: &str, width: usize) -> String {
-    if columns(text) <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
     let mut truncated = String::new();
     let mut used = 0;
     for c in text.chars() {
-        used += columns(c.encode_utf8(&mut [0; 4]));
+        used += c.width().unwrap_or(0);
         if used >= width {
             break;
         }
@@ -282,7 +271,7 @@ mod tests {
         let shown = frame(state, width, PLAIN, after(10));
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
         for line in shown.lines() {
-            assert!(columns(line) <= width, "{line}");
+            assert!(line.width() <= width, "{line}");
         }
     }
 
@@ -333,7 +322,7 @@ mod tests {
                 let shown = frame(state, width, PLAIN, after(10));
                 assert!(!shown.contains('\u{1b}'), "{shown}");
                 for line in shown.lines() {
-                    assert!(columns(line) <= width.max(1), "{width}: {line}");
+                    assert!(line.width() <= width.max(1), "{width}: {line}");
                 }
             }
         }

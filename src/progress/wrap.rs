@@ -1,6 +1,6 @@
 //! Word wrapping with a hanging indent.
 
-use super::frame::columns;
+use unicode_width::UnicodeWidthStr;
 
 /// Minimum width for wrapping; in less space, the terminal breaks lines just as well.
 const MIN_WIDTH: usize = 20;
@@ -12,12 +12,12 @@ pub(super) fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let Some(available) = width.and_then(|width| width.checked_sub(indent)) else {
         return text.to_owned();
     };
-    if available < MIN_WIDTH || columns(text) <= available {
+    if available < MIN_WIDTH || text.width() <= available {
         return text.to_owned();
     }
     let (mut wrapped, mut used) = (String::new(), 0);
     for word in text.split(' ') {
-        let word_width = columns(word);
+        let word_width = word.width();
         if used > 0 && used + 1 + word_width > available {
             wrapped.push('\n');
             wrapped.push_str(&" ".repeat(indent));
