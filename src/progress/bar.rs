@@ -1,19 +1,17 @@
-//! The progress bar on a terminal. indicatif schedules the frames and erases the previous one;
-//! `frame` renders them.
+//! The progress bar on a terminal. indicatif draws the frames; `frame` is their style.
 //!
 //! The hot path (one completed job) only updates the state; text is rendered once per frame.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, TermLike};
 
 use super::event::RunEvent;
-use super::frame::frame;
+use super::frame;
 use super::palette::Palette;
 use super::state::RunState;
-use super::terminal::{self, Terminal};
+use super::terminal::{self, Narrowed};
 use super::wording;
 use super::wrap::wrap;
 use crate::clock::Clock;
@@ -22,19 +20,21 @@ use crate::clock::Clock;
 const TICK: Duration = Duration::from_millis(125);
 
 /// Draws a progress bar on a terminal.
-pub(super) struct BarView {
-    terminal: Terminal,
+pub(super) struct BarView<T: TermLike + Clone + 'static> {
+    terminal: Narrowed<T>,
     state: Arc<Mutex<RunState>>,
     palette: Palette,
     clock: Clock,
     progress_bar: Option<ProgressBar>,
 }
 
-impl BarView {
+impl<T: TermLike + Clone> BarView<T> {
     /// Creates the view; the bar appears with the first `Started` event.
-    pub(super) fn new(terminal: Terminal, color: bool, clock: Clock) -> Self {
+    pub(super) fn new(terminal: T, color: bool, clock: Clock) -> Self {
+        // By default, indicatif uses color if standard output is a terminal.
+        console::set_colors_enabled(color);
         Self {
-            terminal,
+            terminal: Narrowed::new(terminal),
             state: Arc::default(),
             palette: Palette { color },
             clock,
@@ -43,35 +43,48 @@ impl BarView {
     }
 
     pub(super) fn on(&mut self, event: &RunEvent) {
-        {
+        let (settled, total) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.on(event, self.clock.now());
+            (state.settled, state.total)
+        };
+        if matches!(event, RunEvent::Started { .. }) {
+            let bar = self.progress_bar.take().unwrap_or_else(|| self.start());
+            bar.set_length(total);
+            self.progress_bar = Some(bar);
         }
-        match event {
-            RunEvent::Started { .. } => self.start(),
-            RunEvent::Draining { .. } => self.draw(),
-            _ => {}
+        if let Some(bar) = &self.progress_bar {
+            bar.set_position(settled);
+        }
+        if matches!(event, RunEvent::Draining { .. }) {
+            self.draw();
         }
         if let Some(line) = wording::notice(event) {
-            self.print(&line);
+            self.print(&wrap(&line, 2, Some(self.terminal.width().into())));
         }
     }
 
-    fn start(&mut self) {
-        self.finish();
-        let target = ProgressDrawTarget::term_like(Box::new(self.terminal.clone()));
+    fn start(&self) -> ProgressBar {
+        let (terminal, clock) = (self.terminal.clone(), self.clock);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let view = move || (terminal.width().into(), clock.now());
         let bar = ProgressBar::with_draw_target(None, target)
-            .with_style(self.style())
+            .with_style(frame::style(&self.state, self.palette, view))
             .with_finish(ProgressFinish::AndClear);
         bar.enable_steady_tick(TICK);
         terminal::set_active_bar(Some(bar.clone()));
-        self.progress_bar = Some(bar);
+        bar
     }
 
-    /// Prints a line above the bar.
-    fn print(&self, line: &str) {
-        let line = wrap(line, 2, Some(self.terminal.columns().into()));
-        let write = || self.terminal.write_lines(&line);
+    /// Prints lines above the bar.
+    pub(super) fn print(&self, lines: &str) {
+        // A closed standard error must not stop the run.
+        let write = || {
+            for line in lines.lines() {
+                let _ = self.terminal.write_line(line);
+            }
+            let _ = self.terminal.flush();
+        };
         match &self.progress_bar {
             Some(bar) => bar.suspend(write),
             None => write(),
@@ -91,24 +104,9 @@ impl BarView {
             bar.finish_and_clear();
         }
     }
-
-    fn style(&self) -> ProgressStyle {
-        let (state, terminal) = (Arc::clone(&self.state), self.terminal.clone());
-        let (palette, clock) = (self.palette, self.clock);
-        let draw = move |_: &ProgressState, out: &mut dyn fmt::Write| {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = clock.now();
-            state.tick(now);
-            // A failed write only loses this frame.
-            let _ = out.write_str(&frame(&state, terminal.columns().into(), palette, now));
-        };
-        ProgressStyle::with_template("{frame}")
-            .expect("the template is constant and tested")
-            .with_key("frame", draw)
-    }
 }
 
-impl Drop for BarView {
+impl<T: TermLike + Clone + 'static> Drop for BarView<T> {
     fn drop(&mut self) {
         self.finish();
     }
@@ -116,109 +114,23 @@ impl Drop for BarView {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
+    use indicatif::InMemoryTerm;
 
     use super::*;
     use crate::domain::job::JobId;
 
-    const WIDTH: usize = 60;
-
-    /// A terminal emulator that supports the escape sequences of the bar.
-    #[derive(Clone, Default)]
-    struct TestTerminal(Arc<Mutex<Grid>>);
-
-    #[derive(Default)]
-    struct Grid {
-        rows: Vec<Vec<char>>,
-        row: usize,
-        column: usize,
+    fn bar() -> (BarView<InMemoryTerm>, InMemoryTerm) {
+        let terminal = InMemoryTerm::new(20, 60);
+        let bar = BarView::new(terminal.clone(), false, Clock::start());
+        (bar, terminal)
     }
 
-    impl Grid {
-        fn write(&mut self, text: &str) {
-            let mut chars = text.chars();
-            while let Some(c) = chars.next() {
-                match c {
-                    '\r' => self.column = 0,
-                    '\n' => self.row += 1,
-                    '\u{1b}' => self.escape(&mut chars),
-                    _ => self.put(c),
-                }
-            }
-        }
-
-        fn escape(&mut self, chars: &mut std::str::Chars<'_>) {
-            assert_eq!(chars.next(), Some('['));
-            let mut number = String::new();
-            let last = loop {
-                match chars.next().unwrap() {
-                    digit @ '0'..='9' => number.push(digit),
-                    last => break last,
-                }
-            };
-            let number = number.parse().unwrap_or(1);
-            match last {
-                'A' => self.row -= number,
-                'B' => self.row += number,
-                'K' => self.current_row().clear(),
-                other => panic!("unexpected escape sequence {other}"),
-            }
-        }
-
-        fn current_row(&mut self) -> &mut Vec<char> {
-            if self.rows.len() <= self.row {
-                self.rows.resize(self.row + 1, Vec::new());
-            }
-            &mut self.rows[self.row]
-        }
-
-        fn put(&mut self, c: char) {
-            if self.column == WIDTH {
-                (self.row, self.column) = (self.row + 1, 0);
-            }
-            let column = self.column;
-            let row = self.current_row();
-            if row.len() <= column {
-                row.resize(column + 1, ' ');
-            }
-            row[column] = c;
-            self.column += 1;
-        }
+    fn visible(terminal: &InMemoryTerm) -> Vec<String> {
+        let shown = terminal.contents();
+        shown.lines().map(str::to_owned).collect()
     }
 
-    impl Write for TestTerminal {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let text = std::str::from_utf8(bytes).unwrap();
-            self.0.lock().unwrap().write(text);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl TestTerminal {
-        fn bar(&self) -> BarView {
-            let width = || u16::try_from(WIDTH).ok();
-            let terminal = Terminal::new(Box::new(self.clone()), width);
-            BarView::new(terminal, false, Clock::start())
-        }
-
-        /// Returns the visible lines.
-        fn visible(&self) -> Vec<String> {
-            let grid = self.0.lock().unwrap();
-            let rows = grid.rows.iter();
-            let rows = rows.map(|row| row.iter().collect::<String>().trim_end().to_owned());
-            rows.filter(|row| !row.is_empty()).collect()
-        }
-
-        /// Echoes typed text, such as `^C`.
-        fn echo(&self, text: &str) {
-            self.0.lock().unwrap().write(text);
-        }
-    }
-
-    fn started(bar: &mut BarView) {
+    fn started(bar: &mut BarView<InMemoryTerm>) {
         let (batch, total, settled) = ("jobs".to_owned(), 100, 0);
         bar.on(&RunEvent::Started {
             batch,
@@ -229,7 +141,7 @@ mod tests {
         bar.progress_bar.as_ref().unwrap().disable_steady_tick();
     }
 
-    fn waiting(bar: &mut BarView) {
+    fn waiting(bar: &mut BarView<InMemoryTerm>) {
         bar.on(&RunEvent::Waiting {
             subject: "key a".to_owned(),
             until: bar.clock.now() + Duration::from_secs(30),
@@ -239,51 +151,48 @@ mod tests {
 
     #[test]
     fn a_frame_replaces_the_previous_one_with_any_number_of_lines() {
-        let terminal = TestTerminal::default();
-        let mut bar = terminal.bar();
+        let (mut bar, terminal) = bar();
         started(&mut bar);
         bar.draw();
-        assert_eq!(terminal.visible().len(), 1);
+        assert_eq!(visible(&terminal).len(), 1);
         bar.on(&RunEvent::InFlight { requests: 3 });
         waiting(&mut bar);
         bar.draw();
         bar.draw();
-        let shown = terminal.visible();
+        let shown = visible(&terminal);
         assert_eq!(shown.len(), 3, "{shown:#?}");
         assert_eq!(shown[1..], [" 3 in flight", " key a: rate limit, 30s"]);
         bar.on(&RunEvent::Resumed {
             subject: "key a".to_owned(),
         });
         bar.draw();
-        assert_eq!(terminal.visible().len(), 2);
+        assert_eq!(visible(&terminal).len(), 2);
         bar.finish();
-        assert_eq!(terminal.visible(), [""; 0]);
+        assert_eq!(visible(&terminal), [""; 0]);
     }
 
     #[test]
     fn an_echoed_ctrl_c_is_erased() {
-        let terminal = TestTerminal::default();
-        let mut bar = terminal.bar();
+        let (mut bar, terminal) = bar();
         started(&mut bar);
         bar.on(&RunEvent::InFlight { requests: 3 });
         waiting(&mut bar);
         bar.draw();
-        terminal.echo("^C");
+        terminal.write_str("^C").unwrap();
         bar.on(&RunEvent::Draining { in_flight: 3 });
-        terminal.echo("^C");
+        terminal.write_str("^C").unwrap();
         bar.draw();
-        let shown = terminal.visible();
+        let shown = visible(&terminal);
         assert_eq!(shown.len(), 3, "{shown:#?}");
         assert!(shown[2].starts_with(" stopping: 3 requests in flight"));
-        terminal.echo("^C");
+        terminal.write_str("^C").unwrap();
         bar.finish();
-        assert_eq!(terminal.visible(), [""; 0]);
+        assert_eq!(visible(&terminal), [""; 0]);
     }
 
     #[test]
     fn lines_are_printed_above_the_bar_and_escaped() {
-        let terminal = TestTerminal::default();
-        let mut bar = terminal.bar();
+        let (mut bar, terminal) = bar();
         started(&mut bar);
         bar.draw();
         bar.on(&RunEvent::KeyDisabled {
@@ -299,29 +208,39 @@ mod tests {
             cost: None,
         });
         bar.draw();
-        let shown = terminal.visible();
+        let shown = visible(&terminal);
         assert!(
             shown[0].starts_with("warning: key free-2 is disabled"),
             "{shown:#?}"
         );
         assert!(shown[1].contains("for one line"), "{shown:#?}");
-        assert!(
-            shown[2].starts_with('─') && shown[2].contains(" 1/100 1%"),
-            "{shown:#?}"
-        );
+        assert!(shown[2].contains("── 1/100 1%"), "{shown:#?}");
         assert_eq!(shown[3..], [" price unknown"]);
     }
 
     #[test]
+    fn text_is_printed_above_the_bar_of_all_batches() {
+        let (mut bar, terminal) = bar();
+        started(&mut bar);
+        started(&mut bar);
+        bar.draw();
+        bar.print("done: jobs\n\n  100 rows\n");
+        bar.draw();
+        let shown = visible(&terminal);
+        assert_eq!(shown[..3], ["done: jobs", "", "  100 rows"]);
+        assert!(shown[3].ends_with("─ 0/200 0%"), "{shown:#?}");
+        assert_eq!(shown.len(), 4, "{shown:#?}");
+    }
+
+    #[test]
     fn events_before_the_start_and_after_the_end_are_ignored() {
-        let terminal = TestTerminal::default();
-        let mut bar = terminal.bar();
+        let (mut bar, terminal) = bar();
         waiting(&mut bar);
         started(&mut bar);
         started(&mut bar);
         bar.finish();
         bar.finish();
         bar.on(&RunEvent::Draining { in_flight: 1 });
-        assert_eq!(terminal.visible(), [""; 0]);
+        assert_eq!(visible(&terminal), [""; 0]);
     }
 }

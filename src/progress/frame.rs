@@ -3,8 +3,11 @@
 //!
 //! Less important parts are omitted if they do not fit; no line exceeds the width.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use indicatif::{ProgressState, ProgressStyle};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::moment::UtcTime;
@@ -14,83 +17,72 @@ use super::safe::Safe;
 use super::state::{RunState, Wait};
 use crate::domain::time::Timestamp;
 
-/// Maximum width of the bar, in columns.
-const MAX_BAR_WIDTH: usize = 60;
-
-/// A bar narrower than this is omitted.
-const MIN_BAR_WIDTH: usize = 4;
-
 /// Minimum width for showing the batch's name.
 const MIN_WIDTH_FOR_NAME: usize = 90;
 
 /// Waits of at least this length are shown with their end time.
 const LONG_WAIT_SECONDS: u64 = 600;
 
-/// Renders the lines of a frame, each at most `width` columns wide, separated by newlines.
-pub(super) fn frame(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
-    let mut lines = vec![bar_line(state, width, palette, now)];
+/// Returns the style that renders a state, given the width and the time of a frame.
+pub(super) fn style(
+    state: &Arc<Mutex<RunState>>,
+    palette: Palette,
+    view: impl Fn() -> (usize, Timestamp) + Clone + Send + Sync + 'static,
+) -> ProgressStyle {
+    let key = |render: fn(&RunState, usize, Palette, Timestamp) -> String| {
+        let (state, view) = (Arc::clone(state), view.clone());
+        move |_: &ProgressState, out: &mut dyn fmt::Write| {
+            let (width, now) = view();
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.tick(now);
+            // A failed write only loses this frame.
+            let _ = out.write_str(&render(&state, width, palette, now));
+        }
+    };
+    let bar = palette.success("{wide_bar:./dim}");
+    ProgressStyle::with_template(&format!("{{name}}{bar} {{figures}}{{details}}{{note}}"))
+        .expect("the template is constant and tested")
+        .progress_chars("━╸─")
+        .with_key("name", key(name_part))
+        .with_key("figures", key(figures_part))
+        .with_key("details", key(details_part))
+        .with_key("note", key(note_part))
+}
+
+fn name_part(state: &RunState, width: usize, palette: Palette, _: Timestamp) -> String {
+    if width < MIN_WIDTH_FOR_NAME {
+        return String::new();
+    }
+    format!("{} ", palette.bold(truncate(&state.label(), width / 5)))
+}
+
+fn figures_part(state: &RunState, width: usize, _: Palette, now: Timestamp) -> String {
+    truncate(&figures(state, now), width.saturating_sub(1))
+}
+
+fn details_part(state: &RunState, width: usize, palette: Palette, _: Timestamp) -> String {
+    let details = join_fitting(&details(state), width.saturating_sub(1));
+    if details.is_empty() {
+        return details;
+    }
+    format!("\n {}", palette.dim(details))
+}
+
+fn note_part(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
     let available = width.saturating_sub(1);
-    let details = join_fitting(&details(state), available);
-    if !details.is_empty() {
-        lines.push(format!(" {}", palette.dim(details)));
-    }
-    if let Some(note) = note(state, available, now) {
-        let note = truncate(&note, available);
-        lines.push(format!(" {}", palette.warning(note)));
-    }
-    lines.join("\n")
+    note(state, available, now).map_or_else(String::new, |note| {
+        format!("\n {}", palette.warning(truncate(&note, available)))
+    })
 }
 
 /// Renders the same state as a single log line.
 pub(super) fn line(state: &RunState, now: Timestamp) -> String {
     let mut parts = vec![figures(state, now)];
     parts.extend(details(state));
-    let line = format!("{}: {}", Safe(&state.batch), parts.join(", "));
+    let line = format!("{}: {}", state.label(), parts.join(", "));
     match note(state, usize::MAX, now) {
         Some(note) => format!("{line}; {note}"),
         None => line,
-    }
-}
-
-fn bar_line(state: &RunState, width: usize, palette: Palette, now: Timestamp) -> String {
-    let figures = truncate(&figures(state, now), width);
-    let mut available = width.saturating_sub(figures.width() + 1);
-    let mut name = String::new();
-    if width >= MIN_WIDTH_FOR_NAME {
-        name = truncate(&Safe(&state.batch).to_string(), width / 5);
-        available = available.saturating_sub(name.width() + 1);
-        name = format!("{} ", palette.bold(name));
-    }
-    if available < MIN_BAR_WIDTH {
-        return figures;
-    }
-    let bar = bar(state, available.min(MAX_BAR_WIDTH), palette);
-    format!("{name}{bar} {figures}")
-}
-
-/// Renders the bar (`━━━━━╸─────`) with a resolution of half a column.
-fn bar(state: &RunState, width: usize, palette: Palette) -> String {
-    let halves = 2 * width as u64;
-    let done = match state.total {
-        0 => halves,
-        total => u64::try_from(
-            u128::from(state.settled.min(total)) * u128::from(halves) / u128::from(total),
-        )
-        .unwrap_or(halves),
-    };
-    let full = usize::try_from(done / 2).unwrap_or(width);
-    let half = done % 2 == 1;
-    let filled = "━".repeat(full) + if half { "╸" } else { "" };
-    let empty = "─".repeat(width - full - usize::from(half));
-    let filled = match (state.is_stalled(), filled.is_empty()) {
-        (_, true) => filled,
-        (true, _) => palette.warning(filled).to_string(),
-        (false, _) => palette.success(filled).to_string(),
-    };
-    if empty.is_empty() {
-        filled
-    } else {
-        filled + &palette.dim(empty).to_string()
     }
 }
 
@@ -214,6 +206,8 @@ fn truncate(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use indicatif::{InMemoryTerm, ProgressBar, ProgressDrawTarget};
+
     use super::super::event::RunEvent;
     use super::*;
     use crate::domain::job::JobId;
@@ -266,13 +260,30 @@ mod tests {
         );
     }
 
+    /// Draws a frame after ten seconds.
+    fn draw(state: &RunState, width: usize, palette: Palette) -> InMemoryTerm {
+        let terminal = InMemoryTerm::new(9, u16::try_from(width).unwrap());
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let bar = ProgressBar::with_draw_target(Some(state.total), target);
+        bar.set_style(style(
+            &Arc::new(Mutex::new(state.clone())),
+            palette,
+            move || (width, after(10)),
+        ));
+        bar.set_position(state.settled);
+        bar.abandon();
+        terminal
+    }
+
+    /// Returns the lines of a frame.
+    fn frame(state: &RunState, width: usize, palette: Palette) -> Vec<String> {
+        let shown = draw(state, width, palette).contents();
+        shown.lines().map(str::to_owned).collect()
+    }
+
     #[track_caller]
     fn check(state: &RunState, width: usize, expected: &[&str]) {
-        let shown = frame(state, width, PLAIN, after(10));
-        assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
-        for line in shown.lines() {
-            assert!(line.width() <= width, "{line}");
-        }
+        assert_eq!(frame(state, width, PLAIN), expected);
     }
 
     #[test]
@@ -292,7 +303,7 @@ mod tests {
             &state,
             80,
             &[
-                "━━━━━━━━━━━━━━━━━━───────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
+                "━━━━━━━━━━━━━━━━━━╸──────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
                 " 1 failed · 1 retrying · 16 in flight · 1.2M tokens in, 340k out · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
@@ -301,7 +312,7 @@ mod tests {
             &state,
             120,
             &[
-                "jobs.csv ━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
+                "jobs.csv ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸─────────────────────────────────────────────── 12,401/32,000 38% 40/s eta 8m 9s",
                 " 1 failed · 1 retrying · 16 in flight · 1.2M tokens in, 340k out · $0.38 of ~$19",
                 " key free-2: rate limit, 12s · key free-3: quota until 00:01:00 UTC, 3h 19m",
             ],
@@ -318,12 +329,10 @@ mod tests {
             12,
         );
         for state in [&state, &RunState::default()] {
-            for width in 0..200 {
-                let shown = frame(state, width, PLAIN, after(10));
-                assert!(!shown.contains('\u{1b}'), "{shown}");
-                for line in shown.lines() {
-                    assert!(line.width() <= width.max(1), "{width}: {line}");
-                }
+            for width in 1..200 {
+                let shown = frame(state, width, PLAIN);
+                assert!(shown.len() <= 3, "{width}: {shown:#?}");
+                assert!(!shown.concat().contains('\u{1b}'), "{shown:#?}");
             }
         }
     }
@@ -374,7 +383,10 @@ mod tests {
         fn check(settled: u64, total: u64, expected: &str) {
             let mut state = RunState::default();
             (state.settled, state.total) = (settled, total);
-            assert_eq!(bar(&state, 4, PLAIN), expected);
+            let figures = figures(&state, after(10));
+            let width = 4 + 1 + figures.len();
+            let shown = frame(&state, width, PLAIN);
+            assert_eq!(shown, [format!("{expected} {figures}")]);
         }
         check(0, 1_000, "────");
         check(125, 1_000, "╸───");
@@ -382,13 +394,15 @@ mod tests {
         check(1_000, 1_000, "━━━━");
         check(9, 5, "━━━━");
         check(0, 0, "━━━━");
-        check(u64::MAX - 1, u64::MAX, "━━━╸");
     }
 
     #[test]
     fn color_is_used_only_if_enabled() {
-        let shown = frame(&busy(), 80, Palette { color: true }, after(10));
-        assert!(shown.contains("\u{1b}[1;32m━"), "{shown:?}");
-        assert!(!frame(&busy(), 80, PLAIN, after(10)).contains('\u{1b}'));
+        let drawn = |color| {
+            let drawn = draw(&busy(), 80, Palette { color }).contents_formatted();
+            String::from_utf8(drawn).unwrap()
+        };
+        assert!(drawn(true).contains("\u{1b}[32;1m━"), "{:?}", drawn(true));
+        assert!(!drawn(false).contains("\u{1b}[32"), "{:?}", drawn(false));
     }
 }

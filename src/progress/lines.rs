@@ -52,10 +52,16 @@ impl LineView {
             output.write_line(&line);
         }
         drop(output);
-        if matches!(event, RunEvent::Started { .. }) {
-            self.finish();
+        if matches!(event, RunEvent::Started { .. }) && self.reporter.is_none() {
             self.reporter = self.interval.map(|interval| self.start_reporter(interval));
         }
+    }
+
+    /// Prints whole lines.
+    pub(super) fn print(&self, lines: &str) {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        // A closed standard error must not stop the run.
+        let _ = output.out.write_all(lines.as_bytes());
     }
 
     /// Starts the thread that prints progress lines, whether or not there are events.

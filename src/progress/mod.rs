@@ -22,16 +22,17 @@ pub mod safe;
 pub mod summary;
 pub mod throughput;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 pub use terminal::{Stderr, terminal_width};
 pub use wording::describe_scope;
 
+use console::Term;
+
 use self::bar::BarView;
 use self::event::RunEvent;
 use self::lines::LineView;
-use self::terminal::Terminal;
 use crate::clock::Clock;
 
 /// How progress is shown during a run. The caller chooses it from the flags, `NO_COLOR`, `TERM` and
@@ -58,7 +59,7 @@ pub struct Progress {
 }
 
 enum View {
-    Bar(Box<BarView>),
+    Bar(Box<BarView<Term>>),
     Lines(LineView),
     Quiet,
 }
@@ -68,9 +69,11 @@ impl Progress {
     #[must_use]
     pub fn new(mode: Mode, clock: Clock) -> Self {
         let view = match mode {
-            Mode::Bar { color } => {
-                View::Bar(Box::new(BarView::new(Terminal::stderr(), color, clock)))
-            }
+            Mode::Bar { color } => View::Bar(Box::new(BarView::new(
+                Term::buffered_stderr(),
+                color,
+                clock,
+            ))),
             Mode::Lines { interval } => {
                 View::Lines(LineView::new(Box::new(io::stderr()), interval, clock))
             }
@@ -88,9 +91,14 @@ impl Progress {
         }
     }
 
-    /// Prints text on standard error, above the bar.
+    /// Prints whole lines on standard error, above the bar. They must be safe to print.
     pub fn print(&mut self, text: &str) {
-        eprint!("{text}");
+        match &self.view {
+            View::Bar(bar) => bar.print(text),
+            View::Lines(lines) => lines.print(text),
+            // A closed standard error must not stop the run.
+            View::Quiet => drop(io::stderr().write_all(text.as_bytes())),
+        }
     }
 
     /// Removes the bar from the screen and stops the progress lines.
@@ -188,6 +196,17 @@ mod tests {
         let mut progress = lines(BrokenPipeWriter, None);
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
+    }
+
+    #[test]
+    fn whole_lines_are_printed_unchanged() {
+        let (writer, shown) = writer();
+        let mut progress = lines(writer, None);
+        progress.on(&started());
+        progress.print("done: all 9 rows\n  0 failed\n");
+        progress.finish();
+        let shown: String = shown.into_iter().collect();
+        assert_eq!(shown, "done: all 9 rows\n  0 failed\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::event::RunEvent;
+use super::safe::Safe;
 use super::spending::Spending;
 use super::throughput::Throughput;
 use crate::domain::job::JobId;
@@ -13,9 +14,9 @@ use crate::domain::time::Timestamp;
 /// Counts of a run so far, and its current waits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunState {
-    /// The batch's name.
-    pub(super) batch: String,
-    /// Rows of the batch.
+    /// The names of the batches.
+    batches: Vec<String>,
+    /// Rows of all batches.
     pub(super) total: u64,
     /// Completed and failed rows, including those of earlier runs.
     pub(super) settled: u64,
@@ -99,15 +100,22 @@ impl RunState {
         }
     }
 
-    /// Resets the state for a batch. Rows of earlier runs do not count toward the throughput.
+    /// Adds a batch. Rows of earlier runs do not count toward the throughput.
     fn start(&mut self, batch: &str, (total, settled): (u64, u64), now: Timestamp) {
-        *self = Self {
-            batch: batch.to_owned(),
-            total,
-            settled,
-            ..Self::default()
-        };
-        self.throughput.record(now, settled);
+        self.batches.push(batch.to_owned());
+        self.total += total;
+        self.settled += settled;
+        self.throughput.raise(settled);
+        self.throughput.record(now, self.settled);
+    }
+
+    /// Returns the batch's name, or the number of batches.
+    pub(super) fn label(&self) -> String {
+        match &self.batches[..] {
+            [] => String::new(),
+            [name] => Safe(name).to_string(),
+            names => format!("{} batches", names.len()),
+        }
     }
 
     fn settle(&mut self, job: JobId, now: Timestamp) {
@@ -222,6 +230,28 @@ mod tests {
         assert_eq!((state.retrying(), state.settled, state.failed), (0, 4, 1));
         assert_eq!((state.prompt_tokens, state.completion_tokens), (10, 3));
         assert_eq!(state.cost().as_deref(), Some("$0.25"));
+    }
+
+    #[test]
+    fn several_batches_add_up() {
+        let mut state = started(100, 40);
+        assert_eq!(state.label(), "jobs");
+        for job in 0..20 {
+            state.on(&completed(job), at(4));
+        }
+        let batch = "more".to_owned();
+        let (total, settled) = (1_000, 500);
+        state.on(
+            &RunEvent::Started {
+                batch,
+                total,
+                settled,
+            },
+            at(10),
+        );
+        assert_eq!((state.total, state.settled), (1_100, 560));
+        assert_eq!(state.label(), "2 batches");
+        assert_eq!(state.per_second(at(10)), Some(2.0));
     }
 
     #[test]

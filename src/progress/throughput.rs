@@ -42,6 +42,13 @@ impl Throughput {
         }
     }
 
+    /// Adds to all earlier counts, so that an increase by this much does not affect the rate.
+    pub(super) fn raise(&mut self, by: u64) {
+        for (_, count) in &mut self.samples {
+            *count += by;
+        }
+    }
+
     /// Returns the rate per second; `None` if too little time has elapsed.
     #[must_use]
     pub fn per_second(&self, now: Timestamp, count: u64) -> Option<f64> {
