@@ -76,3 +76,5 @@ mod terminal;
 mod unusual_cells;
 #[path = "run/verify.rs"]
 mod verify;
+#[path = "run/work.rs"]
+mod work;

@@ -234,6 +234,9 @@ impl<'a> Session<'a> {
             }
         }
         engine.close()?;
+        if wait_for.is_some() {
+            total.stopped_by = total.stopped_by.or(shutdown.level().1);
+        }
         Ok(total)
     }
 
