@@ -15,7 +15,7 @@ pub(super) struct Bounds<'a> {
     pub(super) limits: &'a RunLimits,
     pub(super) usage: &'a Usage,
     pub(super) in_flight: u64,
-    /// The 95th percentile of the latency.
+    /// The 95th percentile of the latency, if there is a time limit.
     pub(super) p95: Duration,
     pub(super) now: Timestamp,
 }

@@ -92,11 +92,14 @@ impl Shared {
 
     /// Returns the limits of the run with their present usage.
     pub(super) fn bounds(&self, now: Timestamp) -> Bounds<'_> {
+        let limits = &self.settings.limits;
+        // Finding the percentile takes longer than everything else here.
+        let p95 = limits.until.map(|_| self.health.latencies.p95());
         Bounds {
-            limits: &self.settings.limits,
+            limits,
             usage: &self.usage,
             in_flight: self.requests.len() as u64,
-            p95: self.health.latencies.p95(),
+            p95: p95.unwrap_or_default(),
             now,
         }
     }
