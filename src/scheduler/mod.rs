@@ -147,13 +147,15 @@ impl Scheduler {
         for (model, keys) in self.shared.keys.take_changed() {
             self.shared.push(Effect::SaveKeys { model, keys });
         }
-        if let Some(id) = self.exclusive_lane() {
+        let exclusive = self.exclusive_lane();
+        if let Some(id) = exclusive {
             self.ready_for_suspect(id, unwritten, now);
         } else {
             self.take_turns(now);
         }
         for lane in self.lanes.values_mut() {
-            let permits = lane.queue.permits.len();
+            // The permit of a suspect is not for another job.
+            let permits = exclusive.map_or(lane.queue.permits.len(), |_| 0);
             if permits > 0 || std::mem::take(&mut lane.queue.stale) {
                 self.shared.push(Effect::Claim(lane.id, permits));
             }
