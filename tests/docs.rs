@@ -128,26 +128,71 @@ fn the_settings_page_matches_the_program() {
 
 /// A setting has the same name as a flag, as an environment variable and in the file.
 #[test]
-fn the_example_file_contains_exactly_the_settings_of_the_program() {
+fn the_example_settings_match_the_program() {
     let settings: serde_json::Value =
         serde_json::from_str(&stdout(&["config", "show", "--json"])).unwrap();
     let list = settings["settings"].as_array().unwrap();
-    let names = list.iter().map(|setting| setting["name"].as_str().unwrap());
-    // The path of the file cannot be set in the file.
-    let names: BTreeSet<_> = names.filter(|name| *name != "config").collect();
     for setting in list {
         let name = setting["name"].as_str().unwrap();
         let variable = format!("PROMPTMILL_{}", name.replace('-', "_").to_uppercase());
         assert_eq!(setting["environment"], variable);
     }
     let example = fs::read_to_string(root().join("promptmill.example.toml")).unwrap();
-    let (top, _tables) = example.split_once("# --- Tables").unwrap();
-    let keys = top.lines().filter_map(|line| {
-        let name = line.strip_prefix("# ")?.split_once(" = ")?.0;
-        let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-        is_name.then_some(name)
-    });
-    assert_eq!(keys.collect::<BTreeSet<_>>(), names);
+    let (header, _) = example.split_once("# --- ").unwrap();
+    let (_, tables) = example.split_once("# --- Tables").unwrap();
+    let mut text = header.to_owned();
+    let mut group = "";
+    // The path of the file cannot be set in the file.
+    for setting in list.iter().filter(|setting| setting["name"] != "config") {
+        if setting["group"] != group {
+            group = setting["group"].as_str().unwrap();
+            writeln!(text, "{:-<98}\n", format!("# --- {group} ")).unwrap();
+        }
+        text.push_str(&example_setting(setting));
+    }
+    check_document(
+        "promptmill.example.toml",
+        &format!("{text}# --- Tables{tables}"),
+    );
+}
+
+/// Returns a setting of the example file: its help, and a line with its example or default.
+#[track_caller]
+fn example_setting(setting: &serde_json::Value) -> String {
+    let part = |name: &str| setting[name].as_str();
+    let (name, default) = (part("name").unwrap(), part("default"));
+    let values = setting["values"].as_array().unwrap();
+    let values: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
+    let mut help = format!("{}.", part("help").unwrap());
+    if !values.is_empty() {
+        write!(help, " Values: {}.", values.join(", ")).unwrap();
+    }
+    if let (Some(_), Some(default)) = (part("example"), default) {
+        write!(help, " Default: {default}.").unwrap();
+    }
+    let example = part("example").or(default);
+    let example = example.unwrap_or_else(|| panic!("add an `[example: …]` to the help of {name}"));
+    let is_bare = example.parse::<i64>().is_ok() || example.parse::<bool>().is_ok();
+    let value = if is_bare {
+        example.to_owned()
+    } else {
+        format!("{example:?}")
+    };
+    format!("{}# {name} = {value}\n\n", comment(&help))
+}
+
+/// Wraps a text into comment lines.
+fn comment(text: &str) -> String {
+    let mut lines = vec!["#".to_owned()];
+    for word in text.split_whitespace() {
+        if lines.last().unwrap().chars().count() + 1 + word.chars().count() > 100 {
+            lines.push("#".to_owned());
+        }
+        let line = lines.last_mut().unwrap();
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Describes what promptmill does about a failure.

@@ -1,22 +1,31 @@
 //! `promptmill backup`: copies the database to a file. Works during a run.
 
+use std::path::PathBuf;
+
+use clap::Args;
+
 use crate::progress::quantity::Count;
 use crate::store::{BackupError, Store};
 
-use super::args::{BackupArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, settings, status};
+use super::{console, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill backup before-the-update.db
+  promptmill backup \"/backups/promptmill-$(date +%F).db\"   # from cron")]
+pub(super) struct BackupArgs {
+    /// New file to write
+    pub(super) file: PathBuf,
+}
 
 /// Runs `promptmill backup`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &BackupArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &BackupArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -27,7 +36,7 @@ pub(super) async fn command(
     if global.json {
         let object = serde_json::json!({ "backup": args.file, "bytes": bytes });
         console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, &file, false).prints_notices() {
+    } else if Verbosity::new(global, false).prints_notices() {
         let path = args.file.display();
         console::eprint(&format!("backed up to {path}: {} bytes\n", Count(bytes)));
     }

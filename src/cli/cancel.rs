@@ -2,26 +2,36 @@
 
 use std::fmt::Write as _;
 
+use clap::Args;
+
 use crate::clock::Clock;
 use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::{CancelReport, LockError, RunLock, Store, StoredBatch};
 
-use super::args::{CancelArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::next_command;
+use super::rows::RowArgs;
+use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, import, rows, run_lock, settings, status};
+use super::{console, import, next_command, rows, run_lock, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill cancel jobs.csv                    # all pending rows
+  promptmill cancel jobs.csv --ids 17,204
+  promptmill retry jobs.csv --cause cancelled   # undo")]
+pub(super) struct CancelArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
+}
 
 /// Runs `promptmill cancel`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &CancelArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &CancelArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -47,7 +57,7 @@ pub(super) async fn command(
             "batch": batch.name, "cancelled": canceled, "running": running, "settled": settled,
         });
         console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, &file, false).prints_notices() {
+    } else if Verbosity::new(global, false).prints_notices() {
         console::eprint(&summary(&batch, report, jobs.is_some()));
     }
     let is_incomplete = jobs.is_some() && report.running > 0;

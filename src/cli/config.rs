@@ -4,16 +4,42 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clap::{ArgMatches, Args, Command, Subcommand};
 use serde_json::{Value, json};
 
 use crate::progress::safe::{Safe, Truncated};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::file;
-use super::setting::{CommandLine, Origin, Setting};
-use super::toml_spans::{self, TomlSpans};
-use super::{console, settings, usage_error};
+use super::settings::{self, FileSettings, Origin, Setting, map_args, without_example};
+use super::{console, usage_error};
+
+#[derive(Args, Debug)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Show each setting with its value and origin
+    ///
+    /// The origin is a flag, an environment variable, a line of the settings file, or the default.
+    #[command(after_long_help = "\
+Examples:
+  promptmill config show
+  promptmill config show --rpm 60 --model gpt-4o   # as for `run` with these
+  promptmill config show --json")]
+    Show {
+        /// Options of `run`
+        #[arg(
+            value_name = "RUN_OPTIONS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        flags: Vec<OsString>,
+    },
+}
 
 /// Maximum length of a value, in characters.
 const VALUE_LENGTH: usize = 60;
@@ -21,28 +47,55 @@ const VALUE_LENGTH: usize = 60;
 /// Maximum width of a column, in characters.
 const MAX_WIDTH: usize = 36;
 
-/// Runs `promptmill config show`, which parses its command line as that of `run`.
-pub(super) fn show(words: &[OsString]) -> Result<Exit, CliError> {
-    let line = match CommandLine::parse(as_run(words)) {
-        Ok(line) => line,
-        Err(error) => return Ok(usage_error::print(error, words)),
+/// Runs `promptmill config show`, which parses its command line as that of `run`. `settings` returns
+/// a command that has all settings as arguments.
+pub(super) fn show(
+    words: &[OsString],
+    program: Command,
+    settings: fn() -> Command,
+) -> Result<Exit, CliError> {
+    let optional = |run: Command| run.mut_arg("input", |input| input.required(false));
+    let mut program = program.mut_subcommand("run", optional);
+    program.build();
+    let mut parser = map_args(program.clone(), &without_example);
+    let matches = match parser.try_get_matches_from_mut(as_run(words)) {
+        Ok(matches) => matches,
+        Err(error) => return Ok(usage_error::print(error, words, &program)),
     };
-    let path = line.text("config").map(PathBuf::from);
-    let file = file::read(path.as_deref())?;
-    let spans = toml_spans::read(path.as_deref())?;
-    let settings = line.settings(&spans);
-    let path = |id: &str| line.text(id).map(PathBuf::from);
-    let mut sources = settings::key_sources(file);
-    sources.file = path("api_key_file").or(sources.file);
-    sources.command = line.text("api_key_command").or(sources.command);
-    let keys = sources.describe();
-    let text = if line.has("json") {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Ok(Exit::Usage);
+    };
+    let path = matches.get_one::<PathBuf>("config");
+    let file = FileSettings::read(path.map(PathBuf::as_path), settings)?;
+    let run = program.find_subcommand(name).unwrap_or(&program);
+    let settings = settings::list(run, matches, &file);
+    let (path, found) = (file.path.clone(), file.found);
+    let keys = describe_keys(matches, file);
+    let text = if matches.get_flag("json") {
         format!("{}\n", to_json(&settings, &keys))
     } else {
-        to_text(&settings, &keys, &spans)
+        let missing = if found { "" } else { " (not found)" };
+        let end = format!(
+            "\nkeys: {}\nsettings file: {}{missing}\n",
+            Safe(&keys),
+            Safe(&path)
+        );
+        to_text(&settings) + &end
     };
     console::print(&text)?;
     Ok(Exit::Done)
+}
+
+/// Describes the source of the API keys.
+fn describe_keys(matches: &ArgMatches, file: FileSettings) -> String {
+    let mut sources = settings::key_sources(file);
+    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("api_key_file") {
+        sources.file = Some(path.clone());
+    }
+    if let Ok(Some(command)) = matches.try_get_one::<String>("api_key_command") {
+        sources.command = Some(command.clone());
+    }
+    sources.describe()
 }
 
 /// Replaces `config show` with `run`.
@@ -64,7 +117,7 @@ fn origin(origin: &Origin) -> &str {
     }
 }
 
-fn to_text(settings: &[Setting], keys: &str, spans: &TomlSpans) -> String {
+fn to_text(settings: &[Setting]) -> String {
     let value = |setting: &Setting| {
         let value = setting.value.as_deref().unwrap_or("-");
         Truncated(value, VALUE_LENGTH).to_string()
@@ -82,9 +135,6 @@ fn to_text(settings: &[Setting], keys: &str, spans: &TomlSpans) -> String {
         let origin = Safe(origin(&setting.origin));
         let _ = writeln!(text, "{name:names$}  {value:values$}  {origin}");
     }
-    let _ = writeln!(text, "\nkeys: {}", Safe(keys));
-    let missing = if spans.found { "" } else { " (not found)" };
-    let _ = writeln!(text, "settings file: {}{missing}", Safe(&spans.path));
     text
 }
 
@@ -101,7 +151,8 @@ fn to_json(settings: &[Setting], keys: &str) -> Value {
             json!({
                 "name": setting.name, "value": setting.value, "from": kind,
                 "where": origin(&setting.origin), "environment": setting.environment,
-                "default": setting.default, "help": setting.help,
+                "default": setting.default, "help": setting.help, "group": setting.group,
+                "values": setting.values, "example": setting.example,
             })
         })
         .collect();

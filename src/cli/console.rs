@@ -7,9 +7,9 @@ use crate::domain::redact::redact;
 use crate::progress::Stderr;
 use crate::progress::safe::Safe;
 
-use super::args::ColorChoice;
 use super::environment;
 use super::error::CliError;
+use super::settings::ColorChoice;
 
 /// Returns whether output on standard error is colored.
 pub(super) fn stderr_color(choice: Option<ColorChoice>) -> bool {

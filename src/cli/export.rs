@@ -3,34 +3,49 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use crate::domain::job::{ExportRow, RequestOutcome};
 use crate::export::{BatchWriter, CsvWriter, ExportError, JsonlWriter, Target};
 use crate::schema::Schema;
 use crate::store::{Location, Store, StoreError, StoredBatch};
 
-use super::args::{ExportArgs, GlobalArgs, OutputFormat};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::settings::{self, OutputSettings};
+use super::settings::{self, GlobalArgs, OutputArgs, OutputFormat, OutputSettings};
 use super::verbosity::Verbosity;
 use super::{import, remaining_requests, schema, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill export jobs.csv > results.csv
+  promptmill export jobs.csv -o results.csv
+  promptmill export jobs.csv --remainder rest.jsonl   # for the Batch API")]
+pub(super) struct ExportArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    /// Write the remaining requests as OpenAI Batch API files
+    ///
+    /// Requests that exceed the limits of one file are written to FILE-2 and so on. The results are
+    /// written only if -o is also set.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) remainder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
 
 /// Rows per read transaction, kept short so that the WAL can be checkpointed in between.
 const PAGE: u32 = 1_000;
 
 /// Runs `promptmill export`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: ExportArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let is_named = args.output.output.is_some() || file.output.is_some();
-    let output = settings::output(args.output, &file, Path::new("-"));
-    let verbosity = Verbosity::new(global, &file, false);
+pub(super) async fn command(global: &GlobalArgs, args: ExportArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
+    let is_named = args.output.output.is_some();
+    let output = settings::output(args.output, Path::new("-"));
+    let verbosity = Verbosity::new(global, false);
     let results = is_named || args.remainder.is_none();
     if results {
         check_output(&output)?;

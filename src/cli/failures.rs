@@ -2,18 +2,37 @@
 //! during a run.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
+
+use clap::Args;
 
 use crate::domain::run_stats::Cause;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{FailedRow, RowFilter, Store, StoredBatch};
 
-use super::args::{FailuresArgs, GlobalArgs, scope_name};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::next_command;
-use super::{console, import, rows, settings, status};
+use super::rows::{CauseArgs, scope_name};
+use super::settings::{self, GlobalArgs};
+use super::values::count;
+use super::{console, import, next_command, rows, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill failures jobs.csv
+  promptmill failures jobs.csv --cause moderation --limit 100
+  promptmill failures jobs.csv --json | jq -r '.failures[].id'")]
+pub(super) struct FailuresArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    #[command(flatten)]
+    pub(super) causes: CauseArgs,
+    /// Maximum number of rows [default: 20; all with --json]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>)]
+    pub(super) limit: Option<NonZeroU64>,
+}
 
 /// Default number of rows in the text output.
 const DEFAULT_LIMIT: u64 = 20;
@@ -28,12 +47,8 @@ const MAX_WIDTH: usize = 24;
 const MESSAGE_LENGTHS: (usize, usize) = (100, 160);
 
 /// Runs `promptmill failures`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &FailuresArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &FailuresArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::Args;
 use tokio::sync::mpsc;
 
 use crate::api::{RequestTemplate, RowFormat};
@@ -12,13 +13,24 @@ use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
 use crate::store::{Location, Store, StoredBatch, SyncParams, SyncReport};
 
-use super::args::{GlobalArgs, ImportArgs};
 use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::settings::{self, ImportSettings};
+use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs};
 use super::verbosity::Verbosity;
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill import jobs.csv --id-column id
+  promptmill import jobs.csv --prompt 'Kind? {{ text }}' --batch kindness")]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Import the batch for runs with --simulate
+    #[arg(long, help_heading = "Endpoint and API keys")]
+    pub(super) simulate: bool,
+}
 
 /// Rows per chunk: large enough to amortize a statement, small enough to keep in memory.
 const CHUNK_ROWS: usize = 2_000;
@@ -29,8 +41,8 @@ pub(super) async fn command(
     args: ImportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let verbosity = Verbosity::new(global, &file, args.simulate);
+    let database = settings::database(global);
+    let verbosity = Verbosity::new(global, args.simulate);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let store = Store::open(&database).await?;
     let (batch, report) = sync_input(&store, &import, Clock::start()).await?;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -26,12 +27,24 @@ use crate::provider::{ParsedCompletion, parse_imported};
 use crate::schema::Schema;
 use crate::store::{ImportReport, ImportedOutcome, ImportedResult, Store, StoredBatch};
 
-use super::args::{GlobalArgs, ImportResultsArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, import, run_lock, schema, settings, status};
+use super::{console, import, run_lock, schema, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill export jobs.csv --remainder rest.jsonl    # for the Batch API
+  promptmill import-results jobs.csv output.jsonl errors.jsonl")]
+pub(super) struct ImportResultsArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    /// Output and error files of the Batch API; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
 
 /// Results per chunk.
 const CHUNK_SIZE: usize = 256;
@@ -43,9 +56,8 @@ const MAX_NAME_CHARS: usize = 40;
 pub(super) async fn command(
     global: &GlobalArgs,
     args: ImportResultsArgs,
-    file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -76,7 +88,7 @@ pub(super) async fn command(
             "before": report.already_settled, "unanswered": unresolved, "left": remaining,
         });
         console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, &file, false).prints_notices() {
+    } else if Verbosity::new(global, false).prints_notices() {
         console::eprint(&summary(&batch, &report, &unresolved, remaining));
     }
     Ok(Exit::Done)

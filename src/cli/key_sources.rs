@@ -20,7 +20,7 @@ use crate::domain::limits::KeyLimits;
 use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileKey;
+use super::settings::tables::FileKey;
 
 /// Maximum size of a key file, in bytes.
 const MAX_FILE: u64 = 1 << 20;

@@ -1,24 +1,51 @@
 //! Lists the keys that were used, and resets their stored state.
 
+use clap::{Args, Subcommand};
+
 use crate::clock::Clock;
 use crate::progress::quantity::Plural;
 use crate::store::Store;
 
-use super::args::{GlobalArgs, KeysAction, KeysArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, settings, status};
+use super::{console, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill keys list
+  promptmill keys reset         # all keys
+  promptmill keys reset key-2")]
+pub(super) struct KeysArgs {
+    #[command(subcommand)]
+    pub(super) action: Option<KeysAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysAction {
+    /// List the API keys that were used, with their state
+    #[command(after_long_help = "\
+Examples:
+  promptmill keys list
+  promptmill keys list --json")]
+    List,
+    /// Reset the stored state of an API key, so that it is used again
+    #[command(after_long_help = "\
+Examples:
+  promptmill keys reset         # all keys
+  promptmill keys reset key-2")]
+    Reset {
+        /// Label of the key [default: all keys]
+        label: Option<String>,
+    },
+}
 
 /// Runs `promptmill keys`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &KeysArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let verbosity = Verbosity::new(global, &file, false);
+pub(super) async fn command(global: &GlobalArgs, args: &KeysArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
+    let verbosity = Verbosity::new(global, false);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };

@@ -8,11 +8,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::progress::Stderr;
 
-use super::args::{GlobalArgs, LogFormat};
-use super::console;
-use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
+use super::settings::{GlobalArgs, LogFormat};
+use super::{console, environment};
 
 /// Starts logging with the filter of `RUST_LOG`, or else the level of `-v`.
 pub(super) fn init(global: &GlobalArgs) -> Result<(), CliError> {

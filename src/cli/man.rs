@@ -1,17 +1,31 @@
 //! Manual pages, generated from the definition of the command line.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::args::{self, ManArgs};
 use super::console;
 use super::environment::VARIABLES;
 use super::error::CliError;
 use super::exit::{Exit, TABLE};
+use super::settings::map_args;
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill man | man -l -
+  promptmill man run | man -l -
+  promptmill man --dir ~/.local/share/man/man1")]
+pub(super) struct ManArgs {
+    /// Command to describe [default: promptmill itself]
+    pub(super) command: Vec<String>,
+    /// Write the pages of all commands to this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(super) dir: Option<PathBuf>,
+}
 
 /// Files that the program reads or writes, with their descriptions.
 const FILES: [(&str, &str); 4] = [
@@ -34,9 +48,9 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// Runs `promptmill man`.
-pub(super) fn command(args: &ManArgs) -> Result<Exit, CliError> {
+pub(super) fn command(args: &ManArgs, program: Command) -> Result<Exit, CliError> {
     // The pages omit the text of options that `-h` hides.
-    let program = args::map_args(args::command(), &|arg| arg.hide_short_help(false));
+    let program = map_args(program, &|arg| arg.hide_short_help(false));
     let mut program = program.disable_help_subcommand(true);
     program.build();
     if let Some(directory) = &args.dir {

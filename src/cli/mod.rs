@@ -2,20 +2,20 @@
 //!
 //! This module can use all others; only `main` uses this module.
 
-mod args;
 mod backup;
 mod cancel;
+mod command_line;
 mod completions;
 mod config;
 mod console;
 mod doctor;
+mod doctor_args;
 mod environment;
 mod error;
 mod estimate;
 mod exit;
 mod export;
 mod failures;
-mod file;
 mod file_system;
 mod import;
 mod import_results;
@@ -35,13 +35,11 @@ mod run_lock;
 mod sample;
 mod schema;
 mod session;
-mod setting;
 mod settings;
 mod show;
 mod signals;
 mod simulate;
 mod status;
-mod toml_spans;
 mod unknown_env;
 mod usage_error;
 mod values;
@@ -50,12 +48,16 @@ mod verify;
 mod watch;
 mod work;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::{Cli, Command, ConfigAction, ConfigArgs, GlobalArgs};
+use crate::domain::redact::redact;
+
+use command_line::{Cli, Command};
+use config::{ConfigAction, ConfigArgs};
 use error::CliError;
 use exit::Exit;
-use file::FileSettings;
+use settings::{FileSettings, GlobalArgs};
 
 /// Runs the program, and returns its exit code.
 #[must_use]
@@ -67,29 +69,40 @@ pub fn main() -> ExitCode {
 
 fn try_main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    let cli = match Cli::parse_words(&words) {
+    let mut cli = match Cli::parse(&words, &FileSettings::default()) {
         Ok(cli) => cli,
-        Err(error) => return usage_error::print(error, &words).into(),
+        Err(error) => {
+            return usage_error::print(error, &words, &command_line::command()).into();
+        }
     };
-    let (mut global, command) = (cli.global, cli.command);
-    match execute(&mut global, command) {
+    let done =
+        apply_file(&mut cli, &words).and_then(|file| execute(&cli.global, cli.command, file));
+    match done {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console::print_error(&error, global.color);
+            console::print_error(&error, cli.global.color);
             error.exit.into()
         }
     }
 }
 
+/// Reads the settings file, and applies its settings to the command line.
+fn apply_file(cli: &mut Cli, words: &[OsString]) -> Result<FileSettings, CliError> {
+    if cli.command.is_standalone() {
+        return Ok(FileSettings::default());
+    }
+    let file = FileSettings::read(cli.global.config.as_deref(), command_line::settings)?;
+    if file.found {
+        *cli = Cli::parse(words, &file).map_err(|error| CliError {
+            exit: Exit::Config,
+            message: redact(&error.to_string(), &[]).into_owned(),
+        })?;
+    }
+    Ok(file)
+}
+
 /// Applies the global settings, and executes the command.
-fn execute(global: &mut GlobalArgs, command: Command) -> Result<Exit, CliError> {
-    let file = if command.is_standalone() {
-        FileSettings::default()
-    } else {
-        file::read(global.config.as_deref())?
-    };
-    global.color = global.color.or(file.color);
-    global.log_format = global.log_format.or(file.log_format);
+fn execute(global: &GlobalArgs, command: Command, file: FileSettings) -> Result<Exit, CliError> {
     logging::init(global)?;
     unknown_env::warn();
     #[cfg(feature = "failpoints")]
@@ -105,10 +118,9 @@ fn execute(global: &mut GlobalArgs, command: Command) -> Result<Exit, CliError> 
         signals::ignore_file_size_signal()?;
         let skips_check = matches!(command, Command::Doctor(_) | Command::Simulate(_));
         if !skips_check && !command.is_standalone() {
-            let allowed = global.allow_network_fs || file.allow_network_fs.unwrap_or(false);
-            let database = settings::database(global, &file);
+            let database = settings::database(global);
             database.check_supported()?;
-            file_system::reject_network(&database, allowed)?;
+            file_system::reject_network(&database, global.allow_network_fs)?;
         }
         dispatch(global, command, file).await
     });
@@ -127,23 +139,27 @@ async fn dispatch(
         Command::Estimate(args) => estimate::command(global, args, file).await,
         Command::Import(args) => import::command(global, args, file).await,
         Command::Work(args) => work::command(global, args, file).await,
-        Command::Export(args) => export::command(global, args, file).await,
-        Command::ImportResults(args) => import_results::command(global, args, file).await,
-        Command::Status(args) => status::command(global, &args, file).await,
+        Command::Export(args) => export::command(global, args).await,
+        Command::ImportResults(args) => import_results::command(global, args).await,
+        Command::Status(args) => status::command(global, &args).await,
         Command::Report(args) => report::command(global, args, file).await,
-        Command::Failures(args) => failures::command(global, &args, file).await,
-        Command::Show(args) => show::command(global, &args, file).await,
-        Command::Cancel(args) => cancel::command(global, &args, file).await,
-        Command::Retry(args) => retry::command(global, &args, file).await,
-        Command::Keys(args) => keys::command(global, &args, file).await,
+        Command::Failures(args) => failures::command(global, &args).await,
+        Command::Show(args) => show::command(global, &args).await,
+        Command::Cancel(args) => cancel::command(global, &args).await,
+        Command::Retry(args) => retry::command(global, &args).await,
+        Command::Keys(args) => keys::command(global, &args).await,
         Command::Doctor(args) => doctor::command(global, args, file).await,
-        Command::Verify(args) => verify::command(global, args, file).await,
-        Command::Backup(args) => backup::command(global, &args, file).await,
+        Command::Verify(args) => verify::command(global, args).await,
+        Command::Backup(args) => backup::command(global, &args).await,
         Command::Simulate(args) => simulate::command(global, args).await,
         Command::Config(ConfigArgs {
             action: ConfigAction::Show { .. },
-        }) => config::show(&std::env::args_os().collect::<Vec<_>>()),
-        Command::Completions(args) => completions::command(&args),
-        Command::Man(args) => man::command(&args),
+        }) => config::show(
+            &std::env::args_os().collect::<Vec<_>>(),
+            command_line::command_with_examples(),
+            command_line::settings,
+        ),
+        Command::Completions(args) => completions::command(&args, command_line::command()),
+        Command::Man(args) => man::command(&args, command_line::command()),
     }
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use crate::clock::Clock;
 use crate::domain::price::Prices;
 use crate::domain::run_stats::Cause;
@@ -13,12 +15,26 @@ use crate::progress::safe::Safe;
 use crate::report::{KeyStatus, Report, ReportContext};
 use crate::store::{KeyRow, Store, StoredBatch};
 
-use super::args::{GlobalArgs, ReportArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{self, FileSettings, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, export, import, settings, status};
+use super::{console, export, import, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill report jobs.csv
+  promptmill report jobs.csv -o monday.html")]
+pub(super) struct ReportArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    /// HTML file to write [default: BATCH.report.html]
+    ///
+    /// `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
 
 /// Requests per read transaction, kept short so that the WAL can be checkpointed in between.
 const PAGE: u32 = 2_000;
@@ -32,7 +48,7 @@ pub(super) async fn command(
     args: ReportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -41,7 +57,7 @@ pub(super) async fn command(
     let target = Target::from_option(&path);
     target.check()?;
     export::protect_database([&target], &database)?;
-    let page = render(&store, &batch, &file.prices(), Clock::start().now()).await;
+    let page = render(&store, &batch, &file.tables.prices(), Clock::start().now()).await;
     store.close().await?;
     let page = page?;
     match publish(&target, &page) {
@@ -49,7 +65,7 @@ pub(super) async fn command(
         Err(error) => return Err(error.into()),
     }
     if let Target::File(path) = &target {
-        print_path(Verbosity::new(global, &file, false), &batch, path)?;
+        print_path(Verbosity::new(global, false), &batch, path)?;
     }
     Ok(Exit::Done)
 }

@@ -1,24 +1,43 @@
 //! `promptmill retry`: sets failed rows of a batch to pending.
 
+use std::num::NonZeroU64;
+
+use clap::Args;
+
 use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::{RowFilter, Store};
 
-use super::args::{GlobalArgs, RetryArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::next_command;
+use super::rows::{CauseArgs, RowArgs};
+use super::settings::{self, GlobalArgs};
+use super::values::count;
 use super::verbosity::Verbosity;
-use super::{console, import, rows, settings, status};
+use super::{console, import, next_command, rows, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill retry jobs.csv && promptmill run jobs.csv -o results.csv
+  promptmill retry jobs.csv --cause timeout   # only rows that timed out
+  promptmill retry jobs.csv --max 5           # only five rows, as a test
+  promptmill retry jobs.csv --ids 17,204")]
+pub(super) struct RetryArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    #[command(flatten)]
+    pub(super) causes: CauseArgs,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
+    /// Maximum number of rows, in input order
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU64>)]
+    pub(super) max: Option<NonZeroU64>,
+}
 
 /// Runs `promptmill retry`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &RetryArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &RetryArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };
@@ -36,7 +55,7 @@ pub(super) async fn command(
             "batch": batch.name, "reopened": reopened, "failed": still_failed,
         });
         console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, &file, batch.simulated).prints_notices() {
+    } else if Verbosity::new(global, batch.simulated).prints_notices() {
         let (name, rows) = (Safe(&batch.name), Plural(reopened, "failed row"));
         let others = match still_failed {
             0 => String::new(),

@@ -1,18 +1,65 @@
 //! Resolves the flags that select rows, such as `--ids` and `--cause`, against a batch.
 
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use crate::domain::job::JobId;
 use crate::domain::run_stats::Cause;
 use crate::domain::spelling::nearest;
 use crate::domain::verdict;
+use crate::domain::verdict::Scope;
 use crate::progress::safe::Truncated;
 use crate::store::{RowFilter, Store, StoredBatch};
 
-use super::args::{CauseArgs, RowArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::values::choice;
+
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Rows")]
+pub(super) struct CauseArgs {
+    /// Only rows that failed with this rule; can be repeated
+    ///
+    /// `promptmill failures` lists the rules.
+    #[arg(long, value_name = "RULE")]
+    pub(super) cause: Vec<String>,
+    /// Only rows that failed with this scope; can be repeated
+    #[arg(long, value_name = "SCOPE", value_parser = choice(&SCOPES))]
+    pub(super) scope: Vec<Scope>,
+}
+
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Rows")]
+pub(super) struct RowArgs {
+    /// Only these rows, by ID or number, separated by commas
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub(super) ids: Vec<String>,
+    /// Only rows in this file, with one ID or number per line
+    ///
+    /// `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ids_file: Option<PathBuf>,
+}
+
+const SCOPES: [(&str, Scope); 9] = [
+    ("key", Scope::Key),
+    ("account", Scope::Account),
+    ("key-model", Scope::KeyModel),
+    ("model", Scope::Model),
+    ("endpoint", Scope::Endpoint),
+    ("request", Scope::Request),
+    ("network", Scope::Network),
+    ("quota", Scope::Quota),
+    ("transient", Scope::Transient),
+];
+
+/// Returns the name of a scope, as a value of `--scope`.
+pub(super) fn scope_name(scope: Scope) -> &'static str {
+    let known = SCOPES.iter().find(|(_, known)| *known == scope);
+    known.map_or("transient", |(name, _)| name)
+}
 
 /// Maximum number of causes that are searched, more than there are rules.
 const MAX_CAUSES: u32 = 1_000;

@@ -1,6 +1,9 @@
 //! `promptmill run`: import, work, and export in one repeatable command.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use crate::clock::Clock;
 use crate::domain::run_stats::{RunStats, StopReason};
@@ -9,18 +12,67 @@ use crate::progress::json::RunReport;
 use crate::progress::summary::SummaryContext;
 use crate::store::{Location, Store, StoredBatch, SyncReport};
 
-use super::args::{GlobalArgs, OutputFormat, RunArgs};
 use super::error::CliError;
 use super::estimate::EstimateInputs;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::next_command;
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::sample::Sample;
 use super::session::{ProviderAccess, Session};
-use super::settings::{self, OutputSettings};
+use super::settings::{
+    self, EndpointArgs, FileSettings, GlobalArgs, InputArgs, LimitArgs, OutputArgs, OutputFormat,
+    OutputSettings, UnattendedArgs,
+};
+use super::values::count;
 use super::verbosity::Verbosity;
-use super::{console, estimate, export, import};
+use super::{console, estimate, export, import, next_command};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill run jobs.csv -o results.csv --simulate
+  promptmill run jobs.csv -o results.csv --model gpt-4o-mini --rpm 60
+  promptmill run jobs.csv --prompt 'Kind? {{ text }}' --set max_tokens=24
+  promptmill run jobs.csv --dry-run          # tokens, cost, time, requests
+  promptmill run jobs.csv --sample 5         # only five rows, as a test
+  promptmill run jobs.csv --base-url http://127.0.0.1:8080/v1   # llama.cpp
+  generate-prompts | promptmill run - -o -   # read and write pipes")]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) endpoint: EndpointArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) unattended: UnattendedArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    /// Send only N random rows, and print their responses
+    ///
+    /// The responses are stored; later runs do not send these rows again.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = count::<NonZeroU64>,
+        conflicts_with = "dry_run",
+        help_heading = "Request"
+    )]
+    pub(super) sample: Option<NonZeroU64>,
+    /// Random seed for --sample [default: a new one each time]
+    ///
+    /// The same seed selects the same rows if the same rows are pending.
+    #[arg(
+        long,
+        value_name = "SEED",
+        requires = "sample",
+        hide_short_help = true,
+        help_heading = "Request"
+    )]
+    pub(super) seed: Option<u64>,
+    /// Estimate tokens, cost, and time; send nothing
+    #[arg(long, help_heading = "Request")]
+    pub(super) dry_run: bool,
+}
 
 /// Runs `promptmill run`.
 pub(super) async fn run(
@@ -29,14 +81,14 @@ pub(super) async fn run(
     file: FileSettings,
 ) -> Result<Exit, CliError> {
     let clock = Clock::start();
-    let database = settings::database(global, &file);
+    let database = settings::database(global);
     if args.dry_run {
         return dry_run(global, args, file, &database).await;
     }
     let simulate = args.endpoint.simulate;
-    let unattended = UnattendedSettings::new(&args.unattended, &file);
-    let verbosity = Verbosity::new(global, &file, simulate).for_cron(unattended.cron);
-    let output = settings::output(args.output, &file, &default_output(&args.input.input));
+    let unattended = UnattendedSettings::new(&args.unattended);
+    let verbosity = Verbosity::new(global, simulate).for_cron(unattended.cron);
+    let output = settings::output(args.output, &default_output(&args.input.input));
     if global.json && output.target == Target::Stdout {
         let what = "--json and the results cannot both use standard output";
         return Err(CliError::new(Exit::Usage, what, "choose a file with -o"));

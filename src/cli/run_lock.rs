@@ -6,11 +6,10 @@ use crate::domain::run_stats::StopReason;
 use crate::progress::safe::Safe;
 use crate::store::{LockError, RunLock, Store};
 
-use super::args::{IfBusy, UnattendedArgs};
 use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{IfBusy, UnattendedArgs};
 use super::signals::{self, Signals};
 use super::verbosity::Verbosity;
 
@@ -38,10 +37,10 @@ pub(super) struct UnattendedSettings {
 
 impl UnattendedSettings {
     /// Resolves the settings.
-    pub(super) fn new(args: &UnattendedArgs, file: &FileSettings) -> Self {
-        let cron = args.cron || file.cron.unwrap_or(false);
+    pub(super) fn new(args: &UnattendedArgs) -> Self {
+        let cron = args.cron;
         let default = if cron { IfBusy::Skip } else { IfBusy::Fail };
-        let if_busy = args.if_busy.or(file.if_busy).unwrap_or(default);
+        let if_busy = args.if_busy.unwrap_or(default);
         Self { cron, if_busy }
     }
 

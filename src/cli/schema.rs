@@ -3,13 +3,25 @@
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use crate::api::RequestTemplate;
 use crate::progress::safe::Safe;
 use crate::schema::Schema;
 
-use super::args::ResponseFormat;
 use super::error::CliError;
 use super::exit::Exit;
+
+/// How structured output is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ResponseFormat {
+    // With `response_format` of type `json_schema`.
+    Schema,
+    // With `response_format` of type `json_object`.
+    Json,
+    // Without `response_format`, for endpoints that do not support it.
+    None,
+}
 
 /// Adds the schema in a file to the request settings, and the parameter for structured output
 /// unless it is set already.

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::api;
@@ -16,11 +17,24 @@ use crate::progress::quantity::{Count, HumanDuration, Plural};
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{AttemptDetail, RowDetail, Store, StoredBatch};
 
-use super::args::{GlobalArgs, ShowArgs, scope_name};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::{console, import, rows, settings, status};
+use super::rows::scope_name;
+use super::settings::{self, GlobalArgs};
+use super::{console, import, rows, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill show jobs.csv 17     # the row with this ID, or else the 17th row
+  promptmill show jobs.csv '#17'  # the 17th row, as listed by `failures`
+  promptmill show jobs.csv 17 --json | jq .request")]
+pub(super) struct ShowArgs {
+    /// Name of the batch, or path of its input file
+    pub(super) batch: String,
+    /// ID of the row, or its number in the input, starting from 1
+    pub(super) row: String,
+}
 
 /// Maximum number of attempts that are shown, the latest ones; rate limits can cause thousands.
 const SHOWN_ATTEMPTS: usize = 20;
@@ -29,12 +43,8 @@ const SHOWN_ATTEMPTS: usize = 20;
 const MAX_MESSAGE_CHARS: usize = 600;
 
 /// Runs `promptmill show`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &ShowArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &ShowArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::clock::Clock;
 use crate::domain::key::state_text;
 use crate::domain::run_stats::Cause;
@@ -14,11 +16,30 @@ use crate::progress::quantity::Count;
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{BatchStatus, KeyRow, Location, Store};
 
-use super::args::{GlobalArgs, StatusArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::{console, settings, watch};
+use super::settings::{self, GlobalArgs};
+use super::values::interval;
+use super::{console, watch};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill status
+  promptmill status --watch
+  promptmill status --json | jq '.batches[] | select(.pending > 0)'")]
+pub(super) struct StatusArgs {
+    /// Refresh the status until `q` is pressed
+    ///
+    /// This only reads the database, and can be used while a run is in progress.
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// Refresh interval of --watch [default: 1s]
+    ///
+    /// The interval must be between 100ms and 1h.
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = interval)]
+    pub(super) interval: Option<Duration>,
+}
 
 /// Default refresh interval of `--watch`.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,12 +61,8 @@ struct BatchCauses {
 }
 
 /// Runs `promptmill status`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: &StatusArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+pub(super) async fn command(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
     if args.watch {
         let interval = args.interval.unwrap_or(DEFAULT_INTERVAL);
         return watch::watch(global, &database, interval).await;

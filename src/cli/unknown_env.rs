@@ -7,7 +7,7 @@ use clap::Command;
 use crate::domain::spelling::nearest;
 use crate::progress::safe::Safe;
 
-use super::args;
+use super::command_line;
 use super::environment::{self, VARIABLES};
 
 /// Variable for tests that inject failures.
@@ -37,7 +37,7 @@ fn warning(name: &str, known: &[String]) -> String {
 fn known_variables() -> Vec<String> {
     let mut known = BTreeSet::from([FAILPOINTS.to_owned()]);
     known.extend(VARIABLES.map(|(name, _)| name.to_owned()));
-    add_variables(&args::command(), &mut known);
+    add_variables(&command_line::command(), &mut known);
     known.into_iter().collect()
 }
 

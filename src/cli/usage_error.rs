@@ -8,11 +8,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::domain::redact::redact;
 
-use super::args;
-use super::console;
-use super::environment;
 use super::exit::Exit;
 use super::values::shell_line;
+use super::{console, environment};
 
 /// Flags with which users try to pass an API key.
 const KEY_FLAGS: [&str; 7] = [
@@ -72,7 +70,7 @@ const FOREIGN_COMMANDS: [(&str, &str); 8] = [
 const RESUME: &str = "repeat the same `promptmill run` command to resume";
 
 /// Prints the error, or the help that was requested.
-pub(super) fn print(mut error: clap::Error, words: &[OsString]) -> Exit {
+pub(super) fn print(mut error: clap::Error, words: &[OsString], program: &Command) -> Exit {
     // Errors of standard output and standard error are ignored: they cannot be reported.
     if !error.use_stderr() {
         let _ = error.print();
@@ -83,7 +81,7 @@ pub(super) fn print(mut error: clap::Error, words: &[OsString]) -> Exit {
         let _ = error.print();
         return Exit::Usage;
     }
-    if let Some(tip) = tip(&error, words) {
+    if let Some(tip) = tip(&error, words, program) {
         let tips = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tips);
         // This tip is more specific than those of clap.
@@ -100,14 +98,14 @@ pub(super) fn print(mut error: clap::Error, words: &[OsString]) -> Exit {
     Exit::Usage
 }
 
-fn tip(error: &clap::Error, words: &[OsString]) -> Option<String> {
+fn tip(error: &clap::Error, words: &[OsString], program: &Command) -> Option<String> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => command_tip(context(ContextKind::InvalidSubcommand)?),
-        ErrorKind::UnknownArgument => flag_tip(context(ContextKind::InvalidArg)?, words),
+        ErrorKind::UnknownArgument => flag_tip(context(ContextKind::InvalidArg)?, words, program),
         ErrorKind::MissingRequiredArgument => missing_tip(words),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             origin_tip(context(ContextKind::InvalidArg)?, words)
@@ -128,7 +126,7 @@ fn command_tip(name: &str) -> Option<String> {
     })
 }
 
-fn flag_tip(flag: &str, words: &[OsString]) -> Option<String> {
+fn flag_tip(flag: &str, words: &[OsString], program: &Command) -> Option<String> {
     let name = flag.split('=').next().unwrap_or(flag);
     if KEY_FLAGS.contains(&name) {
         return Some(
@@ -146,7 +144,7 @@ fn flag_tip(flag: &str, words: &[OsString]) -> Option<String> {
             "set request parameters with --set {parameter}=VALUE"
         ));
     }
-    if let Some(tip) = other_command_tip(name) {
+    if let Some(tip) = other_command_tip(name, program) {
         return Some(tip);
     }
     let takes_input = words.iter().any(|word| {
@@ -161,9 +159,8 @@ fn flag_tip(flag: &str, words: &[OsString]) -> Option<String> {
 }
 
 /// Returns a tip that lists the commands with this flag.
-fn other_command_tip(flag: &str) -> Option<String> {
+fn other_command_tip(flag: &str, program: &Command) -> Option<String> {
     let name = flag.strip_prefix("--")?;
-    let program = args::command();
     let has = |command: &&Command| {
         command
             .get_arguments()
@@ -210,13 +207,14 @@ fn origin_tip(arg: &str, words: &[OsString]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::Cli;
+    use crate::cli::command_line::{Cli, command};
+    use crate::cli::settings::FileSettings;
 
     #[track_caller]
     fn check(line: &str, expected: Option<&str>) {
         let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
-        let error = Cli::parse_words(&words).expect_err("it is invalid");
-        let tip = tip(&error, &words);
+        let error = Cli::parse(&words, &FileSettings::default()).expect_err("it is invalid");
+        let tip = tip(&error, &words, &command());
         match expected {
             Some(part) => assert!(
                 tip.as_deref().is_some_and(|tip| tip.contains(part)),
@@ -285,7 +283,10 @@ mod tests {
     #[test]
     fn tips_name_existing_flags_for_unknown_ones() {
         let words = ["promptmill", "run", "--help"].map(OsString::from);
-        let help = Cli::parse_words(&words).expect_err("help").to_string() + " ";
+        let help = Cli::parse(&words, &FileSettings::default())
+            .expect_err("help")
+            .to_string()
+            + " ";
         for (foreign, own) in FOREIGN_FLAGS {
             assert!(help.contains(&format!("{own} ")), "{own}");
             assert!(!help.contains(&format!("{foreign} ")), "{foreign}");

@@ -3,11 +3,25 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::domain::concurrency::Concurrency;
 use crate::domain::price::Cost;
 use crate::domain::time_zone::TimeZone;
 
-const POSITIVE_INTEGER: &str = "expected a positive integer";
+pub(super) const POSITIVE_INTEGER: &str = "expected a positive integer";
+
+/// Parses one of the named values.
+pub(super) fn choice<T>(values: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = values.iter().map(|(name, _)| *name);
+    PossibleValuesParser::new(names).try_map(|name| {
+        let found = values.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value).ok_or("unknown value")
+    })
+}
 
 /// Parses a positive integer.
 pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {

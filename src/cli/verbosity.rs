@@ -7,9 +7,8 @@ use crate::domain::run_stats::RunStats;
 use crate::progress::Mode;
 use crate::progress::summary::{self, SummaryContext};
 
-use super::args::{GlobalArgs, SummaryChoice};
 use super::exit::Exit;
-use super::file::FileSettings;
+use super::settings::{GlobalArgs, SummaryChoice};
 use super::{console, environment};
 
 /// Interval of the progress lines that `-v` prints when there is no terminal.
@@ -49,9 +48,9 @@ enum FinalOutput {
 impl<'a> Verbosity<'a> {
     /// Resolves the verbosity. A simulated run always prints its summary, so that its responses are
     /// not mistaken for real ones.
-    pub(super) fn new(global: &'a GlobalArgs, file: &FileSettings, simulated: bool) -> Self {
+    pub(super) fn new(global: &'a GlobalArgs, simulated: bool) -> Self {
         let attended = io::stderr().is_terminal() || global.verbose > 0 || simulated;
-        let choice = global.summary.or(file.summary).unwrap_or_default();
+        let choice = global.summary.unwrap_or_default();
         Self {
             global,
             summary_policy: summary_policy(global.quiet, choice, attended),

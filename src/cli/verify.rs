@@ -5,38 +5,42 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
 
+use clap::Args;
 use serde_json::json;
 
-use crate::export::{CsvOptions, Target};
+use crate::export::Target;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
 use crate::store::{BatchStatus, IntegrityReport, Location, Store};
 
-use super::args::{GlobalArgs, VerifyArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::settings::OutputSettings;
-use super::{console, export, import, settings, status};
+use super::settings::{self, GlobalArgs, OutputSettings, ResultsArgs};
+use super::{console, export, import, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill verify
+  promptmill verify jobs.csv --output results.csv")]
+pub(super) struct VerifyArgs {
+    /// Name of the batch, or path of its input file [default: all batches]
+    batch: Option<String>,
+    /// Results file to compare with the database
+    ///
+    /// Pass the output options with which it was written. An error file is not compared.
+    #[arg(short, long, value_name = "FILE", requires = "batch")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
 
 /// Runs `promptmill verify`.
-pub(super) async fn command(
-    global: &GlobalArgs,
-    args: VerifyArgs,
-    file: FileSettings,
-) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let raw = args.csv_raw || file.csv_raw.unwrap_or(false);
-    let output = args.output.map(|path| OutputSettings {
-        target: Target::File(path),
-        csv_options: CsvOptions {
-            raw,
-            ..CsvOptions::default()
-        },
-        format: args.output_format.or(file.output_format),
-        errors: args.error_file.or(file.error_file).map(Target::File),
-        from_schema: args.columns_from_schema || file.columns_from_schema.unwrap_or(false),
-    });
+pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exit, CliError> {
+    let database = settings::database(global);
+    let output = args
+        .output
+        .map(|path| args.results.with_target(Target::File(path)));
     let Some(store) = Store::open_existing(&database).await? else {
         return Err(status::no_database(&database));
     };

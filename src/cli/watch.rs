@@ -13,10 +13,10 @@ use crate::watch::{
     Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure, WatchedKey,
 };
 
-use super::args::{ColorChoice, GlobalArgs};
 use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
+use super::settings::{ColorChoice, GlobalArgs};
 
 /// Minimum ratio of the refresh interval to the time a read takes, for large queues.
 const MIN_INTERVAL_RATIO: u32 = 10;

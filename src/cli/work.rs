@@ -2,21 +2,41 @@
 
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::clock::Clock;
 use crate::domain::run_stats::{RunStats, StopReason};
 use crate::engine::LaneResult;
 use crate::progress::json::RunReport;
 use crate::store::{Location, Store, StoredBatch};
 
-use super::args::{GlobalArgs, WorkArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::session::{ProviderAccess, Selection, Session};
-use super::settings;
+use super::settings::{self, EndpointArgs, FileSettings, GlobalArgs, LimitArgs, UnattendedArgs};
 use super::verbosity::Verbosity;
 use super::{console, import, status};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill work                         # all batches, oldest first
+  promptmill work --batch jobs.csv --concurrency 4")]
+pub(super) struct WorkArgs {
+    /// Batch to process; can be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(super) batch: Vec<String>,
+    /// Wait for more work until terminated (SIGTERM)
+    #[arg(long)]
+    pub(super) stay: bool,
+    #[command(flatten)]
+    pub(super) endpoint: EndpointArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) unattended: UnattendedArgs,
+}
 
 /// The default of `--max-wait` and `--max-outage` with `--stay`.
 const FOREVER: Duration = Duration::from_hours(24 * 365 * 10);
@@ -27,18 +47,14 @@ pub(super) async fn command(
     args: WorkArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let unattended = UnattendedSettings::new(&args.unattended, &file);
-    let verbosity = Verbosity::new(global, &file, args.endpoint.simulate).for_cron(unattended.cron);
+    let database = settings::database(global);
+    let unattended = UnattendedSettings::new(&args.unattended);
+    let verbosity = Verbosity::new(global, args.endpoint.simulate).for_cron(unattended.cron);
     let mut limits = settings::limits(&args.limits, &file);
     if args.stay {
         let waits = &mut limits.settings;
-        waits.max_wait = args.limits.max_wait.or(file.max_wait).unwrap_or(FOREVER);
-        waits.max_outage = args
-            .limits
-            .max_outage
-            .or(file.max_outage)
-            .unwrap_or(FOREVER);
+        waits.max_wait = args.limits.max_wait.unwrap_or(FOREVER);
+        waits.max_outage = args.limits.max_outage.unwrap_or(FOREVER);
     }
     let endpoint = settings::endpoint(args.endpoint, file);
     let access = ProviderAccess::new(&endpoint, verbosity).await?;

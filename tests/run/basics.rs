@@ -189,7 +189,7 @@ fn import_work_and_export_produce_the_results_of_run() {
 }
 
 #[test]
-fn work_processes_all_batches_or_the_named_one() {
+fn work_processes_all_batches_or_the_named_ones() {
     let env = TestEnv::with_rows(3);
     env.write("more.csv", &jobs(4).replace("question", "riddle"));
     env.run("import jobs.csv").exits(0);
@@ -202,7 +202,13 @@ fn work_processes_all_batches_or_the_named_one() {
         (&output["batch"], &output["done"]),
         (&"all".into(), &7.into())
     );
-    env.run("work --batch none.csv")
+    let line = "work --json --batch more.csv --batch jobs.csv";
+    let output = env.run(line).exits(0).json();
+    assert_eq!(
+        (&output["batch"], &output["done"]),
+        (&"more.csv, jobs.csv".into(), &7.into())
+    );
+    env.run("work --batch more.csv --batch none.csv")
         .exits(66)
         .stderr_contains("no batch is named \"none.csv\"");
 }

@@ -79,6 +79,24 @@ fn a_time_zone_is_a_name_or_an_offset_in_every_source() {
 }
 
 #[test]
+fn flags_and_variables_override_the_settings_file_for_every_command() {
+    let env = TestEnv::with_rows(1);
+    let file = "db = \"file.db\"\ninsecure-key-file = true\nrpm = 6\n";
+    env.write("promptmill.toml", file);
+    env.run("import jobs.csv").exits(0);
+    // A flag before the command is as explicit as one behind it.
+    env.run("--db flag.db import jobs.csv").exits(0);
+    env.run("verify --db flag.db").exits(0);
+    assert!(env.path("file.db").exists() && env.path("flag.db").exists());
+    env.write_with_mode("keys.txt", 0o644, &format!("{KEY}\n"));
+    let run = "run jobs.csv -o out.csv --api-key-file keys.txt";
+    let env = env.set_var("PROMPTMILL_INSECURE_KEY_FILE", "0");
+    env.run(run).exits(77);
+    let env = env.set_var("PROMPTMILL_INSECURE_KEY_FILE", "");
+    env.run(run).exits(0);
+}
+
+#[test]
 fn color_and_log_format_can_be_set_in_the_settings_file() {
     let env = TestEnv::with_rows(1);
     env.write(

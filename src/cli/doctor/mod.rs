@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::args::{ColorChoice, DoctorArgs, GlobalArgs};
-use super::error::CliError;
-use super::exit::Exit;
-use super::file::FileSettings;
-use super::key_sources::NamedKey;
-use super::settings::{self, EndpointSettings};
-use super::{console, environment, simulate};
 use crate::clock::Clock;
 use crate::progress::safe::Safe;
 use crate::provider::{Client, Endpoint};
 use crate::simulator::{SAMPLE_KEY, Simulator};
+
+use super::doctor_args::DoctorArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use super::key_sources::NamedKey;
+use super::settings::{self, ColorChoice, EndpointSettings, FileSettings, GlobalArgs};
+use super::{console, environment, simulate};
 use endpoint::ListedModels;
 use probe::ProviderProbe;
 use queue::QueueState;
@@ -40,13 +40,9 @@ pub(super) async fn command(
     args: DoctorArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
-    let timeout = args
-        .endpoint
-        .timeout
-        .or(file.timeout)
-        .unwrap_or(DEFAULT_TIMEOUT);
-    let requested = args.model.or(file.model.clone());
+    let database = settings::database(global);
+    let timeout = args.endpoint.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let requested = args.model;
     let mut settings = settings::endpoint(args.endpoint, file);
     settings.limits.total_timeout = timeout;
     let mut report = DoctorReport::default();

@@ -6,17 +6,33 @@ mod text;
 
 use std::num::NonZeroU32;
 
+use clap::Args;
+
 use crate::domain::concurrency::{Concurrency, ConcurrencyWindow};
 use crate::domain::forecast::{self, ForecastLimits};
 use crate::store::{Location, Store};
 
-use super::args::{EstimateArgs, GlobalArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::file::FileSettings;
-use super::settings::{self, ImportSettings};
+use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs, LimitArgs};
 use super::{console, import};
 use scan::InputScan;
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  promptmill estimate jobs.csv
+  promptmill estimate jobs.csv --model gpt-4o --set max_tokens=200 --rpm 60
+  promptmill estimate jobs.csv --prompt 'Kind? {{ text }}' --json | jq .cost")]
+pub(super) struct EstimateArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    /// Estimate a run with --simulate
+    #[arg(long, help_heading = "Endpoint and API keys")]
+    pub(super) simulate: bool,
+}
 
 /// Inputs of an estimate.
 pub(super) struct EstimateInputs {
@@ -41,7 +57,7 @@ pub(super) async fn command(
     args: EstimateArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global, &file);
+    let database = settings::database(global);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let limits = settings::limits(&args.limits, &file);
     let keys = settings::key_sources(file).count();

@@ -18,12 +18,11 @@ use crate::scheduler::Settings;
 use crate::simulator::Simulator;
 use crate::store::{Store, StoredBatch};
 
-use super::args::Dedupe;
 use super::error::CliError;
 use super::exit::Exit;
 use super::key_fingerprint::Salt;
 use super::key_sources::NamedKey;
-use super::settings::{self, EndpointSettings, LimitsAndPrices};
+use super::settings::{self, Dedupe, EndpointSettings, LimitsAndPrices};
 use super::signals::Signals;
 use super::verbosity::Verbosity;
 use super::{console, process, schema, signals, simulate};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::endpoint::EndpointArgs;
+use super::settings::EndpointArgs;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -12,7 +12,7 @@ Examples:
   promptmill doctor --no-spend --json   # no chat requests; JSON output")]
 pub(in crate::cli) struct DoctorArgs {
     /// Model name [default: that of the newest batch, or gpt-4o-mini]
-    #[arg(long, value_name = "NAME", env = "PROMPTMILL_MODEL")]
+    #[arg(long, value_name = "NAME", env)]
     pub(in crate::cli) model: Option<String>,
     /// Send no chat requests, which may cost money
     ///

@@ -1,27 +1,22 @@
-//! Options of every command.
+//! The settings of every command.
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use serde::Deserialize;
+
+use crate::store::Location;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(in crate::cli) struct GlobalArgs {
     /// Database file [default: promptmill.db]
-    #[arg(long, global = true, value_name = "FILE", env = "PROMPTMILL_DB")]
+    #[arg(long, global = true, value_name = "FILE", env)]
     pub(in crate::cli) db: Option<PathBuf>,
     /// Accept a database on a network file system, which can corrupt it
-    #[arg(
-        long,
-        global = true,
-        env = "PROMPTMILL_ALLOW_NETWORK_FS",
-        value_parser = FalseyValueParser::new()
-    )]
+    #[arg(long, global = true, env)]
     pub(in crate::cli) allow_network_fs: bool,
     /// Settings file [default: promptmill.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "PROMPTMILL_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env)]
     pub(in crate::cli) config: Option<PathBuf>,
     /// Print only errors, and one line if a run stops early
     #[arg(short, long, global = true, hide_short_help = true)]
@@ -38,39 +33,20 @@ pub(in crate::cli) struct GlobalArgs {
     ///
     /// `auto` prints it on a terminal, with -v, for simulated runs, and if the exit code is not 0;
     /// `trouble` only if the exit code is not 0.
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        value_enum,
-        env = "PROMPTMILL_SUMMARY"
-    )]
+    #[arg(long, global = true, value_name = "WHEN", env)]
     pub(in crate::cli) summary: Option<SummaryChoice>,
     /// When to use color [default: auto]
     ///
     /// `auto` uses color on a terminal, unless `NO_COLOR` is set or `TERM` is dumb.
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        value_enum,
-        env = "PROMPTMILL_COLOR"
-    )]
+    #[arg(long, global = true, value_name = "WHEN", env)]
     pub(in crate::cli) color: Option<ColorChoice>,
     /// Format of log lines: text, or one JSON object per line [default: text]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        value_enum,
-        env = "PROMPTMILL_LOG_FORMAT"
-    )]
+    #[arg(long, global = true, value_name = "FORMAT", env)]
     pub(in crate::cli) log_format: Option<LogFormat>,
 }
 
 /// When to use color.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum ColorChoice {
     #[default]
     Auto,
@@ -79,8 +55,7 @@ pub(in crate::cli) enum ColorChoice {
 }
 
 /// When to print a summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum SummaryChoice {
     #[default]
     Auto,
@@ -89,10 +64,15 @@ pub(in crate::cli) enum SummaryChoice {
 }
 
 /// Format of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// Returns the location of the database.
+pub(in crate::cli) fn database(global: &GlobalArgs) -> Location {
+    let path = global.db.as_ref();
+    path.map_or_else(|| Location::new("promptmill.db"), Location::new)
 }

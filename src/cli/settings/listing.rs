@@ -1,37 +1,40 @@
 //! All settings with their values and origins. The list is derived from the definition of the command
 //! line, so that it is complete.
 
-use std::ffi::OsString;
-
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::domain::redact::redact;
 use crate::store::Location;
 
-use super::args;
-use super::toml_spans::{TomlEntry, TomlSpans};
+use super::file::{FileEntry, FileSettings, is_setting};
 
 /// A setting with its current value.
-#[derive(Debug)]
-pub(super) struct Setting {
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Setting {
     /// Its name in the settings file; the flag is `--name`.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// Its environment variable, if there is one.
-    pub(super) environment: Option<String>,
+    pub(in crate::cli) environment: Option<String>,
     /// Its value; `None` if it is not set and has no default.
-    pub(super) value: Option<String>,
+    pub(in crate::cli) value: Option<String>,
     /// Where the value comes from.
-    pub(super) origin: Origin,
+    pub(in crate::cli) origin: Origin,
     /// The default, as in the help.
-    pub(super) default: Option<String>,
-    /// The help text, in one line and without the default.
-    pub(super) help: String,
+    pub(in crate::cli) default: Option<String>,
+    /// The example for the example settings, if the default is not one.
+    pub(in crate::cli) example: Option<String>,
+    /// The heading in the help.
+    pub(in crate::cli) group: String,
+    /// The values to choose from, if they are limited.
+    pub(in crate::cli) values: Vec<String>,
+    /// The help text, in one line and without the default and the example.
+    pub(in crate::cli) help: String,
 }
 
 /// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+#[derive(Debug, Default)]
+pub(in crate::cli) enum Origin {
     /// A flag of the command line.
     Flag(String),
     /// An environment variable.
@@ -39,55 +42,27 @@ pub(super) enum Origin {
     /// A line of the settings file.
     File(String),
     /// The default.
+    #[default]
     Default,
 }
 
-/// A command line of `promptmill run`.
-pub(super) struct CommandLine {
-    command: clap::Command,
-    matches: ArgMatches,
-}
-
-impl CommandLine {
-    /// Parses a command line of `promptmill run`, with optional input.
-    pub(super) fn parse(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let optional = |run: clap::Command| run.mut_arg("input", |input| input.required(false));
-        let mut command = args::command_for(&words).mut_subcommand("run", optional);
-        command.build();
-        let matches = command.try_get_matches_from_mut(words)?;
-        Ok(Self { command, matches })
-    }
-
-    /// Returns the value of a flag or of its environment variable.
-    pub(super) fn text(&self, id: &str) -> Option<String> {
-        let (_, run) = self.matches.subcommand()?;
-        raw_value(run, id)
-    }
-
-    /// Returns whether a flag is set.
-    pub(super) fn has(&self, id: &str) -> bool {
-        let run = self.matches.subcommand();
-        run.is_some_and(|(_, run)| run.get_flag(id))
-    }
-
-    /// Returns all settings, in the order of the help.
-    pub(super) fn settings(&self, spans: &TomlSpans) -> Vec<Setting> {
-        let Some((name, run)) = self.matches.subcommand() else {
-            return Vec::new();
-        };
-        let Some(command) = self.command.find_subcommand(name) else {
-            return Vec::new();
-        };
-        let arguments = command.get_arguments().filter(|arg| is_setting(arg));
-        let mut settings: Vec<_> = arguments.map(|arg| setting(arg, run, spans)).collect();
-        settings.extend(flagless_settings(&settings, run, spans));
-        settings
-    }
+/// Returns all settings, in the order of the help. `run` is the definition of the command `run` with
+/// the examples, and `matches` are the flags and environment variables.
+pub(in crate::cli) fn list(
+    run: &Command,
+    matches: &ArgMatches,
+    file: &FileSettings,
+) -> Vec<Setting> {
+    let arguments = run.get_arguments().filter(|arg| is_setting(arg));
+    let mut settings: Vec<_> = arguments.map(|arg| setting(arg, matches, file)).collect();
+    settings.extend(flagless_settings(&settings, matches, file));
+    settings
 }
 
 /// Returns the settings without a flag of their own: request parameters, and tables of the file.
-fn flagless_settings(known: &[Setting], run: &ArgMatches, spans: &TomlSpans) -> Vec<Setting> {
-    let parameters = run.get_many::<String>("set").into_iter().flatten();
+fn flagless_settings(known: &[Setting], run: &ArgMatches, file: &FileSettings) -> Vec<Setting> {
+    let parameters = run.try_get_many::<String>("set").ok().flatten();
+    let parameters = parameters.into_iter().flatten();
     let mut settings: Vec<_> = parameters
         .filter_map(|text| {
             let (name, value) = text.split_once('=')?;
@@ -95,11 +70,11 @@ fn flagless_settings(known: &[Setting], run: &ArgMatches, spans: &TomlSpans) -> 
             Some(flagless_setting(&format!("set.{name}"), value, origin))
         })
         .collect();
-    for (name, TomlEntry { text, line }) in &spans.entries {
+    for (name, entry) in &file.entries {
         let mut listed = known.iter().chain(&settings);
         if !listed.any(|setting| setting.name == *name) {
-            let origin = Origin::File(format!("{}:{line}", spans.path));
-            settings.push(flagless_setting(name, text, origin));
+            let origin = Origin::File(format!("{}:{}", file.path, entry.line));
+            settings.push(flagless_setting(name, &entry.text, origin));
         }
     }
     settings
@@ -108,20 +83,13 @@ fn flagless_settings(known: &[Setting], run: &ArgMatches, spans: &TomlSpans) -> 
 fn flagless_setting(name: &str, value: &str, origin: Origin) -> Setting {
     Setting {
         name: name.to_owned(),
-        environment: None,
         value: Some(without_secrets(value)),
         origin,
-        default: None,
-        help: String::new(),
+        ..Setting::default()
     }
 }
 
-/// Returns whether an argument is a setting. Arguments without a variable apply to one command only.
-fn is_setting(arg: &Arg) -> bool {
-    arg.get_env().is_some() && arg.get_long().is_some()
-}
-
-fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
+fn setting(arg: &Arg, run: &ArgMatches, file: &FileSettings) -> Setting {
     let name = arg.get_long().unwrap_or_default().to_owned();
     let environment = arg
         .get_env()
@@ -136,14 +104,15 @@ fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
         (Some(ValueSource::EnvVariable), Some(variable)) => {
             given(Origin::Environment(variable.clone()))
         }
-        _ => match spans.entries.get(&name) {
-            Some(TomlEntry { text, line }) => {
-                let origin = Origin::File(format!("{}:{line}", spans.path));
+        _ => match file.entries.get(&name) {
+            Some(FileEntry { text, line }) => {
+                let origin = Origin::File(format!("{}:{line}", file.path));
                 (Some(text.clone()), origin)
             }
             None => (default.clone(), Origin::Default),
         },
     };
+    let values = arg.get_possible_values();
     Setting {
         environment,
         value: value.map(|value| match name.as_str() {
@@ -152,8 +121,14 @@ fn setting(arg: &Arg, run: &ArgMatches, spans: &TomlSpans) -> Setting {
         }),
         name,
         origin,
+        example: note(&help, "example").map(str::to_owned),
         default,
-        help: one_line(&without_default(&help)),
+        group: arg.get_help_heading().unwrap_or_default().to_owned(),
+        values: values
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect(),
+        help: one_line(&without_note(&without_note(&help, "example"), "default")),
     }
 }
 
@@ -176,17 +151,51 @@ fn default(arg: &Arg) -> Option<String> {
         return Some(value.to_string_lossy().into_owned());
     }
     let help = arg.get_help()?.to_string();
-    let default = help.split_once("[default: ")?.1.split_once(']')?.0;
-    Some(default.replace('`', ""))
+    Some(note(&help, "default")?.replace('`', ""))
 }
 
-fn without_default(help: &str) -> String {
-    let start = help.find(" [default:").or_else(|| help.find("\n[default:"));
-    let start = start.unwrap_or(help.len());
+/// Returns the text of a note like `[default: 16]` in a help text.
+fn note<'a>(help: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = help.split_once(&format!("[{name}: "))?;
+    Some(rest.split_once(']')?.0)
+}
+
+fn without_note(help: &str, name: &str) -> String {
+    let starts = [' ', '\n'].map(|space| help.find(&format!("{space}[{name}: ")));
+    let Some(start) = starts.into_iter().flatten().min() else {
+        return help.to_owned();
+    };
     let end = help[start..]
         .find(']')
         .map_or(help.len(), |end| start + end + 1);
     format!("{}{}", &help[..start], &help[end..])
+}
+
+/// Applies a function to the arguments of a command and of its subcommands.
+pub(in crate::cli) fn map_args(command: Command, map: &dyn Fn(Arg) -> Arg) -> Command {
+    command
+        .mut_args(map)
+        .mut_subcommands(|subcommand| map_args(subcommand, map))
+}
+
+/// Removes the example, which only the example settings show, from the help of a setting.
+pub(in crate::cli) fn without_example(arg: Arg) -> Arg {
+    let Some(help) = arg
+        .get_help()
+        .filter(|_| is_setting(&arg))
+        .map(|help| help.ansi().to_string())
+    else {
+        return arg;
+    };
+    if note(&help, "example").is_none() {
+        return arg;
+    }
+    let long_help = arg.get_long_help().map(|help| help.ansi().to_string());
+    let arg = arg.help(without_note(&help, "example"));
+    match long_help {
+        Some(help) => arg.long_help(without_note(&help, "example")),
+        None => arg,
+    }
 }
 
 /// Joins the paragraphs of a help text.
@@ -227,9 +236,9 @@ mod tests {
 
     #[test]
     fn separates_the_default_from_the_help() {
-        assert_eq!(without_default("Maximum [default: 16]"), "Maximum");
-        assert_eq!(without_default("Path\n[default: `x`]"), "Path");
-        assert_eq!(without_default("No default"), "No default");
+        assert_eq!(without_note("Maximum [default: 16]", "default"), "Maximum");
+        assert_eq!(without_note("Path\n[default: `x`]", "default"), "Path");
+        assert_eq!(without_note("No default", "default"), "No default");
         assert_eq!(one_line("First.\n\nSecond. Third."), "First. Second. Third");
     }
 }

@@ -1,65 +1,33 @@
-//! The command line: one file per command and per group of options. Defaults are resolved in
-//! `settings`.
+//! The command line: all commands, with the arguments that their files define, and its help.
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{
+    Arg, ArgAction, Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+};
 
-mod backup;
-mod cancel;
-mod completions;
-mod config;
-mod doctor;
-mod endpoint;
-mod estimate;
-mod export;
-mod failures;
-mod global;
-mod import;
-mod import_results;
-mod input;
-mod keys;
-mod limits;
-mod man;
-mod output;
-mod report;
-mod retry;
-mod rows;
-mod run;
-mod show;
-mod simulate;
-mod status;
-mod unattended;
-mod verify;
-mod work;
-
-pub(super) use backup::BackupArgs;
-pub(super) use cancel::CancelArgs;
-pub(super) use completions::CompletionsArgs;
-pub(super) use config::{ConfigAction, ConfigArgs};
-pub(super) use doctor::DoctorArgs;
-pub(super) use endpoint::EndpointArgs;
-pub(super) use estimate::EstimateArgs;
-pub(super) use export::ExportArgs;
-pub(super) use failures::FailuresArgs;
-pub(super) use global::{ColorChoice, GlobalArgs, LogFormat, SummaryChoice};
-pub(super) use import::ImportArgs;
-pub(super) use import_results::ImportResultsArgs;
-pub(super) use input::{EndpointChoice, InputArgs, InputFormat, ResponseFormat};
-pub(super) use keys::{KeysAction, KeysArgs};
-pub(super) use limits::{Dedupe, LimitArgs};
-pub(super) use man::ManArgs;
-pub(super) use output::{OutputArgs, OutputFormat};
-pub(super) use report::ReportArgs;
-pub(super) use retry::RetryArgs;
-pub(super) use rows::{CauseArgs, RowArgs, scope_name};
-pub(super) use run::RunArgs;
-pub(super) use show::ShowArgs;
-pub(super) use simulate::{PersonalityChoice, SimulateArgs};
-pub(super) use status::StatusArgs;
-pub(super) use unattended::{IfBusy, UnattendedArgs};
-pub(super) use verify::VerifyArgs;
-pub(super) use work::WorkArgs;
+use super::backup::BackupArgs;
+use super::cancel::CancelArgs;
+use super::completions::CompletionsArgs;
+use super::config::ConfigArgs;
+use super::doctor_args::DoctorArgs;
+use super::estimate::EstimateArgs;
+use super::export::ExportArgs;
+use super::failures::FailuresArgs;
+use super::import::ImportArgs;
+use super::import_results::ImportResultsArgs;
+use super::keys::KeysArgs;
+use super::man::ManArgs;
+use super::report::ReportArgs;
+use super::retry::RetryArgs;
+use super::run::RunArgs;
+use super::settings::{FileSettings, GlobalArgs, is_setting, map_args, without_example};
+use super::show::ShowArgs;
+use super::simulate::SimulateArgs;
+use super::status::StatusArgs;
+use super::verify::VerifyArgs;
+use super::work::WorkArgs;
 
 /// Settings that `-h` lists. `--help` lists all.
 const COMMON_SETTINGS: [&str; 9] = [
@@ -98,17 +66,41 @@ pub(super) struct Cli {
 }
 
 impl Cli {
-    /// Parses a command line.
-    pub(super) fn parse_words(words: &[OsString]) -> Result<Self, clap::Error> {
-        let mut command = command_for(words);
+    /// Parses a command line. The values of the settings file are defaults.
+    pub(super) fn parse(words: &[OsString], file: &FileSettings) -> Result<Self, clap::Error> {
+        let is_long = words.iter().any(|word| word == "--help" || word == "help");
+        let mut command = define(&|arg| {
+            let arg = file.set_default(without_example(arg));
+            if is_long {
+                return arg;
+            }
+            // The short help is a single list of options that fits on a screen.
+            arg.hide_env(true).help_heading(None::<&str>)
+        });
         let mut matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 }
 
-/// Returns the definition of the command line. Help never shows the values of environment
-/// variables, since some of them are secrets.
+/// Returns the definition of the command line.
 pub(super) fn command() -> clap::Command {
+    define(&without_example)
+}
+
+/// Returns the definition of the command line, with the examples of settings in their help.
+pub(super) fn command_with_examples() -> clap::Command {
+    define(&|arg| arg)
+}
+
+/// Returns a command that has all settings as arguments.
+pub(super) fn settings() -> clap::Command {
+    let command = GlobalArgs::augment_args(clap::Command::new("settings"));
+    RunArgs::augment_args(command).mut_args(complete_setting)
+}
+
+/// Defines the command line, and applies a function to each argument. Help never shows the values of
+/// environment variables, since some of them are secrets.
+fn define(map: &dyn Fn(Arg) -> Arg) -> clap::Command {
     let help = Arg::new("help")
         .short('h')
         .long("help")
@@ -120,29 +112,26 @@ pub(super) fn command() -> clap::Command {
         .long_help("Print help (see a summary with '-h')");
     let command = Cli::command().disable_help_flag(true).arg(help);
     map_args(command, &|arg| {
-        let is_setting = arg.get_env().is_some();
+        let arg = complete_setting(arg);
         let is_common = COMMON_SETTINGS.contains(&arg.get_id().as_str());
-        let is_hidden = arg.is_hide_short_help_set() || (is_setting && !is_common);
-        arg.hide_env_values(true).hide_short_help(is_hidden)
+        let is_hidden = arg.is_hide_short_help_set() || (is_setting(&arg) && !is_common);
+        map(arg.hide_env_values(true).hide_short_help(is_hidden))
     })
 }
 
-/// Returns the definition of the command line for these words. Unless they request the long help,
-/// help is a single list of options that fits on a screen.
-pub(super) fn command_for(words: &[OsString]) -> clap::Command {
-    if words.iter().any(|word| word == "--help" || word == "help") {
-        return command();
+/// Names the environment variable of a setting, and accepts `0` or `no` as its value for a switch.
+fn complete_setting(arg: Arg) -> Arg {
+    let Some(name) = arg
+        .get_env()
+        .map(|name| name.to_string_lossy().into_owned())
+    else {
+        return arg;
+    };
+    let arg = arg.env(format!("PROMPTMILL_{name}"));
+    match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
+        _ => arg,
     }
-    map_args(command(), &|arg| {
-        arg.hide_env(true).help_heading(None::<&str>)
-    })
-}
-
-/// Applies a function to the arguments of a command and of its subcommands.
-pub(super) fn map_args(command: clap::Command, map: &dyn Fn(Arg) -> Arg) -> clap::Command {
-    command
-        .mut_args(map)
-        .mut_subcommands(|subcommand| map_args(subcommand, map))
 }
 
 #[derive(Debug, Subcommand)]
