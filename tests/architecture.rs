@@ -10,8 +10,18 @@
 
 #[path = "architecture/boundaries.rs"]
 mod boundaries;
+#[path = "architecture/detection.rs"]
+mod detection;
+#[path = "architecture/items.rs"]
+mod items;
+#[path = "architecture/measure.rs"]
+mod measure;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/structure.rs"]
+mod structure;
+#[path = "architecture/violations.rs"]
+mod violations;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +31,12 @@ use source::{SourcePath, Token, paths, tokens};
 
 /// Maximum number of lines in a file, without its tests.
 const MAX_FILE_LINES: usize = 400;
+
+/// Maximum number of lines of a function, with its signature.
+const MAX_FUNCTION_LINES: usize = 60;
+
+/// Maximum number of fields of a struct.
+const MAX_FIELDS: usize = 12;
 
 /// Directory of the rule tables, which can be longer.
 const RULE_TABLES: &str = "domain/verdict/rules/";
@@ -240,7 +256,7 @@ impl File {
                     .iter()
                     .take_while(|segment| *segment == "super")
                     .count();
-                (levels >= self.depth() + path.token.inline).then(|| &segments[levels..])
+                (levels >= self.depth() + path.token.modules.len()).then(|| &segments[levels..])
             }
             _ => None,
         }

@@ -1,6 +1,8 @@
 //! A minimal Rust tokenizer that finds the paths in a source file and whether they are in test
 //! code. Comments and literals are skipped.
 
+use std::collections::BTreeSet;
+
 /// A token of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -10,8 +12,10 @@ pub(crate) struct Token {
     pub line: usize,
     /// Whether it is in an item with `#[cfg(test)]`.
     pub in_test: bool,
-    /// Number of enclosing inline modules.
-    pub inline: usize,
+    /// Names of the enclosing inline modules.
+    pub modules: Vec<String>,
+    /// Number of enclosing braces that are not modules.
+    pub nesting: usize,
 }
 
 /// A path in the source. A group in braces is expanded to one path per item.
@@ -19,50 +23,86 @@ pub(crate) struct Token {
 pub(crate) struct SourcePath {
     /// The segments as written.
     pub segments: Vec<String>,
+    /// The name after `as`, if there is one.
+    pub alias: Option<String>,
+    /// Whether it is in a `use` declaration.
+    pub is_use: bool,
     /// The first token.
     pub token: Token,
+    /// Index of the first token.
+    pub at: usize,
 }
 
 /// Splits source into tokens.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut line = 1;
-    let mut rest = source;
-    while !rest.is_empty() {
-        let (length, is_token) = next(rest);
-        let text = &rest[..length];
-        if is_token {
-            let text = text.to_owned();
-            tokens.push(Token {
-                text,
-                line,
-                in_test: false,
-                inline: 0,
-            });
-        }
-        line += text.matches('\n').count();
-        rest = &rest[length..];
-    }
+    let lexemes = lexemes(source).filter(|(_, _, kind)| *kind == Lexeme::Token);
+    let mut tokens: Vec<Token> = lexemes
+        .map(|(text, line, _)| Token {
+            text: text.to_owned(),
+            line,
+            in_test: false,
+            modules: Vec::new(),
+            nesting: 0,
+        })
+        .collect();
     set_context(&mut tokens);
     tokens
 }
 
-/// Returns the length of the next lexeme in bytes, and whether it is a token.
-fn next(rest: &str) -> (usize, bool) {
+/// Returns the numbers of the lines that are neither blank nor only a comment.
+pub(crate) fn code_lines(source: &str) -> BTreeSet<usize> {
+    lexemes(source)
+        .filter(|(_, _, kind)| *kind != Lexeme::Blank)
+        .flat_map(|(text, line, _)| line..=line + text.matches('\n').count())
+        .collect()
+}
+
+/// The kind of a lexeme.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lexeme {
+    Token,
+    Literal,
+    /// White space or a comment.
+    Blank,
+}
+
+/// Returns the lexemes of a source text with their first lines.
+fn lexemes(source: &str) -> impl Iterator<Item = (&str, usize, Lexeme)> {
+    let (mut line, mut rest) = (1, source);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (length, kind) = next(rest);
+        let text = &rest[..length];
+        let lexeme = (text, line, kind);
+        line += text.matches('\n').count();
+        rest = &rest[length..];
+        Some(lexeme)
+    })
+}
+
+/// Returns the length of the next lexeme in bytes, and its kind.
+fn next(rest: &str) -> (usize, Lexeme) {
     let first = rest.chars().next().expect("the rest is not empty");
     if rest.starts_with("//") {
-        (rest.find('\n').unwrap_or(rest.len()), false)
+        (rest.find('\n').unwrap_or(rest.len()), Lexeme::Blank)
     } else if rest.starts_with("/*") {
-        (block_comment(rest), false)
+        (block_comment(rest), Lexeme::Blank)
     } else if let Some(length) = literal(rest) {
-        (length, false)
+        (length, Lexeme::Literal)
     } else if first.is_alphanumeric() || first == '_' {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        (rest.find(|c| !is_word(c)).unwrap_or(rest.len()), true)
+        (
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            Lexeme::Token,
+        )
     } else if rest.starts_with("::") {
-        (2, true)
+        (2, Lexeme::Token)
     } else {
-        (first.len_utf8(), !first.is_whitespace())
+        let blank = first.is_whitespace();
+        let kind = if blank { Lexeme::Blank } else { Lexeme::Token };
+        (first.len_utf8(), kind)
     }
 }
 
@@ -117,27 +157,32 @@ fn quoted(text: &str, end: u8) -> usize {
     (at + 1).min(bytes.len())
 }
 
-/// Sets `in_test` and `inline` of all tokens.
+/// Sets the context of all tokens.
 fn set_context(tokens: &mut [Token]) {
-    // For each open brace: whether it encloses test code, and whether it belongs to a module.
-    let mut open: Vec<(bool, bool)> = Vec::new();
+    // For each open brace: whether it encloses test code, and the module that it belongs to.
+    let mut open: Vec<(bool, Option<String>)> = Vec::new();
     let (mut under_attribute, mut at) = (false, 0);
     while at < tokens.len() {
-        let in_test = under_attribute || open.iter().any(|(test, _)| *test);
-        let inline = open.iter().filter(|(_, module)| *module).count();
         let attribute = attribute_length(&tokens[at..]);
+        under_attribute |= is_test_attribute(&tokens[at..at + attribute]);
+        let in_test = under_attribute || open.iter().any(|(test, _)| *test);
+        let modules = || open.iter().filter_map(|(_, module)| module.as_ref());
         for token in &mut tokens[at..at + attribute.max(1)] {
-            (token.in_test, token.inline) = (in_test, inline);
+            token.in_test = in_test;
+            token.nesting = open.len() - modules().count();
+            token.modules.extend(modules().cloned());
         }
         if attribute > 0 {
-            under_attribute |= is_test_attribute(&tokens[at..at + attribute]);
             at += attribute;
             continue;
         }
         match tokens[at].text.as_str() {
             "{" => {
-                let module = at >= 2 && tokens[at - 2].text == "mod";
-                open.push((under_attribute, module));
+                let is_module = at >= 2 && tokens[at - 2].text == "mod";
+                open.push((
+                    under_attribute,
+                    is_module.then(|| tokens[at - 1].text.clone()),
+                ));
                 under_attribute = false;
             }
             "}" => drop(open.pop()),
@@ -178,9 +223,12 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<SourcePath> {
         if is_word(text(at)) && !continues && (text(at + 1) == "::" || is_used) {
             let mut paths = Vec::new();
             tree(tokens, at, &[], &mut paths);
-            let path = |segments| SourcePath {
+            let path = |(segments, alias)| SourcePath {
                 segments,
+                alias,
+                is_use: is_used,
                 token: tokens[at].clone(),
+                at,
             };
             found.extend(paths.into_iter().map(path));
         }
@@ -201,7 +249,12 @@ fn is_keyword(text: &str) -> bool {
 }
 
 /// Collects the paths of the `use` tree at `at`, and returns the index after it.
-fn tree(tokens: &[Token], at: usize, before: &[String], paths: &mut Vec<Vec<String>>) -> usize {
+fn tree(
+    tokens: &[Token],
+    at: usize,
+    before: &[String],
+    paths: &mut Vec<(Vec<String>, Option<String>)>,
+) -> usize {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let (mut path, mut at) = (before.to_vec(), at);
     loop {
@@ -220,7 +273,8 @@ fn tree(tokens: &[Token], at: usize, before: &[String], paths: &mut Vec<Vec<Stri
         at += 1;
         let next = text(at + 1);
         if text(at) != "::" || !(is_word(next) || next == "{" || next == "*") {
-            paths.push(path);
+            let alias = (text(at) == "as").then(|| next.to_owned());
+            paths.push((path, alias));
             return at;
         }
         at += 1;
