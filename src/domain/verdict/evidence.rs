@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Context;
+use super::terms::Context;
 use crate::domain::failure::{BodyFormat, ErrorResponse};
 
 /// The maximum distance between two phrases that refer to each other, in bytes. It leaves space for

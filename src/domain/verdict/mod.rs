@@ -5,94 +5,13 @@
 
 mod evidence;
 pub mod rules;
-
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
+mod terms;
 
 pub use self::evidence::Condition;
 use self::evidence::Evidence;
+pub use self::terms::{Action, Context, KeyPenalty, Scope, Verdict};
+use self::terms::{NO_HINT, RETRY, RETRY_ONCE};
 use super::failure::{ErrorResponse, Failure, ResponseProblem, TransportErrorKind};
-
-/// The cause of a failure, which determines what the failure affects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// This key only.
-    Key,
-    /// The account or organization behind the key: its balance or its status.
-    Account,
-    /// This key with this model.
-    KeyModel,
-    /// The model, for every key.
-    Model,
-    /// The base URL, the API or a request parameter: every job of the run.
-    Endpoint,
-    /// The request of this row.
-    Request,
-    /// The connection to the provider: IP address, region, firewall, proxy, certificate.
-    Network,
-    /// A limit that resets, such as per minute or per day.
-    Quota,
-    /// A temporary condition.
-    Transient,
-}
-
-/// What to do about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Retry later. Uses one of the job's attempts.
-    Retry {
-        /// The number of failures by this rule that fail the job, if lower than `--max-attempts`.
-        at_most: Option<u32>,
-    },
-    /// Wait for a limit: the key is not used for the verdict's `wait`. Uses no attempt.
-    Wait,
-    /// Penalize the key and retry with the next one. Uses no attempt.
-    NextKey(KeyPenalty),
-    /// Fail the job permanently.
-    FailJob,
-    /// Stop the run, since no job can succeed. The job stays pending.
-    StopRun,
-}
-
-/// How a key is penalized after an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyPenalty {
-    /// The cause is unknown until other keys have been tried.
-    Probation,
-    /// The provider named the key as the cause, and the condition can be temporary.
-    Quarantined,
-    /// The account behind the key has no credits or no quota left.
-    Exhausted,
-    /// The key is invalid and must be replaced.
-    Dead,
-}
-
-/// The request that failed.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// The endpoint's host, in lowercase.
-    pub host: &'a str,
-    /// The requested model.
-    pub model: &'a str,
-}
-
-/// The classification of a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// What caused the failure.
-    pub scope: Scope,
-    /// The ID of the rule that matched. It is displayed and stored, so it never changes.
-    pub rule: &'static str,
-    /// What to do.
-    pub action: Action,
-    /// The minimum time to wait, if the provider or the rule specifies one.
-    pub wait: Option<Duration>,
-    /// What the user can do about it; empty if nothing.
-    pub hint: &'static str,
-}
 
 /// The rule and hint for a job rejected by keys that work for other jobs.
 pub const REJECTED_BY_EVERY_KEY: (&str, &str) = (
@@ -137,7 +56,7 @@ pub fn classify(failure: &Failure, context: Context<'_>) -> Verdict {
 
 /// Returns the verdict of every rule, in the order of evaluation.
 pub fn all_verdicts() -> impl Iterator<Item = Verdict> {
-    let table = rules::all().map(|rule| verdict(rule.scope, rule.id, rule.action, rule.hint));
+    let table = rules::all().map(|rule| Verdict::new(rule.scope, rule.id, rule.action, rule.hint));
     let invalid = ResponseProblem::ALL
         .into_iter()
         .map(classify_invalid_response);
@@ -153,7 +72,7 @@ pub fn all_verdicts() -> impl Iterator<Item = Verdict> {
     ];
     let internal = internal
         .into_iter()
-        .map(|(rule, hint)| verdict(Scope::Request, rule, Action::FailJob, hint));
+        .map(|(rule, hint)| Verdict::new(Scope::Request, rule, Action::FailJob, hint));
     table.chain(invalid).chain(transport).chain(internal)
 }
 
@@ -175,11 +94,11 @@ fn classify_error_response(response: &ErrorResponse, context: Context<'_>) -> Ve
     let no_retry = response.should_retry == Some(false);
     if no_retry && matches!(rule.action, Action::Retry { .. }) {
         let (rule_id, hint) = RETRY_DISALLOWED;
-        return verdict(rule.scope, rule_id, Action::FailJob, hint);
+        return Verdict::new(rule.scope, rule_id, Action::FailJob, hint);
     }
     Verdict {
         wait,
-        ..verdict(rule.scope, rule.id, rule.action, rule.hint)
+        ..Verdict::new(rule.scope, rule.id, rule.action, rule.hint)
     }
 }
 
@@ -187,45 +106,47 @@ fn classify_error_response(response: &ErrorResponse, context: Context<'_>) -> Ve
 fn classify_invalid_response(problem: ResponseProblem) -> Verdict {
     use Scope::{Endpoint, Network, Request, Transient};
     match problem {
-        ResponseProblem::Empty => verdict(Transient, "answer-empty", RETRY_ONCE, NO_HINT),
-        ResponseProblem::Html => verdict(
+        ResponseProblem::Empty => Verdict::new(Transient, "answer-empty", RETRY_ONCE, NO_HINT),
+        ResponseProblem::Html => Verdict::new(
             Network,
             "answer-web-page",
             RETRY_ONCE,
             "Check the base URL, and check whether a proxy or a login page intercepts the requests.",
         ),
-        ResponseProblem::UnexpectedFormat => verdict(
+        ResponseProblem::UnexpectedFormat => Verdict::new(
             Endpoint,
             "answer-not-chat",
             RETRY_ONCE,
             "Check that the base URL points to an OpenAI-compatible API.",
         ),
-        ResponseProblem::NoChoices => verdict(Transient, "answer-no-choices", RETRY_ONCE, NO_HINT),
-        ResponseProblem::NoContent => verdict(
+        ResponseProblem::NoChoices => {
+            Verdict::new(Transient, "answer-no-choices", RETRY_ONCE, NO_HINT)
+        }
+        ResponseProblem::NoContent => Verdict::new(
             Transient,
             "answer-no-content",
             RETRY_ONCE,
             "Raise max_tokens. The model may have used all tokens for reasoning.",
         ),
-        ResponseProblem::NoVector => verdict(
+        ResponseProblem::NoVector => Verdict::new(
             Transient,
             "answer-no-vector",
             RETRY_ONCE,
             "Choose an embedding model.",
         ),
-        ResponseProblem::Declined => verdict(
+        ResponseProblem::Declined => Verdict::new(
             Request,
             "answer-declined",
             Action::FailJob,
             "Change the prompt of this row. The model declined it, or a filter blocked the response.",
         ),
-        ResponseProblem::SchemaViolation => verdict(
+        ResponseProblem::SchemaViolation => Verdict::new(
             Request,
             "schema",
             Action::Retry { at_most: Some(3) },
             "Describe the expected format in the prompt, or simplify the schema.",
         ),
-        ResponseProblem::TooLarge => verdict(
+        ResponseProblem::TooLarge => Verdict::new(
             Request,
             "answer-too-large",
             Action::FailJob,
@@ -238,38 +159,38 @@ fn classify_invalid_response(problem: ResponseProblem) -> Verdict {
 fn classify_transport_error(kind: TransportErrorKind) -> Verdict {
     use Scope::{Network, Transient};
     match kind {
-        TransportErrorKind::Dns => verdict(
+        TransportErrorKind::Dns => Verdict::new(
             Network,
             "dns",
             RETRY,
             "Check the host in the base URL, and check this machine's network connection.",
         ),
-        TransportErrorKind::Connect => verdict(
+        TransportErrorKind::Connect => Verdict::new(
             Network,
             "connect",
             RETRY,
             "Check that the endpoint is running and that no firewall blocks it.",
         ),
-        TransportErrorKind::Certificate => verdict(
+        TransportErrorKind::Certificate => Verdict::new(
             Network,
             "certificate",
             Action::StopRun,
             "Check the base URL, this machine's clock, and its trusted certificates.",
         ),
-        TransportErrorKind::Proxy => verdict(
+        TransportErrorKind::Proxy => Verdict::new(
             Network,
             "proxy",
             RETRY,
             "Check the proxy set in HTTPS_PROXY, or add the host to NO_PROXY.",
         ),
-        TransportErrorKind::Broken => verdict(Transient, "connection-broken", RETRY, NO_HINT),
-        TransportErrorKind::Timeout => verdict(
+        TransportErrorKind::Broken => Verdict::new(Transient, "connection-broken", RETRY, NO_HINT),
+        TransportErrorKind::Timeout => Verdict::new(
             Transient,
             "timeout",
             RETRY_ONCE,
             "Raise --timeout, or ask for a shorter response.",
         ),
-        TransportErrorKind::Panic => verdict(
+        TransportErrorKind::Panic => Verdict::new(
             Transient,
             "panic",
             Action::Retry { at_most: Some(3) },
@@ -278,22 +199,10 @@ fn classify_transport_error(kind: TransportErrorKind) -> Verdict {
     }
 }
 
-const RETRY: Action = Action::Retry { at_most: None };
-const RETRY_ONCE: Action = Action::Retry { at_most: Some(2) };
-const NO_HINT: &str = "";
-
-const fn verdict(scope: Scope, rule: &'static str, action: Action, hint: &'static str) -> Verdict {
-    Verdict {
-        scope,
-        rule,
-        action,
-        wait: None,
-        hint,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::failure::{InvalidResponse, TransportError};
 

@@ -3,12 +3,11 @@
 //! Codes that relays use for any error (`invalid_request_error`, `api_error`, `new_api_error`,
 //! `permission_denied`, `credit_limit`) are omitted, since they do not identify a cause.
 
-use super::{
+use super::rule::Condition::{Code, Contains, Direct, Excludes, Status, Type};
+use super::rule::{
     Action, CHANGE_PROMPT, CHECK_MODEL, CONTACT_PROVIDER, DAILY, DEAD, EXHAUSTED, NO_HINT,
-    OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, TOP_UP,
+    OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, Scope, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Code, Contains, Direct, Excludes, Status, Type};
-use crate::domain::verdict::Scope;
 
 // Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]

@@ -1,12 +1,11 @@
 //! Second group: messages and codes that have a more specific or a different meaning at one
 //! provider.
 
-use super::{
+use super::rule::Condition::{Code, Contains, Excludes, HasRetryAfter, Host, Status};
+use super::rule::{
     Action, CHECK_BASE_URL, CHECK_MODEL, CONTACT_PROVIDER, DEAD, EXHAUSTED, NO_HINT, OTHER_NETWORK,
-    QUARANTINED, REQUEST_ACCESS, RETRY, RETRY_ONCE, Rule, TOP_UP,
+    QUARANTINED, REQUEST_ACCESS, RETRY, RETRY_ONCE, Rule, Scope, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Code, Contains, Excludes, HasRetryAfter, Host, Status};
-use crate::domain::verdict::Scope;
 
 // Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]

@@ -5,14 +5,12 @@
 //! is not an error of the current prompt. Most rules exclude 5xx, because a relay uses it to report
 //! errors of its own keys.
 
-use super::{
+use super::rule::Condition::{Contains, Direct, HasRetryAfter, MentionsModel, Near, Status};
+use super::rule::{
     Action, CHANGE_PROMPT, CHECK_BASE_URL, CHECK_MODEL, CONTACT_PROVIDER, DAILY, DEAD, EXHAUSTED,
-    NO_HINT, OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, TOP_UP,
+    NO_HINT, OTHER_NETWORK, QUARANTINED, REPLACE_KEY, REQUEST_ACCESS, RETRY, Rule, SHORTEN, Scope,
+    TOP_UP,
 };
-use crate::domain::verdict::Condition::{
-    Contains, Direct, HasRetryAfter, MentionsModel, Near, Status,
-};
-use crate::domain::verdict::Scope;
 
 // Phrases are packed by hand: with one per line, the table would be too long to read.
 #[rustfmt::skip]

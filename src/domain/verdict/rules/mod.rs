@@ -8,30 +8,13 @@ mod codes;
 mod known;
 mod messages;
 mod pages;
+mod rule;
 mod statuses;
 
 use std::time::Duration;
 
+pub use self::rule::Rule;
 use super::evidence::Evidence;
-use super::{Action, Condition, KeyPenalty, Scope};
-
-/// A rule for error responses.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    /// The ID. It is displayed and stored, so it never changes.
-    pub id: &'static str,
-    /// The providers that return this error, with issue threads. Without a thread, the rule has not
-    /// been verified against a source.
-    pub seen: &'static str,
-    /// The conditions, all of which must hold.
-    pub when: &'static [Condition],
-    /// What caused the error.
-    pub scope: Scope,
-    /// What to do.
-    pub action: Action,
-    /// What the user can do about it; empty if nothing.
-    pub hint: &'static str,
-}
 
 const GROUPS: [&[Rule]; 5] = [
     pages::RULES,
@@ -47,35 +30,6 @@ const MIN_WAITS: [(&str, Duration); 2] = [
     ("daily-quota", Duration::from_mins(30)),
     ("gemini-daily-quota", Duration::from_mins(15)),
 ];
-
-/// Phrases that identify a daily limit.
-const DAILY: &[&str] = &[
-    "per day", "per-day", "perday", "byday", "daily", "/day", "/ day", "86400s", "24 hours",
-    "每日", "每天", "今日", "当日", "当天", "单日",
-];
-
-const RETRY: Action = Action::Retry { at_most: None };
-const RETRY_ONCE: Action = Action::Retry { at_most: Some(2) };
-const PROBATION: Action = Action::NextKey(KeyPenalty::Probation);
-const QUARANTINED: Action = Action::NextKey(KeyPenalty::Quarantined);
-const EXHAUSTED: Action = Action::NextKey(KeyPenalty::Exhausted);
-const DEAD: Action = Action::NextKey(KeyPenalty::Dead);
-
-const NO_HINT: &str = "";
-const TOP_UP: &str = "Add credits to this account, or use an API key from another account.";
-const CHECK_MODEL: &str =
-    "Check the model name against the provider's list. Spelling and case must match exactly.";
-const REQUEST_ACCESS: &str = "Request access to the model in the provider's console, or choose a model that this API key can use.";
-const REPLACE_KEY: &str = "Replace this API key with a valid one.";
-const CONTACT_PROVIDER: &str =
-    "Check the account in the provider's console, or contact the provider's support.";
-const CHANGE_PROMPT: &str =
-    "Change the prompt of this row. The provider's content filter blocked it.";
-const SHORTEN: &str = "Shorten the prompt of this row, or lower max_tokens.";
-const OTHER_NETWORK: &str =
-    "Run from a country and a network that the provider serves, or use another endpoint.";
-const CHECK_BASE_URL: &str =
-    "Check the base URL. It usually ends in /v1, without /chat/completions.";
 
 /// Returns all rules in the order of evaluation.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
@@ -99,6 +53,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::domain::verdict::{Action, Condition};
 
     #[test]
     fn ids_are_unique_and_in_kebab_case() {

@@ -1,9 +1,8 @@
 //! First group: web pages and firewalls. Their text does not come from the API, so they
 //! are matched before codes and messages.
 
-use super::{Action, NO_HINT, OTHER_NETWORK, RETRY, Rule};
-use crate::domain::verdict::Condition::{Between, Contains, Status, WebPage};
-use crate::domain::verdict::Scope;
+use super::rule::Condition::{Between, Contains, Status, WebPage};
+use super::rule::{Action, NO_HINT, OTHER_NETWORK, RETRY, Rule, Scope};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

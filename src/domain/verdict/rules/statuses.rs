@@ -1,11 +1,10 @@
 //! Last group: the bare status, when nothing else identifies the cause.
 
-use super::{
+use super::rule::Condition::{Between, Host, ShouldRetry, Status};
+use super::rule::{
     Action, CHECK_BASE_URL, EXHAUSTED, NO_HINT, OTHER_NETWORK, PROBATION, QUARANTINED, RETRY,
-    RETRY_ONCE, Rule, SHORTEN, TOP_UP,
+    RETRY_ONCE, Rule, SHORTEN, Scope, TOP_UP,
 };
-use crate::domain::verdict::Condition::{Between, Host, ShouldRetry, Status};
-use crate::domain::verdict::Scope;
 
 // Formatted by hand, to keep the table short.
 #[rustfmt::skip]
