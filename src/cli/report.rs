@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict;
 use crate::export::{ExportError, Target};
 use crate::progress::safe::Safe;
-use crate::report::{KeyStatus, Report, ReportContext};
+use crate::report::{KeyStatus, Report, ReportContext, page};
 use crate::store::{KeyRow, Store, StoredBatch};
 
 use super::error::CliError;
@@ -143,7 +143,7 @@ async fn render(
         prices,
         now,
     };
-    Ok(report.page(&context))
+    Ok(page(&report, &context))
 }
 
 async fn causes(store: &Store, batch: &StoredBatch) -> Result<Vec<Cause>, CliError> {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::progress::quantity::{Count, HumanDuration, Plural, Rate};
 
-use super::Report;
 use super::chart::{Chart, ChartBar, to_f64};
 use super::histogram::Histogram;
 use super::ticks::{Unit, bounds, ticks};
 use super::timeline::Slot;
+use super::totals::Report;
 
 /// Maximum number of labels below a histogram.
 const MAX_LABELS: usize = 6;

@@ -8,13 +8,15 @@ use crate::progress::quantity::{Count, HumanDuration, Plural, Rate, ShortCount};
 
 use super::charts::charts;
 use super::escape::Html;
-use super::{Report, ReportContext, chart, tables};
+use super::totals::{Report, ReportContext};
+use super::{chart, tables};
 
 /// Styles for light mode, dark mode and print.
 const STYLE: &str = include_str!("style.css");
 
-/// Renders the page.
-pub(super) fn page(report: &Report, context: &ReportContext<'_>) -> String {
+/// Renders a report as an HTML document.
+#[must_use]
+pub fn page(report: &Report, context: &ReportContext<'_>) -> String {
     let charts: String = charts(report, context.total)
         .into_iter()
         .map(chart::Chart::figure)

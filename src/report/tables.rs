@@ -10,7 +10,7 @@ use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 
 use super::escape::Html;
-use super::{KeyTotals, ModelTotals, Report, ReportContext};
+use super::totals::{KeyTotals, ModelTotals, Report, ReportContext};
 
 /// Cost of the responses with a known price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

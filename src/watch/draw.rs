@@ -16,8 +16,8 @@ use crate::progress::moment::UtcTime;
 use crate::progress::quantity::{HumanDuration, Rate};
 use crate::progress::safe::Safe;
 
-use super::WatchState;
 use super::rows::{batches, failures, keys};
+use super::state::WatchState;
 use super::theme::Theme;
 
 /// Minimum height for sparklines.
@@ -160,7 +160,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::{Snapshot, WatchedBatch, WatchedFailure, WatchedKey};
+    use super::super::state::{Snapshot, WatchedBatch, WatchedFailure, WatchedKey};
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {

@@ -10,8 +10,8 @@ use crate::progress::moment::UtcTime;
 use crate::progress::quantity::{Count, HumanDuration, Rate};
 use crate::progress::safe::{Safe, Truncated};
 
+use super::state::{WatchState, WatchedBatch, WatchedFailure, WatchedKey};
 use super::theme::Theme;
-use super::{WatchState, WatchedBatch, WatchedFailure, WatchedKey};
 
 /// Minimum width for showing the batch of a failure.
 const MIN_WIDTH_FOR_BATCH: u16 = 70;

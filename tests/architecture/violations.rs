@@ -21,11 +21,9 @@ mod unfinished {
         "cli/",
         "intake",
         "provider",
-        "report",
         "runner",
         "simulator",
         "store",
-        "watch",
     ];
     pub(super) const STYLE: &[&str] = &["cli/", "domain/", "provider/"];
     pub(super) const FUNCTIONS: &[&str] = &["cli/settings.rs", "cli/verify.rs"];
