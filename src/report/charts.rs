@@ -104,18 +104,7 @@ impl TimeCharts {
 
     /// Draws the number of failed requests in each slot.
     fn failures(&self) -> Chart {
-        let Slot {
-            throttled,
-            other_failures,
-            unknown,
-            ..
-        } = self.all;
-        let caption = format!(
-            "{} rate limited, {}, {} with an unknown result",
-            Count(throttled),
-            Plural(other_failures, "other failure"),
-            Count(unknown)
-        );
+        let caption = failure_counts(&self.all);
         let max = self.peak(|slot| slot.throttled + slot.other_failures + slot.unknown);
         let mut chart = Chart::new("Failed requests", caption, max, Unit::Count);
         for (class, label) in [
@@ -132,13 +121,7 @@ impl TimeCharts {
                 ("unknown", slot.unknown),
             ]
         };
-        self.bars(&mut chart, parts, |slot| {
-            format!(
-                "{} rate limited, {}",
-                Count(slot.throttled),
-                Plural(slot.other_failures, "other failure")
-            )
-        });
+        self.bars(&mut chart, parts, failure_counts);
         chart
     }
 
@@ -204,6 +187,16 @@ impl TimeCharts {
     }
 }
 
+/// Counts the failed requests of a slot by kind.
+fn failure_counts(slot: &Slot) -> String {
+    format!(
+        "{} rate limited, {}, {} with an unknown result",
+        Count(slot.throttled),
+        Plural(slot.other_failures, "other failure"),
+        Count(slot.unknown)
+    )
+}
+
 /// Draws a histogram of the latency, with its p50 and p95.
 fn latency_histogram(histogram: &Histogram) -> Option<Chart> {
     let time = |percent| {
@@ -266,4 +259,32 @@ fn fraction(part: usize, total: usize) -> f64 {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::history::FailedRequest;
+    use crate::domain::time::Timestamp;
+    use crate::domain::verdict::Scope;
+
+    #[test]
+    fn tooltips_of_failures_include_unknown_results() {
+        let mut report = Report::default();
+        report.add_failure(&FailedRequest {
+            scope: Scope::Transient,
+            unknown: true,
+            status: None,
+            wait_ms: None,
+            key_label: String::new(),
+            ended_at: Timestamp::from_millis(1_795_466_460_000),
+            is_final: false,
+        });
+        let figures: String = charts(&report, 1).into_iter().map(Chart::figure).collect();
+        let counts = "0 rate limited, 0 other failures, 1 with an unknown result";
+        assert!(
+            figures.contains(&format!("<title>at 0: {counts}")),
+            "{figures}"
+        );
+    }
 }
