@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
 use serde::Serialize;
 
-use super::personality::Personality;
 use super::response::{SimulatedResponse, json};
 
 /// An error with OpenAI's fields. A personality may send it in its own format.
@@ -63,25 +61,18 @@ impl SimulatedError {
         self
     }
 
-    /// Builds the response in the format of the personality.
-    pub(super) fn to_response(&self, personality: Personality) -> SimulatedResponse {
-        let own_code;
-        let error = match personality {
-            Personality::OpenAi => ErrorObject {
-                message: &self.message,
-                kind: self.kind,
-                param: self.param,
-                code: self.code,
-            },
-            Personality::GptApiFree => {
-                own_code = spring_code(self.status);
-                ErrorObject {
-                    message: &self.message,
-                    kind: "chatanywhere_error",
-                    param: None,
-                    code: Some(&own_code),
-                }
-            }
+    /// Builds the response, with a provider's own values of three fields.
+    pub(super) fn to_response(
+        &self,
+        kind: &str,
+        param: Option<&str>,
+        code: Option<&str>,
+    ) -> SimulatedResponse {
+        let error = ErrorObject {
+            message: &self.message,
+            kind,
+            param,
+            code,
         };
         let mut response = json(self.status, &ErrorEnvelope { error });
         if let Some(wait) = self.retry_after {
@@ -91,16 +82,6 @@ impl SimulatedError {
         }
         response
     }
-}
-
-/// Returns the status with its name, such as `403 FORBIDDEN`, as the Spring framework formats it.
-fn spring_code(status: u16) -> String {
-    let reason = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Unknown");
-    let name = reason.to_ascii_uppercase().replace([' ', '-'], "_");
-    format!("{status} {name}")
 }
 
 /// Returns the error for an unknown URL.
@@ -160,17 +141,5 @@ pub(super) fn server_error(status: u16) -> SimulatedError {
             "The server had an error while processing your request. Sorry about that!",
         )
         .kind("server_error"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spring_code_is_the_status_with_its_name() {
-        assert_eq!(spring_code(403), "403 FORBIDDEN");
-        assert_eq!(spring_code(429), "429 TOO_MANY_REQUESTS");
-        assert_eq!(spring_code(299), "299 UNKNOWN");
     }
 }

@@ -64,7 +64,7 @@ impl KeyRejection {
             .kind("insufficient_quota")
             .code("insufficient_quota"),
         };
-        error.to_response(personality)
+        personality.error_response(&error)
     }
 }
 
@@ -79,31 +79,4 @@ fn text(status: u16, body: &str) -> SimulatedResponse {
         content_type,
         Bytes::copy_from_slice(body.as_bytes()),
     )
-}
-
-/// Masks a key as providers do, keeping its first six and last four characters.
-pub(super) fn mask(key: &str) -> String {
-    let tail = key.len().checked_sub(4).and_then(|at| key.get(at..));
-    match (key.get(..6), tail) {
-        (Some(start), Some(end)) if key.len() >= 14 => format!("{start}****{end}"),
-        _ => "****".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(key: &str, expected: &str) {
-        assert_eq!(mask(key), expected);
-    }
-
-    #[test]
-    fn masking_keeps_only_the_ends_of_a_long_key() {
-        check("sk-0123456789abcd", "sk-012****abcd");
-        check("sk-short", "****");
-        check("钥匙钥匙钥匙", "****");
-        check("", "****");
-    }
 }

@@ -11,7 +11,6 @@ mod content;
 mod embeddings;
 mod error;
 mod faults;
-mod gate;
 mod keys;
 mod limits;
 mod personality;

@@ -1,9 +1,11 @@
-//! Personalities: the provider to imitate, with its models, API key format and error texts.
+//! Personalities: the provider to imitate, with its models, API key format and errors.
+
+use hyper::StatusCode;
 
 use super::error::SimulatedError;
-use super::keys::mask;
 use super::limits::{LimitKind, LimitReached, SimulatedLimits};
 use super::rate_limit;
+use super::response::SimulatedResponse;
 
 /// A key in the format that every personality accepts: `sk-` and 48 characters.
 pub const SAMPLE_KEY: &str = "sk-simulatedsimulatedsimulatedsimulatedsimulated000";
@@ -93,6 +95,17 @@ impl Personality {
              The number of prompt tokens for free accounts is limited to 4096. If you have \
              additional requirements, please visit https://buyca.tech to purchase a premium key.",
         ))
+    }
+
+    /// Builds the response for an error.
+    pub(super) fn error_response(self, error: &SimulatedError) -> SimulatedResponse {
+        match self {
+            Self::OpenAi => error.to_response(error.kind, error.param, error.code),
+            Self::GptApiFree => {
+                let code = spring_code(error.status);
+                error.to_response("chatanywhere_error", None, Some(&code))
+            }
+        }
     }
 
     /// Returns the error for a request without a key.
@@ -216,6 +229,25 @@ fn free_quota_used_up(allowed: u32) -> SimulatedError {
     )
 }
 
+/// Returns the status with its name, such as `403 FORBIDDEN`, as the Spring framework formats it.
+fn spring_code(status: u16) -> String {
+    let reason = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Unknown");
+    let name = reason.to_ascii_uppercase().replace([' ', '-'], "_");
+    format!("{status} {name}")
+}
+
+/// Masks a key as providers do, keeping its first six and last four characters.
+fn mask(key: &str) -> String {
+    let tail = key.len().checked_sub(4).and_then(|at| key.get(at..));
+    match (key.get(..6), tail) {
+        (Some(start), Some(end)) if key.len() >= 14 => format!("{start}****{end}"),
+        _ => "****".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,5 +264,25 @@ mod tests {
         assert!(Personality::GptApiFree.has_model("gpt-4o-mini"));
         assert!(!Personality::GptApiFree.has_model("GPT-4o-mini"));
         assert!(!Personality::GptApiFree.has_model("gpt\u{2011}4o-mini"));
+    }
+
+    #[test]
+    fn a_spring_code_is_the_status_with_its_name() {
+        assert_eq!(spring_code(403), "403 FORBIDDEN");
+        assert_eq!(spring_code(429), "429 TOO_MANY_REQUESTS");
+        assert_eq!(spring_code(299), "299 UNKNOWN");
+    }
+
+    #[track_caller]
+    fn check(key: &str, expected: &str) {
+        assert_eq!(mask(key), expected);
+    }
+
+    #[test]
+    fn masking_keeps_only_the_ends_of_a_long_key() {
+        check("sk-0123456789abcd", "sk-012****abcd");
+        check("sk-short", "****");
+        check("钥匙钥匙钥匙", "****");
+        check("", "****");
     }
 }

@@ -1,19 +1,21 @@
-//! Response plans: the response to a request, its delay, and how the connection ends.
+//! Response plans: the response to a request, its delay, and how the connection ends; and the
+//! plans for the reactions of a script.
 
 use std::time::Duration;
 
-use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
+use hyper::{Method, Response};
 
-use super::chat;
+use super::chat::{self, CompletionParams};
 use super::error::{self, SimulatedError};
 use super::faults::Reaction;
 use super::limits::{LimitKind, LimitReached};
+use super::personality::Personality;
 use super::rate_limit;
 use super::request_body::RequestBody;
 use super::response::{Disconnect, SimulatedBody, SimulatedResponse, final_status, with_type};
-use super::route::{ReceivedRequest, SimulatedProvider};
+use super::script::IncomingRequest;
 
 /// The header with the request ID.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,6 +30,15 @@ const ERROR_WITH_STATUS_200: &str = r#"{"error":{"message":"Provider returned er
 
 /// The limit that scripted rate-limit errors report.
 const SCRIPTED_LIMIT: u32 = 3;
+
+/// A request with its parsed body.
+#[derive(Debug)]
+pub(super) struct ReceivedRequest<'a> {
+    pub(super) method: &'a Method,
+    pub(super) incoming: IncomingRequest<'a>,
+    pub(super) body: Result<&'a RequestBody<'a>, &'a SimulatedError>,
+    pub(super) params: CompletionParams,
+}
 
 /// How and when a request gets its response.
 #[derive(Debug)]
@@ -93,77 +104,82 @@ impl ResponsePlan {
     }
 }
 
-impl SimulatedProvider {
-    /// Turns a reaction into a plan.
-    pub(super) fn react(&self, reaction: Reaction, request: &ReceivedRequest<'_>) -> ResponsePlan {
-        let (key, params) = (request.incoming.key, request.params);
-        let empty = RequestBody::default();
-        let body = request.body.unwrap_or(&empty);
-        let personality = self.config.personality;
-        ResponsePlan::respond(match reaction {
-            Reaction::Delay(delay) => return self.handle(request).after(delay),
-            Reaction::After(delay, reaction) => {
-                return self.react(*reaction, request).after(delay);
-            }
-            Reaction::Hang => return ResponsePlan::new(PlannedOutcome::Hang),
-            Reaction::Reset => {
-                return ResponsePlan::new(PlannedOutcome::Disconnect(Disconnect::Reset));
-            }
-            Reaction::HalfBody => return self.truncated(request, Disconnect::Close),
-            Reaction::HalfBodyReset => return self.truncated(request, Disconnect::Reset),
-            Reaction::SlowBody(interval) => {
-                return ResponsePlan::with_body(self.complete(request), |body| {
-                    SimulatedBody::slow(body, interval)
-                });
-            }
-            Reaction::Flood(bytes) => {
-                return ResponsePlan::with_body(json_text(200, Bytes::new()), |_| {
-                    SimulatedBody::Flood(bytes)
-                });
-            }
-            Reaction::Normal => self.complete(request),
-            Reaction::Text(text) => chat::complete_with_text(body, params, &text),
-            Reaction::EmptyChoices => chat::complete_without_choices(body, params),
-            Reaction::Status(status) => self.status_error(status, request).to_response(personality),
-            Reaction::RateLimited(wait) => {
-                scripted_rate_limit(body.model(), wait).to_response(personality)
-            }
-            Reaction::Reject(rejection) => rejection.to_response(personality, key),
-            Reaction::Json(status, body) => json_text(status, body.into()),
-            Reaction::ErrorInOk => json_text(200, ERROR_WITH_STATUS_200.into()),
-            Reaction::Html(status) => with_type(status, "text/html", ERROR_PAGE.into()),
-            Reaction::Redirect(url) => raw(307, vec![(LOCATION.to_string(), url)], String::new()),
-            Reaction::Raw {
-                status,
-                headers,
-                body,
-            } => raw(status, headers, body),
-        })
-    }
-
-    fn truncated(&self, request: &ReceivedRequest<'_>, end: Disconnect) -> ResponsePlan {
-        ResponsePlan::with_body(self.complete(request), |body| {
-            SimulatedBody::truncated(body, end)
-        })
-    }
-
-    /// Returns an error that matches a status.
-    fn status_error(&self, status: u16, request: &ReceivedRequest<'_>) -> SimulatedError {
-        let personality = self.config.personality;
-        let (key, model) = (request.incoming.key, request.incoming.model);
-        match status {
-            401 => personality.bad_key(key),
-            404 => SimulatedError {
-                status,
-                ..personality.unknown_model(model, key)
-            },
-            429 => SimulatedError {
-                retry_after: None,
-                ..scripted_rate_limit(model, Duration::from_secs(1))
-            },
-            500..=599 => error::server_error(status),
-            _ => SimulatedError::new(status, format!("Simulated error {status}.")),
+/// Plans a reaction. `handle` plans the usual response to the request; `complete` returns it without
+/// applying limits or faults.
+pub(super) fn react(
+    reaction: Reaction,
+    request: &ReceivedRequest<'_>,
+    personality: Personality,
+    handle: &dyn Fn() -> ResponsePlan,
+    complete: &dyn Fn() -> SimulatedResponse,
+) -> ResponsePlan {
+    let (key, params) = (request.incoming.key, request.params);
+    let empty = RequestBody::default();
+    let body = request.body.unwrap_or(&empty);
+    ResponsePlan::respond(match reaction {
+        Reaction::Delay(delay) => return handle().after(delay),
+        Reaction::After(delay, reaction) => {
+            return react(*reaction, request, personality, handle, complete).after(delay);
         }
+        Reaction::Hang => return ResponsePlan::new(PlannedOutcome::Hang),
+        Reaction::Reset => {
+            return ResponsePlan::new(PlannedOutcome::Disconnect(Disconnect::Reset));
+        }
+        Reaction::HalfBody => return truncated(complete(), Disconnect::Close),
+        Reaction::HalfBodyReset => return truncated(complete(), Disconnect::Reset),
+        Reaction::SlowBody(interval) => {
+            return ResponsePlan::with_body(complete(), |body| SimulatedBody::slow(body, interval));
+        }
+        Reaction::Flood(bytes) => {
+            return ResponsePlan::with_body(json_text(200, Bytes::new()), |_| {
+                SimulatedBody::Flood(bytes)
+            });
+        }
+        Reaction::Normal => complete(),
+        Reaction::Text(text) => chat::complete_with_text(body, params, &text),
+        Reaction::EmptyChoices => chat::complete_without_choices(body, params),
+        Reaction::Status(status) => {
+            personality.error_response(&status_error(status, request, personality))
+        }
+        Reaction::RateLimited(wait) => {
+            personality.error_response(&scripted_rate_limit(body.model(), wait))
+        }
+        Reaction::Reject(rejection) => rejection.to_response(personality, key),
+        Reaction::Json(status, body) => json_text(status, body.into()),
+        Reaction::ErrorInOk => json_text(200, ERROR_WITH_STATUS_200.into()),
+        Reaction::Html(status) => with_type(status, "text/html", ERROR_PAGE.into()),
+        Reaction::Redirect(url) => raw(307, vec![(LOCATION.to_string(), url)], String::new()),
+        Reaction::Raw {
+            status,
+            headers,
+            body,
+        } => raw(status, headers, body),
+    })
+}
+
+fn truncated(response: SimulatedResponse, end: Disconnect) -> ResponsePlan {
+    ResponsePlan::with_body(response, |body| SimulatedBody::truncated(body, end))
+}
+
+/// Returns an error that matches a status.
+fn status_error(
+    status: u16,
+    request: &ReceivedRequest<'_>,
+    personality: Personality,
+) -> SimulatedError {
+    let (key, model) = (request.incoming.key, request.incoming.model);
+    match status {
+        401 => personality.bad_key(key),
+        404 => SimulatedError {
+            status,
+            ..personality.unknown_model(model, key)
+        },
+        429 => SimulatedError {
+            retry_after: None,
+            ..scripted_rate_limit(model, Duration::from_secs(1))
+        },
+        500..=599 => error::server_error(status),
+        _ => SimulatedError::new(status, format!("Simulated error {status}.")),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Response bodies: complete, truncated, slow, or very large.
+//! Response bodies: complete, truncated, slow, or very large; and the gate that holds them back.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A complete response.
@@ -200,4 +202,36 @@ pub(super) fn final_status(status: u16) -> StatusCode {
         .ok()
         .filter(|status| !status.is_informational())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A gate that can hold back all responses, so that tests can act at a known moment. Initially open.
+#[derive(Debug, Default)]
+pub(super) struct ResponseGate {
+    closed: AtomicBool,
+    opened: Notify,
+}
+
+impl ResponseGate {
+    /// Holds back responses from now on.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the waiting and all later responses pass.
+    pub(super) fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+        self.opened.notify_waiters();
+    }
+
+    /// Waits until the gate is open.
+    pub(super) async fn pass(&self) {
+        while self.closed.load(Ordering::SeqCst) {
+            // Subscribe before checking again, or an opening in between would be missed.
+            let opened = self.opened.notified();
+            if !self.closed.load(Ordering::SeqCst) {
+                return;
+            }
+            opened.await;
+        }
+    }
 }

@@ -14,13 +14,13 @@ use super::chat::{self, CompletionParams};
 use super::config::Config;
 use super::embeddings;
 use super::error::{self, SimulatedError};
-use super::gate::ResponseGate;
+use super::faults::Reaction;
 use super::limits::{KeyLimiters, RemainingLimits};
-use super::plan::ResponsePlan;
+use super::plan::{ReceivedRequest, ResponsePlan, react};
 use super::rate_limit;
 use super::request_body::RequestBody;
 use super::request_log::{InFlightGuard, RequestRecorder};
-use super::response::SimulatedResponse;
+use super::response::{ResponseGate, SimulatedResponse};
 use super::rng::{SeededRng, digest};
 use super::script::{IncomingRequest, Script};
 
@@ -37,15 +37,6 @@ pub(super) struct SimulatedProvider {
     /// `None` when nothing is limited.
     limiters: Option<Mutex<KeyLimiters>>,
     start: Instant,
-}
-
-/// A request with its parsed body.
-#[derive(Debug)]
-pub(super) struct ReceivedRequest<'a> {
-    pub(super) method: &'a Method,
-    pub(super) incoming: IncomingRequest<'a>,
-    pub(super) body: Result<&'a RequestBody<'a>, &'a SimulatedError>,
-    pub(super) params: CompletionParams,
 }
 
 /// An endpoint of the provider.
@@ -120,7 +111,7 @@ impl SimulatedProvider {
     }
 
     /// Plans the response to a request without the script.
-    pub(super) fn handle(&self, request: &ReceivedRequest<'_>) -> ResponsePlan {
+    fn handle(&self, request: &ReceivedRequest<'_>) -> ResponsePlan {
         let endpoint = match self.validate(request) {
             Ok(endpoint) => endpoint,
             Err(response) => return ResponsePlan::respond(*response),
@@ -146,8 +137,21 @@ impl SimulatedProvider {
         ResponsePlan::respond(response).after(self.config.latency.sample(&mut rng))
     }
 
+    /// Plans a reaction of the script, or a random fault.
+    fn react(&self, reaction: Reaction, request: &ReceivedRequest<'_>) -> ResponsePlan {
+        let handle = || self.handle(request);
+        let complete = || self.complete(request);
+        react(
+            reaction,
+            request,
+            self.config.personality,
+            &handle,
+            &complete,
+        )
+    }
+
     /// Returns the response to a request without applying limits or random faults.
-    pub(super) fn complete(&self, request: &ReceivedRequest<'_>) -> SimulatedResponse {
+    fn complete(&self, request: &ReceivedRequest<'_>) -> SimulatedResponse {
         match self.validate(request) {
             Ok(endpoint) => self.respond(endpoint, request),
             Err(response) => *response,
@@ -160,7 +164,7 @@ impl SimulatedProvider {
         request: &ReceivedRequest<'_>,
     ) -> Result<SimulatedEndpoint, Box<SimulatedResponse>> {
         let personality = self.config.personality;
-        let respond = |error: SimulatedError| Box::new(error.to_response(personality));
+        let respond = |error: SimulatedError| Box::new(personality.error_response(&error));
         let endpoint = endpoint(request.method, request.incoming.path).map_err(respond)?;
         self.check_key(request.incoming.key)?;
         if endpoint != SimulatedEndpoint::Models {
@@ -187,7 +191,7 @@ impl SimulatedProvider {
         } else {
             personality.bad_key(key)
         };
-        Err(Box::new(error.to_response(*personality)))
+        Err(Box::new(personality.error_response(&error)))
     }
 
     fn check_body(
@@ -249,7 +253,7 @@ impl SimulatedProvider {
             let personality = self.config.personality;
             let retry_after = self.config.limits.retry_after;
             let error = personality.limit_reached(body.model(), &reached, retry_after);
-            let mut response = error.to_response(personality);
+            let mut response = personality.error_response(&error);
             rate_limit::write_headers(remaining, response.headers_mut());
             Box::new(response)
         })
@@ -265,7 +269,7 @@ impl SimulatedProvider {
             (SimulatedEndpoint::Models, _) => self.models(),
             (SimulatedEndpoint::Embeddings, Ok(body)) => embeddings::embed(body, self.config.seed),
             (_, Ok(body)) => chat::complete(body, request.params),
-            (_, Err(error)) => error.to_response(self.config.personality),
+            (_, Err(error)) => self.config.personality.error_response(error),
         }
     }
 

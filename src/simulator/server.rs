@@ -81,7 +81,8 @@ async fn respond(
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         // Either the body is too large, or the client has disconnected and will not read this.
-        let response = error::too_large().to_response(provider.config.personality);
+        let personality = provider.config.personality;
+        let response = personality.error_response(&error::too_large());
         return Ok(response.map(|body| SimulatedBody::Whole(Some(body))));
     };
     let (plan, in_flight) = provider.plan(&head, &body.to_bytes());
