@@ -8,7 +8,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 /// The built-in price list. Its header names its date and sources.
-const LIST: &str = include_str!("price/list.tsv");
+const LIST: &str = include_str!("list.tsv");
 
 /// Date of the built-in prices.
 pub const LIST_DATE: &str = "2026-11-23";
