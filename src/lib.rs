@@ -21,4 +21,5 @@ pub mod watch;
 
 pub mod cli;
 pub mod clock;
+mod exit;
 mod failpoint;

@@ -43,7 +43,7 @@ const RULE_TABLES: &str = "domain/verdict/rules/";
 
 /// The other modules that each module can use, and the reason. `module::part` allows only that
 /// part.
-const MODULES: [(&str, &[&str], &str); 17] = [
+const MODULES: &[(&str, &[&str], &str)] = &[
     (
         "domain",
         &[],
@@ -106,8 +106,14 @@ const MODULES: [(&str, &[&str], &str); 17] = [
         "failpoint is independent of the code that it interrupts",
     ),
     (
+        "exit",
+        &["domain", "intake", "export", "store", "provider", "engine"],
+        "exit maps the errors of all modules to exit codes",
+    ),
+    (
         "cli",
         &[
+            "exit",
             "domain",
             "api",
             "intake",

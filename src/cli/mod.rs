@@ -11,9 +11,7 @@ mod console;
 mod doctor;
 mod doctor_args;
 mod environment;
-mod error;
 mod estimate;
-mod exit;
 mod export;
 mod failures;
 mod file_system;
@@ -52,6 +50,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::domain::redact::redact;
+use crate::exit::{self, error};
 
 use command_line::{Cli, Command};
 use config::{ConfigAction, ConfigArgs};

@@ -8,19 +8,19 @@ use crate::intake::{ExitKind, IntakeError};
 use crate::provider::{BaseUrlError, ClientError};
 use crate::store::{LockError, StoreError};
 
-use super::exit::Exit;
+use super::Exit;
 
 /// An error that ends the program.
 #[derive(Debug)]
-pub(super) struct CliError {
-    pub(super) exit: Exit,
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
     /// What happened, and a line `hint:` with the next action.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl CliError {
     /// Creates an error from what happened and a hint.
-    pub(super) fn new(exit: Exit, what: &str, hint: &str) -> Self {
+    pub(crate) fn new(exit: Exit, what: &str, hint: &str) -> Self {
         Self {
             exit,
             message: format!("{what}\nhint: {hint}"),

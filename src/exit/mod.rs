@@ -1,4 +1,7 @@
-//! Exit codes. They are part of the interface, and documented in `README.md`.
+//! How the program ends: its exit code, and the error that ends it. The codes are part of the
+//! interface, and documented in `README.md`.
+
+pub(crate) mod error;
 
 use std::process::ExitCode;
 
@@ -6,7 +9,7 @@ use crate::domain::run_stats::{RunStats, StopReason};
 
 /// Exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exit {
+pub(crate) enum Exit {
     /// All rows completed, or nothing to do.
     Done = 0,
     /// Unexpected error.
@@ -40,7 +43,7 @@ pub(super) enum Exit {
 }
 
 /// The codes for the manual pages: code, meaning, what to do.
-pub(super) const TABLE: [(&str, &str, &str); 14] = [
+pub(crate) const TABLE: [(&str, &str, &str); 14] = [
     ("0", "all rows completed, or nothing to do", "nothing"),
     ("1", "unexpected error", "read the message"),
     ("2", "invalid command line", "read the message"),
@@ -95,12 +98,12 @@ pub(super) const TABLE: [(&str, &str, &str); 14] = [
 
 impl Exit {
     /// Returns the numeric exit code.
-    pub(super) fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
     /// Returns the exit code of a run.
-    pub(super) fn of(stats: &RunStats) -> Self {
+    pub(crate) fn of(stats: &RunStats) -> Self {
         match &stats.stopped_by {
             Some(StopReason::Interrupted) => Self::Interrupted,
             Some(StopReason::Terminated) => Self::Terminated,
