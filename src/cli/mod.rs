@@ -17,7 +17,6 @@ mod failures;
 mod file_system;
 mod import;
 mod import_results;
-mod key_fingerprint;
 mod key_sources;
 mod keys;
 mod logging;

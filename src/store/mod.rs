@@ -8,6 +8,7 @@ mod batch;
 mod error;
 mod health;
 mod imported;
+mod key_fingerprint;
 mod key_row;
 mod location;
 mod row;
@@ -24,6 +25,7 @@ pub use batch::{
 pub use error::{LockError, StoreError};
 pub use health::{BackupError, IntegrityReport, Versions};
 pub use imported::{ImportReport, ImportedOutcome, ImportedResult};
+pub use key_fingerprint::Salt;
 pub use key_row::KeyRow;
 pub use location::Location;
 pub use row::{AttemptDetail, CancelReport, FailedRow, IncompleteRequest, RowDetail, RowFilter};

@@ -216,7 +216,7 @@ fn key_checks<'a>(
 /// Returns the fingerprint of a key as stored in the database, or `None` if there is no database.
 fn fingerprint(key: &NamedKey, queue_state: &QueueState) -> Option<String> {
     let salt = queue_state.salt.as_ref()?;
-    Some(salt.fingerprint(key))
+    Some(salt.fingerprint(&key.secret))
 }
 
 /// Returns whether a failure concerns only the key that was used.

@@ -4,11 +4,10 @@
 use super::disk;
 use super::report::{DoctorReport, Finding, Group};
 use crate::cli::error::CliError;
-use crate::cli::key_fingerprint::Salt;
 use crate::domain::verdict;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Truncated;
-use crate::store::{KeyRow, Location, LockError, Store, StoreError, StoredBatch};
+use crate::store::{KeyRow, Location, LockError, Salt, Store, StoreError, StoredBatch};
 
 /// Maximum number of causes of failure that are shown for a batch.
 const MAX_CAUSES: u32 = 3;

@@ -30,7 +30,7 @@ impl Session<'_> {
     }
 
     fn engine_key(&self, named: &NamedKey) -> EngineKey {
-        let fingerprint = self.salt.fingerprint(named);
+        let fingerprint = self.salt.fingerprint(&named.secret);
         let mut key = Key::new(named.label.clone(), fingerprint);
         key.group.clone_from(&named.group);
         key.weight = named.weight;

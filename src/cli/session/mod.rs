@@ -16,11 +16,10 @@ use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
 use crate::scheduler::Settings;
 use crate::simulator::Simulator;
-use crate::store::{Store, StoredBatch};
+use crate::store::{Salt, Store, StoredBatch};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::key_fingerprint::Salt;
 use super::key_sources::NamedKey;
 use super::settings::{self, Dedupe, EndpointSettings, LimitsAndPrices};
 use super::signals::Signals;
