@@ -21,5 +21,6 @@ pub mod watch;
 
 pub mod cli;
 pub mod clock;
+mod doctor;
 mod exit;
 mod failpoint;

@@ -111,8 +111,16 @@ const MODULES: &[(&str, &[&str], &str)] = &[
         "exit maps the errors of all modules to exit codes",
     ),
     (
+        "doctor",
+        &[
+            "domain", "api", "store", "provider", "progress", "clock", "exit",
+        ],
+        "doctor receives the settings as values; cli resolves them",
+    ),
+    (
         "cli",
         &[
+            "doctor",
             "exit",
             "domain",
             "api",

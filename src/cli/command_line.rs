@@ -11,7 +11,7 @@ use super::backup::BackupArgs;
 use super::cancel::CancelArgs;
 use super::completions::CompletionsArgs;
 use super::config::ConfigArgs;
-use super::doctor_args::DoctorArgs;
+use super::doctor::DoctorArgs;
 use super::estimate::EstimateArgs;
 use super::export::ExportArgs;
 use super::failures::FailuresArgs;

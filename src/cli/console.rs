@@ -11,12 +11,21 @@ use super::environment;
 use super::error::CliError;
 use super::settings::ColorChoice;
 
+/// Returns whether output on standard output is colored.
+pub(super) fn stdout_color(choice: Option<ColorChoice>) -> bool {
+    has_color(choice, &io::stdout())
+}
+
 /// Returns whether output on standard error is colored.
 pub(super) fn stderr_color(choice: Option<ColorChoice>) -> bool {
+    has_color(choice, &io::stderr())
+}
+
+fn has_color(choice: Option<ColorChoice>, stream: &impl IsTerminal) -> bool {
     match choice.unwrap_or_default() {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => io::stderr().is_terminal() && !environment::disables_color(),
+        ColorChoice::Auto => stream.is_terminal() && !environment::disables_color(),
     }
 }
 

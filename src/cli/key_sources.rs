@@ -48,20 +48,6 @@ pub(super) struct NamedKey {
     pub(super) models: Vec<String>,
 }
 
-impl NamedKey {
-    /// Creates a key of weight 1, in no group, for all models.
-    pub(super) fn new(label: String, secret: SecretString) -> Self {
-        Self {
-            label,
-            secret,
-            group: None,
-            weight: NonZeroU32::MIN,
-            limits: KeyLimits::default(),
-            models: Vec::new(),
-        }
-    }
-}
-
 impl KeySources {
     /// Describes the source of the keys, without reading it.
     pub(super) fn describe(&self) -> String {
@@ -83,6 +69,27 @@ impl KeySources {
             (0, Some(_)) => "environment variable OPENAI_API_KEY".to_owned(),
             (count, _) => format!("{count} in environment variable PROMPTMILL_API_KEYS"),
         }
+    }
+
+    /// Returns the source of the keys, and the files that contain them.
+    pub(super) fn location(&self) -> (String, Vec<PathBuf>) {
+        if let Some(path) = &self.file {
+            return (path.display().to_string(), vec![path.clone()]);
+        }
+        let listed = self.listed.iter();
+        let name = if self.command.is_some() {
+            "the API key command"
+        } else if credential().is_some() {
+            "systemd credentials"
+        } else if !self.listed.is_empty() {
+            let files = listed.filter_map(|key| key.file.clone()).collect();
+            return ("[[keys]] in the settings file".to_owned(), files);
+        } else if environment::text("PROMPTMILL_API_KEYS").is_some() {
+            "PROMPTMILL_API_KEYS"
+        } else {
+            "OPENAI_API_KEY"
+        };
+        (name.to_owned(), Vec::new())
     }
 
     /// Counts the keys without reading files or running commands; 0 if that would be necessary.

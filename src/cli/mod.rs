@@ -9,7 +9,6 @@ mod completions;
 mod config;
 mod console;
 mod doctor;
-mod doctor_args;
 mod environment;
 mod estimate;
 mod export;

@@ -13,10 +13,10 @@ use crate::watch::{
     Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure, WatchedKey,
 };
 
-use super::environment;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{ColorChoice, GlobalArgs};
+use super::settings::GlobalArgs;
+use super::{console, environment};
 
 /// Minimum ratio of the refresh interval to the time a read takes, for large queues.
 const MIN_INTERVAL_RATIO: u32 = 10;
@@ -42,14 +42,9 @@ pub(super) async fn watch(
         let hint = "use `promptmill status`, or `status --json` in scripts";
         return Err(CliError::new(Exit::Usage, what, hint));
     }
-    let color = match global.color.unwrap_or_default() {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => !environment::disables_color(),
-    };
     let mut reader = SnapshotReader::new(database)?;
     let watch = WatchState::new(database.to_string(), interval);
-    let mut screen = Screen::open(color)?;
+    let mut screen = Screen::open(console::stdout_color(global.color))?;
     let result = watch_loop(&mut reader, watch, &mut screen, interval).await;
     drop(screen);
     reader.close().await;

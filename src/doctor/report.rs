@@ -3,9 +3,9 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::domain::redact::redact;
+use crate::exit::Exit;
+use crate::exit::error::CliError;
 use crate::progress::quantity::Plural;
 use crate::progress::safe::{Safe, Truncated};
 
@@ -43,16 +43,16 @@ pub(super) struct Finding {
 
 /// All findings.
 #[derive(Debug, Default)]
-pub(super) struct DoctorReport {
+pub(crate) struct DoctorReport {
     findings: Vec<(Group, Finding)>,
 }
 
 /// Style of a report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReportStyle {
-    pub(super) color: bool,
+pub(crate) struct ReportStyle {
+    pub(crate) color: bool,
     /// Print errors only.
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl Finding {
@@ -99,7 +99,7 @@ impl DoctorReport {
     }
 
     /// Returns the exit code: that of the first error.
-    pub(super) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         let codes = self
             .findings
             .iter()
@@ -111,7 +111,7 @@ impl DoctorReport {
     }
 
     /// Formats the report as text.
-    pub(super) fn text(&self, style: ReportStyle) -> String {
+    pub(crate) fn text(&self, style: ReportStyle) -> String {
         let mut text = String::new();
         let shown = |finding: &Finding| !style.quiet || finding.is_error();
         let findings = self.findings.iter().filter(|(_, finding)| shown(finding));
@@ -135,7 +135,7 @@ impl DoctorReport {
     }
 
     /// Returns the report as JSON. Fields are added, but never renamed or removed.
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let checks: Vec<_> = self
             .findings
             .iter()

@@ -1,7 +1,7 @@
 //! Checks the disk of the database: the kind of file system, and the free space.
 
 use super::report::{DoctorReport, Finding, Group};
-use crate::cli::exit::Exit;
+use crate::exit::Exit;
 use crate::store::{Disk, FileSystemKind, Location};
 
 /// Free space, in bytes, below which a run may fill the disk.

@@ -9,10 +9,10 @@ use super::endpoint::{self, ListedModels, describe, hint_or};
 use super::keys::ProbeResults;
 use super::probe::ProviderProbe;
 use super::report::{DoctorReport, Finding, Group};
-use crate::cli::exit::Exit;
 use crate::domain::failure::Failure;
 use crate::domain::spelling::{Difference, is_listed, nearest};
 use crate::domain::verdict::{Scope, Verdict};
+use crate::exit::Exit;
 use crate::progress::safe::Safe;
 use crate::provider::{ProbeTarget, RateHeaders};
 

@@ -7,11 +7,10 @@ use secrecy::SecretString;
 
 use super::probe::ProviderProbe;
 use super::report::{DoctorReport, Finding, Group};
-use crate::cli::environment;
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::domain::failure::{Failure, TransportErrorKind};
 use crate::domain::verdict::{Scope, Verdict};
+use crate::exit::Exit;
+use crate::exit::error::CliError;
 use crate::progress::quantity::{HumanDuration, Plural};
 use crate::progress::safe::Truncated;
 use crate::provider::{Client, Endpoint, Exchange};
@@ -35,6 +34,9 @@ pub(super) enum ListedModels {
     /// Nothing responded, or it redirected elsewhere.
     Unreachable,
 }
+
+/// Reads an environment variable.
+pub(crate) type Variable = fn(&str) -> Option<String>;
 
 /// Displays a response time, in milliseconds below one second.
 pub(super) struct ResponseTime(pub(super) Duration);
@@ -69,13 +71,14 @@ pub(super) fn check_base_url(
 }
 
 /// Reports which proxy is used.
-pub(super) fn report_proxy(endpoint: &Endpoint, report: &mut DoctorReport) {
+pub(super) fn report_proxy(endpoint: &Endpoint, variable: Variable, report: &mut DoctorReport) {
     let finding = if endpoint.is_loopback() {
         Finding::ok("proxy", "none: the endpoint is on localhost")
-    } else if let Some((name, value)) =
-        first_set(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-    {
-        let except = first_set(["NO_PROXY", "no_proxy"]);
+    } else if let Some((name, value)) = first_set(
+        variable,
+        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+    ) {
+        let except = first_set(variable, ["NO_PROXY", "no_proxy"]);
         let except = except.map_or_else(String::new, |(name, hosts)| {
             format!(
                 ", except for {name}={}",
@@ -98,9 +101,12 @@ pub(super) fn report_proxy(endpoint: &Endpoint, report: &mut DoctorReport) {
     report.add(Group::Endpoint, finding);
 }
 
-fn first_set<const N: usize>(names: [&'static str; N]) -> Option<(&'static str, String)> {
+fn first_set<const N: usize>(
+    variable: Variable,
+    names: [&'static str; N],
+) -> Option<(&'static str, String)> {
     let mut names = names.into_iter();
-    names.find_map(|name| Some((name, environment::text(name)?)))
+    names.find_map(|name| Some((name, variable(name)?)))
 }
 
 /// Connects, and lists the models with the first of up to three keys that is not rejected.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,23 +12,22 @@ use super::key_format::{FormatMatch, KnownProvider, match_format};
 use super::probe::{ProviderProbe, is_accepted};
 use super::queue::QueueState;
 use super::report::{DoctorReport, Finding, Group};
-use crate::cli::environment;
-use crate::cli::exit::Exit;
-use crate::cli::key_sources::{KeySources, NamedKey};
 use crate::domain::failure::Failure;
 use crate::domain::key::state_text;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict};
+use crate::exit::Exit;
+use crate::exit::error::CliError;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::HumanDuration;
 use crate::progress::safe::Truncated;
-use crate::provider::RateHeaders;
+use crate::provider::{Endpoint, RateHeaders};
 
 /// Maximum number of characters of a reason that are shown.
 const MAX_REASON_CHARS: usize = 80;
 
 /// Hint for an endpoint that requires a key when there is none.
-pub(super) const NO_KEY: &str = "Set OPENAI_API_KEY or pass --api-key-file FILE. To try promptmill without a key, use --simulate.";
+const NO_KEY: &str = "Set OPENAI_API_KEY or pass --api-key-file FILE. To try promptmill without a key, use --simulate.";
 
 /// Results of the requests that do not concern a single key.
 #[derive(Debug, Default)]
@@ -41,41 +40,62 @@ pub(super) struct ProbeResults {
     pub(super) rate: Option<RateHeaders>,
 }
 
+/// The configured API keys.
+#[derive(Debug)]
+pub(crate) struct KeyList {
+    /// The source of the keys, if it is to be reported.
+    pub(crate) source: Option<String>,
+    /// The files that contain them.
+    pub(crate) files: Vec<PathBuf>,
+    /// The keys, or the reason why they cannot be read.
+    pub(crate) keys: Result<Vec<LabeledKey>, CliError>,
+}
+
+/// An API key with its label.
+#[derive(Debug)]
+pub(crate) struct LabeledKey {
+    pub(crate) label: String,
+    pub(crate) secret: SecretString,
+}
+
 /// A key to check.
 struct KeyCheck<'a> {
     label: String,
-    key: Option<&'a NamedKey>,
+    key: Option<&'a LabeledKey>,
     format_match: FormatMatch,
 }
 
-/// Reports the source of the keys and the modes of their files.
-pub(super) fn report_source(sources: &KeySources, count: usize, report: &mut DoctorReport) {
-    let (source, files) = describe_source(sources);
-    let plural = if count == 1 { "key" } else { "keys" };
-    let text = format!("{count} {plural} from {source}");
-    report.add(Group::Keys, Finding::ok("source", text));
-    for file in files {
+/// Reports the source of the keys and the modes of their files. Returns `None` if there are no keys
+/// to try; an endpoint on localhost needs none.
+pub(super) fn check_source(
+    sources: KeyList,
+    endpoint: Option<&Endpoint>,
+    report: &mut DoctorReport,
+) -> Option<Vec<LabeledKey>> {
+    let keys = match sources.keys {
+        Ok(keys) => keys,
+        Err(error) => {
+            report.add(Group::Keys, Finding::from_error("source", &error));
+            return None;
+        }
+    };
+    if keys.is_empty() {
+        if endpoint.is_some_and(Endpoint::is_loopback) {
+            return Some(keys);
+        }
+        let finding = Finding::error("source", Exit::NoKey, "no API key found", NO_KEY);
+        report.add(Group::Keys, finding);
+        return None;
+    }
+    if let Some(source) = sources.source {
+        let plural = if keys.len() == 1 { "key" } else { "keys" };
+        let text = format!("{} {plural} from {source}", keys.len());
+        report.add(Group::Keys, Finding::ok("source", text));
+    }
+    for file in &sources.files {
         report.add(Group::Keys, check_file_mode(file));
     }
-}
-
-fn describe_source(sources: &KeySources) -> (String, Vec<&Path>) {
-    let credentials = environment::credentials().map(|directory| directory.join("api-keys"));
-    if let Some(path) = &sources.file {
-        (path.display().to_string(), vec![path])
-    } else if sources.command.is_some() {
-        ("the API key command".to_owned(), Vec::new())
-    } else if credentials.is_some_and(|path| path.exists()) {
-        ("systemd credentials".to_owned(), Vec::new())
-    } else if !sources.listed.is_empty() {
-        let files = sources.listed.iter();
-        let files = files.filter_map(|key| key.file.as_deref()).collect();
-        ("[[keys]] in the settings file".to_owned(), files)
-    } else if environment::text("PROMPTMILL_API_KEYS").is_some() {
-        ("PROMPTMILL_API_KEYS".to_owned(), Vec::new())
-    } else {
-        ("OPENAI_API_KEY".to_owned(), Vec::new())
-    }
+    Some(keys)
 }
 
 /// A key file that others can access is only read with `--insecure-key-file`.
@@ -90,11 +110,11 @@ fn check_file_mode(file: &Path) -> Finding {
 }
 
 /// Returns the keys that can be sent to the endpoint, or a single `None` if there are no keys.
-pub(super) fn sendable<'a>(keys: &'a [NamedKey], host: &str) -> Vec<Option<&'a SecretString>> {
+pub(super) fn sendable<'a>(keys: &'a [LabeledKey], host: &str) -> Vec<Option<&'a SecretString>> {
     if keys.is_empty() {
         return vec![None];
     }
-    let is_allowed = |key: &&NamedKey| {
+    let is_allowed = |key: &&LabeledKey| {
         !matches!(
             match_format(key.secret.expose_secret(), host),
             FormatMatch::OtherProvider(_)
@@ -107,7 +127,7 @@ pub(super) fn sendable<'a>(keys: &'a [NamedKey], host: &str) -> Vec<Option<&'a S
 /// Checks each key with one request.
 pub(super) async fn run_checks(
     probe: &ProviderProbe<'_>,
-    keys: &[NamedKey],
+    keys: &[LabeledKey],
     models: &ListedModels,
     queue_state: &QueueState,
     report: &mut DoctorReport,
@@ -191,7 +211,7 @@ fn report_skipped(count: usize, report: &mut DoctorReport) {
 
 fn key_checks<'a>(
     probe: &ProviderProbe<'_>,
-    keys: &'a [NamedKey],
+    keys: &'a [LabeledKey],
     queue_state: &QueueState,
 ) -> Vec<KeyCheck<'a>> {
     if keys.is_empty() {
@@ -214,7 +234,7 @@ fn key_checks<'a>(
 }
 
 /// Returns the fingerprint of a key as stored in the database, or `None` if there is no database.
-fn fingerprint(key: &NamedKey, queue_state: &QueueState) -> Option<String> {
+fn fingerprint(key: &LabeledKey, queue_state: &QueueState) -> Option<String> {
     let salt = queue_state.salt.as_ref()?;
     Some(salt.fingerprint(&key.secret))
 }

@@ -3,8 +3,8 @@
 
 use super::disk;
 use super::report::{DoctorReport, Finding, Group};
-use crate::cli::error::CliError;
 use crate::domain::verdict;
+use crate::exit::error::CliError;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Truncated;
 use crate::store::{KeyRow, Location, LockError, Salt, Store, StoreError, StoredBatch};
