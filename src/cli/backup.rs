@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::progress::quantity::Count;
-use crate::store::{BackupError, Store};
+use crate::store::BackupError;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, status};
+use super::{console, database};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -25,10 +25,8 @@ pub(super) struct BackupArgs {
 
 /// Runs `promptmill backup`.
 pub(super) async fn command(global: &GlobalArgs, args: &BackupArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
+    let location = settings::database(global);
+    let store = database::open(&location).await?;
     let result = store.back_up(&args.file).await;
     store.close().await?;
     result?;

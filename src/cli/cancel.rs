@@ -12,9 +12,9 @@ use crate::store::{CancelReport, LockError, RunLock, Store, StoredBatch};
 use super::error::CliError;
 use super::exit::Exit;
 use super::rows::RowArgs;
-use super::settings::{self, GlobalArgs};
+use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;
-use super::{console, import, next_command, rows, run_lock, status};
+use super::{console, database, next_command, rows, run_lock};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -31,11 +31,7 @@ pub(super) struct CancelArgs {
 
 /// Runs `promptmill cancel`.
 pub(super) async fn command(global: &GlobalArgs, args: &CancelArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let jobs = rows::find_rows(&store, &batch, &args.rows).await?;
     let clock = Clock::start();
     let lock = lock_if_free(&store)?;

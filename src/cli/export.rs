@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::domain::job::{ExportRow, RequestOutcome};
 use crate::export::{BatchWriter, CsvWriter, ExportError, JsonlWriter, Target};
 use crate::schema::Schema;
-use crate::store::{Location, Store, StoreError, StoredBatch};
+use crate::store::{Store, StoreError, StoredBatch};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, GlobalArgs, OutputArgs, OutputFormat, OutputSettings};
 use super::verbosity::Verbosity;
-use super::{import, remaining_requests, schema, status};
+use super::{database, remaining_requests, schema};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -42,7 +41,7 @@ const PAGE: u32 = 1_000;
 
 /// Runs `promptmill export`.
 pub(super) async fn command(global: &GlobalArgs, args: ExportArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
+    let _database = settings::database(global);
     let is_named = args.output.output.is_some();
     let output = settings::output(args.output, Path::new("-"));
     let verbosity = Verbosity::new(global, false);
@@ -50,11 +49,10 @@ pub(super) async fn command(global: &GlobalArgs, args: ExportArgs) -> Result<Exi
     if results {
         check_output(&output)?;
     }
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    protect_database(output.targets(), &database)?;
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let location = settings::database(global);
+    let store = database::open(&location).await?;
+    database::protect(output.targets(), &location)?;
+    let batch = database::find_batch(&store, &args.batch, &location).await?;
     let written = async {
         if results {
             output.check(&batch.template)?;
@@ -62,7 +60,7 @@ pub(super) async fn command(global: &GlobalArgs, args: ExportArgs) -> Result<Exi
         }
         match &args.remainder {
             Some(path) => {
-                remaining_requests::write(verbosity, &store, &database, &batch, path).await
+                remaining_requests::write(verbosity, &store, &location, &batch, path).await
             }
             None => Ok(()),
         }
@@ -93,34 +91,9 @@ pub(super) fn protect_input(output: &OutputSettings, input: &Path) -> Result<(),
         Some((file.dev(), file.ino()))
     };
     let input = identity(input);
-    protect(output.targets(), "the input file", |path| {
+    database::reject_overwrite(output.targets(), "the input file", |path| {
         input.is_some() && identity(path) == input
     })
-}
-
-/// Rejects outputs that would replace a file of the database.
-pub(super) fn protect_database<'a>(
-    targets: impl IntoIterator<Item = &'a Target>,
-    database: &Location,
-) -> Result<(), CliError> {
-    protect(targets, "the database", |path| database.contains(path))
-}
-
-fn protect<'a>(
-    targets: impl IntoIterator<Item = &'a Target>,
-    name: &str,
-    is_protected: impl Fn(&Path) -> bool,
-) -> Result<(), CliError> {
-    for target in targets {
-        if let Target::File(path) = target
-            && is_protected(path)
-        {
-            let what = format!("cannot write to {}: it is {name}", path.display());
-            let hint = "choose another output file";
-            return Err(CliError::new(Exit::CannotWrite, &what, hint));
-        }
-    }
-    Ok(())
 }
 
 /// Writes all rows of a batch in input order. A file is replaced atomically; a closed standard
@@ -203,53 +176,25 @@ async fn write_rows<W: Write, E: Write>(
     let writer = match output.format_for(batch.template.row_format) {
         OutputFormat::Csv => {
             let mut results = CsvWriter::new(writer, columns, fields, output.csv_options)?;
-            for_each_row(store, batch, |row| results.write(row)).await?;
+            let page = async |after| store.page(batch.id, after, PAGE).await;
+            database::for_each(page, |row| results.write(row).map_err(WriteError::Export)).await?;
             results.finish()?
         }
         OutputFormat::Jsonl => {
             let mut results = JsonlWriter::new(writer, columns, fields);
-            for_each_row(store, batch, |row| results.write(row)).await?;
+            let page = async |after| store.page(batch.id, after, PAGE).await;
+            database::for_each(page, |row| results.write(row).map_err(WriteError::Export)).await?;
             results.finish()?
         }
         OutputFormat::Batch => {
             let mut results = BatchWriter::new(writer, errors);
-            for_each_outcome(store, batch, |outcome| results.write(outcome)).await?;
+            let page = async |after| store.request_outcomes(batch.id, after, PAGE).await;
+            database::for_each(page, |outcome| {
+                results.write(outcome).map_err(WriteError::Export)
+            })
+            .await?;
             return Ok(results.finish()?);
         }
     };
     Ok((writer, errors))
-}
-
-/// Passes all rows of a batch to `write`, page by page.
-async fn for_each_row(
-    store: &Store,
-    batch: &StoredBatch,
-    mut write: impl FnMut(&ExportRow) -> Result<(), ExportError>,
-) -> Result<(), WriteError> {
-    let mut after = None;
-    loop {
-        let (rows, last) = store.page(batch.id, after, PAGE).await?;
-        rows.iter().try_for_each(&mut write)?;
-        if last.is_none() {
-            return Ok(());
-        }
-        after = last;
-    }
-}
-
-/// Passes all request outcomes of a batch to `write`, page by page.
-async fn for_each_outcome(
-    store: &Store,
-    batch: &StoredBatch,
-    mut write: impl FnMut(&RequestOutcome) -> Result<(), ExportError>,
-) -> Result<(), WriteError> {
-    let mut after = None;
-    loop {
-        let (outcomes, last) = store.request_outcomes(batch.id, after, PAGE).await?;
-        outcomes.iter().try_for_each(&mut write)?;
-        if last.is_none() {
-            return Ok(());
-        }
-        after = last;
-    }
 }

@@ -2,6 +2,7 @@
 //! during a run.
 
 use std::fmt::Write as _;
+use std::io;
 use std::num::NonZeroU64;
 
 use clap::Args;
@@ -14,9 +15,9 @@ use crate::store::{FailedRow, RowFilter, Store, StoredBatch};
 use super::error::CliError;
 use super::exit::Exit;
 use super::rows::{CauseArgs, scope_name};
-use super::settings::{self, GlobalArgs};
+use super::settings::GlobalArgs;
 use super::values::count;
-use super::{console, import, next_command, rows, status};
+use super::{console, database, next_command, rows, status};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -48,13 +49,9 @@ const MESSAGE_LENGTHS: (usize, usize) = (100, 160);
 
 /// Runs `promptmill failures`.
 pub(super) async fn command(global: &GlobalArgs, args: &FailuresArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let filter = rows::filter(&store, &batch, &args.causes).await?;
-    let mut causes = rows::failed_causes(&store, &batch).await?;
+    let mut causes = store.failed_causes(batch.id, rows::MAX_CAUSES).await?;
     let is_chosen = |cause: &Cause| {
         (filter.rules.is_empty() || filter.rules.contains(&cause.rule))
             && (filter.scopes.is_empty() || filter.scopes.contains(&cause.scope))
@@ -80,7 +77,7 @@ pub(super) async fn command(global: &GlobalArgs, args: &FailuresArgs) -> Result<
     Ok(Exit::Done)
 }
 
-/// The selected failed rows, read page by page.
+/// The selected failed rows.
 struct FailedRows<'a> {
     store: &'a Store,
     batch: &'a StoredBatch,
@@ -89,16 +86,28 @@ struct FailedRows<'a> {
 }
 
 impl FailedRows<'_> {
-    async fn page(&self, after: u64, shown: u64) -> Result<Vec<FailedRow>, CliError> {
-        let limit = (self.limit - shown).min(u64::from(PAGE));
-        let limit = u32::try_from(limit).unwrap_or(PAGE);
-        if limit == 0 {
-            return Ok(Vec::new());
+    /// Passes the rows to `print` page by page, with the number of rows before, and returns the
+    /// number of rows.
+    async fn for_each_page(
+        &self,
+        mut print: impl FnMut(&[FailedRow], u64) -> io::Result<()>,
+    ) -> Result<u64, CliError> {
+        let (mut after, mut shown) = (0, 0);
+        loop {
+            let limit = (self.limit - shown).min(u64::from(PAGE));
+            let limit = u32::try_from(limit).unwrap_or(PAGE);
+            if limit == 0 {
+                return Ok(shown);
+            }
+            let (batch, filter) = (self.batch.id, self.filter);
+            let page = self.store.failed_rows(batch, filter, after, limit).await?;
+            let Some(last) = page.last() else {
+                return Ok(shown);
+            };
+            after = last.row;
+            print(&page, shown)?;
+            shown += page.len() as u64;
         }
-        let page = self
-            .store
-            .failed_rows(self.batch.id, self.filter, after, limit);
-        Ok(page.await?)
     }
 
     async fn print(&self, causes: &[Cause]) -> Result<(), CliError> {
@@ -107,15 +116,10 @@ impl FailedRows<'_> {
         if failed == 0 {
             return Ok(console::print(&format!("{name}: no failed rows\n"))?);
         }
-        let (mut after, mut shown) = (0, 0);
-        loop {
-            let page = self.page(after, shown).await?;
-            let Some(last) = page.last() else { break };
-            after = last.row;
-            let has_ids = self.batch.template.id_column.is_some();
-            console::print(&lines(&page, has_ids, shown == 0))?;
-            shown += page.len() as u64;
-        }
+        let has_ids = self.batch.template.id_column.is_some();
+        let shown = self
+            .for_each_page(|page, before| console::print(&lines(page, has_ids, before == 0)))
+            .await?;
         let mut text = String::new();
         if failed > shown {
             let _ = writeln!(
@@ -132,19 +136,13 @@ impl FailedRows<'_> {
     async fn print_json(&self, causes: &[Cause]) -> Result<(), CliError> {
         let name = serde_json::json!(self.batch.name);
         console::print(&format!("{{\"batch\":{name},\"failures\":["))?;
-        let (mut after, mut shown) = (0, 0);
-        loop {
-            let page = self.page(after, shown).await?;
-            let Some(last) = page.last() else { break };
-            after = last.row;
-            let mut text = String::new();
-            for (at, row) in page.iter().enumerate() {
-                let comma = if shown == 0 && at == 0 { "" } else { "," };
-                let _ = write!(text, "{comma}{}", row_json(row));
-            }
-            console::print(&text)?;
-            shown += page.len() as u64;
-        }
+        self.for_each_page(|page, before| {
+            let rows = page.iter().map(|row| row_json(row).to_string());
+            let rows = rows.collect::<Vec<_>>().join(",");
+            let comma = if before == 0 { "" } else { "," };
+            console::print(&format!("{comma}{rows}"))
+        })
+        .await?;
         let causes: Vec<_> = causes.iter().map(status::cause_json).collect();
         console::print(&format!("],\"causes\":{}}}\n", serde_json::json!(causes)))?;
         Ok(())

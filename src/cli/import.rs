@@ -1,7 +1,5 @@
 //! `promptmill import`: syncs a batch with its input file, in one transaction.
 
-use std::path::Path;
-
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -11,7 +9,7 @@ use crate::domain::job::Chunk;
 use crate::intake::{IntakeError, Reader, Source};
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
-use crate::store::{Location, Store, StoredBatch, SyncParams, SyncReport};
+use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
 
 use super::console;
 use super::error::CliError;
@@ -197,21 +195,4 @@ pub(super) fn summary(batch: &str, report: Option<SyncReport>, total: u64) -> St
         parts.join(", ")
     };
     format!("{batch}: {rows} ({parts})")
-}
-
-/// Finds a batch by its name or the path of its input, preferably one that is not simulated.
-pub(super) async fn find_batch(
-    store: &Store,
-    name: &str,
-    database: &Location,
-) -> Result<StoredBatch, CliError> {
-    let by_path = settings::batch_name(Path::new(name), database);
-    for name in [name, &by_path] {
-        for name in [name.to_owned(), format!("{name} (simulated)")] {
-            if let Some(batch) = store.find_batch(&name).await? {
-                return Ok(batch);
-            }
-        }
-    }
-    Ok(store.batch(name).await?)
 }

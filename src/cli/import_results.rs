@@ -25,13 +25,13 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::{Safe, Truncated};
 use crate::provider::{ParsedCompletion, parse_imported};
 use crate::schema::Schema;
-use crate::store::{ImportReport, ImportedOutcome, ImportedResult, Store, StoredBatch};
+use crate::store::{ImportReport, ImportedOutcome, ImportedResult, StoredBatch};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::{self, GlobalArgs};
+use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;
-use super::{console, import, run_lock, schema, status};
+use super::{console, database, run_lock, schema};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -57,11 +57,7 @@ pub(super) async fn command(
     global: &GlobalArgs,
     args: ImportResultsArgs,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let now = Clock::start().now();
     let converter = OutcomeConverter {
         schema: schema::of(&batch.template)?,

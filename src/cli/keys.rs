@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, status};
+use super::{console, database, status};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -44,11 +44,9 @@ Examples:
 
 /// Runs `promptmill keys`.
 pub(super) async fn command(global: &GlobalArgs, args: &KeysArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
+    let location = settings::database(global);
     let verbosity = Verbosity::new(global, false);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
+    let store = database::open(&location).await?;
     match &args.action {
         None | Some(KeysAction::List) => list(global, &store).await?,
         Some(KeysAction::Reset { label }) => reset(verbosity, &store, label.as_deref()).await?,

@@ -8,6 +8,7 @@ mod command_line;
 mod completions;
 mod config;
 mod console;
+mod database;
 mod doctor;
 mod environment;
 mod estimate;

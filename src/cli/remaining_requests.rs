@@ -9,12 +9,11 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::{Location, Store, StoredBatch};
 
-use super::console;
 use super::error::CliError;
 use super::exit::Exit;
-use super::export::protect_database;
 use super::values::shell_line;
 use super::verbosity::Verbosity;
+use super::{console, database};
 
 /// Requests per read transaction, kept short.
 const PAGE: u32 = 500;
@@ -27,11 +26,11 @@ struct RequestFiles {
 }
 
 impl RequestFiles {
-    fn write(&mut self, line: &[u8], database: &Location) -> Result<(), CliError> {
+    fn write(&mut self, line: &[u8], location: &Location) -> Result<(), CliError> {
         if self.writers.is_empty() || !self.size.try_add(line) {
             let path = numbered(&self.path, self.writers.len() + 1);
             let target = Target::File(path.clone());
-            protect_database([&target], database)?;
+            database::protect([&target], location)?;
             self.writers.push((path, BufWriter::new(target.create()?)));
             self.size = BatchFileSize::default();
             self.size.try_add(line);
@@ -60,7 +59,7 @@ impl RequestFiles {
 pub(super) async fn write(
     verbosity: Verbosity<'_>,
     store: &Store,
-    database: &Location,
+    location: &Location,
     batch: &StoredBatch,
     path: &Path,
 ) -> Result<(), CliError> {
@@ -74,20 +73,15 @@ pub(super) async fn write(
         size: BatchFileSize::default(),
     };
     let url = batch.template.api.format().batch_url;
-    let (mut after, mut rows, mut line) = (None, 0, Vec::new());
-    loop {
-        let (requests, last) = store.incomplete_requests(batch.id, after, PAGE).await?;
-        for request in &requests {
-            line.clear();
-            write_request(&mut line, &request.key, url, &request.request);
-            files.write(&line, database)?;
-        }
-        rows += requests.len() as u64;
-        if last.is_none() {
-            break;
-        }
-        after = last;
-    }
+    let (mut rows, mut line) = (0, Vec::new());
+    let page = async |after| store.incomplete_requests(batch.id, after, PAGE).await;
+    database::for_each(page, |request| {
+        line.clear();
+        write_request(&mut line, &request.key, url, &request.request);
+        rows += 1;
+        files.write(&line, location)
+    })
+    .await?;
     let paths = files.publish()?;
     if verbosity.prints_notices() {
         let holder = store.run_lock_holder()?;

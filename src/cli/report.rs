@@ -7,19 +7,17 @@ use clap::Args;
 
 use crate::clock::Clock;
 use crate::domain::price::Prices;
-use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict;
 use crate::export::{ExportError, Target};
 use crate::progress::safe::Safe;
-use crate::report::{KeyStatus, Report, ReportContext, page};
-use crate::store::{KeyRow, Store, StoredBatch};
+use crate::report::{self, KeyStatus, Report, ReportContext};
+use crate::store::{KeyRow, Store, StoreError, StoredBatch};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, FileSettings, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, export, import, status};
+use super::{console, database};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -48,15 +46,11 @@ pub(super) async fn command(
     args: ReportArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let path = args.output.unwrap_or_else(|| default_path(&batch.name));
     let target = Target::from_option(&path);
     target.check()?;
-    export::protect_database([&target], &database)?;
+    database::protect([&target], &settings::database(global))?;
     let page = render(&store, &batch, &file.tables.prices(), Clock::start().now()).await;
     store.close().await?;
     let page = page?;
@@ -107,27 +101,12 @@ async fn render(
     now: Timestamp,
 ) -> Result<String, CliError> {
     let mut report = Report::default();
-    let mut after = None;
-    loop {
-        let (requests, last) = store.completed_requests(batch.id, after, PAGE).await?;
-        for request in &requests {
-            report.add_completion(request);
-        }
-        after = last;
-        if last.is_none() {
-            break;
-        }
-    }
-    loop {
-        let (requests, last) = store.failed_requests(batch.id, after, PAGE).await?;
-        for request in &requests {
-            report.add_failure(request);
-        }
-        after = last;
-        if last.is_none() {
-            break;
-        }
-    }
+    let page = async |after| store.completed_requests(batch.id, after, PAGE).await;
+    let add = |request: &_| Ok::<_, StoreError>(report.add_completion(request));
+    database::for_each(page, add).await?;
+    let page = async |after| store.failed_requests(batch.id, after, PAGE).await;
+    let add = |request: &_| Ok::<_, StoreError>(report.add_failure(request));
+    database::for_each(page, add).await?;
     let counts = store.counts(batch.id).await?;
     let context = ReportContext {
         batch: &batch.name,
@@ -138,20 +117,12 @@ async fn render(
         done: counts.done,
         failed: counts.failed,
         requests: store.requests_made(batch.id).await?,
-        causes: &causes(store, batch).await?,
+        causes: &store.causes(batch.id, MAX_CAUSES).await?,
         keys: &key_statuses(store.keys().await?, &batch.template.model),
         prices,
         now,
     };
-    Ok(page(&report, &context))
-}
-
-async fn causes(store: &Store, batch: &StoredBatch) -> Result<Vec<Cause>, CliError> {
-    let mut causes = store.causes(batch.id, MAX_CAUSES).await?;
-    for cause in &mut causes {
-        verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
-    }
-    Ok(causes)
+    Ok(report::page(&report, &context))
 }
 
 /// Returns the states of keys that apply to all models or to this one.

@@ -6,15 +6,15 @@ use clap::Args;
 
 use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
-use crate::store::{RowFilter, Store};
+use crate::store::RowFilter;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::rows::{CauseArgs, RowArgs};
-use super::settings::{self, GlobalArgs};
+use super::settings::GlobalArgs;
 use super::values::count;
 use super::verbosity::Verbosity;
-use super::{console, import, next_command, rows, status};
+use super::{console, database, next_command, rows};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -37,11 +37,7 @@ pub(super) struct RetryArgs {
 
 /// Runs `promptmill retry`.
 pub(super) async fn command(global: &GlobalArgs, args: &RetryArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let filter = RowFilter {
         jobs: rows::find_rows(&store, &batch, &args.rows).await?,
         limit: args.max.map(std::num::NonZero::get),

@@ -8,7 +8,6 @@ use clap::Args;
 use crate::domain::job::JobId;
 use crate::domain::run_stats::Cause;
 use crate::domain::spelling::nearest;
-use crate::domain::verdict;
 use crate::domain::verdict::Scope;
 use crate::progress::safe::Truncated;
 use crate::store::{RowFilter, Store, StoredBatch};
@@ -62,7 +61,7 @@ pub(super) fn scope_name(scope: Scope) -> &'static str {
 }
 
 /// Maximum number of causes that are searched, more than there are rules.
-const MAX_CAUSES: u32 = 1_000;
+pub(super) const MAX_CAUSES: u32 = 1_000;
 
 /// Maximum size of an ID file in bytes, enough for ten million IDs.
 const MAX_IDS_SIZE: u64 = 256 << 20;
@@ -137,7 +136,7 @@ pub(super) async fn filter(
     args: &CauseArgs,
 ) -> Result<RowFilter, CliError> {
     if !args.cause.is_empty() {
-        let causes = failed_causes(store, batch).await?;
+        let causes = store.failed_causes(batch.id, MAX_CAUSES).await?;
         for rule in &args.cause {
             if !causes.iter().any(|cause| cause.rule == *rule) {
                 return Err(no_cause(batch, rule, &causes));
@@ -149,18 +148,6 @@ pub(super) async fn filter(
         scopes: args.scope.clone(),
         ..RowFilter::default()
     })
-}
-
-/// Returns the causes of failed rows with their hints, the most frequent first.
-pub(super) async fn failed_causes(
-    store: &Store,
-    batch: &StoredBatch,
-) -> Result<Vec<Cause>, CliError> {
-    let mut causes = store.failed_causes(batch.id, MAX_CAUSES).await?;
-    for cause in &mut causes {
-        verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
-    }
-    Ok(causes)
 }
 
 fn no_cause(batch: &StoredBatch, rule: &str, causes: &[Cause]) -> CliError {

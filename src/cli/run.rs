@@ -24,7 +24,7 @@ use super::settings::{
 };
 use super::values::count;
 use super::verbosity::Verbosity;
-use super::{console, estimate, export, import, next_command};
+use super::{console, database, estimate, export, import, next_command};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -100,7 +100,7 @@ pub(super) async fn run(
     export::check_output(&output)?;
     export::protect_input(&output, &import.input)?;
     let store = Store::open(&database).await?;
-    export::protect_database(output.targets(), &database)?;
+    database::protect(output.targets(), &database)?;
     let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
         RunLockOutcome::Acquired { lock, signals } => (lock, signals),
         RunLockOutcome::Skipped => {

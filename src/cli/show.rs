@@ -15,13 +15,13 @@ use crate::domain::verdict;
 use crate::progress::moment::{DateTime, Rfc3339};
 use crate::progress::quantity::{Count, HumanDuration, Plural};
 use crate::progress::safe::{Safe, Truncated};
-use crate::store::{AttemptDetail, RowDetail, Store, StoredBatch};
+use crate::store::{AttemptDetail, RowDetail, StoredBatch};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::rows::scope_name;
-use super::settings::{self, GlobalArgs};
-use super::{console, import, rows, status};
+use super::settings::GlobalArgs;
+use super::{console, database, rows};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -44,11 +44,7 @@ const MAX_MESSAGE_CHARS: usize = 600;
 
 /// Runs `promptmill show`.
 pub(super) async fn command(global: &GlobalArgs, args: &ShowArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let batch = import::find_batch(&store, &args.batch, &database).await?;
+    let (store, batch) = database::open_batch(global, &args.batch).await?;
     let job = rows::find_row(&store, &batch, &args.row).await?;
     let found = store.row_detail(job).await?;
     store.close().await?;

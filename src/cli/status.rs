@@ -9,18 +9,17 @@ use crate::clock::Clock;
 use crate::domain::key::state_text;
 use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict;
 use crate::progress::describe_scope;
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 use crate::progress::safe::{Safe, Truncated};
-use crate::store::{BatchStatus, KeyRow, Location, Store};
+use crate::store::{BatchStatus, KeyRow, Store};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, GlobalArgs};
 use super::values::interval;
-use super::{console, watch};
+use super::{console, database, watch};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -62,14 +61,14 @@ struct BatchCauses {
 
 /// Runs `promptmill status`.
 pub(super) async fn command(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
+    let location = settings::database(global);
     if args.watch {
         let interval = args.interval.unwrap_or(DEFAULT_INTERVAL);
-        return watch::watch(global, &database, interval).await;
+        return watch::watch(global, &location, interval).await;
     }
-    let Some(store) = Store::open_existing(&database).await? else {
+    let Some(store) = Store::open_existing(&location).await? else {
         if !global.json {
-            return Err(no_database(&database));
+            return Err(database::missing(&location));
         }
         console::print("{\"batches\":[],\"keys\":[],\"spool\":false}\n")?;
         return Ok(Exit::Done);
@@ -93,25 +92,15 @@ async fn batches(store: &Store) -> Result<Vec<BatchCauses>, CliError> {
     let mut batches = Vec::with_capacity(stored.len());
     for batch in stored {
         let counts = store.counts(batch.id).await?;
-        let mut causes = match counts.failed {
+        let causes = match counts.failed {
             0 => Vec::new(),
             _ => store.causes(batch.id, MAX_CAUSES).await?,
         };
-        for cause in &mut causes {
-            verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
-        }
         let name = batch.name;
         let status = BatchStatus { name, counts };
         batches.push(BatchCauses { status, causes });
     }
     Ok(batches)
-}
-
-/// Returns the error for a missing database.
-pub(super) fn no_database(database: &Location) -> CliError {
-    let what = format!("no database at {database}");
-    let hint = "create it with `promptmill run FILE`, or choose another one with --db";
-    CliError::new(Exit::NoInput, &what, hint)
 }
 
 fn json(batches: &[BatchCauses], keys: &[KeyRow], spool: bool) -> serde_json::Value {
@@ -235,7 +224,7 @@ pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::verdict::Scope;
+    use crate::domain::verdict::{self, Scope};
     use crate::store::Counts;
 
     fn batch() -> BatchCauses {

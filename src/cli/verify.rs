@@ -16,7 +16,7 @@ use crate::store::{BatchStatus, IntegrityReport, Location, Store};
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, GlobalArgs, OutputSettings, ResultsArgs};
-use super::{console, export, import, status};
+use super::{console, database, export};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -37,26 +37,14 @@ pub(super) struct VerifyArgs {
 
 /// Runs `promptmill verify`.
 pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exit, CliError> {
-    let database = settings::database(global);
+    let location = settings::database(global);
     let output = args
         .output
         .map(|path| args.results.with_target(Target::File(path)));
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
-    let integrity = store.verify().await?;
-    if !integrity.file_errors.is_empty() {
-        return Err(damaged(&database, "is damaged", &integrity.file_errors));
-    }
-    if !integrity.inconsistencies.is_empty() {
-        return Err(damaged(
-            &database,
-            "is inconsistent",
-            &integrity.inconsistencies,
-        ));
-    }
+    let store = database::open(&location).await?;
+    let integrity = check_integrity(&store, &location).await?;
     let batches = match &args.batch {
-        Some(name) => vec![import::find_batch(&store, name, &database).await?.name],
+        Some(name) => vec![database::find_batch(&store, name, &location).await?.name],
         None => store
             .batches()
             .await?
@@ -81,9 +69,23 @@ pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exi
     if global.json {
         console::print(&format!("{}\n", verification.json()))?;
     } else if !global.quiet {
-        console::print(&verification.text(&database))?;
+        console::print(&verification.text(&location))?;
     }
     Ok(Exit::Done)
+}
+
+/// Checks the database.
+async fn check_integrity(store: &Store, location: &Location) -> Result<IntegrityReport, CliError> {
+    let integrity = store.verify().await?;
+    for (errors, how) in [
+        (&integrity.file_errors, "is damaged"),
+        (&integrity.inconsistencies, "is inconsistent"),
+    ] {
+        if !errors.is_empty() {
+            return Err(damaged(location, how, errors));
+        }
+    }
+    Ok(integrity)
 }
 
 /// Result of a verification without errors.

@@ -16,7 +16,7 @@ use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::session::{ProviderAccess, Selection, Session};
 use super::settings::{self, EndpointArgs, FileSettings, GlobalArgs, LimitArgs, UnattendedArgs};
 use super::verbosity::Verbosity;
-use super::{console, import, status};
+use super::{console, database};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -47,7 +47,7 @@ pub(super) async fn command(
     args: WorkArgs,
     file: FileSettings,
 ) -> Result<Exit, CliError> {
-    let database = settings::database(global);
+    let location = settings::database(global);
     let unattended = UnattendedSettings::new(&args.unattended);
     let verbosity = Verbosity::new(global, args.endpoint.simulate).for_cron(unattended.cron);
     let mut limits = settings::limits(&args.limits, &file);
@@ -59,9 +59,7 @@ pub(super) async fn command(
     let endpoint = settings::endpoint(args.endpoint, file);
     let access = ProviderAccess::new(&endpoint, verbosity).await?;
     let clock = Clock::start();
-    let Some(store) = Store::open_existing(&database).await? else {
-        return Err(status::no_database(&database));
-    };
+    let store = database::open(&location).await?;
     let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
         RunLockOutcome::Acquired { lock, signals } => (lock, signals),
         RunLockOutcome::Skipped => {
@@ -70,7 +68,7 @@ pub(super) async fn command(
         }
     };
     let (names, stay) = (args.batch, args.stay);
-    let batches = find_batches(&store, &names, &database).await?;
+    let batches = find_batches(&store, &names, &location).await?;
     let mut session = Session::new(
         verbosity,
         &store,
@@ -108,14 +106,14 @@ pub(super) async fn command(
 async fn find_batches(
     store: &Store,
     names: &[String],
-    database: &Location,
+    location: &Location,
 ) -> Result<Vec<StoredBatch>, CliError> {
     if names.is_empty() {
         return Ok(store.batches().await?);
     }
     let mut batches: Vec<StoredBatch> = Vec::with_capacity(names.len());
     for name in names {
-        let batch = import::find_batch(store, name, database).await?;
+        let batch = database::find_batch(store, name, location).await?;
         if !batches.contains(&batch) {
             batches.push(batch);
         }

@@ -8,7 +8,6 @@ use crate::domain::failure::Failure;
 use crate::domain::job::{Completion, JobId};
 use crate::domain::run_stats::RunStats;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict;
 use crate::progress::event::RunEvent;
 use crate::scheduler::{LaneEnd, LaneId, LaneSetup};
 use crate::schema::Schema;
@@ -222,9 +221,6 @@ impl Lane {
             stats.stopped_by = None;
         }
         stats.causes = store.causes(self.batch.id, MAX_CAUSES).await?;
-        for cause in &mut stats.causes {
-            verdict::hint_of(&cause.rule).clone_into(&mut cause.hint);
-        }
         Ok(LaneResult {
             batch: self.batch,
             stats,

@@ -17,9 +17,9 @@ pub(crate) fn source_structure() -> &'static Structure<'static> {
 
 /// Paths whose known violations are still to be removed. Empty these lists; never add to them.
 mod unfinished {
-    pub(super) const CYCLES: &[&str] = &["cli/", "intake", "provider", "runner", "store"];
+    pub(super) const CYCLES: &[&str] = &["intake", "provider", "runner", "store"];
     pub(super) const STYLE: &[&str] = &["cli/", "domain/", "provider/"];
-    pub(super) const FUNCTIONS: &[&str] = &["cli/settings.rs", "cli/verify.rs"];
+    pub(super) const FUNCTIONS: &[&str] = &["cli/settings.rs"];
     pub(super) const FIELDS: &[&str] = &[
         "cli/args/",
         "cli/file.rs",
@@ -28,7 +28,7 @@ mod unfinished {
         "progress/",
         "runner/",
     ];
-    pub(super) const IMPLS: &[&str] = &["cli/estimate", "cli/work", "runner/", "store/"];
+    pub(super) const IMPLS: &[&str] = &["cli/work", "runner/", "store/"];
 }
 
 /// Returns the cycles between files, and a dependency of each.

@@ -130,11 +130,3 @@ fn in_flight(concurrency: Concurrency) -> forecast::Interval<u64> {
     };
     forecast::Interval { low, high }
 }
-
-impl Estimate<'_> {
-    fn cost(&self) -> Option<forecast::Interval<crate::domain::price::Cost>> {
-        let prices = &self.inputs.limits.limits_and_prices.prices;
-        let price = prices.get(&self.inputs.import.template.model)?;
-        Some(forecast::cost(&self.scan.work, price))
-    }
-}

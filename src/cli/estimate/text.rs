@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use serde_json::{Value, json};
 
 use crate::domain::forecast::{self, Bottleneck, Interval};
-use crate::domain::price::LIST_DATE;
+use crate::domain::price::{Cost, LIST_DATE};
 use crate::progress::quantity::{Count, HumanDuration, Plural};
 use crate::progress::safe::Safe;
 
@@ -129,6 +129,12 @@ impl Estimate<'_> {
             "  time       {time} ({})",
             self.bottleneck_text(bottleneck)
         );
+    }
+
+    fn cost(&self) -> Option<Interval<Cost>> {
+        let prices = &self.inputs.limits.limits_and_prices.prices;
+        let price = prices.get(&self.inputs.import.template.model)?;
+        Some(forecast::cost(&self.scan.work, price))
     }
 
     fn completion_source(&self) -> String {

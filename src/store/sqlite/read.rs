@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{ExportRow, RowData};
 use crate::domain::run_stats::Cause;
+use crate::domain::verdict;
 use crate::store::error::StoreError;
 
 use super::columns::{completion_at, last_position, scope, state, unsigned};
@@ -108,11 +109,12 @@ fn cells(stored: &str) -> Result<RowData, StoreError> {
 }
 
 fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
+    let rule: String = row.try_get(1)?;
     Ok(Cause {
         scope: scope(row.try_get(0)?)?,
-        rule: row.try_get(1)?,
         message: row.try_get(2)?,
-        hint: String::new(),
+        hint: verdict::hint_of(&rule).to_owned(),
+        rule,
         jobs: unsigned(row.try_get(3)?),
     })
 }
