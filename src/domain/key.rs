@@ -23,7 +23,7 @@ pub fn state_text(name: &str) -> &str {
     match name {
         "cooling" => "rate limited",
         "quarantined" | "dead" => "disabled",
-        "exhausted" => "quota used up",
+        "exhausted" => "out of quota",
         other => other,
     }
 }
@@ -80,6 +80,15 @@ impl KeyState {
         }
     }
 
+    /// Describes why a key cannot be used, as in `key-1 is disabled`.
+    #[must_use]
+    pub fn unusable_text(&self) -> &'static str {
+        match self {
+            Self::Healthy | Self::Probation => "rejected",
+            state => state_text(state.name()),
+        }
+    }
+
     /// Restores a state from its stored name and end. An unknown name yields a healthy key.
     #[must_use]
     pub fn from_parts(name: &str, until: Option<Timestamp>) -> Self {
@@ -129,10 +138,16 @@ pub struct Key {
     pub(super) rate_known: bool,
     /// Requests in flight.
     pub(super) in_flight: u32,
-    /// Whether its last rejection may have been caused by connections that have since been
-    /// replaced. Cleared by a completion.
+    /// Its rejections since its last completion.
+    pub(super) rejections: Rejections,
+}
+
+/// Rejections of a key since its last completion.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rejections {
+    /// Whether the last one may have been caused by connections that have since been replaced.
     pub(super) excused: bool,
-    /// Jobs that it was rejected for and another key completed, since its own last completion.
+    /// Jobs that the key was rejected for and another key completed.
     pub(super) strikes: BTreeSet<JobId>,
 }
 
@@ -152,8 +167,7 @@ impl Key {
             throttles: 0,
             rate_known: false,
             in_flight: 0,
-            excused: false,
-            strikes: BTreeSet::new(),
+            rejections: Rejections::default(),
         }
     }
 
@@ -189,6 +203,25 @@ pub struct StateReason<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_described_by_the_same_words_everywhere() {
+        let until = Timestamp::default();
+        for (state, name, unusable) in [
+            (KeyState::Healthy, "healthy", "rejected"),
+            (KeyState::Cooling { until }, "rate limited", "rate limited"),
+            (KeyState::Quarantined { until }, "disabled", "disabled"),
+            (
+                KeyState::Exhausted { until },
+                "out of quota",
+                "out of quota",
+            ),
+            (KeyState::Dead, "disabled", "disabled"),
+        ] {
+            assert_eq!(state_text(state.name()), name);
+            assert_eq!(state.unusable_text(), unusable);
+        }
+    }
 
     #[test]
     fn a_display_name_contains_the_word_key_once() {

@@ -3,7 +3,7 @@
 //! It tracks states and times only. The rate limiter enforces request rates.
 
 use super::job::JobId;
-use super::key::{Key, KeyState, StateReason};
+use super::key::{Key, KeyState, Rejections, StateReason};
 use super::time::Timestamp;
 use super::verdict::KeyPenalty;
 
@@ -147,7 +147,8 @@ impl KeyRing {
             Availability::AfterInFlight
         };
         // False before its first completion, after a throttled request, and after being excused.
-        let trusted = key.served > 0 && (key.throttles == 0 || key.rate_known) && !key.excused;
+        let trusted =
+            key.served > 0 && (key.throttles == 0 || key.rate_known) && !key.rejections.excused;
         match key.state {
             KeyState::Healthy if trusted => Availability::Now,
             KeyState::Cooling { until } if trusted && key.rate_known && until <= now => {
@@ -215,8 +216,7 @@ impl KeyRing {
     pub fn record_success(&mut self, index: KeyIndex) -> bool {
         let key = self.key_mut(index);
         key.served += 1;
-        key.excused = false;
-        key.strikes.clear();
+        key.rejections = Rejections::default();
         let was_disabled = key.is_disabled() || key.state == KeyState::Probation;
         // A completion that was in flight when the key was throttled says nothing about the limit.
         if !matches!(key.state, KeyState::Cooling { .. }) {
@@ -290,7 +290,7 @@ impl KeyRing {
                 KeyPenalty::Dead if key.served == 0 => KeyState::Dead,
                 KeyPenalty::Dead | KeyPenalty::Quarantined => KeyState::Quarantined { until },
             };
-            key.excused = false;
+            key.rejections.excused = false;
             key.model_only = reason.model_only;
             reason.message.clone_into(&mut key.reason);
             if was_enabled && penalty != KeyPenalty::Probation {
@@ -322,7 +322,7 @@ impl KeyRing {
     /// it does not count against the key. Until its next completion the key gets one request at a
     /// time.
     pub fn excuse(&mut self, index: KeyIndex) {
-        self.key_mut(index).excused = true;
+        self.key_mut(index).rejections.excused = true;
     }
 
     /// Records that a key was rejected for a job that another key has completed. The first such job
@@ -333,12 +333,12 @@ impl KeyRing {
         if key.state != KeyState::Probation {
             return false;
         }
-        if key.excused {
+        if key.rejections.excused {
             key.mark_healthy();
             return false;
         }
-        key.strikes.insert(job);
-        if key.served > 0 && key.strikes.len() < MAX_STRIKES {
+        key.rejections.strikes.insert(job);
+        if key.served > 0 && key.rejections.strikes.len() < MAX_STRIKES {
             key.mark_healthy();
             return false;
         }
@@ -380,13 +380,7 @@ impl KeyRing {
     #[must_use]
     pub fn describe_unusable(&self) -> String {
         let lines = self.keys.iter().map(|key| {
-            let state = match key.state {
-                KeyState::Healthy | KeyState::Probation => "rejected",
-                KeyState::Cooling { .. } => "rate limited",
-                KeyState::Quarantined { .. } | KeyState::Exhausted { .. } | KeyState::Dead => {
-                    "disabled"
-                }
-            };
+            let state = key.state.unusable_text();
             let reason = if key.reason.is_empty() {
                 "unknown reason"
             } else {
