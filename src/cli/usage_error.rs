@@ -76,6 +76,11 @@ pub(super) fn print(mut error: clap::Error, words: &[OsString], program: &Comman
         let _ = error.print();
         return Exit::Done;
     }
+    if error.kind() == ErrorKind::MissingSubcommand && words.len() < 2 {
+        // clap takes a global setting in the environment for an argument.
+        let program = args::command_for(words).mut_args(|arg| arg.env(None::<&str>));
+        error = program.try_get_matches_from(words).err().unwrap_or(error);
+    }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // It contains no input to redact, but an example with a key.
         let _ = error.print();

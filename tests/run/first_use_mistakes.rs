@@ -213,3 +213,14 @@ fn a_refused_connection_is_reported_with_its_cause() {
     assert_eq!(env.results("out.csv").column("status"), ["pending"; 3]);
     env.run("doctor").exits(69);
 }
+
+#[test]
+fn without_a_command_the_examples_are_printed() {
+    let env = TestEnv::new(Config::default());
+    let plain = env.run("").exits(2).stderr_contains("Examples:");
+    let env = env.set_var("PROMPTMILL_COLOR", "never");
+    assert_eq!(env.run("").exits(2).stderr, plain.stderr);
+    env.run("--quiet")
+        .exits(2)
+        .stderr_contains("requires a subcommand");
+}
