@@ -102,10 +102,16 @@ async fn render(
 ) -> Result<String, CliError> {
     let mut report = Report::default();
     let page = async |after| store.completed_requests(batch.id, after, PAGE).await;
-    let add = |request: &_| Ok::<_, StoreError>(report.add_completion(request));
+    let add = |request: &_| {
+        report.add_completion(request);
+        Ok::<_, StoreError>(())
+    };
     database::for_each(page, add).await?;
     let page = async |after| store.failed_requests(batch.id, after, PAGE).await;
-    let add = |request: &_| Ok::<_, StoreError>(report.add_failure(request));
+    let add = |request: &_| {
+        report.add_failure(request);
+        Ok::<_, StoreError>(())
+    };
     database::for_each(page, add).await?;
     let counts = store.counts(batch.id).await?;
     let context = ReportContext {
