@@ -381,10 +381,9 @@ impl KeyRing {
     pub fn describe_unusable(&self) -> String {
         let lines = self.keys.iter().map(|key| {
             let state = key.state.unusable_text();
-            let reason = if key.reason.is_empty() {
-                "unknown reason"
-            } else {
-                &key.reason
+            let reason = match key.reason.as_str() {
+                "" => "unknown reason",
+                reason => reason,
             };
             format!("{} ({}) is {state}: {reason}", key.label, key.fingerprint)
         });
