@@ -69,14 +69,8 @@ impl Cli {
     /// Parses a command line. The values of the settings file are defaults.
     pub(super) fn parse(words: &[OsString], file: &FileSettings) -> Result<Self, clap::Error> {
         let is_long = words.iter().any(|word| word == "--help" || word == "help");
-        let mut command = define(&|arg| {
-            let arg = file.set_default(without_example(arg));
-            if is_long {
-                return arg;
-            }
-            // The short help is a single list of options that fits on a screen.
-            arg.hide_env(true).help_heading(None::<&str>)
-        });
+        let mut command = if is_long { command() } else { short() };
+        command = map_args(command, &|arg| file.set_default(arg));
         let mut matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
@@ -85,6 +79,15 @@ impl Cli {
 /// Returns the definition of the command line.
 pub(super) fn command() -> clap::Command {
     define(&without_example)
+}
+
+/// Returns the definition of the command line with the short help: a single list of options that
+/// fits on a screen.
+pub(super) fn short() -> clap::Command {
+    define(&|arg| {
+        let arg = without_example(arg);
+        arg.hide_env(true).help_heading(None::<&str>)
+    })
 }
 
 /// Returns the definition of the command line, with the examples of settings in their help.

@@ -67,6 +67,9 @@ pub(in crate::cli) struct InputArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
+    // Must be before `model`: clap removes the arguments that it has read.
+    #[command(flatten)]
+    model_origin: ModelOrigin,
     /// Model name [default: gpt-4o-mini, or text-embedding-3-small for embeddings]
     /// [example: gpt-4o-mini]
     #[arg(long, value_name = "NAME", env)]
@@ -102,8 +105,6 @@ struct RequestArgs {
     /// `response_format`.
     #[arg(long, value_name = "FORMAT", env, default_value = "schema")]
     response_format: ResponseFormat,
-    #[command(flatten)]
-    model_origin: ModelOrigin,
 }
 
 /// Whether a flag or the environment sets the model.
