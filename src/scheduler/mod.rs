@@ -17,6 +17,8 @@ mod rate_limit;
 mod settings;
 mod shared;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod waiting;
 
