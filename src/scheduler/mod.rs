@@ -16,6 +16,8 @@ mod lane;
 mod rate_limit;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod stop;
 #[cfg(test)]
 mod tests;
