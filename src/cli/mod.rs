@@ -70,7 +70,7 @@ fn try_main() -> ExitCode {
     let mut cli = match Cli::parse(&words, &FileSettings::default()) {
         Ok(cli) => cli,
         Err(error) => {
-            return usage_error::print(error, &words, &command_line::command()).into();
+            return usage_error::print(error, &words, &command_line::short()).into();
         }
     };
     let done =

@@ -10,7 +10,7 @@ use crate::domain::redact::redact;
 
 use super::exit::Exit;
 use super::values::shell_line;
-use super::{command_line, console, environment};
+use super::{console, environment};
 
 /// Flags with which users try to pass an API key.
 const KEY_FLAGS: [&str; 7] = [
@@ -78,7 +78,7 @@ pub(super) fn print(mut error: clap::Error, words: &[OsString], program: &Comman
     }
     if error.kind() == ErrorKind::MissingSubcommand && words.len() < 2 {
         // clap takes a global setting in the environment for an argument.
-        let program = command_line::short().mut_args(|arg| arg.env(None::<&str>));
+        let program = program.clone().mut_args(|arg| arg.env(None::<&str>));
         error = program.try_get_matches_from(words).err().unwrap_or(error);
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
