@@ -140,7 +140,7 @@ fn the_readme_lists_the_exit_codes_of_the_program() {
             .parse::<u8>()
             .ok()
     };
-    let source = read("src/cli/exit.rs");
+    let source = read("src/exit/mod.rs");
     let inside = source.split_once("enum Exit {").unwrap().1;
     let inside = inside.split_once("\n}").unwrap().0;
     let expected: BTreeSet<u8> = inside.lines().filter_map(code).collect();

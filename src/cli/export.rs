@@ -41,7 +41,6 @@ const PAGE: u32 = 1_000;
 
 /// Runs `promptmill export`.
 pub(super) async fn command(global: &GlobalArgs, args: ExportArgs) -> Result<Exit, CliError> {
-    let _database = settings::database(global);
     let is_named = args.output.output.is_some();
     let output = settings::output(args.output, Path::new("-"));
     let verbosity = Verbosity::new(global, false);

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::clock::Clock;
 use crate::domain::run_stats::{RunStats, StopReason};
 use crate::export::Target;
-use crate::progress::json::RunReport;
+use crate::progress::json::run_report;
 use crate::progress::summary::SummaryContext;
 use crate::store::{Location, Store, StoredBatch, SyncReport};
 
@@ -241,8 +241,8 @@ fn print_summary(
         ..session.summary_context(&batch.name, session.own_prices(batch))
     };
     if session.verbosity().global.json {
-        let report = RunReport::new(stats, &context, exit.code());
-        console::print(&format!("{}\n", report.to_json()))?;
+        let report = run_report(stats, &context, exit.code());
+        console::print(&format!("{}\n", report))?;
     }
     session.verbosity().print_summary(stats, &context);
     Ok(())
@@ -256,8 +256,8 @@ fn suggest_command(stats: &RunStats, batch: &StoredBatch, base_url: &str) -> Opt
         let doctor = ["doctor", "--base-url", base_url, "--model", model];
         return Some(next_command::build(&doctor));
     }
-    if stats.remaining > 0 {
+    if stats.rows.remaining > 0 {
         return Some(next_command::repeat());
     }
-    (stats.failed > 0).then(|| next_command::build(&["retry", &batch.name]))
+    (stats.rows.failed > 0).then(|| next_command::build(&["retry", &batch.name]))
 }

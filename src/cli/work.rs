@@ -7,7 +7,7 @@ use clap::Args;
 use crate::clock::Clock;
 use crate::domain::run_stats::{RunStats, StopReason};
 use crate::engine::LaneResult;
-use crate::progress::json::RunReport;
+use crate::progress::json::run_report;
 use crate::store::{Location, Store, StoredBatch};
 
 use super::error::CliError;
@@ -93,8 +93,8 @@ pub(super) async fn command(
             _ => "all",
         };
         let context = session.summary_context(name, own_prices);
-        let report = RunReport::new(&total, &context, exit.code());
-        console::print(&format!("{}\n", report.to_json()))?;
+        let report = run_report(&total, &context, exit.code());
+        console::print(&format!("{}\n", report))?;
     }
     session.close().await;
     drop(lock);

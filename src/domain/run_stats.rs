@@ -1,5 +1,7 @@
 //! Counts of a run, from which its summary and exit code are derived.
 
+use std::ops::AddAssign;
+
 use super::price::Cost;
 use super::time::Timestamp;
 use super::verdict::Scope;
@@ -27,37 +29,52 @@ pub struct Usage {
     pub unpriced: u64,
 }
 
-/// Counts of a run and of the rows that remain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunStats {
-    /// Rows of the batch.
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.throttled += other.throttled;
+        self.unknown += other.unknown;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.finished += other.finished;
+        self.completions += other.completions;
+        self.cost += other.cost;
+        self.unpriced += other.unpriced;
+    }
+}
+
+/// Rows by status, including those of earlier runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// All rows.
     pub total: u64,
-    /// Completed rows, including those of earlier runs.
+    /// Completed rows.
     pub done: u64,
-    /// Permanently failed rows, including those of earlier runs.
+    /// Permanently failed rows.
     pub failed: u64,
     /// Rows that are neither completed nor failed.
     pub remaining: u64,
-    /// Requests sent by this run.
-    pub requests: u64,
-    /// Requests of this run that reached a rate limit or a quota.
-    pub throttled: u64,
-    /// Requests with an unknown result: in flight when a run crashed or was stopped.
-    pub unknown: u64,
+}
+
+impl AddAssign for RowCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.total += other.total;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.remaining += other.remaining;
+    }
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunStats {
+    /// The rows of the batch.
+    pub rows: RowCounts,
+    /// What the run has used and achieved. Its unknown requests include those that were in flight
+    /// when an earlier run crashed.
+    pub usage: Usage,
     /// Requests that were in flight when an earlier run crashed and that this run sends again.
     pub recovered: u64,
-    /// Prompt tokens of this run, as reported by the provider.
-    pub prompt_tokens: u64,
-    /// Completion tokens of this run, as reported by the provider.
-    pub completion_tokens: u64,
-    /// Rows that were completed or failed permanently in this run.
-    pub finished: u64,
-    /// Completions returned in this run.
-    pub completions: u64,
-    /// Cost of this run, as far as prices are known.
-    pub cost: Cost,
-    /// Completions of this run with an unknown price.
-    pub unpriced: u64,
     /// Why jobs failed or are waiting, most frequent first.
     pub causes: Vec<Cause>,
     /// Why the run stopped early; `None` if nothing remained to do.
@@ -67,42 +84,12 @@ pub struct RunStats {
 }
 
 impl RunStats {
-    /// Creates the statistics of a run from its usage and its end.
-    #[must_use]
-    pub fn of(usage: Usage, stopped_by: Option<StopReason>, resume_at: Option<Timestamp>) -> Self {
-        Self {
-            requests: usage.requests,
-            throttled: usage.throttled,
-            unknown: usage.unknown,
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            finished: usage.finished,
-            completions: usage.completions,
-            cost: usage.cost,
-            unpriced: usage.unpriced,
-            stopped_by,
-            resume_at,
-            ..Self::default()
-        }
-    }
-
-    /// Adds the counts of another batch. The first stop reason and the earliest time to run again
+    /// Adds the result of another batch. The first stop reason and the earliest time to run again
     /// are kept.
     pub fn add(&mut self, other: Self) {
-        self.total += other.total;
-        self.done += other.done;
-        self.failed += other.failed;
-        self.remaining += other.remaining;
-        self.requests += other.requests;
-        self.throttled += other.throttled;
-        self.unknown += other.unknown;
+        self.rows += other.rows;
+        self.usage += other.usage;
         self.recovered += other.recovered;
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
-        self.finished += other.finished;
-        self.completions += other.completions;
-        self.cost += other.cost;
-        self.unpriced += other.unpriced;
         self.causes.extend(other.causes);
         self.stopped_by = self.stopped_by.take().or(other.stopped_by);
         self.resume_at = [self.resume_at, other.resume_at]

@@ -6,23 +6,24 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::job::{Completion, JobClaim};
 use crate::domain::price::Prices;
 use crate::domain::time::Timestamp;
-use crate::failpoint;
 use crate::progress::event::RunEvent;
-use crate::provider::{Client, Exchange};
-use crate::scheduler::{Effect, EndpointName, Event, LaneEnd, LaneId, Scheduler, Settings};
+use crate::provider::Client;
+use crate::scheduler::{
+    Effect, EndpointName, Event, LaneEnd, LaneId, Scheduler, Settings, StopLevel,
+};
 use crate::store::{Claim, Spool, Store, StoreError, StoredBatch};
 
-use super::actions::{Actions, completion_of};
-use super::changes::Changes;
+use super::actions::Actions;
 use super::keys::{EngineKey, EngineKeys};
 use super::lane::{Lane, LaneOptions, LaneResult};
-use super::rate_headers;
-use super::recorder::MAX_GROUP;
-use super::salvage::{RunError, salvage, spool_bytes};
+use super::reactor::Reactor;
+use super::salvage::{RunError, Salvage, spool_bytes};
 use super::shutdown::Shutdown;
+
+/// How often an engine that waits for work checks the queue for changes by other processes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The dependencies of an engine.
 pub struct Deps<'a> {
@@ -52,20 +53,16 @@ pub enum Step {
 
 /// Processes batches.
 pub struct Engine<'a> {
-    pub(super) store: &'a Store,
-    pub(super) clock: Clock,
-    pub(super) on_event: &'a mut dyn FnMut(&RunEvent),
-    pub(super) scheduler: Scheduler,
-    pub(super) actions: Actions,
-    pub(super) work: Work,
-    pub(super) spool: Option<Spool>,
+    store: &'a Store,
+    reactor: Reactor<'a>,
+    work: Work,
+    /// Reserved disk space for results, in case that the database cannot be written.
+    spool: Option<Spool>,
 }
 
 /// What the engine has yet to do, and how it waits.
 #[derive(Debug, Default)]
-pub(super) struct Work {
-    /// Effects that need the database.
-    pending: VecDeque<Effect>,
+struct Work {
     /// The claims of the next round.
     claims: Vec<Claim>,
     ended: VecDeque<LaneResult>,
@@ -74,7 +71,7 @@ pub(super) struct Work {
     /// Whether a warning about the size of the write-ahead log was logged.
     wal_warned: bool,
     /// How long to wait for requests in flight if the queue can no longer be written.
-    pub(super) grace: Duration,
+    grace: Duration,
     /// The size of the disk space to reserve for results.
     spool_bytes: u64,
 }
@@ -91,11 +88,14 @@ impl<'a> Engine<'a> {
         let quotas: Vec<_> = keys.iter().map(|key| key.quota.clone()).collect();
         let seed = (fastrand::u64(..), deps.clock.now());
         Self {
-            scheduler: Scheduler::new(settings, name, deps.prices, &quotas, seed),
-            actions: Actions::new(EngineKeys::new(keys, endpoint.display()), deps.client),
+            reactor: Reactor {
+                scheduler: Scheduler::new(settings, name, deps.prices, &quotas, seed),
+                actions: Actions::new(EngineKeys::new(keys, endpoint.display()), deps.client),
+                clock: deps.clock,
+                on_event: deps.on_event,
+                pending: VecDeque::new(),
+            },
             store: deps.store,
-            clock: deps.clock,
-            on_event: deps.on_event,
             work: Work {
                 grace: settings.grace,
                 spool_bytes: spool_bytes(settings.concurrency.max()),
@@ -107,7 +107,7 @@ impl<'a> Engine<'a> {
 
     /// From now on, waits for more work when no lane is left, until a shutdown is requested.
     pub async fn stay(&mut self) -> Result<(), RunError> {
-        let changes = Changes::new(self.store, self.clock.now()).await?;
+        let changes = Changes::new(self.store, self.reactor.clock.now()).await?;
         self.work.changes = Some(changes);
         Ok(())
     }
@@ -115,13 +115,13 @@ impl<'a> Engine<'a> {
     /// Returns whether a batch has a lane.
     #[must_use]
     pub fn has_lane(&self, batch: i64) -> bool {
-        self.actions.lanes.contains_key(&LaneId(batch))
+        self.reactor.actions.lanes.contains_key(&LaneId(batch))
     }
 
     /// Returns whether a key serves a model.
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
-        self.actions.keys.serves(model)
+        self.reactor.actions.keys.serves(model)
     }
 
     /// Prepares a batch: returns its lane if it has rows to be sent; otherwise, its result follows
@@ -131,7 +131,7 @@ impl<'a> Engine<'a> {
         batch: StoredBatch,
         options: LaneOptions,
     ) -> Result<Option<Lane>, RunError> {
-        let now = self.clock.now();
+        let now = self.reactor.clock.now();
         let mut lane = Lane::new(batch, options);
         if lane.prepare(self.store, now).await? > 0 {
             return Ok(Some(lane));
@@ -148,14 +148,17 @@ impl<'a> Engine<'a> {
         if self.spool.is_none() {
             self.spool = Some(self.store.reserve_spool(self.work.spool_bytes).await?);
         }
-        let (id, setup) = (lane.id(), lane.setup(self.store, &self.actions.keys).await?);
-        (self.on_event)(&lane.started(self.store).await?);
+        let (id, setup) = (
+            lane.id(),
+            lane.setup(self.store, &self.reactor.actions.keys).await?,
+        );
+        (self.reactor.on_event)(&lane.started(self.store).await?);
         if recovered > 0 {
             let unknown = recovered;
-            (self.on_event)(&RunEvent::Recovered { unknown });
+            (self.reactor.on_event)(&RunEvent::Recovered { unknown });
         }
-        self.actions.lanes.insert(id, lane);
-        self.handle(Event::LaneOpened(id, setup));
+        self.reactor.actions.lanes.insert(id, lane);
+        self.reactor.handle(Event::LaneOpened(id, setup));
         Ok(())
     }
 
@@ -166,7 +169,7 @@ impl<'a> Engine<'a> {
     pub async fn advance(&mut self, shutdown: &mut Shutdown) -> Result<Step, RunError> {
         match self.run_until_step(shutdown).await {
             Ok(step) => Ok(step),
-            Err(cause) => Err(salvage(self, cause, shutdown).await),
+            Err(cause) => Err(self.salvage(cause, shutdown).await),
         }
     }
 
@@ -182,23 +185,25 @@ impl<'a> Engine<'a> {
                 return Ok(Step::LaneEnded(Box::new(result)));
             }
             let (level, reason) = shutdown.level();
-            self.handle(Event::StopRequested(level, reason));
-            let is_waiting = self.work.changes.is_some() && !self.scheduler.is_stopping();
-            if self.actions.lanes.is_empty() && !is_waiting {
+            self.reactor.handle(Event::StopRequested(level, reason));
+            let is_waiting = self.work.changes.is_some() && !self.reactor.scheduler.is_stopping();
+            if self.reactor.actions.lanes.is_empty() && !is_waiting {
                 return Ok(Step::Finished);
             }
             self.round().await?;
-            if !self.actions.recorder.is_empty() {
+            if !self.reactor.actions.recorder.is_empty() {
                 continue;
             }
-            self.handle(Event::Idle);
+            self.reactor.handle(Event::Idle);
             if let Some(wait) = self.execute_pending().await? {
-                self.wait(wait.until, shutdown).await;
+                let poll_at = self.work.changes.as_ref().map(|changes| changes.poll_at);
+                let until = [wait.until, poll_at].into_iter().flatten().min();
+                self.reactor.wait(until, shutdown).await;
             }
             if let Some(changes) = &mut self.work.changes
-                && changes.poll(self.store, self.clock.now()).await?
+                && changes.poll(self.store, self.reactor.clock.now()).await?
             {
-                self.handle(Event::QueueChanged);
+                self.reactor.handle(Event::QueueChanged);
                 return Ok(Step::QueueChanged);
             }
         }
@@ -206,38 +211,43 @@ impl<'a> Engine<'a> {
 
     /// Settles finished requests, claims jobs and sends them.
     async fn round(&mut self) -> Result<(), StoreError> {
-        let unwritten = !self.actions.recorder.is_empty();
-        self.handle(Event::Ready { unwritten });
+        let unwritten = !self.reactor.actions.recorder.is_empty();
+        self.reactor.handle(Event::Ready { unwritten });
         self.execute_pending().await?;
         let claims = std::mem::take(&mut self.work.claims);
-        if claims.is_empty() && self.actions.recorder.is_empty() {
+        if claims.is_empty() && self.reactor.actions.recorder.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now();
-        let recorder = &mut self.actions.recorder;
+        let now = self.reactor.clock.now();
+        let reactor = &mut self.reactor;
+        let recorder = &mut reactor.actions.recorder;
         let results = recorder
-            .settle_and_claim(self.store, &claims, now, self.on_event)
+            .settle_and_claim(self.store, &claims, now, reactor.on_event)
             .await?;
         self.check_wal();
-        if !self.actions.recorder.is_empty() {
+        if !self.reactor.actions.recorder.is_empty() {
             // The rest of the results follows, after which the lanes must be read again.
-            self.handle(Event::QueueChanged);
+            self.reactor.handle(Event::QueueChanged);
         }
-        let with_tokens = self.scheduler.has_token_limit();
+        let with_tokens = self.reactor.scheduler.has_token_limit();
         for (claim, result) in claims.iter().zip(results) {
             let lane = LaneId(claim.batch);
             let jobs = result
                 .jobs
                 .into_iter()
-                .map(|job| self.actions.hold(lane, job, with_tokens));
+                .map(|job| self.reactor.actions.hold(lane, job, with_tokens));
             let event = Event::Claimed {
                 lane,
                 jobs: jobs.collect(),
                 next_due: result.next_due,
             };
-            self.handle(event);
+            self.reactor.handle(event);
         }
-        self.actions.keys.save_request_counts(self.store).await
+        self.reactor
+            .actions
+            .keys
+            .save_request_counts(self.store)
+            .await
     }
 
     /// Logs a warning, once, if the write-ahead log keeps growing.
@@ -253,27 +263,10 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Passes an event to the scheduler, and executes the effects that do not need the database.
-    pub(super) fn handle(&mut self, event: Event<'_>) {
-        let effects = self.scheduler.on(event, self.clock.now());
-        self.execute(effects);
-    }
-
-    fn execute(&mut self, effects: Vec<Effect>) {
-        let now = self.clock.now();
-        for effect in effects {
-            match effect {
-                Effect::Report(event) => (self.on_event)(&event),
-                Effect::Abandon => self.abandon_in_flight(),
-                effect => self.work.pending.extend(self.actions.execute(effect, now)),
-            }
-        }
-    }
-
     /// Executes the effects that need the database. Returns how long to wait, if that was decided.
     async fn execute_pending(&mut self) -> Result<Option<Wait>, StoreError> {
         let mut wait = None;
-        while let Some(effect) = self.work.pending.pop_front() {
+        while let Some(effect) = self.reactor.pending.pop_front() {
             match effect {
                 Effect::Wait(until) => wait = Some(Wait { until }),
                 Effect::Claim(lane, limit) => self.work.claims.push(Claim {
@@ -282,17 +275,18 @@ impl<'a> Engine<'a> {
                 }),
                 Effect::ClaimSuspect(lane) => {
                     let job = self.store.claim_suspect(lane.0).await?;
-                    let with_tokens = self.scheduler.has_token_limit();
-                    let job = job.map(|job| self.actions.hold(lane, job, with_tokens));
-                    self.handle(Event::SuspectClaimed(lane, job));
+                    let with_tokens = self.reactor.scheduler.has_token_limit();
+                    let job = job.map(|job| self.reactor.actions.hold(lane, job, with_tokens));
+                    self.reactor.handle(Event::SuspectClaimed(lane, job));
                 }
                 Effect::CountClaimable(lane) => {
                     let jobs = self.store.claimable(lane.0).await?;
-                    self.handle(Event::ClaimableCounted(lane, jobs));
+                    self.reactor.handle(Event::ClaimableCounted(lane, jobs));
                 }
                 Effect::SaveKeys { model, keys } => {
-                    let now = self.clock.now();
-                    self.actions
+                    let now = self.reactor.clock.now();
+                    self.reactor
+                        .actions
                         .keys
                         .save(self.store, (&model, &keys), now)
                         .await?;
@@ -307,96 +301,42 @@ impl<'a> Engine<'a> {
     /// Continues with the duplicates of a lane that has ended, if there are any; otherwise closes
     /// it.
     async fn end_lane(&mut self, id: LaneId, end: LaneEnd) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let Some(lane) = self.actions.lanes.get_mut(&id) else {
+        let now = self.reactor.clock.now();
+        let Some(lane) = self.reactor.actions.lanes.get_mut(&id) else {
             return Ok(());
         };
         if lane.continues(self.store, &end, now).await? {
-            self.handle(Event::LaneReopened(id));
+            self.reactor.handle(Event::LaneReopened(id));
             return Ok(());
         }
-        self.handle(Event::LaneClosed(id));
-        if let Some(lane) = self.actions.lanes.remove(&id) {
+        self.reactor.handle(Event::LaneClosed(id));
+        if let Some(lane) = self.reactor.actions.lanes.remove(&id) {
             let result = lane.close(self.store, Some(end), now).await?;
             self.work.ended.push_back(result);
         }
         Ok(())
     }
 
-    /// Waits for a request, a time or a shutdown, then handles all finished requests.
-    pub(super) async fn wait(&mut self, until: Option<Timestamp>, shutdown: &mut Shutdown) {
-        let requests = self.actions.flights.in_flight();
-        (self.on_event)(&RunEvent::InFlight { requests });
-        let poll_at = self.work.changes.as_ref().map(|changes| changes.poll_at);
-        let until = [until, poll_at].into_iter().flatten().min();
-        let sleep = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(self.clock.instant(until)).await,
-                None => std::future::pending().await,
+    /// Stops after an error of the database: spools finished results immediately, then waits for the
+    /// requests in flight, up to the grace period, and spools their results.
+    async fn salvage(&mut self, cause: StoreError, shutdown: &mut Shutdown) -> RunError {
+        let Some(spool) = self.spool.take() else {
+            return RunError::Store(cause);
+        };
+        let (reactor, mut salvage) = (&mut self.reactor, Salvage::new(spool));
+        let in_flight = reactor.actions.flights.in_flight();
+        (reactor.on_event)(&RunEvent::Draining { in_flight });
+        let deadline = reactor.clock.now() + self.work.grace;
+        loop {
+            let now = reactor.clock.now();
+            if shutdown.level().0 == StopLevel::Abort || now >= deadline {
+                reactor.abandon_in_flight();
             }
-        };
-        let finished = tokio::select! {
-            biased;
-            finished = self.actions.flights.next() => finished,
-            () = shutdown.changed() => None,
-            () = sleep => None,
-        };
-        if let Some((claim, exchange)) = finished {
-            self.finish_request(claim, exchange);
-        }
-        for _ in 1..MAX_GROUP {
-            let Some((claim, exchange)) = self.actions.flights.try_next() else {
-                break;
-            };
-            self.finish_request(claim, exchange);
-        }
-    }
-
-    fn finish_request(&mut self, claim: JobClaim, exchange: Exchange) {
-        failpoint::hit_or_panic("answer");
-        let (now, latency) = (self.clock.now(), exchange.latency);
-        if let Some(limits) = rate_headers::limits(&exchange, now) {
-            self.handle(Event::LimitsReported(claim, limits));
-        }
-        let failure = match exchange.outcome {
-            Ok(parsed) => {
-                let completion = completion_of(parsed, exchange.request_id, latency);
-                return self.complete(claim, completion, latency);
+            salvage.keep(&mut reactor.actions.recorder, now);
+            if reactor.actions.flights.in_flight() == 0 {
+                return salvage.finish(cause);
             }
-            Err(failure) => failure,
-        };
-        let failure = &failure;
-        self.handle(Event::Failed {
-            claim,
-            failure,
-            latency,
-        });
-    }
-
-    /// Handles a completion. One that violates the schema of the batch is a failure.
-    fn complete(&mut self, claim: JobClaim, completion: Completion, latency: Duration) {
-        let violation = self.actions.check_schema(claim, &completion);
-        let is_valid = violation.is_none();
-        let event = Event::Completed {
-            claim,
-            completion: &completion,
-            violation: violation.as_ref(),
-            latency,
-        };
-        let effects = self.scheduler.on(event, self.clock.now());
-        if is_valid {
-            self.actions.completion = Some((completion, latency));
-        }
-        self.execute(effects);
-    }
-
-    /// Abandons the requests in flight. Their results are unknown.
-    pub(super) fn abandon_in_flight(&mut self) {
-        while let Some((claim, exchange)) = self.actions.flights.try_next() {
-            self.finish_request(claim, exchange);
-        }
-        for claim in self.actions.flights.abandon() {
-            self.handle(Event::Abandoned(claim));
+            reactor.wait(Some(deadline), shutdown).await;
         }
     }
 }
@@ -405,4 +345,32 @@ impl<'a> Engine<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     until: Option<Timestamp>,
+}
+
+/// The state of the queue when it was last checked for changes by other processes.
+#[derive(Debug)]
+struct Changes {
+    /// The time of the next check.
+    poll_at: Timestamp,
+    version: i64,
+}
+
+impl Changes {
+    async fn new(store: &Store, now: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self {
+            poll_at: now + POLL_INTERVAL,
+            version: store.data_version().await?,
+        })
+    }
+
+    /// Returns whether another process has changed the queue since the last check, if it is time to
+    /// check.
+    async fn poll(&mut self, store: &Store, now: Timestamp) -> Result<bool, StoreError> {
+        if now < self.poll_at {
+            return Ok(false);
+        }
+        self.poll_at = now + POLL_INTERVAL;
+        let before = std::mem::replace(&mut self.version, store.data_version().await?);
+        Ok(before != self.version)
+    }
 }

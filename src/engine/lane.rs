@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::api::Api;
 use crate::domain::failure::Failure;
 use crate::domain::job::{Completion, JobId};
-use crate::domain::run_stats::RunStats;
+use crate::domain::run_stats::{RowCounts, RunStats};
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
 use crate::scheduler::{LaneEnd, LaneId, LaneSetup};
@@ -208,19 +208,23 @@ impl Lane {
     ) -> Result<LaneResult, StoreError> {
         self.copy_results(store, now).await?;
         store.release_duplicates(self.batch.id).await?;
-        let mut stats = end.map_or_else(RunStats::default, |end| {
-            RunStats::of(end.usage, end.reason, end.resume_at)
-        });
         let counts = store.counts(self.batch.id).await?;
-        stats.total = counts.total;
-        stats.done = counts.done;
-        stats.failed = counts.failed;
-        stats.remaining = counts.pending + counts.running;
-        if stats.remaining == 0 {
-            // The signal arrived after the last request was sent.
-            stats.stopped_by = None;
+        let mut stats = RunStats {
+            rows: RowCounts {
+                total: counts.total,
+                done: counts.done,
+                failed: counts.failed,
+                remaining: counts.pending + counts.running,
+            },
+            causes: store.causes(self.batch.id, MAX_CAUSES).await?,
+            ..RunStats::default()
+        };
+        if let Some(end) = end {
+            stats.usage = end.usage;
+            stats.resume_at = end.resume_at;
+            // A signal may have arrived after the last request was sent.
+            stats.stopped_by = end.reason.filter(|_| stats.rows.remaining > 0);
         }
-        stats.causes = store.causes(self.batch.id, MAX_CAUSES).await?;
         Ok(LaneResult {
             batch: self.batch,
             stats,

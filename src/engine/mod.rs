@@ -5,12 +5,12 @@
 //! with one lane, `work` one with a lane per batch.
 
 mod actions;
-mod changes;
 mod core;
 mod flights;
 mod keys;
 mod lane;
 mod rate_headers;
+mod reactor;
 mod recorder;
 mod salvage;
 mod shutdown;

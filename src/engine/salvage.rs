@@ -3,12 +3,10 @@
 
 use std::path::PathBuf;
 
-use crate::progress::event::RunEvent;
-use crate::scheduler::StopLevel;
-use crate::store::{SpoolOutcome, StoreError};
+use crate::domain::time::Timestamp;
+use crate::store::{Spool, SpoolOutcome, StoreError};
 
-use super::core::Engine;
-use super::shutdown::Shutdown;
+use super::recorder::Recorder;
 
 /// Bytes reserved in the spool per request in flight: a response of a few thousand tokens with its
 /// metadata.
@@ -51,39 +49,35 @@ pub(super) fn spool_bytes(concurrency: usize) -> u64 {
         .clamp(SPOOL_BYTES_RANGE.0, SPOOL_BYTES_RANGE.1)
 }
 
-/// Stops an engine: spools finished results immediately, then waits for the requests in flight, up
-/// to the grace period, and spools their results.
-pub(super) async fn salvage(
-    engine: &mut Engine<'_>,
-    cause: StoreError,
-    shutdown: &mut Shutdown,
-) -> RunError {
-    let Some(mut spool) = engine.spool.take() else {
-        return RunError::Store(cause);
-    };
-    let in_flight = engine.actions.flights.in_flight();
-    (engine.on_event)(&RunEvent::Draining { in_flight });
-    let deadline = engine.clock.now() + engine.work.grace;
-    let mut kept = SpoolOutcome::default();
-    loop {
-        let now = engine.clock.now();
-        if shutdown.level().0 == StopLevel::Abort || now >= deadline {
-            engine.abandon_in_flight();
-        }
-        let group = spool.append(&engine.actions.recorder.take_unwritten(), now);
-        kept.spooled += group.spooled;
-        kept.lost += group.lost;
-        if engine.actions.flights.in_flight() == 0 {
-            break;
-        }
-        engine.wait(Some(deadline), shutdown).await;
+/// The results that are kept although the queue can no longer be written.
+#[derive(Debug)]
+pub(super) struct Salvage {
+    spool: Spool,
+    kept: SpoolOutcome,
+}
+
+impl Salvage {
+    pub(super) fn new(spool: Spool) -> Self {
+        let kept = SpoolOutcome::default();
+        Self { spool, kept }
     }
-    let path = spool.path().to_owned();
-    if kept.spooled == 0 {
-        // An empty spool that cannot be removed does no harm.
-        let _ = spool.remove();
+
+    /// Spools the results that have not been written.
+    pub(super) fn keep(&mut self, recorder: &mut Recorder, now: Timestamp) {
+        let group = self.spool.append(&recorder.take_unwritten(), now);
+        self.kept.spooled += group.spooled;
+        self.kept.lost += group.lost;
     }
-    RunError::Unwritten { cause, kept, path }
+
+    /// Returns the error that ends the run.
+    pub(super) fn finish(self, cause: StoreError) -> RunError {
+        let (kept, path) = (self.kept, self.spool.path().to_owned());
+        if kept.spooled == 0 {
+            // An empty spool that cannot be removed does no harm.
+            let _ = self.spool.remove();
+        }
+        RunError::Unwritten { cause, kept, path }
+    }
 }
 
 /// Formats the error, the number of spooled and lost results, and the hint.

@@ -111,7 +111,7 @@ impl Exit {
             Some(StopReason::Misconfigured(_)) => Self::Config,
             Some(StopReason::Unavailable) => Self::Unavailable,
             Some(StopReason::Quota | StopReason::Limit(_)) => Self::RowsRemaining,
-            None if stats.failed > 0 => Self::SomeFailed,
+            None if stats.rows.failed > 0 => Self::SomeFailed,
             None => Self::Done,
         }
     }

@@ -2,135 +2,55 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::moment::Rfc3339;
 use super::summary::SummaryContext;
 use crate::domain::price::LIST_DATE;
 use crate::domain::run_stats::{Cause, RunStats, StopReason};
-use crate::domain::verdict::Scope;
 
-/// Result of a run. Fields are only added, never renamed or removed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RunReport<'a> {
-    /// The batch's name.
-    pub batch: &'a str,
-    /// Rows of the batch.
-    pub total: u64,
-    /// Completed rows.
-    pub done: u64,
-    /// Rows that failed permanently.
-    pub failed: u64,
-    /// Rows neither completed nor failed.
-    pub left: u64,
-    /// Requests sent by this run.
-    pub requests: u64,
-    /// Requests of this run that hit a rate limit or quota.
-    pub throttled: u64,
-    /// Requests with an unknown result.
-    pub unknown: u64,
-    /// Why the run stopped early: `interrupted`, `terminated`, `no_usable_key`, `misconfigured`,
-    /// `unavailable`, `quota` or `limit`; null if it did not.
-    pub stopped_by: Option<&'static str>,
-    /// Earliest useful time for the next run, in RFC 3339 and UTC; null if unknown.
-    pub resume_at: Option<String>,
-    /// Exit code of the process.
-    pub exit_code: u8,
-    /// Duration of the run in seconds.
-    pub elapsed_seconds: f64,
-    /// Responses received by this run.
-    pub answers: u64,
-    /// Prompt tokens of this run, as reported by the provider.
-    pub prompt_tokens: u64,
-    /// Completion tokens of this run, as reported by the provider.
-    pub completion_tokens: u64,
-    /// Cost of this run's responses with a known price, in US dollars; null if there are none.
-    pub cost_usd: Option<f64>,
-    /// Responses of this run without a known price.
-    pub unpriced: u64,
-    /// Date of the built-in price list; null if it was not used.
-    pub prices_as_of: Option<&'static str>,
-    /// Requests that were in flight when an earlier run crashed, and were sent again.
-    pub repeated_after_crash: u64,
-    /// Whether responses are simulated.
-    pub simulated: bool,
-    /// Path of the results file; null if none was written.
-    pub results: Option<&'a str>,
-    /// The command to run next; null if there is nothing left to do.
-    pub next_command: Option<&'a str>,
-    /// Why rows failed or are waiting, most frequent first.
-    pub causes: Vec<CauseReport<'a>>,
+/// Returns the result of a run on a batch as an object on one line, without a newline. Fields are
+/// only added, never renamed or removed; docs/OUTPUT.md describes them.
+#[must_use]
+pub fn run_report(stats: &RunStats, context: &SummaryContext<'_>, exit_code: u8) -> String {
+    let (rows, usage) = (&stats.rows, &stats.usage);
+    let priced = usage.completions > usage.unpriced;
+    let report = json!({
+        "batch": context.batch,
+        "total": rows.total,
+        "done": rows.done,
+        "failed": rows.failed,
+        "left": rows.remaining,
+        "requests": usage.requests,
+        "throttled": usage.throttled,
+        "unknown": usage.unknown,
+        "stopped_by": stats.stopped_by.as_ref().map(stop_reason_name),
+        "resume_at": stats.resume_at.map(|at| Rfc3339(at).to_string()),
+        "exit_code": exit_code,
+        "elapsed_seconds": seconds(context.elapsed),
+        "answers": usage.completions,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": priced.then(|| usage.cost.dollars()),
+        "unpriced": usage.unpriced,
+        "prices_as_of": (priced && !context.own_prices).then_some(LIST_DATE),
+        "repeated_after_crash": stats.recovered,
+        "simulated": context.simulated,
+        "results": context.output,
+        "next_command": context.next_command,
+        "causes": stats.causes.iter().map(cause_report).collect::<Vec<_>>(),
+    });
+    report.to_string()
 }
 
-/// One cause of failures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CauseReport<'a> {
-    /// The scope of the failure.
-    pub scope: Scope,
-    /// The rule that matched.
-    pub rule: &'a str,
-    /// The provider's most recent message.
-    pub message: &'a str,
-    /// How to fix it; empty if there is nothing to do.
-    #[serde(rename = "cure")]
-    pub hint: &'a str,
-    /// Number of affected rows.
-    pub jobs: u64,
-}
-
-impl<'a> RunReport<'a> {
-    /// Builds the report of a run on a batch from the same data as the summary.
-    #[must_use]
-    pub fn new(stats: &'a RunStats, context: &SummaryContext<'a>, exit_code: u8) -> Self {
-        let priced = stats.completions > stats.unpriced;
-        Self {
-            batch: context.batch,
-            total: stats.total,
-            done: stats.done,
-            failed: stats.failed,
-            left: stats.remaining,
-            requests: stats.requests,
-            throttled: stats.throttled,
-            unknown: stats.unknown,
-            stopped_by: stats.stopped_by.as_ref().map(stop_reason_name),
-            resume_at: stats.resume_at.map(|at| Rfc3339(at).to_string()),
-            exit_code,
-            elapsed_seconds: seconds(context.elapsed),
-            answers: stats.completions,
-            prompt_tokens: stats.prompt_tokens,
-            completion_tokens: stats.completion_tokens,
-            cost_usd: priced.then(|| stats.cost.dollars()),
-            unpriced: stats.unpriced,
-            prices_as_of: (priced && !context.own_prices).then_some(LIST_DATE),
-            repeated_after_crash: stats.recovered,
-            simulated: context.simulated,
-            results: context.output,
-            next_command: context.next_command,
-            causes: stats.causes.iter().map(CauseReport::from).collect(),
-        }
-    }
-
-    /// Returns the object on one line, without a newline.
-    ///
-    /// # Panics
-    ///
-    /// Never: numbers and strings always serialize.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("numbers and strings serialize")
-    }
-}
-
-impl<'a> From<&'a Cause> for CauseReport<'a> {
-    fn from(cause: &'a Cause) -> Self {
-        Self {
-            scope: cause.scope,
-            rule: &cause.rule,
-            message: &cause.message,
-            hint: &cause.hint,
-            jobs: cause.jobs,
-        }
-    }
+fn cause_report(cause: &Cause) -> Value {
+    json!({
+        "scope": cause.scope,
+        "rule": cause.rule,
+        "message": cause.message,
+        "cure": cause.hint,
+        "jobs": cause.jobs,
+    })
 }
 
 /// Returns a duration in seconds, rounded to milliseconds.
@@ -156,7 +76,9 @@ pub fn stop_reason_name(reason: &StopReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::domain::price::Cost;
+    use crate::domain::run_stats::{RowCounts, Usage};
     use crate::domain::time::Timestamp;
+    use crate::domain::verdict::Scope;
 
     fn context(batch: &str) -> SummaryContext<'_> {
         SummaryContext {
@@ -174,32 +96,42 @@ mod tests {
 
     #[test]
     fn an_unknown_cost_is_null() {
-        let stats = RunStats {
+        let usage = Usage {
             completions: 3,
             unpriced: 3,
+            ..Usage::default()
+        };
+        let stats = RunStats {
+            usage,
             ..RunStats::default()
         };
-        let report = RunReport::new(&stats, &context("jobs"), 0);
-        assert_eq!((report.cost_usd, report.prices_as_of), (None, None));
+        let report = run_report(&stats, &context("jobs"), 0);
+        assert!(report.contains("\"cost_usd\":null"), "{report}");
+        assert!(report.contains("\"prices_as_of\":null"), "{report}");
     }
 
     #[test]
     fn keys_and_their_order_are_stable() {
         let stats = RunStats {
-            total: 10,
-            done: 6,
-            failed: 1,
-            remaining: 3,
-            requests: 9,
-            throttled: 2,
-            unknown: 1,
+            rows: RowCounts {
+                total: 10,
+                done: 6,
+                failed: 1,
+                remaining: 3,
+            },
+            usage: Usage {
+                requests: 9,
+                throttled: 2,
+                unknown: 1,
+                completions: 6,
+                unpriced: 1,
+                prompt_tokens: 600,
+                completion_tokens: 90,
+                cost: Cost::from_dollars(0.5).unwrap(),
+                finished: 7,
+            },
             stopped_by: Some(StopReason::Quota),
             resume_at: Some(Timestamp::from_millis(1_795_466_459_001)),
-            completions: 6,
-            unpriced: 1,
-            prompt_tokens: 600,
-            completion_tokens: 90,
-            cost: Cost::from_dollars(0.5).unwrap(),
             recovered: 1,
             causes: vec![Cause {
                 scope: Scope::Quota,
@@ -208,10 +140,9 @@ mod tests {
                 hint: "wait".to_owned(),
                 jobs: 3,
             }],
-            ..RunStats::default()
         };
         assert_eq!(
-            RunReport::new(&stats, &context("jobs"), 4).to_json(),
+            run_report(&stats, &context("jobs"), 4),
             "{\"batch\":\"jobs\",\"total\":10,\"done\":6,\"failed\":1,\"left\":3,\"requests\":9,\
              \"throttled\":2,\"unknown\":1,\"stopped_by\":\"quota\",\
              \"resume_at\":\"2026-11-23T20:41:00Z\",\"exit_code\":4,\
@@ -225,7 +156,7 @@ mod tests {
 
     #[test]
     fn missing_values_are_null() {
-        let json = RunReport::new(&RunStats::default(), &context("a\"b\u{1b}"), 0).to_json();
+        let json = run_report(&RunStats::default(), &context("a\"b\u{1b}"), 0);
         assert!(
             json.contains("\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0"),
             "{json}"

@@ -11,7 +11,7 @@ use super::safe::{Safe, Truncated};
 use super::wording::{MESSAGE_LENGTH, retried_requests};
 use super::wrap::wrap;
 use crate::domain::price::LIST_DATE;
-use crate::domain::run_stats::{RunStats, StopReason};
+use crate::domain::run_stats::{RowCounts, RunStats, StopReason, Usage};
 use crate::domain::time::Timestamp;
 
 /// Context of a summary: everything except the counts.
@@ -68,13 +68,15 @@ pub fn one_line(stats: &RunStats, batch: &str) -> String {
         }
         None => line.push_str("finished"),
     }
-    let (remaining, rows) = (Count(stats.remaining), Plural(stats.total, "row"));
+    let (remaining, rows) = (Count(stats.rows.remaining), Plural(stats.rows.total, "row"));
     let _ = writeln!(line, "; {remaining} of {rows} remaining");
     line
 }
 
 fn had_nothing_to_do(stats: &RunStats) -> bool {
-    stats.requests + stats.finished == 0 && stats.remaining == 0 && stats.stopped_by.is_none()
+    stats.usage.requests + stats.usage.finished == 0
+        && stats.rows.remaining == 0
+        && stats.stopped_by.is_none()
 }
 
 struct Summary<'a> {
@@ -95,12 +97,12 @@ impl fmt::Display for Summary<'_> {
 
 impl Summary<'_> {
     fn nothing_to_do(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let RowCounts {
             total,
             done,
             failed,
             ..
-        } = *self.stats;
+        } = self.stats.rows;
         let batch = Safe(self.context.batch);
         write!(out, "{}: ", self.palette.success("nothing to do"))?;
         match (total, failed) {
@@ -162,34 +164,34 @@ impl Summary<'_> {
     }
 
     fn headline(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let RowCounts {
             total,
             failed,
             remaining,
-            stopped_by,
             ..
-        } = self.stats;
+        } = self.stats.rows;
+        let stopped_by = &self.stats.stopped_by;
         let (batch, elapsed) = (
             Safe(self.context.batch),
             HumanDuration(self.context.elapsed),
         );
-        let rows = Plural(*total, "row");
+        let rows = Plural(total, "row");
         match stopped_by {
             Some(reason) => {
-                let (stopped, remaining) = (self.palette.error("stopped"), Count(*remaining));
+                let (stopped, remaining) = (self.palette.error("stopped"), Count(remaining));
                 write!(out, "{stopped} after {elapsed}: ")?;
                 write_stop_reason(reason, out)?;
                 writeln!(out, "; {remaining} of {rows} of {batch} remaining")
             }
-            None if *remaining > 0 => {
-                let (finished, remaining) = (self.palette.warning("finished"), Count(*remaining));
+            None if remaining > 0 => {
+                let (finished, remaining) = (self.palette.warning("finished"), Count(remaining));
                 writeln!(
                     out,
                     "{finished}: {remaining} of {rows} of {batch} remaining after {elapsed}"
                 )
             }
-            None if *failed > 0 => {
-                let (finished, failed) = (self.palette.warning("finished"), Count(*failed));
+            None if failed > 0 => {
+                let (finished, failed) = (self.palette.warning("finished"), Count(failed));
                 writeln!(
                     out,
                     "{finished}: {failed} of {rows} of {batch} failed, in {elapsed}"
@@ -197,8 +199,8 @@ impl Summary<'_> {
             }
             None => {
                 let done = self.palette.success("done");
-                let all = if *total == 1 { "the only" } else { "all" };
-                let rows = if *total == 1 {
+                let all = if total == 1 { "the only" } else { "all" };
+                let rows = if total == 1 {
                     "row".to_owned()
                 } else {
                     rows.to_string()
@@ -226,12 +228,12 @@ impl Summary<'_> {
     }
 
     fn rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let RowCounts {
             done,
             failed,
             remaining,
             ..
-        } = *self.stats;
+        } = self.stats.rows;
         self.label("rows", out)?;
         write!(out, "{} done, ", Count(done))?;
         match failed {
@@ -246,11 +248,11 @@ impl Summary<'_> {
     }
 
     fn requests(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let Usage {
             requests,
             throttled,
             ..
-        } = *self.stats;
+        } = self.stats.usage;
         self.label("requests", out)?;
         write!(out, "{}", Count(requests))?;
         if let Some(rate) = Rate::over(requests, self.context.elapsed).filter(|_| requests > 0) {
@@ -263,11 +265,11 @@ impl Summary<'_> {
     }
 
     fn tokens(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let Usage {
             prompt_tokens,
             completion_tokens,
             ..
-        } = *self.stats;
+        } = self.stats.usage;
         if prompt_tokens == 0 && completion_tokens == 0 {
             return Ok(());
         }
@@ -281,34 +283,31 @@ impl Summary<'_> {
     }
 
     fn unknown(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
-            unknown,
-            stopped_by,
-            ..
-        } = self.stats;
-        if *unknown == 0 {
+        let Usage { unknown, .. } = self.stats.usage;
+        let stopped_by = &self.stats.stopped_by;
+        if unknown == 0 {
             return Ok(());
         }
         self.label("unknown", out)?;
         let text = match stopped_by {
             // Some of these requests may belong to this run; the next run retries them.
             Some(StopReason::Interrupted | StopReason::Terminated) => {
-                let requests = Plural(*unknown, "request");
+                let requests = Plural(unknown, "request");
                 format!("{requests} in flight when a run crashed or was stopped; will be retried")
             }
-            _ => retried_requests(*unknown),
+            _ => retried_requests(unknown),
         };
         writeln!(out, "{}", wrap(&text, INDENT, self.context.width))
     }
 
     /// Writes the cost, its prices, and the number of responses without a known price.
     fn cost(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RunStats {
+        let Usage {
             cost,
             unpriced,
             completions,
             ..
-        } = *self.stats;
+        } = self.stats.usage;
         if completions == 0 {
             return Ok(());
         }
@@ -407,14 +406,23 @@ mod tests {
         }
     }
 
+    fn requests(requests: u64) -> Usage {
+        Usage {
+            requests,
+            ..Usage::default()
+        }
+    }
+
     fn stats(done: u64, failed: u64, remaining: u64) -> RunStats {
         let total = done + failed + remaining;
         RunStats {
-            total,
-            done,
-            failed,
-            remaining,
-            requests: done + failed,
+            rows: RowCounts {
+                total,
+                done,
+                failed,
+                remaining,
+            },
+            usage: requests(done + failed),
             ..RunStats::default()
         }
     }
@@ -427,7 +435,7 @@ mod tests {
     #[test]
     fn a_complete_run_has_a_short_summary() {
         let mut stats = stats(12_345, 0, 0);
-        (stats.prompt_tokens, stats.completion_tokens) = (1_234_567, 7_654);
+        (stats.usage.prompt_tokens, stats.usage.completion_tokens) = (1_234_567, 7_654);
         check(
             &stats,
             &context(),
@@ -444,7 +452,7 @@ mod tests {
     #[test]
     fn a_run_with_failures_shows_causes_and_the_next_command() {
         let mut stats = stats(20, 4, 0);
-        (stats.throttled, stats.unknown) = (7, 3);
+        (stats.usage.throttled, stats.usage.unknown) = (7, 3);
         stats.causes.push(Cause {
             scope: Scope::Request,
             rule: "context-length".to_owned(),
@@ -483,8 +491,8 @@ mod tests {
             let mut context = context();
             change(&mut context);
             let mut stats = stats(9, 0, 0);
-            (stats.completions, stats.unpriced) = (9, unpriced);
-            stats.cost = Cost::from_dollars(0.25).unwrap();
+            (stats.usage.completions, stats.usage.unpriced) = (9, unpriced);
+            stats.usage.cost = Cost::from_dollars(0.25).unwrap();
             let shown = summary(&stats, &context);
             let line = shown.lines().find(|line| line.contains("  cost "));
             assert_eq!(line.map(str::trim), Some(expected), "{shown}");
@@ -535,7 +543,7 @@ mod tests {
     #[test]
     fn nothing_to_do_is_one_line() {
         let idle = |done, failed| RunStats {
-            requests: 0,
+            usage: requests(0),
             ..stats(done, failed, 0)
         };
         check(
@@ -573,7 +581,7 @@ mod tests {
     #[test]
     fn a_stop_before_the_first_request_is_reported_as_a_stop() {
         let mut stopped = RunStats {
-            requests: 0,
+            usage: requests(0),
             ..stats(0, 0, 5)
         };
         stopped.stopped_by = Some(StopReason::NoUsableKey(
@@ -606,7 +614,7 @@ mod tests {
     #[test]
     fn requests_with_an_unknown_result_will_be_retried() {
         let mut stopped = stats(5, 0, 5);
-        (stopped.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
+        (stopped.usage.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
         let shown = summary(&stopped, &context());
         assert!(
             shown
@@ -628,7 +636,7 @@ mod tests {
         for stats in [
             stopped,
             RunStats {
-                requests: 0,
+                usage: requests(0),
                 ..stats(1, 1, 0)
             },
         ] {

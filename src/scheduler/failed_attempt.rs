@@ -162,10 +162,10 @@ impl<'f> FailedAttempt<'f> {
         }
         let is_quota = wait >= QUOTA_WAIT;
         let reason = if is_quota { "quota" } else { "rate limit" };
-        let throttled = lane.keys(shared).key(key);
+        let key = lane.keys(shared).key(key);
         let event = RunEvent::Waiting {
-            subject: display_name(&throttled.label),
-            until: throttled.state.until().unwrap_or(self.now + wait),
+            subject: display_name(&key.label),
+            until: key.state.until().unwrap_or(self.now + wait),
             reason: reason.to_owned(),
         };
         shared.report(event);

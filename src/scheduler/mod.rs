@@ -106,7 +106,7 @@ impl Scheduler {
                 }
             }
             Event::Completed { .. } | Event::Failed { .. } | Event::Abandoned(_) => {
-                self.request_ended(event, now);
+                self.request_ended(&event, now);
             }
             Event::StopRequested(level, reason) => self.stop_requested(level, reason, now),
             Event::Idle => self.idle(now),
@@ -235,10 +235,10 @@ impl Scheduler {
     }
 
     /// Handles the end of a request.
-    fn request_ended(&mut self, event: Event<'_>, now: Timestamp) {
+    fn request_ended(&mut self, event: &Event<'_>, now: Timestamp) {
         let (Event::Completed { claim, .. }
         | Event::Failed { claim, .. }
-        | Event::Abandoned(claim)) = event
+        | Event::Abandoned(claim)) = *event
         else {
             return;
         };
@@ -251,7 +251,7 @@ impl Scheduler {
         let (shared, key) = (&mut self.shared, request.permit.key);
         lane.queue.in_flight -= 1;
         shared.keys.request_finished(lane.ring, key);
-        let failed = match event {
+        let failed = match *event {
             Event::Completed {
                 completion,
                 violation,

@@ -69,13 +69,13 @@ async fn waits_for_an_endpoint_that_refuses_connections() {
     assert_eq!(result.rows(JobState::Pending).len(), 100);
     assert_eq!(result.disabled(), []);
     assert!(
-        result.stats.requests <= 24,
+        result.stats.usage.requests <= 24,
         "{} attempts",
-        result.stats.requests
+        result.stats.usage.requests
     );
     println!(
         "| connection refused | 0 ({} attempts) | 0 | 0 | 100 | unavailable | {} |",
-        result.stats.requests,
+        result.stats.usage.requests,
         result.elapsed.as_millis()
     );
 

@@ -391,7 +391,7 @@ async fn rate_limits_use_up_no_attempts_and_do_not_cause_busy_loops() {
             ..DONE
         };
         let result = check("429 on all keys", (keys, 20), script, &expected).await;
-        assert_eq!(result.stats.throttled, 20 * 8);
+        assert_eq!(result.stats.usage.throttled, 20 * 8);
     }
 }
 

@@ -7,25 +7,40 @@ use secrecy::SecretString;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::key_sources::NamedKey;
+use crate::cli::settings::LimitsAndPrices;
 use crate::domain::key::Key;
+use crate::domain::time::Timestamp;
 use crate::engine::EngineKey;
 use crate::progress::safe::Safe;
+use crate::provider::Endpoint;
 use crate::scheduler::KeyQuota;
 use crate::simulator::SAMPLE_KEY;
+use crate::store::{Salt, Store};
 
-use super::Session;
+/// What the keys of an engine are built from.
+pub(super) struct KeySetup<'a> {
+    pub(super) keys: &'a [NamedKey],
+    pub(super) salt: &'a Salt,
+    pub(super) limits: &'a LimitsAndPrices,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) simulated: bool,
+}
 
-impl Session<'_> {
+impl KeySetup<'_> {
     /// Returns all keys. Without any, there is one entry for the simulated provider, or one without
     /// a secret for an endpoint on localhost.
-    pub(super) async fn engine_keys(&self) -> Result<Vec<EngineKey>, CliError> {
+    pub(super) async fn engine_keys(
+        &self,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<Vec<EngineKey>, CliError> {
         let mut keys: Vec<_> = self
             .keys
             .iter()
             .map(|named| self.engine_key(named))
             .collect();
         keys.extend(self.unnamed_key().filter(|_| keys.is_empty()));
-        self.count_daily_requests(&mut keys).await?;
+        self.count_daily_requests(&mut keys, store, now).await?;
         Ok(keys)
     }
 
@@ -34,7 +49,7 @@ impl Session<'_> {
         let mut key = Key::new(named.label.clone(), fingerprint);
         key.group.clone_from(&named.group);
         key.weight = named.weight;
-        let limits_and_prices = &self.limits_and_prices;
+        let limits_and_prices = self.limits;
         let shared = named.group.as_ref().map(|group| {
             let own = limits_and_prices.groups.get(group).cloned();
             own.unwrap_or_default().or(&limits_and_prices.per_key)
@@ -58,9 +73,13 @@ impl Session<'_> {
     }
 
     /// Reads how many requests each key has made in its current day.
-    async fn count_daily_requests(&self, keys: &mut [EngineKey]) -> Result<(), CliError> {
-        let base_url = self.client.endpoint().display();
-        let now = self.clock.now();
+    async fn count_daily_requests(
+        &self,
+        keys: &mut [EngineKey],
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<(), CliError> {
+        let base_url = self.endpoint.display();
         for key in keys {
             let limits = [&key.quota.limits, &key.quota.group_limits];
             let Some(daily) = limits.into_iter().rev().find(|limits| limits.rpd.is_some()) else {
@@ -68,10 +87,7 @@ impl Session<'_> {
             };
             let day = daily.zone.day_start(now);
             let fingerprint = &key.key.fingerprint;
-            key.quota.today = self
-                .store
-                .requests_on_day(fingerprint, base_url, day)
-                .await?;
+            key.quota.today = store.requests_on_day(fingerprint, base_url, day).await?;
         }
         Ok(())
     }
@@ -84,22 +100,22 @@ impl Session<'_> {
             secret,
             models: Vec::new(),
             quota: KeyQuota {
-                limits: self.limits_and_prices.per_key.clone(),
+                limits: self.limits.per_key.clone(),
                 ..KeyQuota::default()
             },
         };
-        if self.is_simulated() {
+        if self.simulated {
             let secret = SecretString::from(SAMPLE_KEY);
             return Some(entry("simulated key", Some(Arc::new(secret))));
         }
-        let is_loopback = self.client.endpoint().is_loopback();
+        let is_loopback = self.endpoint.is_loopback();
         is_loopback.then(|| entry("no key", None))
     }
 
     /// Describes why no key serves a model.
     pub(super) fn no_key_for(&self, model: &str) -> CliError {
         if self.keys.is_empty() {
-            let what = format!("no API key for {}", Safe(self.client.endpoint().display()));
+            let what = format!("no API key for {}", Safe(self.endpoint.display()));
             let hint = "set OPENAI_API_KEY or pass --api-key-file FILE; \
                         to try promptmill without a key, use --simulate";
             return CliError::new(Exit::NoKey, &what, hint);

@@ -28,6 +28,8 @@ use super::{console, process, schema, signals, simulate};
 
 mod keys;
 
+use keys::KeySetup;
+
 /// Base URL and keys, read before the database is opened: a key command may take a long time, or
 /// prompt for a password.
 pub(super) struct ProviderAccess {
@@ -187,7 +189,10 @@ impl<'a> Session<'a> {
         progress: &RefCell<Progress>,
     ) -> Result<RunStats, CliError> {
         let mut on_event = |event: &RunEvent| progress.borrow_mut().on(event);
-        let keys = self.engine_keys().await?;
+        let keys = self
+            .key_setup()
+            .engine_keys(self.store, self.clock.now())
+            .await?;
         let deps = Deps {
             store: self.store,
             client: self.client.clone(),
@@ -196,15 +201,7 @@ impl<'a> Session<'a> {
             on_event: &mut on_event,
         };
         let mut engine = Engine::new(deps, keys, self.settings);
-        let mut lanes = Vec::new();
-        for batch in batches {
-            lanes.extend(self.prepare(&mut engine, batch).await?);
-        }
-        for (index, lane) in lanes.into_iter().enumerate() {
-            let recovered = if index == 0 { self.recovered } else { 0 };
-            self.listen()?;
-            engine.open(lane, recovered).await?;
-        }
+        self.open_all(&mut engine, batches).await?;
         if wait_for.is_some() {
             engine.stay().await?;
             self.listen()?;
@@ -222,7 +219,7 @@ impl<'a> Session<'a> {
                 }
                 Step::LaneEnded(mut result) => {
                     result.stats.recovered = std::mem::take(&mut self.recovered);
-                    result.stats.unknown += result.stats.recovered;
+                    result.stats.usage.unknown += result.stats.recovered;
                     self.report_copies(&result, progress);
                     if let Some(text) = on_end(self, &result) {
                         progress.borrow_mut().print(&text);
@@ -236,6 +233,24 @@ impl<'a> Session<'a> {
             total.stopped_by = total.stopped_by.or(shutdown.level().1);
         }
         Ok(total)
+    }
+
+    /// Opens the lanes of batches that have rows to be sent, after all of them were checked.
+    async fn open_all(
+        &mut self,
+        engine: &mut Engine<'_>,
+        batches: Vec<StoredBatch>,
+    ) -> Result<(), CliError> {
+        let mut lanes = Vec::new();
+        for batch in batches {
+            lanes.extend(self.prepare(engine, batch).await?);
+        }
+        for (index, lane) in lanes.into_iter().enumerate() {
+            let recovered = if index == 0 { self.recovered } else { 0 };
+            self.listen()?;
+            engine.open(lane, recovered).await?;
+        }
+        Ok(())
     }
 
     /// Prepares and checks a batch. Returns its lane if it has rows to be sent.
@@ -260,7 +275,7 @@ impl<'a> Session<'a> {
         let max_cost = self.settings.limits.cost;
         self.limits_and_prices.check_price(max_cost, lane.model())?;
         if !engine.serves(lane.model()) {
-            return Err(self.no_key_for(lane.model()));
+            return Err(self.key_setup().no_key_for(lane.model()));
         }
         Ok(Some(lane))
     }
@@ -339,6 +354,16 @@ impl<'a> Session<'a> {
         }
         if let Some(simulator) = self.simulator {
             simulator.shutdown().await;
+        }
+    }
+
+    fn key_setup(&self) -> KeySetup<'_> {
+        KeySetup {
+            keys: &self.keys,
+            salt: &self.salt,
+            limits: &self.limits_and_prices,
+            endpoint: self.client.endpoint(),
+            simulated: self.is_simulated(),
         }
     }
 

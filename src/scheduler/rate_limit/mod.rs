@@ -308,7 +308,7 @@ mod tests {
             blocked.is_none(),
             "tokens used beyond the estimate are deducted first"
         );
-        let later = NOW + Duration::from_secs(60);
+        let later = NOW + Duration::from_mins(1);
         assert!(rate_limiter.try_acquire(KEY, later).is_some());
     }
 

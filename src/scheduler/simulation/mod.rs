@@ -89,7 +89,7 @@ fn a_batch_that_waits_for_its_key_does_not_block_another() {
 
 #[test]
 fn a_quota_ends_the_run_unless_it_is_reset_soon_enough() {
-    let midnight = Some(KeyLimits::default().utc_offset.next_day(START));
+    let midnight = Some(KeyLimits::default().zone.next_day(START));
     for (name, resumes) in [
         ("--rpd 200", midnight),
         ("429 above 200 per day", midnight),

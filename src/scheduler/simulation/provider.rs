@@ -12,8 +12,8 @@ use fastrand::Rng;
 use crate::domain::failure::{ErrorResponse, Failure, TransportError, TransportErrorKind};
 use crate::domain::job::JobId;
 use crate::domain::keyring::KeyIndex;
-use crate::domain::limits::UtcOffset;
 use crate::domain::time::Timestamp;
+use crate::domain::time_zone::TimeZone;
 use crate::scheduler::ReportedLimit;
 
 /// How long the provider takes to reject a request.
@@ -191,7 +191,7 @@ impl Provider {
     /// Counts a request toward the limits of its account, or returns the failure.
     fn enforce_limits(&mut self, key: KeyIndex, now: Timestamp) -> Option<Failure> {
         let account = &mut self.accounts[self.endpoint.accounts[key.0]];
-        let days = UtcOffset::default();
+        let days = TimeZone::default();
         if account.day != days.day_start(now) {
             (account.day, account.today) = (days.day_start(now), 0);
         }

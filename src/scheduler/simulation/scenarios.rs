@@ -189,7 +189,7 @@ fn quotas() -> Vec<Scenario> {
         }
         if let Some(hours) = hours {
             scenario.settings.max_wait = seconds(3600 * hours);
-            let midnight = KeyLimits::default().utc_offset.next_day(START);
+            let midnight = KeyLimits::default().zone.next_day(START);
             scenario.recovers_from = Some(midnight.since(START));
         }
         scenario
