@@ -242,7 +242,7 @@ fn print_summary(
     };
     if session.verbosity().global.json {
         let report = run_report(stats, &context, exit.code());
-        console::print(&format!("{}\n", report))?;
+        console::print(&format!("{report}\n"))?;
     }
     session.verbosity().print_summary(stats, &context);
     Ok(())

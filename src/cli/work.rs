@@ -94,7 +94,7 @@ pub(super) async fn command(
         };
         let context = session.summary_context(name, own_prices);
         let report = run_report(&total, &context, exit.code());
-        console::print(&format!("{}\n", report))?;
+        console::print(&format!("{report}\n"))?;
     }
     session.close().await;
     drop(lock);

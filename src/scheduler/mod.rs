@@ -2,7 +2,7 @@
 //! happens after a failure, how long to wait, and how a run ends.
 //!
 //! It is pure: it receives an event and the time, and returns effects. It has no clock, does no I/O,
-//! and its random numbers follow from a seed. `tests` and `simulation` test it without a runtime.
+//! and its random numbers follow from a seed. tests/scheduler.rs simulates hours of it in milliseconds.
 
 mod admission;
 mod backoff;
@@ -16,11 +16,7 @@ mod lane;
 mod rate_limit;
 mod settings;
 mod shared;
-#[cfg(test)]
-mod simulation;
 mod stop;
-#[cfg(test)]
-mod tests;
 mod turns;
 mod waiting;
 

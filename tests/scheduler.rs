@@ -1,11 +1,21 @@
 //! A deterministic simulation of the scheduler: hours of a run in milliseconds, with a model of a
 //! provider. The results of all scenarios are recorded in `table.txt`.
 
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
+
+#[path = "scheduler/decisions.rs"]
+mod decisions;
+#[path = "scheduler/measure.rs"]
 mod measure;
+#[path = "scheduler/provider.rs"]
 mod provider;
+#[path = "scheduler/queue.rs"]
 mod queue;
+#[path = "scheduler/run.rs"]
 mod run;
+#[path = "scheduler/scenario.rs"]
 mod scenario;
+#[path = "scheduler/scenarios.rs"]
 mod scenarios;
 
 use std::fs;
@@ -13,11 +23,11 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::keyring::KeyIndex;
-use crate::domain::limits::KeyLimits;
-use crate::domain::run_stats::StopReason;
-use crate::domain::time::Timestamp;
-use crate::scheduler::LaneId;
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::limits::KeyLimits;
+use promptmill::domain::run_stats::StopReason;
+use promptmill::domain::time::Timestamp;
+use promptmill::scheduler::LaneId;
 
 use measure::{Measurements, max_per_minute, table};
 use queue::Queue;
@@ -25,7 +35,7 @@ use run::{History, Sent, run};
 use scenario::{START, Scenario};
 
 /// The recorded table.
-const RECORDED: &str = "src/scheduler/simulation/table.txt";
+const RECORDED: &str = "tests/scheduler/table.txt";
 
 #[test]
 fn the_table_of_scenarios_matches_the_recorded_one() {

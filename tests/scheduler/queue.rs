@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::job::{JobClaim, JobId};
-use crate::domain::retry::Transition;
-use crate::domain::time::Timestamp;
-use crate::scheduler::Candidate;
+use promptmill::domain::job::{JobClaim, JobId};
+use promptmill::domain::retry::Transition;
+use promptmill::domain::time::Timestamp;
+use promptmill::scheduler::Candidate;
 
 /// The outcome of a claimed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::domain::run_stats::StopReason;
-use crate::domain::time::Timestamp;
+use promptmill::domain::run_stats::StopReason;
+use promptmill::domain::time::Timestamp;
 
 use super::run::{History, Sent};
 use super::scenario::{START, Scenario};
@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// The explanation at the start of the table.
 const HEADER: &str = "\
-Simulated runs of the scheduler, written by `cargo test scheduler::simulation`. Accept a changed table only if
+Simulated runs of the scheduler, written by `cargo test --test scheduler`. Accept a changed table only if
 the change is intended.
 
 rows      rows of all batches

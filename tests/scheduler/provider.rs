@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::domain::failure::{ErrorResponse, Failure, TransportError, TransportErrorKind};
-use crate::domain::job::JobId;
-use crate::domain::keyring::KeyIndex;
-use crate::domain::time::Timestamp;
-use crate::domain::time_zone::TimeZone;
-use crate::scheduler::ReportedLimit;
+use promptmill::domain::failure::{ErrorResponse, Failure, TransportError, TransportErrorKind};
+use promptmill::domain::job::JobId;
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::time::Timestamp;
+use promptmill::domain::time_zone::TimeZone;
+use promptmill::scheduler::ReportedLimit;
 
 /// How long the provider takes to reject a request.
 const REJECTION_LATENCY: Duration = Duration::from_millis(20);

@@ -3,19 +3,19 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::domain::failure::{ErrorResponse, Failure};
-use crate::domain::job::{Completion, JobClaim, JobId};
-use crate::domain::key::Key;
-use crate::domain::keyring::KeyIndex;
-use crate::domain::limits::KeyLimits;
-use crate::domain::price::Prices;
-use crate::domain::retry::Transition;
-use crate::domain::run_stats::StopReason;
-use crate::domain::time::Timestamp;
-use crate::domain::verdict::LARGER_THAN_LIMIT;
-use crate::progress::event::RunEvent;
+use promptmill::domain::failure::{ErrorResponse, Failure};
+use promptmill::domain::job::{Completion, JobClaim, JobId};
+use promptmill::domain::key::Key;
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::limits::KeyLimits;
+use promptmill::domain::price::Prices;
+use promptmill::domain::retry::Transition;
+use promptmill::domain::run_stats::StopReason;
+use promptmill::domain::time::Timestamp;
+use promptmill::domain::verdict::LARGER_THAN_LIMIT;
+use promptmill::progress::event::RunEvent;
 
-use super::{
+use promptmill::scheduler::{
     Candidate, Effect, EndpointName, Event, KeyQuota, LaneEnd, LaneId, LaneSetup, Scheduler,
     Settings, StopLevel,
 };

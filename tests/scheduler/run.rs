@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::domain::job::{AttemptRecord, Completion, JobClaim, JobId};
-use crate::domain::keyring::KeyIndex;
-use crate::domain::price::Prices;
-use crate::domain::time::Timestamp;
-use crate::scheduler::{Effect, EndpointName, Event, LaneEnd, LaneId, Scheduler, StopLevel};
+use promptmill::domain::job::{AttemptRecord, Completion, JobClaim, JobId};
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::price::Prices;
+use promptmill::domain::time::Timestamp;
+use promptmill::scheduler::{Effect, EndpointName, Event, LaneEnd, LaneId, Scheduler, StopLevel};
 
 use super::provider::{Provider, Response};
 use super::queue::{Outcome, Queue};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::key::Key;
-use crate::domain::keyring::KeyIndex;
-use crate::domain::time::Timestamp;
-use crate::scheduler::{KeyQuota, LaneId, LaneSetup, Settings, StopLevel};
+use promptmill::domain::key::Key;
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::time::Timestamp;
+use promptmill::scheduler::{KeyQuota, LaneId, LaneSetup, Settings, StopLevel};
 
 use super::provider::Endpoint;
 

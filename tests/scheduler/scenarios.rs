@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::domain::concurrency::Concurrency;
-use crate::domain::keyring::KeyIndex;
-use crate::domain::limits::KeyLimits;
-use crate::scheduler::{KeyQuota, StopLevel};
+use promptmill::domain::concurrency::Concurrency;
+use promptmill::domain::keyring::KeyIndex;
+use promptmill::domain::limits::KeyLimits;
+use promptmill::scheduler::{KeyQuota, StopLevel};
 
 use super::provider::{Endpoint, Fault, Hint, Limit, Load};
 use super::scenario::{Batch, START, Scenario};
