@@ -7,6 +7,7 @@ use crate::api::{RequestTemplate, RowFormat};
 use crate::clock::Clock;
 use crate::domain::job::Chunk;
 use crate::intake::{IntakeError, Reader, Source};
+use crate::progress::moment::{DateTime, Rfc3339};
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
 use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
@@ -15,19 +16,27 @@ use super::console;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs};
+use super::values::{Deadline, deadline};
 use super::verbosity::Verbosity;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   promptmill import jobs.csv --id-column id
-  promptmill import jobs.csv --prompt 'Kind? {{ text }}' --batch kindness")]
+  promptmill import jobs.csv --prompt 'Kind? {{ text }}' --batch kindness
+  promptmill import urgent.csv --deadline 6h   # `work` sends it first")]
 pub(super) struct ImportArgs {
     #[command(flatten)]
     pub(super) input: InputArgs,
     /// Import the batch for runs with --simulate
     #[arg(long, help_heading = "Endpoint and API keys")]
     pub(super) simulate: bool,
+    /// When the batch should be complete: 6h, a time like 2026-12-01T08:00:00Z, or `none`
+    ///
+    /// `work` sends the batch with the earliest deadline first; the other batches share half of the
+    /// requests. Later imports keep the deadline. A batch is still completed after its deadline.
+    #[arg(long, value_name = "WHEN", value_parser = deadline)]
+    deadline: Option<Deadline>,
 }
 
 /// Rows per chunk: large enough to amortize a statement, small enough to keep in memory.
@@ -43,7 +52,12 @@ pub(super) async fn command(
     let verbosity = Verbosity::new(global, args.simulate);
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let store = Store::open(&database).await?;
-    let (batch, report) = sync_input(&store, &import, Clock::start()).await?;
+    let clock = Clock::start();
+    let (mut batch, report) = sync_input(&store, &import, clock).await?;
+    if let Some(deadline) = args.deadline {
+        batch.deadline = deadline.resolve(clock.now());
+        store.set_deadline(batch.id, batch.deadline).await?;
+    }
     let counts = store.counts(batch.id).await?;
     store.close().await?;
     if global.json {
@@ -52,10 +66,15 @@ pub(super) async fn command(
             "batch": batch.name, "total": counts.total, "added": report.added,
             "changed": report.changed, "withdrawn": report.withdrawn, "done": counts.done,
             "failed": counts.failed, "pending": counts.pending,
+            "deadline": batch.deadline.map(|at| Rfc3339(at).to_string()),
         });
         console::print(&format!("{object}\n"))?;
     } else if verbosity.prints_notices() {
-        console::eprint(&format!("{}\n", summary(&batch.name, report, counts.total)));
+        let deadline = batch
+            .deadline
+            .map(|at| format!("; deadline {}", DateTime(at)));
+        let summary = summary(&batch.name, report, counts.total);
+        console::eprint(&format!("{summary}{}\n", deadline.unwrap_or_default()));
     }
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::domain::concurrency::Concurrency;
 use crate::domain::price::Cost;
+use crate::domain::time::{Timestamp, parse_rfc3339};
 use crate::domain::time_zone::TimeZone;
 
 pub(super) const POSITIVE_INTEGER: &str = "expected a positive integer";
@@ -81,6 +82,43 @@ pub(super) fn money(text: &str) -> Result<Cost, String> {
     let number = number.strip_suffix("usd").unwrap_or(&number).trim_end();
     let dollars = number.parse().ok().and_then(Cost::from_dollars);
     dollars.ok_or_else(|| "expected an amount in US dollars like 5usd or 0.50usd".to_owned())
+}
+
+/// When a batch should be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// No deadline.
+    None,
+    /// After a time from now.
+    In(Duration),
+    /// At a time.
+    At(Timestamp),
+}
+
+impl Deadline {
+    /// Returns the time of the deadline.
+    pub(super) fn resolve(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::None => None,
+            Self::In(time) => Some(now + time),
+            Self::At(at) => Some(at),
+        }
+    }
+}
+
+/// Parses a deadline: a duration, an RFC 3339 time, or `none`.
+pub(super) fn deadline(text: &str) -> Result<Deadline, String> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(Deadline::None);
+    }
+    if let Some(at) = parse_rfc3339(text) {
+        return Ok(Deadline::At(at));
+    }
+    let invalid = || "expected a duration like 6h, a time like 2026-12-01T08:00:00Z, or none";
+    duration(text)
+        .map(Deadline::In)
+        .map_err(|_| invalid().to_owned())
 }
 
 /// Parses a time zone: a name like `America/Los_Angeles`, or an offset from UTC like `+08:00`.
@@ -171,6 +209,21 @@ mod tests {
         }
         for invalid in ["", "-1usd", "5eur", "nan", "infusd"] {
             assert!(money(invalid).is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_a_duration_a_time_or_none() {
+        let now = Timestamp::from_millis(1_000);
+        let resolved = |text: &str| deadline(text).unwrap().resolve(now);
+        assert_eq!(resolved("6s"), Some(Timestamp::from_millis(7_000)));
+        assert_eq!(
+            resolved("1970-01-01T00:01:00Z"),
+            Some(Timestamp::from_millis(60_000))
+        );
+        assert_eq!(resolved("None"), None);
+        for text in ["", "6", "tomorrow", "2026-12-01"] {
+            assert!(deadline(text).is_err(), "{text}");
         }
     }
 

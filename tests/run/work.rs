@@ -46,6 +46,25 @@ fn requests_alternate_between_two_batches() {
 }
 
 #[test]
+fn the_batch_with_the_earliest_deadline_is_sent_first() {
+    let env = TestEnv::new(Config::default().record());
+    import_big_and_small(&env, 20, 20);
+    env.write("urgent.csv", &jobs(20).replace("question", "plea"));
+    let import = env.run("import urgent.csv --deadline 6h --json").exits(0);
+    assert!(import.json()["deadline"].is_string());
+    env.run("work --concurrency 1").exits(0);
+    let log = env.provider.request_log();
+    let first = log.entries.iter().take(20);
+    let pleas = first.filter(|entry| entry.prompt.contains("plea")).count();
+    assert_eq!(pleas, 10, "half of the requests are for the first batch");
+    let import = env.run("import urgent.csv --deadline none --json").exits(0);
+    assert!(import.json()["deadline"].is_null());
+    env.run("import urgent.csv --deadline soon")
+        .exits(2)
+        .stderr_contains("expected a duration like 6h");
+}
+
+#[test]
 fn a_batch_that_waits_for_its_key_does_not_block_the_others() {
     let throttled = Reaction::RateLimited(Duration::from_hours(2));
     let script = Script::new().on(|request| request.model == "slow", throttled);

@@ -186,7 +186,11 @@ fn requeued_at(not_before: Timestamp) -> Transition {
 
 #[track_caller]
 fn check_end(effects: &[Effect], expected: StopReason) {
-    let [Effect::EndLane(A, LaneEnd { reason, .. })] = effects else {
+    let [
+        Effect::SaveKeys { .. },
+        Effect::EndLane(A, LaneEnd { reason, .. }),
+    ] = effects
+    else {
         panic!("{effects:?}");
     };
     assert_eq!(*reason, Some(expected));
