@@ -1,6 +1,6 @@
 //! Complete runs against an endpoint that returns errors. The tests check how many requests, keys
 //! and rows an error costs if it is caused by a key, a row, the network or the configuration. They
-//! use the runner with a real database and real sockets, but without the command line.
+//! use the engine with a real database and real sockets, but without the command line.
 
 #![expect(
     clippy::unwrap_used,
