@@ -199,3 +199,24 @@ fn stay_ignores_other_batches_if_some_are_named() {
     work.finish().exits(0);
     assert_eq!(env.requests(), 6);
 }
+
+#[test]
+fn stay_ends_when_a_limit_is_reached() {
+    let env = TestEnv::new(Config::default());
+    import_big_and_small(&env, 9, 2);
+    env.run("work --stay --max-requests 5")
+        .exits(4)
+        .stderr_contains("--max-requests");
+    assert_eq!(env.requests(), 5);
+}
+
+#[test]
+fn a_batch_that_has_stopped_does_not_change_the_exit_code_of_stay() {
+    let env = TestEnv::new(Config::default().model("m-1"));
+    env.write("jobs.csv", &jobs(2));
+    env.run("import jobs.csv --model no-such-model").exits(0);
+    let mut work = env.start("work --stay --summary always");
+    work.wait_for_line("no-such-model");
+    work.signal(Signal::TERM);
+    work.finish().exits(0);
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::api::Api;
 use crate::clock::Clock;
-use crate::domain::run_stats::RunStats;
+use crate::domain::run_stats::{RunStats, StopReason};
 use crate::engine::{Deps, Engine, Lane, LaneOptions, LaneResult, Reuse, Shutdown, Step};
 use crate::progress::event::RunEvent;
 use crate::progress::quantity::Plural;
@@ -224,13 +224,18 @@ impl<'a> Session<'a> {
                     if let Some(text) = on_end(self, &result) {
                         progress.borrow_mut().print(&text);
                     }
+                    if let Some(StopReason::Limit(_)) = result.stats.stopped_by {
+                        engine.stop_waiting();
+                    }
                     total.add(result.stats);
                 }
             }
         }
         engine.close()?;
         if wait_for.is_some() {
-            total.stopped_by = total.stopped_by.or(shutdown.level().1);
+            // Batches that have stopped earlier did not end the program.
+            let limit = |reason: &StopReason| matches!(reason, StopReason::Limit(_));
+            total.stopped_by = shutdown.level().1.or(total.stopped_by.filter(limit));
         }
         Ok(total)
     }
