@@ -191,8 +191,11 @@ impl<'a> Engine<'a> {
             }
             let (level, reason) = shutdown.level();
             self.reactor.handle(Event::StopRequested(level, reason));
-            let is_waiting = self.work.changes.is_some() && !self.reactor.scheduler.is_stopping();
-            if self.reactor.actions.lanes.is_empty() && !is_waiting {
+            let now = self.reactor.clock.now();
+            if !self.reactor.scheduler.accepts_lanes(now) {
+                self.work.changes = None;
+            }
+            if self.reactor.actions.lanes.is_empty() && self.work.changes.is_none() {
                 return Ok(Step::Finished);
             }
             self.round().await?;

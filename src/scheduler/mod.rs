@@ -116,10 +116,13 @@ impl Scheduler {
         self.shared.keys.limiter.has_token_limit()
     }
 
-    /// Returns whether the run is stopping.
+    /// Returns whether more lanes can be opened: the run is not stopping, and has not reached one of
+    /// its limits.
     #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.drain_until.is_some()
+    pub fn accepts_lanes(&self, now: Timestamp) -> bool {
+        let limit = || self.shared.bounds(now).limit_reached();
+        let nothing_in_flight = self.shared.requests.is_empty();
+        self.drain_until.is_none() && !(nothing_in_flight && limit().is_some())
     }
 
     fn reopen(&mut self, id: LaneId) {

@@ -179,6 +179,30 @@ fn stay_drains_on_sigterm_and_exits_with_0() {
 }
 
 #[test]
+fn stay_opens_no_batch_after_sigterm() {
+    let env = TestEnv::new(Config::default());
+    let mut work = start_staying(&env, "--grace 2s");
+    env.provider.hold();
+    env.write("jobs.csv", &jobs(4));
+    env.run("import jobs.csv").exits(0);
+    env.wait_for_requests(4);
+    work.signal(Signal::TERM);
+    work.wait_for_line("stopping: waiting for");
+    env.write("more.csv", &jobs(4));
+    env.run("import more.csv").exits(0);
+    work.finish().exits(0);
+    assert_eq!(env.requests(), 4);
+}
+
+#[test]
+fn stay_ends_at_a_limit_of_the_run() {
+    let env = TestEnv::new(Config::default());
+    import_big_and_small(&env, 20, 20);
+    env.run("work --stay --max-requests 7").exits(4);
+    assert_eq!(env.requests(), 7);
+}
+
+#[test]
 fn stay_is_interrupted_by_ctrl_c() {
     let env = TestEnv::new(Config::default());
     let work = start_staying(&env, "");
