@@ -112,11 +112,6 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// No longer waits for more work when no lane is left.
-    pub fn stop_waiting(&mut self) {
-        self.work.changes = None;
-    }
-
     /// Returns whether a batch has a lane.
     #[must_use]
     pub fn has_lane(&self, batch: i64) -> bool {

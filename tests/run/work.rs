@@ -225,16 +225,6 @@ fn stay_ignores_other_batches_if_some_are_named() {
 }
 
 #[test]
-fn stay_ends_when_a_limit_is_reached() {
-    let env = TestEnv::new(Config::default());
-    import_big_and_small(&env, 9, 2);
-    env.run("work --stay --max-requests 5")
-        .exits(4)
-        .stderr_contains("--max-requests");
-    assert_eq!(env.requests(), 5);
-}
-
-#[test]
 fn a_batch_that_has_stopped_does_not_change_the_exit_code_of_stay() {
     let env = TestEnv::new(Config::default().model("m-1"));
     env.write("jobs.csv", &jobs(2));

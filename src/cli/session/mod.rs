@@ -224,9 +224,6 @@ impl<'a> Session<'a> {
                     if let Some(text) = on_end(self, &result) {
                         progress.borrow_mut().print(&text);
                     }
-                    if let Some(StopReason::Limit(_)) = result.stats.stopped_by {
-                        engine.stop_waiting();
-                    }
                     total.add(result.stats);
                 }
             }
