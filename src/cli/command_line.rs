@@ -148,6 +148,9 @@ pub(super) enum Command {
     /// Import a file without sending requests
     Import(ImportArgs),
     /// Process batches that are already in the queue
+    ///
+    /// All batches are processed at the same time, under shared limits. The batch with the earliest
+    /// deadline, or else the oldest, gets half of the requests.
     Work(WorkArgs),
     /// Write the results of a batch
     Export(ExportArgs),

@@ -21,13 +21,17 @@ use super::{console, database};
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  promptmill work                         # all batches, oldest first
-  promptmill work --batch jobs.csv --concurrency 4")]
+  promptmill work                              # all batches
+  promptmill work --batch a.csv --batch b.csv
+  promptmill work --stay                       # and later imports")]
 pub(super) struct WorkArgs {
     /// Batch to process; can be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) batch: Vec<String>,
     /// Wait for more work until terminated (SIGTERM)
+    ///
+    /// The program exits with code 0 when it is terminated. --max-wait and --max-outage have no
+    /// limit by default.
     #[arg(long)]
     pub(super) stay: bool,
     #[command(flatten)]
