@@ -19,8 +19,6 @@ struct ModelKeys {
     ring: KeyRing,
     /// Whether their states have changed since they were last saved.
     changed: bool,
-    /// The number of lanes that use them.
-    lanes: usize,
 }
 
 /// All keys with their states and limits.
@@ -38,8 +36,7 @@ impl Keys {
         }
     }
 
-    /// Returns the ring of a model for a lane. If no other lane uses it, it consists of `keys`, whose
-    /// states may have been reset since.
+    /// Returns the ring of a model. If it is new, it consists of `keys`.
     pub(super) fn open(
         &mut self,
         model: &str,
@@ -47,33 +44,22 @@ impl Keys {
         now: Timestamp,
     ) -> RingIndex {
         let known = self.models.iter().position(|known| known.model == model);
-        let opened = known.unwrap_or(self.models.len());
-        if known.is_none() {
-            self.models.push(ModelKeys {
-                model: model.to_owned(),
-                ring: KeyRing::default(),
-                changed: false,
-                lanes: 0,
-            });
+        if let Some(index) = known {
+            return RingIndex(index);
         }
-        self.models[opened].lanes += 1;
-        if self.models[opened].lanes == 1 {
-            let indices: Vec<_> = keys.iter().map(|(index, _)| *index).collect();
-            self.models[opened].ring = KeyRing::new(keys, now);
-            for other in (0..self.models.len()).filter(|other| *other != opened) {
-                if self.models[other].lanes > 0 {
-                    for index in &indices {
-                        self.copy_state(RingIndex(other), RingIndex(opened), *index);
-                    }
-                }
+        let indices: Vec<_> = keys.iter().map(|(index, _)| *index).collect();
+        self.models.push(ModelKeys {
+            model: model.to_owned(),
+            ring: KeyRing::new(keys, now),
+            changed: false,
+        });
+        let new = RingIndex(self.models.len() - 1);
+        for other in 0..new.0 {
+            for index in &indices {
+                self.copy_state(RingIndex(other), new, *index);
             }
         }
-        RingIndex(opened)
-    }
-
-    /// Records that a lane no longer uses a ring.
-    pub(super) fn close(&mut self, ring: RingIndex) {
-        self.models[ring.0].lanes -= 1;
+        new
     }
 
     /// Returns the keys that serve a model.

@@ -81,11 +81,7 @@ impl Scheduler {
                 self.lanes.insert(id, lane);
             }
             Event::LaneReopened(id) => self.reopen(id),
-            Event::LaneClosed(id) => {
-                if let Some(lane) = self.lanes.remove(&id) {
-                    self.shared.keys.close(lane.ring);
-                }
-            }
+            Event::LaneClosed(id) => drop(self.lanes.remove(&id)),
             Event::QueueChanged => self.read_lanes_again(),
             Event::Ready { unwritten } => self.ready(unwritten, now),
             Event::Claimed {

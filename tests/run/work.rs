@@ -234,17 +234,3 @@ fn a_batch_that_has_stopped_does_not_change_the_exit_code_of_stay() {
     work.signal(Signal::TERM);
     work.finish().exits(0);
 }
-
-#[test]
-fn stay_uses_keys_again_after_they_are_reset() {
-    let script = Script::new().nth(1, Reaction::Status(401));
-    let env = TestEnv::new(Config::default().script(script));
-    env.write("jobs.csv", &jobs(2));
-    env.run("import jobs.csv").exits(0);
-    let mut work = env.start("work --stay --summary always");
-    work.wait_for_line("2 remaining");
-    env.run("keys reset").exits(0);
-    work.wait_for_line("all 2 rows of jobs.csv");
-    work.signal(Signal::TERM);
-    work.finish().exits(0);
-}
