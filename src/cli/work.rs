@@ -145,7 +145,10 @@ async fn process(
             return None;
         }
         let own_prices = session.own_prices(&result.batch);
-        let context = session.summary_context(&result.batch.name, own_prices);
+        let mut context = session.summary_context(&result.batch.name, own_prices);
+        if wait_for.is_some() {
+            context.elapsed = context.now.since(result.began);
+        }
         session.verbosity().summary(&result.stats, &context)
     };
     session

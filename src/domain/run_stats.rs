@@ -84,6 +84,17 @@ pub struct RunStats {
 }
 
 impl RunStats {
+    /// Replaces the result of a batch with a later one of the same run. What both have used adds up.
+    pub fn replace(&mut self, later: Self) {
+        let (mut usage, recovered) = (self.usage, self.recovered + later.recovered);
+        usage += later.usage;
+        *self = Self {
+            usage,
+            recovered,
+            ..later
+        };
+    }
+
     /// Adds the result of another batch. The first stop reason and the earliest time to run again
     /// are kept.
     pub fn add(&mut self, other: Self) {

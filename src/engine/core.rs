@@ -132,7 +132,7 @@ impl<'a> Engine<'a> {
         options: LaneOptions,
     ) -> Result<Option<Lane>, RunError> {
         let now = self.reactor.clock.now();
-        let mut lane = Lane::new(batch, options);
+        let mut lane = Lane::new(batch, options, now);
         if lane.prepare(self.store, now).await? > 0 {
             return Ok(Some(lane));
         }

@@ -48,6 +48,8 @@ pub struct LaneResult {
     pub stats: RunStats,
     /// Rows that have reused the response of an identical request.
     pub copied: u64,
+    /// When its processing has begun.
+    pub began: Timestamp,
 }
 
 /// A request that follows a response that did not match the schema.
@@ -70,10 +72,11 @@ pub struct Lane {
     claimable: u64,
     /// Rows finished before the current pass over the pending rows.
     finished_before: u64,
+    began: Timestamp,
 }
 
 impl Lane {
-    pub(super) fn new(batch: StoredBatch, options: LaneOptions) -> Self {
+    pub(super) fn new(batch: StoredBatch, options: LaneOptions, now: Timestamp) -> Self {
         Self {
             batch,
             options,
@@ -81,6 +84,7 @@ impl Lane {
             copied: 0,
             claimable: 0,
             finished_before: 0,
+            began: now,
         }
     }
 
@@ -229,6 +233,7 @@ impl Lane {
             batch: self.batch,
             stats,
             copied: self.copied,
+            began: self.began,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `work`: several batches at the same time, under shared limits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use promptmill::simulator::{Config, Reaction, Script};
 use rustix::process::Signal;
@@ -140,8 +140,12 @@ fn stay_processes_later_batches_until_sigterm() {
     env.run("import more.csv").exits(0);
     work.wait_for_line("all 4 rows of more.csv");
     env.write("jobs.csv", &jobs(5));
+    let before = Instant::now();
     env.run("import jobs.csv").exits(0);
-    work.wait_for_line("all 5 rows of jobs.csv");
+    let summary = work.wait_for_line("all 5 rows of jobs.csv");
+    let (_, duration) = summary.trim_end().rsplit_once(" in ").unwrap();
+    let seconds: f64 = duration.trim_end_matches('s').parse().unwrap();
+    assert!(seconds < before.elapsed().as_secs_f64() + 0.1, "{summary}");
     work.signal(Signal::TERM);
     work.finish().exits(0);
     assert_eq!(env.requests(), 9);
@@ -200,6 +204,24 @@ fn stay_ends_at_a_limit_of_the_run() {
     import_big_and_small(&env, 20, 20);
     env.run("work --stay --max-requests 7").exits(4);
     assert_eq!(env.requests(), 7);
+}
+
+#[test]
+fn stay_counts_the_rows_of_a_batch_once() {
+    let env = TestEnv::new(Config::default());
+    env.write("jobs.csv", &jobs(3));
+    env.run("import jobs.csv").exits(0);
+    let work = env.start("work --stay --json");
+    env.wait_for_responses(3);
+    env.write("jobs.csv", &jobs(5));
+    env.run("import jobs.csv").exits(0);
+    env.wait_for_responses(5);
+    work.signal(Signal::TERM);
+    let report = work.finish().exits(0).json();
+    assert_eq!(
+        (&report["total"], &report["requests"]),
+        (&5.into(), &5.into())
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! each batch.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::Api;
 use crate::clock::Clock;
@@ -207,7 +207,8 @@ impl<'a> Session<'a> {
             self.listen()?;
         }
         let mut shutdown = self.shutdown();
-        let (mut total, mut rejected) = (RunStats::default(), BTreeSet::new());
+        let mut rejected = BTreeSet::new();
+        let mut ended: BTreeMap<i64, RunStats> = BTreeMap::new();
         loop {
             match engine.advance(&mut shutdown).await? {
                 Step::Finished => break,
@@ -224,11 +225,16 @@ impl<'a> Session<'a> {
                     if let Some(text) = on_end(self, &result) {
                         progress.borrow_mut().print(&text);
                     }
-                    total.add(result.stats);
+                    ended
+                        .entry(result.batch.id)
+                        .or_default()
+                        .replace(result.stats);
                 }
             }
         }
         engine.close()?;
+        let mut total = RunStats::default();
+        ended.into_values().for_each(|stats| total.add(stats));
         if wait_for.is_some() {
             // Batches that have stopped earlier did not end the program.
             let limit = |reason: &StopReason| matches!(reason, StopReason::Limit(_));
