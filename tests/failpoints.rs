@@ -81,6 +81,16 @@ fn a_kill_between_claim_and_request_leaves_an_unknown_result() {
 }
 
 #[test]
+fn a_request_counts_toward_the_daily_limit_before_it_is_sent() {
+    let env = TestEnv::with_rows(ROWS);
+    let run = format!("{RUN} --rpd 5 --max-wait 1s");
+    check_kill(&env, "worker=kill", &run);
+    assert_eq!(env.requests(), 0);
+    env.run(&run).exits(4);
+    assert_eq!(env.requests(), 4);
+}
+
+#[test]
 fn a_kill_before_a_response_is_written_repeats_only_requests_in_flight() {
     for nth in [1, 2, 20] {
         let env = TestEnv::with_rows(ROWS);

@@ -69,7 +69,11 @@ impl Actions {
     /// Executes an effect, or returns it if it needs the database.
     pub(super) fn execute(&mut self, effect: Effect, now: Timestamp) -> Option<Effect> {
         match effect {
-            Effect::Send { claim, key, day } => self.send(claim, (key, day), now),
+            Effect::Send {
+                claim,
+                key,
+                day: None,
+            } => self.send(claim, key, now),
             Effect::Settle {
                 claim,
                 key,
@@ -87,8 +91,8 @@ impl Actions {
         None
     }
 
-    /// Sends the request of a job. Its claim must be on disk.
-    fn send(&mut self, claim: JobClaim, (key, day): (KeyIndex, Option<Timestamp>), now: Timestamp) {
+    /// Sends the request of a job. Its claim must be on disk, and the request counted.
+    pub(super) fn send(&mut self, claim: JobClaim, key: KeyIndex, now: Timestamp) {
         let Some(held) = self.flights.held(claim) else {
             return;
         };
@@ -97,7 +101,7 @@ impl Actions {
         };
         let body = Bytes::from(lane.request_body(claim.job, &mut held.request));
         let api = lane.api();
-        let (client, secret) = (self.client.clone(), self.keys.use_secret(key, day));
+        let (client, secret) = (self.client.clone(), self.keys.secret(key));
         failpoint::hit_or_panic("send");
         self.flights.send(claim, async move {
             failpoint::hit_or_panic("worker");

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::domain::job::JobClaim;
+use crate::domain::keyring::KeyIndex;
 use crate::domain::price::Prices;
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
@@ -246,11 +248,8 @@ impl<'a> Engine<'a> {
             };
             self.reactor.handle(event);
         }
-        self.reactor
-            .actions
-            .keys
-            .save_request_counts(self.store)
-            .await
+        self.execute_pending().await?;
+        Ok(())
     }
 
     /// Logs a warning, once, if the write-ahead log keeps growing.
@@ -268,10 +267,15 @@ impl<'a> Engine<'a> {
 
     /// Executes the effects that need the database. Returns how long to wait, if that was decided.
     async fn execute_pending(&mut self) -> Result<Option<Wait>, StoreError> {
-        let mut wait = None;
+        let (mut wait, mut counted) = (None, Vec::new());
         while let Some(effect) = self.reactor.pending.pop_front() {
             match effect {
                 Effect::Wait(until) => wait = Some(Wait { until }),
+                Effect::Send { claim, key, day } => {
+                    let keys = &mut self.reactor.actions.keys;
+                    day.into_iter().for_each(|day| keys.count_request(key, day));
+                    counted.push((claim, key));
+                }
                 Effect::Claim(lane, limit) => self.work.claims.push(Claim {
                     batch: lane.0,
                     limit,
@@ -298,7 +302,21 @@ impl<'a> Engine<'a> {
                 _ => {}
             }
         }
+        self.send_counted(counted).await?;
         Ok(wait)
+    }
+
+    /// Sends requests that count toward daily limits, once their number is on disk.
+    async fn send_counted(
+        &mut self,
+        requests: Vec<(JobClaim, KeyIndex)>,
+    ) -> Result<(), StoreError> {
+        let actions = &mut self.reactor.actions;
+        actions.keys.save_request_counts(self.store).await?;
+        for (claim, key) in requests {
+            actions.send(claim, key, self.reactor.clock.now());
+        }
+        Ok(())
     }
 
     /// Continues with the duplicates of a lane that has ended, if there are any; otherwise closes

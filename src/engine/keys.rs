@@ -60,16 +60,14 @@ impl EngineKeys {
         &self.keys[key.0].key.label
     }
 
-    /// Returns the secret of a key for a request, which is counted if its day is given.
-    pub(super) fn use_secret(
-        &mut self,
-        key: KeyIndex,
-        day: Option<Timestamp>,
-    ) -> Option<Arc<SecretString>> {
-        if let Some(day) = day {
-            *self.uncounted.entry((key, day)).or_default() += 1;
-        }
+    /// Returns the secret of a key.
+    pub(super) fn secret(&self, key: KeyIndex) -> Option<Arc<SecretString>> {
         self.keys[key.0].secret.clone()
+    }
+
+    /// Counts a request toward the daily limit of its key.
+    pub(super) fn count_request(&mut self, key: KeyIndex, day: Timestamp) {
+        *self.uncounted.entry((key, day)).or_default() += 1;
     }
 
     /// Returns the keys that serve a model, with their stored states.
