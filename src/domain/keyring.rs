@@ -318,6 +318,21 @@ impl KeyRing {
         }
     }
 
+    /// Forgets what is known about a key, so that it is tried like a new one. Returns whether it was
+    /// throttled or disabled.
+    pub fn reset(&mut self, index: KeyIndex) -> bool {
+        if self.find(index).is_none() {
+            return false;
+        }
+        let key = self.key_mut(index);
+        let was_healthy = key.state == KeyState::Healthy;
+        key.mark_healthy();
+        key.served = 0;
+        key.throttles = 0;
+        key.rejections = Rejections::default();
+        !was_healthy
+    }
+
     /// Records that the rejection may have been caused by connections that are no longer used, so
     /// it does not count against the key. Until its next completion the key gets one request at a
     /// time.

@@ -152,7 +152,8 @@ impl<'a> Engine<'a> {
         }
         let (id, setup) = (
             lane.id(),
-            lane.setup(self.store, &self.reactor.actions.keys).await?,
+            lane.setup(self.store, &mut self.reactor.actions.keys)
+                .await?,
         );
         (self.reactor.on_event)(&lane.started(self.store).await?);
         if recovered > 0 {
@@ -208,6 +209,10 @@ impl<'a> Engine<'a> {
             if let Some(changes) = &mut self.work.changes
                 && changes.poll(self.store, self.reactor.clock.now()).await?
             {
+                let reset = self.reactor.actions.keys.take_reset(self.store).await?;
+                if !reset.is_empty() {
+                    self.reactor.handle(Event::KeysReset(reset));
+                }
                 self.reactor.handle(Event::QueueChanged);
                 return Ok(Step::QueueChanged);
             }

@@ -1,6 +1,6 @@
 //! The API keys of an engine: their secrets, stored states, and daily requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -39,6 +39,8 @@ pub(super) struct EngineKeys {
     base_url: String,
     /// Requests per key and day that are not saved yet.
     uncounted: BTreeMap<(KeyIndex, Timestamp), u32>,
+    /// The fingerprints of the keys with a stored state, when last read or written.
+    stored: BTreeSet<String>,
 }
 
 impl EngineKeys {
@@ -47,6 +49,7 @@ impl EngineKeys {
             keys,
             base_url: base_url.to_owned(),
             uncounted: BTreeMap::new(),
+            stored: BTreeSet::new(),
         }
     }
 
@@ -72,11 +75,13 @@ impl EngineKeys {
 
     /// Returns the keys that serve a model, with their stored states.
     pub(super) async fn serving(
-        &self,
+        &mut self,
         store: &Store,
         model: &str,
     ) -> Result<Vec<(KeyIndex, Key)>, StoreError> {
-        let stored = store.keys().await?;
+        let stored = self.stored_states(store).await?;
+        let fingerprints = stored.iter().map(|row| row.fingerprint.clone());
+        self.stored.extend(fingerprints);
         let keys = self.keys.iter().enumerate();
         let serving = keys.filter(|(_, key)| key.serves(model));
         let with_state = serving.map(|(index, key)| {
@@ -95,9 +100,28 @@ impl EngineKeys {
         Ok(with_state.collect())
     }
 
+    /// Returns the keys whose stored states were removed by another process since they were last
+    /// read or written.
+    pub(super) async fn take_reset(&mut self, store: &Store) -> Result<Vec<KeyIndex>, StoreError> {
+        let rows = self.stored_states(store).await?;
+        let still_stored = rows.into_iter().map(|row| row.fingerprint).collect();
+        let stored = std::mem::replace(&mut self.stored, still_stored);
+        let keys = self.keys.iter().enumerate();
+        let was_reset =
+            |fingerprint| stored.contains(fingerprint) && !self.stored.contains(fingerprint);
+        let reset = keys.filter(|(_, key)| was_reset(&key.key.fingerprint));
+        Ok(reset.map(|(index, _)| KeyIndex(index)).collect())
+    }
+
+    async fn stored_states(&self, store: &Store) -> Result<Vec<KeyRow>, StoreError> {
+        let mut rows = store.keys().await?;
+        rows.retain(|row| row.base_url == self.base_url);
+        Ok(rows)
+    }
+
     /// Saves the states of the keys of a model for later runs.
     pub(super) async fn save(
-        &self,
+        &mut self,
         store: &Store,
         (model, keys): (&str, &[Key]),
         now: Timestamp,
@@ -106,7 +130,10 @@ impl EngineKeys {
         let rows: Vec<_> = identified
             .map(|key| key_row(key, &self.base_url, model))
             .collect();
-        store.save_keys(&rows, model, now).await
+        store.save_keys(&rows, model, now).await?;
+        self.stored
+            .extend(rows.into_iter().map(|row| row.fingerprint));
+        Ok(())
     }
 
     /// Saves the number of requests that count toward daily limits.

@@ -132,7 +132,7 @@ impl Lane {
     pub(super) async fn setup(
         &self,
         store: &Store,
-        keys: &EngineKeys,
+        keys: &mut EngineKeys,
     ) -> Result<LaneSetup, StoreError> {
         let model = &self.batch.template.model;
         Ok(LaneSetup {

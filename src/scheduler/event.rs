@@ -70,6 +70,8 @@ pub enum Event<'e> {
     LaneClosed(LaneId),
     /// Other processes may have changed the queue: all lanes are read again.
     QueueChanged,
+    /// The user has reset the state of these keys.
+    KeysReset(Vec<KeyIndex>),
     /// Jobs can be claimed now.
     Ready {
         /// Whether results are waiting to be written.

@@ -134,6 +134,17 @@ impl Keys {
         enabled
     }
 
+    /// Resets the state of a key for all models. Returns its label if it was throttled or disabled.
+    pub(super) fn reset(&mut self, key: KeyIndex) -> Option<String> {
+        let mut label = None;
+        for model in &mut self.models {
+            if model.ring.reset(key) {
+                label = Some(model.ring.key(key).label.clone());
+            }
+        }
+        label
+    }
+
     /// Acquires a permit for a key, if one is available now.
     pub(super) fn acquire(
         &mut self,

@@ -22,6 +22,8 @@ mod waiting;
 
 use std::collections::BTreeMap;
 
+use crate::domain::attribution::RejectionTracker;
+use crate::domain::keyring::KeyIndex;
 use crate::domain::price::Prices;
 use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
@@ -83,6 +85,7 @@ impl Scheduler {
             Event::LaneReopened(id) => self.reopen(id),
             Event::LaneClosed(id) => drop(self.lanes.remove(&id)),
             Event::QueueChanged => self.read_lanes_again(),
+            Event::KeysReset(keys) => self.keys_reset(&keys),
             Event::Ready { unwritten } => self.ready(unwritten, now),
             Event::Claimed {
                 lane,
@@ -135,6 +138,19 @@ impl Scheduler {
     fn read_lanes_again(&mut self) {
         for lane in self.lanes.values_mut() {
             lane.queue.stale = true;
+        }
+    }
+
+    /// Tries keys like new ones, also for jobs that they were rejected for.
+    fn keys_reset(&mut self, keys: &[KeyIndex]) {
+        for key in keys {
+            if let Some(label) = self.shared.keys.reset(*key) {
+                self.shared.report(RunEvent::KeyEnabled { key: label });
+            }
+        }
+        for lane in self.lanes.values_mut() {
+            lane.rejections = RejectionTracker::default();
+            lane.stuck.clear();
         }
     }
 

@@ -225,6 +225,22 @@ fn stay_counts_the_rows_of_a_batch_once() {
 }
 
 #[test]
+fn stay_uses_a_key_again_after_a_reset() {
+    let script = Script::new().always(Reaction::Status(401));
+    let env = TestEnv::new(Config::default().script(script));
+    env.write("jobs.csv", &jobs(3));
+    env.run("import jobs.csv").exits(0);
+    let mut work = env.start("work --stay --summary always");
+    work.wait_for_line("no usable API key");
+    env.provider.set_script(Script::new());
+    env.run("keys reset").exits(0);
+    work.wait_for_line("all 3 rows of jobs.csv");
+    work.signal(Signal::TERM);
+    work.finish().exits(0);
+    assert_eq!(env.requests(), 4);
+}
+
+#[test]
 fn stay_is_interrupted_by_ctrl_c() {
     let env = TestEnv::new(Config::default());
     let work = start_staying(&env, "");
