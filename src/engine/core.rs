@@ -18,14 +18,12 @@ use crate::scheduler::{
 use crate::store::{Claim, Spool, Store, StoreError, StoredBatch};
 
 use super::actions::Actions;
+use super::changes::Changes;
 use super::keys::{EngineKey, EngineKeys};
 use super::lane::{Lane, LaneOptions, LaneResult};
 use super::reactor::Reactor;
 use super::salvage::{RunError, Salvage, spool_bytes};
 use super::shutdown::Shutdown;
-
-/// How often an engine that waits for work checks the queue for changes by other processes.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The dependencies of an engine.
 pub struct Deps<'a> {
@@ -207,12 +205,11 @@ impl<'a> Engine<'a> {
                 self.reactor.wait(until, shutdown).await;
             }
             if let Some(changes) = &mut self.work.changes
-                && changes.poll(self.store, self.reactor.clock.now()).await?
+                && let keys = &mut self.reactor.actions.keys
+                && let now = self.reactor.clock.now()
+                && let Some(reset) = changes.poll(self.store, keys, now).await?
             {
-                let reset = self.reactor.actions.keys.take_reset(self.store).await?;
-                if !reset.is_empty() {
-                    self.reactor.handle(Event::KeysReset(reset));
-                }
+                self.reactor.handle(Event::KeysReset(reset));
                 self.reactor.handle(Event::QueueChanged);
                 return Ok(Step::QueueChanged);
             }
@@ -371,32 +368,4 @@ impl<'a> Engine<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     until: Option<Timestamp>,
-}
-
-/// The state of the queue when it was last checked for changes by other processes.
-#[derive(Debug)]
-struct Changes {
-    /// The time of the next check.
-    poll_at: Timestamp,
-    version: i64,
-}
-
-impl Changes {
-    async fn new(store: &Store, now: Timestamp) -> Result<Self, StoreError> {
-        Ok(Self {
-            poll_at: now + POLL_INTERVAL,
-            version: store.data_version().await?,
-        })
-    }
-
-    /// Returns whether another process has changed the queue since the last check, if it is time to
-    /// check.
-    async fn poll(&mut self, store: &Store, now: Timestamp) -> Result<bool, StoreError> {
-        if now < self.poll_at {
-            return Ok(false);
-        }
-        self.poll_at = now + POLL_INTERVAL;
-        let before = std::mem::replace(&mut self.version, store.data_version().await?);
-        Ok(before != self.version)
-    }
 }

@@ -5,6 +5,7 @@
 //! with one lane, `work` one with a lane per batch.
 
 mod actions;
+mod changes;
 mod core;
 mod flights;
 mod keys;

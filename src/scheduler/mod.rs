@@ -143,6 +143,9 @@ impl Scheduler {
 
     /// Tries keys like new ones, also for jobs that they were rejected for.
     fn keys_reset(&mut self, keys: &[KeyIndex]) {
+        if keys.is_empty() {
+            return;
+        }
         for key in keys {
             if let Some(label) = self.shared.keys.reset(*key) {
                 self.shared.report(RunEvent::KeyEnabled { key: label });
