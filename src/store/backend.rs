@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use super::batch::{
     BatchStatus, CompletionAverages, Counts, ImportPreview, StoredBatch, SyncParams, SyncReport,
 };
-use super::error::{LockError, StoreError};
+use super::error::{LockError, Result};
 use super::health::{BackupError, IntegrityReport, Versions};
 use super::imported::{ImportReport, ImportedResult};
 use super::key_row::KeyRow;
@@ -36,13 +36,13 @@ enum Backend {
 impl Store {
     /// Opens or creates the database, and migrates it to the latest schema. A new file is only
     /// accessible to its owner.
-    pub async fn open(location: &Location) -> Result<Self, StoreError> {
+    pub async fn open(location: &Location) -> Result<Self> {
         let database = sqlite::Database::open(location.file()?).await?;
         Ok(Self(Backend::Sqlite(database)))
     }
 
     /// Opens the database if it exists.
-    pub async fn open_existing(location: &Location) -> Result<Option<Self>, StoreError> {
+    pub async fn open_existing(location: &Location) -> Result<Option<Self>> {
         if location.file()?.exists() {
             Self::open(location).await.map(Some)
         } else {
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Closes all connections. All data is in the database file afterwards.
-    pub async fn close(self) -> Result<(), StoreError> {
+    pub async fn close(self) -> Result<()> {
         match self.0 {
             Backend::Sqlite(database) => database.close().await,
         }
@@ -121,32 +121,32 @@ methods! {
             batch: i64,
             after: Option<i64>,
             limit: u32,
-        ) -> Result<(Vec<RequestOutcome>, Option<i64>), StoreError>;
+        ) -> Result<(Vec<RequestOutcome>, Option<i64>)>;
         /// Returns up to `limit` requests of a batch without a response, in input order, starting
         /// after the position `after` (`None`: from the start), with the position of the last one.
         async fn incomplete_requests(
             batch: i64,
             after: Option<i64>,
             limit: u32,
-        ) -> Result<(Vec<IncompleteRequest>, Option<i64>), StoreError>;
+        ) -> Result<(Vec<IncompleteRequest>, Option<i64>)>;
     }
     batches {
         /// Returns the batch with this name, if it exists.
-        async fn find_batch(name: &str) -> Result<Option<StoredBatch>, StoreError>;
+        async fn find_batch(name: &str) -> Result<Option<StoredBatch>>;
         /// Returns the batch with this name. The error lists the existing batches.
-        async fn batch(name: &str) -> Result<StoredBatch, StoreError>;
+        async fn batch(name: &str) -> Result<StoredBatch>;
         /// Returns all batches, oldest first.
-        async fn batches() -> Result<Vec<StoredBatch>, StoreError>;
+        async fn batches() -> Result<Vec<StoredBatch>>;
         /// Sets or removes the deadline of a batch. Later imports keep it.
-        async fn set_deadline(batch: i64, deadline: Option<Timestamp>) -> Result<(), StoreError>;
+        async fn set_deadline(batch: i64, deadline: Option<Timestamp>) -> Result<()>;
         /// Counts the rows of a batch.
-        async fn counts(batch: i64) -> Result<Counts, StoreError>;
+        async fn counts(batch: i64) -> Result<Counts>;
         /// Returns the row counts of all batches, oldest first.
-        async fn statuses() -> Result<Vec<BatchStatus>, StoreError>;
+        async fn statuses() -> Result<Vec<BatchStatus>>;
     }
     detail {
         /// Returns the row of a job with its attempts and response.
-        async fn row_detail(job: JobId) -> Result<Option<RowDetail>, StoreError>;
+        async fn row_detail(job: JobId) -> Result<Option<RowDetail>>;
         /// Returns up to `limit` failed rows of a batch in input order, starting after the row
         /// `after` (0: from the start). Only the rules and scopes of the filter apply.
         async fn failed_rows(
@@ -154,7 +154,7 @@ methods! {
             filter: &RowFilter,
             after: u64,
             limit: u32,
-        ) -> Result<Vec<FailedRow>, StoreError>;
+        ) -> Result<Vec<FailedRow>>;
     }
     duplicates {
         /// Parks the pending rows of a batch whose request is identical to that of another pending
@@ -164,13 +164,13 @@ methods! {
         ///
         /// The index on the digests is created on first use, so that only batches that need it pay
         /// for it.
-        async fn park_duplicates(batch: i64, any: bool) -> Result<u64, StoreError>;
+        async fn park_duplicates(batch: i64, any: bool) -> Result<u64>;
         /// Copies the results of leaders that were completed or failed permanently to their
         /// duplicates, if the requests are still identical; returns the number of copies.
-        async fn copy_to_duplicates(batch: i64, now: Timestamp) -> Result<u64, StoreError>;
+        async fn copy_to_duplicates(batch: i64, now: Timestamp) -> Result<u64>;
         /// Releases the rows of a batch that are still parked; returns how many of them are
         /// pending.
-        async fn release_duplicates(batch: i64) -> Result<u64, StoreError>;
+        async fn release_duplicates(batch: i64) -> Result<u64>;
     }
     history {
         /// Returns up to `limit` completed requests of a batch in input order, starting after the
@@ -180,16 +180,16 @@ methods! {
             batch: i64,
             after: Option<i64>,
             limit: u32,
-        ) -> Result<(Vec<CompletedRequest>, Option<i64>), StoreError>;
+        ) -> Result<(Vec<CompletedRequest>, Option<i64>)>;
         /// Returns the failed attempts of the next `limit` rows of a batch that have any, in input
         /// order, with the position of the last such row.
         async fn failed_requests(
             batch: i64,
             after: Option<i64>,
             limit: u32,
-        ) -> Result<(Vec<FailedRequest>, Option<i64>), StoreError>;
+        ) -> Result<(Vec<FailedRequest>, Option<i64>)>;
         /// Returns the number of requests sent for the rows of a batch.
-        async fn requests_made(batch: i64) -> Result<u64, StoreError>;
+        async fn requests_made(batch: i64) -> Result<u64>;
     }
     import_results {
         /// Imports results for rows of a batch. They arrive in chunks; an empty chunk marks the
@@ -200,16 +200,16 @@ methods! {
             batch: i64,
             chunks: mpsc::Receiver<Result<Vec<ImportedResult>, E>>,
             now: Timestamp,
-        ) -> Result<Result<ImportReport, E>, StoreError>;
+        ) -> Result<Result<ImportReport, E>>;
     }
     keys {
         /// Returns the salt for key fingerprints: 16 random bytes, generated with the database.
-        async fn salt() -> Result<Vec<u8>, StoreError>;
+        async fn salt() -> Result<Vec<u8>>;
         /// Returns the states of all keys, sorted by label.
-        async fn keys() -> Result<Vec<KeyRow>, StoreError>;
+        async fn keys() -> Result<Vec<KeyRow>>;
         /// Saves the states of keys, which apply to `model` or to all models, and replaces their
         /// previous states for either.
-        async fn save_keys(keys: &[KeyRow], model: &str, now: Timestamp) -> Result<(), StoreError>;
+        async fn save_keys(keys: &[KeyRow], model: &str, now: Timestamp) -> Result<()>;
         /// Adds to the number of requests sent with a key on the day that began at `day`. The
         /// counts of earlier days are deleted.
         async fn count_requests(
@@ -217,15 +217,15 @@ methods! {
             base_url: &str,
             day: Timestamp,
             requests: u32,
-        ) -> Result<(), StoreError>;
+        ) -> Result<()>;
         /// Returns the number of requests sent with a key on the day that began at `day`.
         async fn requests_on_day(
             fingerprint: &str,
             base_url: &str,
             day: Timestamp,
-        ) -> Result<u32, StoreError>;
+        ) -> Result<u32>;
         /// Deletes the states of all keys, or of those with this label. Returns their number.
-        async fn reset_keys(label: Option<&str>) -> Result<u64, StoreError>;
+        async fn reset_keys(label: Option<&str>) -> Result<u64>;
     }
     preview {
         /// Returns the states of rows given by key and request digest, and for each row whether a
@@ -233,12 +233,12 @@ methods! {
         async fn preview_import(
             batch: i64,
             rows: &[(&str, &str)],
-        ) -> Result<(ImportPreview, Vec<bool>), StoreError>;
+        ) -> Result<(ImportPreview, Vec<bool>)>;
         /// Returns the pending jobs of a batch at these indices. Pending jobs are counted in input
         /// order, starting at 0.
-        async fn pending_at(batch: i64, indices: &[u64]) -> Result<Vec<JobId>, StoreError>;
+        async fn pending_at(batch: i64, indices: &[u64]) -> Result<Vec<JobId>>;
         /// Returns the averages of the recent completions of a batch.
-        async fn completion_averages(batch: i64) -> Result<CompletionAverages, StoreError>;
+        async fn completion_averages(batch: i64) -> Result<CompletionAverages>;
     }
     queue {
         /// Settles, then executes the claims in order, in one transaction.
@@ -246,21 +246,21 @@ methods! {
             settlements: &[Settlement],
             claims: &[Claim],
             now: Timestamp,
-        ) -> Result<QueueUpdate, StoreError>;
+        ) -> Result<QueueUpdate>;
         /// Returns a number that changes when another process commits a change of the queue.
-        async fn data_version() -> Result<i64, StoreError>;
+        async fn data_version() -> Result<i64>;
         /// Returns whether a batch has jobs that were in flight at the last two crashes or more.
-        async fn has_suspects(batch: i64) -> Result<bool, StoreError>;
+        async fn has_suspects(batch: i64) -> Result<bool>;
         /// Claims one job that was in flight at the last two crashes or more, regardless of
         /// `not_before`. It must be sent alone, so that it is known to be the cause if the program
         /// crashes again.
-        async fn claim_suspect(batch: i64) -> Result<Option<ClaimedJob>, StoreError>;
+        async fn claim_suspect(batch: i64) -> Result<Option<ClaimedJob>>;
         /// Counts the pending jobs that can be claimed, now or later.
-        async fn claimable(batch: i64) -> Result<u64, StoreError>;
+        async fn claimable(batch: i64) -> Result<u64>;
         /// Makes jobs that a crashed run left in flight pending again, and records their requests
         /// as unknown. The caller holds the run lock, so no other run is alive. Returns the number
         /// of jobs.
-        async fn recover(now: Timestamp) -> Result<u64, StoreError>;
+        async fn recover(now: Timestamp) -> Result<u64>;
     }
     read {
         /// Returns up to `limit` rows of a batch in input order, starting after the position
@@ -269,18 +269,18 @@ methods! {
             batch: i64,
             after: Option<i64>,
             limit: u32,
-        ) -> Result<(Vec<ExportRow>, Option<i64>), StoreError>;
+        ) -> Result<(Vec<ExportRow>, Option<i64>)>;
         /// Returns why jobs of a batch failed permanently, most frequent cause first. The hint is
         /// empty because it is not stored.
-        async fn failed_causes(batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError>;
+        async fn failed_causes(batch: i64, limit: u32) -> Result<Vec<Cause>>;
         /// Returns why jobs of a batch failed or are waiting, most frequent cause first. The hint
         /// is empty because it is not stored.
-        async fn causes(batch: i64, limit: u32) -> Result<Vec<Cause>, StoreError>;
+        async fn causes(batch: i64, limit: u32) -> Result<Vec<Cause>>;
     }
     row_filter {
         /// Makes the selected failed jobs of a batch pending again and resets their attempts.
         /// Returns their number.
-        async fn reopen(batch: i64, filter: &RowFilter) -> Result<u64, StoreError>;
+        async fn reopen(batch: i64, filter: &RowFilter) -> Result<u64>;
         /// Cancels all pending jobs of a batch, or those in `jobs`. They fail with the rule
         /// `cancelled` and are not sent until they are reopened. Jobs claimed by a run are not
         /// affected.
@@ -288,19 +288,19 @@ methods! {
             batch: i64,
             jobs: Option<&[JobId]>,
             now: Timestamp,
-        ) -> Result<CancelReport, StoreError>;
+        ) -> Result<CancelReport>;
         /// Finds rows by name: the row key (the ID, if the batch has an ID column), or otherwise
         /// the row number in the input, starting at 1, with an optional `#`. Returns the job for
         /// each name in order; `None` if the row does not exist.
-        async fn find_rows(batch: i64, names: &[String]) -> Result<Vec<Option<JobId>>, StoreError>;
+        async fn find_rows(batch: i64, names: &[String]) -> Result<Vec<Option<JobId>>>;
     }
     spool {
         /// Creates an empty spool next to the database and reserves disk space for it, if the file
         /// system supports that. The caller holds the run lock and has settled any earlier spool.
-        async fn reserve_spool(bytes: u64) -> Result<Spool, StoreError>;
+        async fn reserve_spool(bytes: u64) -> Result<Spool>;
         /// Imports the spool of an earlier run, and removes the file. Returns the number of settled
         /// jobs. The caller holds the run lock and has not called [`recover`](Self::recover) yet.
-        async fn settle_spool() -> Result<u64, StoreError>;
+        async fn settle_spool() -> Result<u64>;
     }
     sync {
         /// Syncs a batch with an input. The rows arrive in chunks; an empty chunk marks the end.
@@ -309,17 +309,17 @@ methods! {
         async fn sync_batch<E>(
             params: &SyncParams<'_>,
             chunks: mpsc::Receiver<Result<Chunk, E>>,
-        ) -> Result<Result<SyncReport, E>, StoreError>;
+        ) -> Result<Result<SyncReport, E>>;
     }
     verify {
         /// Returns the versions of the database engine and of the schema.
-        async fn versions() -> Result<Versions, StoreError>;
+        async fn versions() -> Result<Versions>;
         /// Returns the errors found by a quick check, which takes about as long as reading the
         /// file, and does not block writers.
-        async fn quick_check() -> Result<Vec<String>, StoreError>;
+        async fn quick_check() -> Result<Vec<String>>;
         /// Verifies a snapshot of the whole database. This takes several times as long as reading
         /// the file.
-        async fn verify() -> Result<IntegrityReport, StoreError>;
+        async fn verify() -> Result<IntegrityReport>;
         /// Writes a snapshot of the database to a new file (mode 0600). When it returns, the copy
         /// is complete and on disk. Can be called during a run.
         async fn back_up(target: &Path) -> Result<(), BackupError>;
@@ -337,14 +337,14 @@ enum SnapshotBackend {
 
 impl SnapshotReader {
     /// Creates a reader. The database is opened by the first snapshot.
-    pub fn new(location: &Location) -> Result<Self, StoreError> {
+    pub fn new(location: &Location) -> Result<Self> {
         let reader = sqlite::snapshot::SnapshotReader::new(location.file()?);
         Ok(Self(SnapshotBackend::Sqlite(reader)))
     }
 
     /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
     /// opens the database again.
-    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
+    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>> {
         match &mut self.0 {
             SnapshotBackend::Sqlite(reader) => reader.read().await,
         }

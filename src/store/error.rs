@@ -6,6 +6,9 @@ use crate::failpoint;
 
 use super::server_url::ServerUrl;
 
+/// The result of an operation on the database.
+pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
+
 /// A database error. Acknowledged changes are not lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

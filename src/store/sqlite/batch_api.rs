@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{JobId, RecordedFailure, RequestOutcome};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::row::IncompleteRequest;
 
 use super::columns::{completion_at, last_position};
@@ -16,12 +16,12 @@ use super::database::Database;
 #[derive(Deserialize)]
 struct FailureColumns(String, String, Option<u16>, String);
 
-pub(in crate::store) async fn request_outcomes(
+pub(crate) async fn request_outcomes(
     database: &Database,
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<RequestOutcome>, Option<i64>), StoreError> {
+) -> Result<(Vec<RequestOutcome>, Option<i64>)> {
     let rows = sqlx::query(
         "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
                 x.prompt_tokens, x.completion_tokens, x.latency_ms, x.request_id,
@@ -47,12 +47,12 @@ pub(in crate::store) async fn request_outcomes(
     Ok((request_outcomes, last))
 }
 
-pub(in crate::store) async fn incomplete_requests(
+pub(crate) async fn incomplete_requests(
     database: &Database,
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<IncompleteRequest>, Option<i64>), StoreError> {
+) -> Result<(Vec<IncompleteRequest>, Option<i64>)> {
     let rows = sqlx::query(
         "SELECT j.position, r.key, r.request
          FROM jobs AS j
@@ -76,7 +76,7 @@ pub(in crate::store) async fn incomplete_requests(
     Ok((requests, last))
 }
 
-fn request_outcome(row: &SqliteRow) -> Result<RequestOutcome, StoreError> {
+fn request_outcome(row: &SqliteRow) -> Result<RequestOutcome> {
     let completion = completion_at(row, 4, 10)?;
     let failure: Option<&str> = row.try_get(11)?;
     let failure = failure.map(serde_json::from_str).transpose()?;

@@ -5,16 +5,13 @@ use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use crate::domain::time::Timestamp;
 use crate::store::batch::{BatchStatus, Counts, StoredBatch};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 use super::columns::unsigned;
 use super::database::Database;
 
 /// Counts the rows of a batch.
-pub(super) async fn count_rows(
-    batch: i64,
-    reader: impl SqliteExecutor<'_>,
-) -> Result<Counts, StoreError> {
+pub(super) async fn count_rows(batch: i64, reader: impl SqliteExecutor<'_>) -> Result<Counts> {
     // Filtered sums, because GROUP BY would sort.
     let row = sqlx::query(
         "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
@@ -34,10 +31,7 @@ pub(super) async fn count_rows(
     })
 }
 
-pub(in crate::store) async fn find_batch(
-    database: &Database,
-    name: &str,
-) -> Result<Option<StoredBatch>, StoreError> {
+pub(crate) async fn find_batch(database: &Database, name: &str) -> Result<Option<StoredBatch>> {
     let row = sqlx::query(
         "SELECT id, name, recipe, columns, source, stamp, simulated, deadline
          FROM batches WHERE name = ?1",
@@ -48,10 +42,7 @@ pub(in crate::store) async fn find_batch(
     row.map(|row| stored_batch(&row)).transpose()
 }
 
-pub(in crate::store) async fn batch(
-    database: &Database,
-    name: &str,
-) -> Result<StoredBatch, StoreError> {
+pub(crate) async fn batch(database: &Database, name: &str) -> Result<StoredBatch> {
     if let Some(batch) = find_batch(database, name).await? {
         return Ok(batch);
     }
@@ -71,7 +62,7 @@ pub(in crate::store) async fn batch(
     })
 }
 
-pub(in crate::store) async fn batches(database: &Database) -> Result<Vec<StoredBatch>, StoreError> {
+pub(crate) async fn batches(database: &Database) -> Result<Vec<StoredBatch>> {
     sqlx::query(
         "SELECT id, name, recipe, columns, source, stamp, simulated, deadline
          FROM batches ORDER BY id",
@@ -83,11 +74,11 @@ pub(in crate::store) async fn batches(database: &Database) -> Result<Vec<StoredB
     .collect()
 }
 
-pub(in crate::store) async fn set_deadline(
+pub(crate) async fn set_deadline(
     database: &Database,
     batch: i64,
     deadline: Option<Timestamp>,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     sqlx::query("UPDATE batches SET deadline = ?2 WHERE id = ?1")
         .bind(batch)
         .bind(deadline.map(Timestamp::as_millis))
@@ -96,16 +87,11 @@ pub(in crate::store) async fn set_deadline(
     Ok(())
 }
 
-pub(in crate::store) async fn counts(
-    database: &Database,
-    batch: i64,
-) -> Result<Counts, StoreError> {
+pub(crate) async fn counts(database: &Database, batch: i64) -> Result<Counts> {
     count_rows(batch, &database.readers).await
 }
 
-pub(in crate::store) async fn statuses(
-    database: &Database,
-) -> Result<Vec<BatchStatus>, StoreError> {
+pub(crate) async fn statuses(database: &Database) -> Result<Vec<BatchStatus>> {
     let mut statuses = Vec::new();
     for batch in batches(database).await? {
         statuses.push(BatchStatus {
@@ -116,7 +102,7 @@ pub(in crate::store) async fn statuses(
     Ok(statuses)
 }
 
-fn stored_batch(row: &SqliteRow) -> Result<StoredBatch, StoreError> {
+fn stored_batch(row: &SqliteRow) -> Result<StoredBatch> {
     Ok(StoredBatch {
         id: row.try_get(0)?,
         name: row.try_get(1)?,

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{Completion, JobState};
 use crate::domain::verdict::Scope;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 /// Converts a count or size. It is only negative in a damaged database, which must not cause a
 /// panic.
@@ -29,7 +29,7 @@ pub(super) fn completion_at(
     row: &SqliteRow,
     body: usize,
     request_id: usize,
-) -> Result<Option<Completion>, StoreError> {
+) -> Result<Option<Completion>> {
     let Some(text) = row.try_get(body)? else {
         return Ok(None);
     };
@@ -55,6 +55,6 @@ pub(super) fn state(number: i64) -> JobState {
 }
 
 /// Converts the stored scope of a failure.
-pub(super) fn scope(text: String) -> Result<Scope, StoreError> {
+pub(super) fn scope(text: String) -> Result<Scope> {
     Ok(serde_json::from_value(serde_json::Value::String(text))?)
 }

@@ -10,14 +10,14 @@ use tokio::sync::Mutex;
 
 use crate::domain::job::JobId;
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::files::{self, FileIdentity};
 use super::open;
 
 /// The open database.
 #[derive(Debug)]
-pub(in crate::store) struct Database {
+pub(crate) struct Database {
     /// The only connection that writes. Locked for one transaction at a time.
     pub(super) writer: Mutex<SqliteConnection>,
     /// Read-only connections for exports and counts during a run.
@@ -31,7 +31,7 @@ pub(in crate::store) struct Database {
 
 impl Database {
     /// Opens or creates the database at `path` (mode 0600), and migrates it to the latest schema.
-    pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
         let identity = files::create_or_check(path)?;
         let writer = open::open_writer(path).await?;
         let readers = SqlitePoolOptions::new()
@@ -47,18 +47,18 @@ impl Database {
     }
 
     /// Returns the path as given by the caller.
-    pub(in crate::store) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Checks that the path still refers to the open file. Changes to a removed or replaced file
     /// are lost when the last connection closes.
-    pub(super) fn check_path(&self) -> Result<(), StoreError> {
+    pub(super) fn check_path(&self) -> Result<()> {
         self.identity.check(&self.path)
     }
 
     /// Restricts later claims on a batch to these jobs.
-    pub(in crate::store) fn restrict_to(&self, batch: i64, jobs: &[JobId]) {
+    pub(crate) fn restrict_to(&self, batch: i64, jobs: &[JobId]) {
         let jobs = serde_json::json!(jobs).to_string();
         self.restrictions().insert(batch, jobs.into());
     }
@@ -74,7 +74,7 @@ impl Database {
     }
 
     /// Closes all connections. Closing the last one checkpoints the WAL.
-    pub(in crate::store) async fn close(self) -> Result<(), StoreError> {
+    pub(crate) async fn close(self) -> Result<()> {
         self.readers.close().await;
         failpoint::hit("close")?;
         self.writer.into_inner().close().await?;
@@ -86,6 +86,6 @@ impl Database {
 /// of the transaction can fail with `SQLITE_BUSY`.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
-) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, StoreError> {
+) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>> {
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
 }

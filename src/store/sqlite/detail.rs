@@ -5,17 +5,14 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::row::{AttemptDetail, FailedRow, RowDetail, RowFilter};
 
 use super::columns::{completion_at, count_at, scope, state, unsigned};
 use super::database::Database;
 use super::row_filter::json_list;
 
-pub(in crate::store) async fn row_detail(
-    database: &Database,
-    job: JobId,
-) -> Result<Option<RowDetail>, StoreError> {
+pub(crate) async fn row_detail(database: &Database, job: JobId) -> Result<Option<RowDetail>> {
     let row = sqlx::query(
         "SELECT j.position, r.key, j.state, j.requests, j.spent, j.not_before, r.request,
                 x.body, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
@@ -44,13 +41,13 @@ pub(in crate::store) async fn row_detail(
     Ok(Some(detail(&row, attempts)?))
 }
 
-pub(in crate::store) async fn failed_rows(
+pub(crate) async fn failed_rows(
     database: &Database,
     batch: i64,
     filter: &RowFilter,
     after: u64,
     limit: u32,
-) -> Result<Vec<FailedRow>, StoreError> {
+) -> Result<Vec<FailedRow>> {
     let (rules, scopes) = (json_list(&filter.rules)?, json_list(&filter.scopes)?);
     sqlx::query(
         "SELECT j.position, r.key, last.scope, last.rule, last.message, j.requests
@@ -75,7 +72,7 @@ pub(in crate::store) async fn failed_rows(
     .collect()
 }
 
-fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail, StoreError> {
+fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail> {
     let count = |at: usize| {
         let count = row.try_get(at).map(unsigned);
         count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
@@ -105,7 +102,7 @@ fn row_number(position: Option<i64>) -> u64 {
     position.map_or(0, |position| unsigned(position) + 1)
 }
 
-fn attempt(row: &SqliteRow) -> Result<AttemptDetail, StoreError> {
+fn attempt(row: &SqliteRow) -> Result<AttemptDetail> {
     Ok(AttemptDetail {
         ended_at: Timestamp::from_millis(row.try_get(0)?),
         key_label: row.try_get(1)?,
@@ -122,7 +119,7 @@ fn attempt(row: &SqliteRow) -> Result<AttemptDetail, StoreError> {
     })
 }
 
-fn failed_row(row: &SqliteRow) -> Result<FailedRow, StoreError> {
+fn failed_row(row: &SqliteRow) -> Result<FailedRow> {
     let text = |at: usize| row.try_get::<Option<String>, _>(at);
     Ok(FailedRow {
         row: row_number(row.try_get(0)?),

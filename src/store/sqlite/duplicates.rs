@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CANCELLED;
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::columns::unsigned;
 use super::database::{Database, begin};
@@ -22,11 +22,7 @@ const GROUP_SIZE: i64 = 5_000;
 /// counted for the leader.
 const KEY_LABEL: &str = "copied";
 
-pub(in crate::store) async fn park_duplicates(
-    database: &Database,
-    batch: i64,
-    any: bool,
-) -> Result<u64, StoreError> {
+pub(crate) async fn park_duplicates(database: &Database, batch: i64, any: bool) -> Result<u64> {
     let mut writer = database.writer.lock().await;
     sqlx::query("CREATE INDEX IF NOT EXISTS rows_digest ON rows (batch_id, digest)")
         .execute(&mut *writer)
@@ -58,11 +54,11 @@ pub(in crate::store) async fn park_duplicates(
     Ok(parked)
 }
 
-pub(in crate::store) async fn copy_to_duplicates(
+pub(crate) async fn copy_to_duplicates(
     database: &Database,
     batch: i64,
     now: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<u64> {
     let mut writer = database.writer.lock().await;
     let (mut after, mut copied) = (0, 0);
     loop {
@@ -87,10 +83,7 @@ pub(in crate::store) async fn copy_to_duplicates(
     }
 }
 
-pub(in crate::store) async fn release_duplicates(
-    database: &Database,
-    batch: i64,
-) -> Result<u64, StoreError> {
+pub(crate) async fn release_duplicates(database: &Database, batch: i64) -> Result<u64> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     let parked = sqlx::query(
@@ -112,11 +105,7 @@ pub(in crate::store) async fn release_duplicates(
 }
 
 /// Copies responses and failures of leaders, except cancellations, to these jobs.
-async fn copy(
-    connection: &mut SqliteConnection,
-    jobs: &str,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
+async fn copy(connection: &mut SqliteConnection, jobs: &str, now: Timestamp) -> Result<u64> {
     let completed = sqlx::query(
         "INSERT INTO results (job_id, body, model, finish_reason, latency_ms, key_label, ended_at,
                               request_id)

@@ -58,7 +58,7 @@ pub struct Disk {
 pub struct DiskError(PathBuf);
 
 /// Returns the disk of a file, or of its directory if there is no file yet.
-pub(in crate::store) fn disk(path: &Path) -> Result<Disk, DiskError> {
+pub(crate) fn disk(path: &Path) -> Result<Disk, DiskError> {
     let target = if path.exists() { path } else { directory(path) };
     let Ok(stats) = rustix::fs::statvfs(target) else {
         return Err(DiskError(directory(path).to_owned()));

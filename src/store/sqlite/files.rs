@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 /// Suffixes of the files of a database; the first is the database itself.
 const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".lock", ".spool"];
@@ -29,7 +29,7 @@ impl FileIdentity {
     }
 
     /// Checks that a path still refers to this file.
-    pub(super) fn check(self, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn check(self, path: &Path) -> Result<()> {
         let gone = |how| StoreError::Gone {
             path: path.to_owned(),
             how,
@@ -52,7 +52,7 @@ impl FileIdentity {
 }
 
 /// Returns the size of the WAL if it is unusually large.
-pub(in crate::store) fn oversized_wal(database: &Path) -> Option<u64> {
+pub(crate) fn oversized_wal(database: &Path) -> Option<u64> {
     let size = wal_size(database);
     (size > LARGE_WAL).then_some(size)
 }
@@ -63,7 +63,7 @@ pub(super) fn wal_size(database: &Path) -> u64 {
 }
 
 /// Returns the directory that contains a file.
-pub(in crate::store) fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -77,14 +77,14 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Returns whether a file, at any path, is one of the files of a database.
-pub(in crate::store) fn contains(database: &Path, file: &Path) -> bool {
+pub(crate) fn contains(database: &Path, file: &Path) -> bool {
     let file = FileIdentity::at(file);
     let mut files = SUFFIXES.iter().map(|suffix| with_suffix(database, suffix));
     file.is_some() && files.any(|path| FileIdentity::at(&path) == file)
 }
 
 /// Returns the files of a database that other users can access.
-pub(in crate::store) fn exposed(database: &Path) -> Vec<PathBuf> {
+pub(crate) fn exposed(database: &Path) -> Vec<PathBuf> {
     let files = SUFFIXES.iter().map(|suffix| with_suffix(database, suffix));
     files
         .filter(|file| fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o077 != 0))
@@ -93,7 +93,7 @@ pub(in crate::store) fn exposed(database: &Path) -> Vec<PathBuf> {
 
 /// Creates the file with mode 0600 before SQLite opens it, because the WAL inherits its mode, or
 /// checks the existing one. Returns its identity.
-pub(super) fn create_or_check(path: &Path) -> Result<FileIdentity, StoreError> {
+pub(super) fn create_or_check(path: &Path) -> Result<FileIdentity> {
     let created = OpenOptions::new()
         .write(true)
         .create_new(true)

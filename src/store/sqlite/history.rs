@@ -5,17 +5,17 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::time::Timestamp;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::columns::{count_at, last_position, scope, unsigned};
 use super::database::Database;
 
-pub(in crate::store) async fn completed_requests(
+pub(crate) async fn completed_requests(
     database: &Database,
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<CompletedRequest>, Option<i64>), StoreError> {
+) -> Result<(Vec<CompletedRequest>, Option<i64>)> {
     let rows = sqlx::query(
         "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
                 x.latency_ms, x.key_label, x.ended_at
@@ -33,12 +33,12 @@ pub(in crate::store) async fn completed_requests(
     Ok((completed, last))
 }
 
-pub(in crate::store) async fn failed_requests(
+pub(crate) async fn failed_requests(
     database: &Database,
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<FailedRequest>, Option<i64>), StoreError> {
+) -> Result<(Vec<FailedRequest>, Option<i64>)> {
     let rows = sqlx::query(
         "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
                 a.ended_at,
@@ -63,10 +63,7 @@ pub(in crate::store) async fn failed_requests(
     Ok((failed, last))
 }
 
-pub(in crate::store) async fn requests_made(
-    database: &Database,
-    batch: i64,
-) -> Result<u64, StoreError> {
+pub(crate) async fn requests_made(database: &Database, batch: i64) -> Result<u64> {
     let sum: i64 = sqlx::query_scalar(
         "SELECT coalesce(sum(requests), 0) FROM jobs
          WHERE batch_id = ?1 AND position IS NOT NULL",
@@ -77,7 +74,7 @@ pub(in crate::store) async fn requests_made(
     Ok(unsigned(sum))
 }
 
-fn completed(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
+fn completed(row: &SqliteRow) -> Result<CompletedRequest> {
     Ok(CompletedRequest {
         model: row.try_get(1)?,
         finish_reason: row.try_get(2)?,
@@ -89,7 +86,7 @@ fn completed(row: &SqliteRow) -> Result<CompletedRequest, StoreError> {
     })
 }
 
-fn failed(row: &SqliteRow) -> Result<FailedRequest, StoreError> {
+fn failed(row: &SqliteRow) -> Result<FailedRequest> {
     let status: Option<i64> = row.try_get(3)?;
     Ok(FailedRequest {
         scope: scope(row.try_get(1)?)?,

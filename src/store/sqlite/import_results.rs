@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::imported::{ImportReport, ImportedOutcome, ImportedResult};
 use crate::store::settlement::{JobOutcome, Settlement};
 
@@ -25,12 +25,12 @@ const MAX_UNKNOWN_KEYS: usize = 5;
 /// Stored as the API key label of imported results.
 const KEY_LABEL: &str = "batch file";
 
-pub(in crate::store) async fn import_results<E>(
+pub(crate) async fn import_results<E>(
     database: &Database,
     batch: i64,
     mut chunks: mpsc::Receiver<Result<Vec<ImportedResult>, E>>,
     now: Timestamp,
-) -> Result<Result<ImportReport, E>, StoreError> {
+) -> Result<Result<ImportReport, E>> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     let mut report = ImportReport::default();
@@ -75,7 +75,7 @@ async fn import_group(
     group: &[ImportedResult],
     now: Timestamp,
     report: &mut ImportReport,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let mut settled = Vec::new();
     for (result, found) in group.iter().zip(look_up(connection, batch, group).await?) {
         let Some((job, state)) = found else {
@@ -121,7 +121,7 @@ async fn look_up(
     connection: &mut SqliteConnection,
     batch: i64,
     group: &[ImportedResult],
-) -> Result<Vec<Option<(i64, i64)>>, StoreError> {
+) -> Result<Vec<Option<(i64, i64)>>> {
     let keys: Vec<_> = group.iter().map(|result| &result.key).collect();
     let found = sqlx::query(
         "SELECT j.id, j.state
@@ -142,7 +142,7 @@ async fn look_up(
 }
 
 /// Claims these jobs regardless of `not_before`; returns the claim numbers in the same order.
-async fn claim(connection: &mut SqliteConnection, jobs: &[i64]) -> Result<Vec<i64>, StoreError> {
+async fn claim(connection: &mut SqliteConnection, jobs: &[i64]) -> Result<Vec<i64>> {
     let jobs = serde_json::to_string(jobs)?;
     sqlx::query(
         "UPDATE jobs SET state = 1, claim_no = claim_no + 1

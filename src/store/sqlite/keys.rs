@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::time::Timestamp;
 
 use super::database::{Database, begin};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::key_row::KeyRow;
 
 /// The statement that selects all keys, sorted by label.
@@ -15,7 +15,7 @@ pub(super) const ALL: &str =
      ORDER BY base_url, label, model";
 
 /// Reads a row of [`ALL`].
-pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
+pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow> {
     Ok(KeyRow {
         fingerprint: row.try_get(0)?,
         base_url: row.try_get(1)?,
@@ -29,26 +29,26 @@ pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
     })
 }
 
-pub(in crate::store) async fn salt(database: &Database) -> Result<Vec<u8>, StoreError> {
+pub(crate) async fn salt(database: &Database) -> Result<Vec<u8>> {
     let mut writer = database.writer.lock().await;
     Ok(sqlx::query_scalar("SELECT salt FROM identity")
         .fetch_one(&mut *writer)
         .await?)
 }
 
-pub(in crate::store) async fn keys(database: &Database) -> Result<Vec<KeyRow>, StoreError> {
+pub(crate) async fn keys(database: &Database) -> Result<Vec<KeyRow>> {
     let rows = sqlx::query(ALL)
         .fetch_all(&mut *database.writer.lock().await)
         .await?;
     rows.iter().map(key_row).collect()
 }
 
-pub(in crate::store) async fn save_keys(
+pub(crate) async fn save_keys(
     database: &Database,
     keys: &[KeyRow],
     model: &str,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     for key in keys {
@@ -79,13 +79,13 @@ pub(in crate::store) async fn save_keys(
     Ok(transaction.commit().await?)
 }
 
-pub(in crate::store) async fn count_requests(
+pub(crate) async fn count_requests(
     database: &Database,
     fingerprint: &str,
     base_url: &str,
     day: Timestamp,
     requests: u32,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     sqlx::query("DELETE FROM key_days WHERE fingerprint = ?1 AND base_url = ?2 AND starts_at < ?3")
@@ -108,12 +108,12 @@ pub(in crate::store) async fn count_requests(
     Ok(transaction.commit().await?)
 }
 
-pub(in crate::store) async fn requests_on_day(
+pub(crate) async fn requests_on_day(
     database: &Database,
     fingerprint: &str,
     base_url: &str,
     day: Timestamp,
-) -> Result<u32, StoreError> {
+) -> Result<u32> {
     let mut writer = database.writer.lock().await;
     let requests: Option<i64> = sqlx::query_scalar(
         "SELECT requests FROM key_days
@@ -127,10 +127,7 @@ pub(in crate::store) async fn requests_on_day(
     Ok(requests.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
-pub(in crate::store) async fn reset_keys(
-    database: &Database,
-    label: Option<&str>,
-) -> Result<u64, StoreError> {
+pub(crate) async fn reset_keys(database: &Database, label: Option<&str>) -> Result<u64> {
     let mut writer = database.writer.lock().await;
     let reset = sqlx::query("DELETE FROM keys WHERE ?1 IS NULL OR label = ?1")
         .bind(label)

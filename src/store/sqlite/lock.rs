@@ -27,7 +27,7 @@ pub struct RunLock {
 impl RunLock {
     /// Acquires the lock of a database, or fails with its current holder. `holder` is written to
     /// the lock file to identify this process.
-    pub(in crate::store) fn acquire(database: &Path, holder: &str) -> Result<Self, LockError> {
+    pub(crate) fn acquire(database: &Path, holder: &str) -> Result<Self, LockError> {
         let path = with_suffix(database, SUFFIX);
         let failed = |cause| LockError::Io {
             path: path.clone(),
@@ -78,7 +78,7 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
 
 /// Returns the holder of a database's run lock as written in the lock file; `None` if it is free.
 /// The lock is briefly acquired in shared mode, and the file is not written.
-pub(in crate::store) fn holder(database: &Path) -> Result<Option<String>, LockError> {
+pub(crate) fn holder(database: &Path) -> Result<Option<String>, LockError> {
     let path = with_suffix(database, SUFFIX);
     let failed = |cause| LockError::Io {
         path: path.clone(),

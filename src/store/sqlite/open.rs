@@ -10,7 +10,7 @@ use tokio_retry::RetryIf;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 use super::error::primary_code;
 
@@ -37,7 +37,7 @@ const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 /// Connects, checks and migrates, and retries for a few seconds while the file is busy: recovery
 /// after a crash, switching to WAL mode, and the last close in another process lock the file
 /// briefly, and the busy timeout does not apply to them.
-pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection> {
     let backoff = ExponentialBackoff::from_millis(2)
         .factor(10)
         .max_delay(Duration::from_secs(5))
@@ -47,7 +47,7 @@ pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreEr
     RetryIf::start(backoff, || try_open_writer(path), busy).await
 }
 
-async fn try_open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+async fn try_open_writer(path: &Path) -> Result<SqliteConnection> {
     let mut writer = connect(path).await?;
     check(&mut writer, path).await?;
     enable_wal(&mut writer).await?;
@@ -55,7 +55,7 @@ async fn try_open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     Ok(writer)
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+async fn connect(path: &Path) -> Result<SqliteConnection> {
     // Adding rows fills the index on their keys in random order, which requires a larger cache (in
     // KiB) than the default to avoid rereading pages. Memory is allocated on demand.
     let options = options(path).pragma("cache_size", "-16384");
@@ -106,10 +106,7 @@ pub(super) fn map_open_error(error: sqlx::Error, path: &Path) -> StoreError {
 }
 
 /// Rejects files that are not promptmill databases before anything is written to them.
-pub(super) async fn check(
-    connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<(), StoreError> {
+pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let row = sqlx::query(
         "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_schema),
                 (SELECT application_id FROM pragma_application_id),
@@ -148,7 +145,7 @@ fn is_safe_version(sqlite: &str) -> bool {
 }
 
 /// Switches the database to WAL mode. The setting is persistent.
-async fn enable_wal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn enable_wal(connection: &mut SqliteConnection) -> Result<()> {
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(&mut *connection)
         .await?;
@@ -165,7 +162,7 @@ fn known_version() -> i64 {
 }
 
 /// Migrates the schema to the latest version in one transaction.
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     if user_version(connection).await? == known_version() {
         return Ok(());
     }
@@ -182,7 +179,7 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     Ok(())
 }
 
-async fn user_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+async fn user_version(connection: &mut SqliteConnection) -> Result<i64> {
     Ok(sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(connection)
         .await?)

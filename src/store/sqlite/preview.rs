@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::JobId;
 use crate::store::batch::{CompletionAverages, ImportPreview};
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::columns::unsigned;
 use super::database::Database;
@@ -13,11 +13,11 @@ use super::database::Database;
 /// The number of recent completions that are averaged.
 const SAMPLE_SIZE: i64 = 1_000;
 
-pub(in crate::store) async fn preview_import(
+pub(crate) async fn preview_import(
     database: &Database,
     batch: i64,
     rows: &[(&str, &str)],
-) -> Result<(ImportPreview, Vec<bool>), StoreError> {
+) -> Result<(ImportPreview, Vec<bool>)> {
     let found = sqlx::query(
         "SELECT j.state, v.value ->> 1 = r.digest
          FROM json_each(?2) AS v
@@ -56,11 +56,11 @@ pub(in crate::store) async fn preview_import(
     Ok((preview, sent))
 }
 
-pub(in crate::store) async fn pending_at(
+pub(crate) async fn pending_at(
     database: &Database,
     batch: i64,
     indices: &[u64],
-) -> Result<Vec<JobId>, StoreError> {
+) -> Result<Vec<JobId>> {
     let mut jobs = Vec::with_capacity(indices.len());
     for index in indices {
         let job: Option<i64> = sqlx::query_scalar(
@@ -76,10 +76,10 @@ pub(in crate::store) async fn pending_at(
     Ok(jobs)
 }
 
-pub(in crate::store) async fn completion_averages(
+pub(crate) async fn completion_averages(
     database: &Database,
     batch: i64,
-) -> Result<CompletionAverages, StoreError> {
+) -> Result<CompletionAverages> {
     let row = sqlx::query(
         "SELECT count(*), cast(avg(completion_tokens) AS INTEGER),
                 cast(avg(latency_ms) AS INTEGER)

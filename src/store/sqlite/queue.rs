@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::columns::unsigned;
 use super::database::{Database, begin};
@@ -24,12 +24,12 @@ const MAX_CRASHES: i64 = 5;
 /// individually, so that the combined result stays small.
 const MAX_PACKED_REQUEST: usize = 64 * 1024;
 
-pub(in crate::store) async fn settle_and_claim(
+pub(crate) async fn settle_and_claim(
     database: &Database,
     settlements: &[Settlement],
     claims: &[Claim],
     now: Timestamp,
-) -> Result<QueueUpdate, StoreError> {
+) -> Result<QueueUpdate> {
     database.check_path()?;
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
@@ -48,17 +48,14 @@ pub(in crate::store) async fn settle_and_claim(
     })
 }
 
-pub(in crate::store) async fn data_version(database: &Database) -> Result<i64, StoreError> {
+pub(crate) async fn data_version(database: &Database) -> Result<i64> {
     let mut writer = database.writer.lock().await;
     Ok(sqlx::query_scalar("PRAGMA data_version")
         .fetch_one(&mut *writer)
         .await?)
 }
 
-pub(in crate::store) async fn has_suspects(
-    database: &Database,
-    batch: i64,
-) -> Result<bool, StoreError> {
+pub(crate) async fn has_suspects(database: &Database, batch: i64) -> Result<bool> {
     if database.allowed_jobs(batch).is_some() {
         return Ok(false);
     }
@@ -73,10 +70,7 @@ pub(in crate::store) async fn has_suspects(
     .await?)
 }
 
-pub(in crate::store) async fn claim_suspect(
-    database: &Database,
-    batch: i64,
-) -> Result<Option<ClaimedJob>, StoreError> {
+pub(crate) async fn claim_suspect(database: &Database, batch: i64) -> Result<Option<ClaimedJob>> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     let ids: String = sqlx::query_scalar(
@@ -93,10 +87,7 @@ pub(in crate::store) async fn claim_suspect(
     Ok(claimed)
 }
 
-pub(in crate::store) async fn claimable(
-    database: &Database,
-    batch: i64,
-) -> Result<u64, StoreError> {
+pub(crate) async fn claimable(database: &Database, batch: i64) -> Result<u64> {
     let Some(allowed) = database.allowed_jobs(batch) else {
         let count = sqlx::query_scalar(
             "SELECT count(*) FROM jobs
@@ -119,10 +110,7 @@ pub(in crate::store) async fn claimable(
     Ok(unsigned(count))
 }
 
-pub(in crate::store) async fn recover(
-    database: &Database,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
+pub(crate) async fn recover(database: &Database, now: Timestamp) -> Result<u64> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     let unknown = sqlx::query(
@@ -162,7 +150,7 @@ async fn execute_claim(
     claim: Claim,
     allowed: Option<&str>,
     now: Timestamp,
-) -> Result<ClaimResult, StoreError> {
+) -> Result<ClaimResult> {
     let jobs = match (claim.limit, allowed) {
         (0, _) => Vec::new(),
         (_, None) => claim_due(connection, claim, now).await?,
@@ -180,7 +168,7 @@ async fn claim_due(
     connection: &mut SqliteConnection,
     claim: Claim,
     now: Timestamp,
-) -> Result<Vec<ClaimedJob>, StoreError> {
+) -> Result<Vec<ClaimedJob>> {
     let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
     let ids: String = sqlx::query_scalar(
         "SELECT json_group_array(id) FROM (
@@ -209,7 +197,7 @@ async fn claim_restricted(
     claim: Claim,
     allowed: &str,
     now: Timestamp,
-) -> Result<Vec<ClaimedJob>, StoreError> {
+) -> Result<Vec<ClaimedJob>> {
     let ids: String = sqlx::query_scalar(
         "SELECT json_group_array(id) FROM (
              SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
@@ -228,10 +216,7 @@ async fn claim_restricted(
 
 /// Claims jobs by ID, given as a JSON array. The transaction holds the write lock, so their state
 /// has not changed since they were selected.
-async fn claim_by_id(
-    connection: &mut SqliteConnection,
-    ids: &str,
-) -> Result<Vec<ClaimedJob>, StoreError> {
+async fn claim_by_id(connection: &mut SqliteConnection, ids: &str) -> Result<Vec<ClaimedJob>> {
     if ids == "[]" {
         return Ok(Vec::new());
     }
@@ -247,10 +232,7 @@ async fn claim_by_id(
 
 /// Reads claimed jobs in input order. The statement returns a single row, because one row per job
 /// would take more time than reading the data.
-async fn read_claimed(
-    connection: &mut SqliteConnection,
-    ids: &str,
-) -> Result<Vec<ClaimedJob>, StoreError> {
+async fn read_claimed(connection: &mut SqliteConnection, ids: &str) -> Result<Vec<ClaimedJob>> {
     let read = sqlx::query(
         "SELECT json_group_array(json_array(
                     j.id, j.claim_no, j.spent, octet_length(r.request),
@@ -293,10 +275,7 @@ async fn read_claimed(
     Ok(jobs)
 }
 
-async fn next_due(
-    connection: &mut SqliteConnection,
-    batch: i64,
-) -> Result<Option<Timestamp>, StoreError> {
+async fn next_due(connection: &mut SqliteConnection, batch: i64) -> Result<Option<Timestamp>> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(not_before) FROM jobs
          WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
@@ -311,7 +290,7 @@ async fn next_due_restricted(
     connection: &mut SqliteConnection,
     batch: i64,
     allowed: &str,
-) -> Result<Option<Timestamp>, StoreError> {
+) -> Result<Option<Timestamp>> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(j.not_before) FROM json_each(?2) AS v CROSS JOIN jobs AS j ON j.id = v.value
          WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL",

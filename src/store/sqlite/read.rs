@@ -7,17 +7,17 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::job::{ExportRow, RowData};
 use crate::domain::run_stats::Cause;
 use crate::domain::verdict;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::columns::{completion_at, last_position, scope, state, unsigned};
 use super::database::Database;
 
-pub(in crate::store) async fn page(
+pub(crate) async fn page(
     database: &Database,
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<ExportRow>, Option<i64>), StoreError> {
+) -> Result<(Vec<ExportRow>, Option<i64>)> {
     let rows = sqlx::query(
         "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
                 x.prompt_tokens, x.completion_tokens, x.latency_ms,
@@ -44,11 +44,11 @@ pub(in crate::store) async fn page(
     Ok((export_rows, last))
 }
 
-pub(in crate::store) async fn failed_causes(
+pub(crate) async fn failed_causes(
     database: &Database,
     batch: i64,
     limit: u32,
-) -> Result<Vec<Cause>, StoreError> {
+) -> Result<Vec<Cause>> {
     sqlx::query(
         "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
          FROM jobs AS j
@@ -66,11 +66,7 @@ pub(in crate::store) async fn failed_causes(
     .collect()
 }
 
-pub(in crate::store) async fn causes(
-    database: &Database,
-    batch: i64,
-    limit: u32,
-) -> Result<Vec<Cause>, StoreError> {
+pub(crate) async fn causes(database: &Database, batch: i64, limit: u32) -> Result<Vec<Cause>> {
     sqlx::query(
         "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
          FROM jobs AS j
@@ -89,7 +85,7 @@ pub(in crate::store) async fn causes(
     .collect()
 }
 
-fn export_row(row: &SqliteRow) -> Result<ExportRow, StoreError> {
+fn export_row(row: &SqliteRow) -> Result<ExportRow> {
     let completion = completion_at(row, 4, 11)?;
     Ok(ExportRow {
         input: cells(row.try_get(3)?)?,
@@ -100,7 +96,7 @@ fn export_row(row: &SqliteRow) -> Result<ExportRow, StoreError> {
     })
 }
 
-fn cells(stored: &str) -> Result<RowData, StoreError> {
+fn cells(stored: &str) -> Result<RowData> {
     Ok(if stored.starts_with('{') {
         RowData::Object(stored.to_owned())
     } else {
@@ -108,7 +104,7 @@ fn cells(stored: &str) -> Result<RowData, StoreError> {
     })
 }
 
-fn cause(row: &SqliteRow) -> Result<Cause, StoreError> {
+fn cause(row: &SqliteRow) -> Result<Cause> {
     let rule: String = row.try_get(1)?;
     Ok(Cause {
         scope: scope(row.try_get(0)?)?,

@@ -5,17 +5,13 @@ use sqlx::Row;
 use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CANCELLED;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::row::{CancelReport, RowFilter};
 
 use super::columns::unsigned;
 use super::database::{Database, begin};
 
-pub(in crate::store) async fn reopen(
-    database: &Database,
-    batch: i64,
-    filter: &RowFilter,
-) -> Result<u64, StoreError> {
+pub(crate) async fn reopen(database: &Database, batch: i64, filter: &RowFilter) -> Result<u64> {
     let (rules, scopes, jobs) = (
         json_list(&filter.rules)?,
         json_list(&filter.scopes)?,
@@ -52,12 +48,12 @@ pub(in crate::store) async fn reopen(
     Ok(reopened.rows_affected())
 }
 
-pub(in crate::store) async fn cancel(
+pub(crate) async fn cancel(
     database: &Database,
     batch: i64,
     jobs: Option<&[JobId]>,
     now: Timestamp,
-) -> Result<CancelReport, StoreError> {
+) -> Result<CancelReport> {
     let jobs = jobs.map(serde_json::to_string).transpose()?;
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
@@ -103,11 +99,11 @@ pub(in crate::store) async fn cancel(
     })
 }
 
-pub(in crate::store) async fn find_rows(
+pub(crate) async fn find_rows(
     database: &Database,
     batch: i64,
     names: &[String],
-) -> Result<Vec<Option<JobId>>, StoreError> {
+) -> Result<Vec<Option<JobId>>> {
     let candidates: Vec<_> = names
         .iter()
         .map(|name| (name, number(name).map(|number| number - 1)))
@@ -129,9 +125,7 @@ pub(in crate::store) async fn find_rows(
 
 /// Serializes a list of alternatives as JSON; `None` if it is empty and does not restrict the
 /// selection.
-pub(super) fn json_list<T: serde::Serialize>(
-    alternatives: &[T],
-) -> Result<Option<String>, StoreError> {
+pub(super) fn json_list<T: serde::Serialize>(alternatives: &[T]) -> Result<Option<String>> {
     (!alternatives.is_empty())
         .then(|| serde_json::to_string(alternatives))
         .transpose()

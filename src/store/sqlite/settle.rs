@@ -9,7 +9,7 @@ use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::settlement::{JobOutcome, Settlement};
 
 use super::text_blob::TextBlob;
@@ -128,7 +128,7 @@ pub(super) async fn settle(
     connection: &mut SqliteConnection,
     settlements: &[Settlement],
     now: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<u64> {
     if settlements.is_empty() {
         return Ok(0);
     }
@@ -162,7 +162,7 @@ async fn insert_results(
     connection: &mut SqliteConnection,
     settlements: &[&Settlement],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let mut bodies = TextBlob::default();
     let parameters = settlements.iter();
     let parameters: Vec<_> = parameters
@@ -193,7 +193,7 @@ async fn insert_attempts(
     connection: &mut SqliteConnection,
     settlements: &[&Settlement],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let parameters = settlements.iter();
     let parameters: Vec<_> = parameters
         .filter_map(|settlement| AttemptRow::new(settlement))

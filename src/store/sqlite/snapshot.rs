@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::domain::time::Timestamp;
 use crate::store::batch::BatchStatus;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::key_row::KeyRow;
 use crate::store::snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 
@@ -24,14 +24,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes snapshots of the queue in a database file.
 #[derive(Debug)]
-pub(in crate::store) struct SnapshotReader {
+pub(crate) struct SnapshotReader {
     path: PathBuf,
     open: Option<(SqliteConnection, FileIdentity)>,
 }
 
 impl SnapshotReader {
     /// Creates a reader. The file is opened by the first snapshot.
-    pub(in crate::store) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             open: None,
@@ -40,7 +40,7 @@ impl SnapshotReader {
 
     /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
     /// opens the file again.
-    pub(in crate::store) async fn read(&mut self) -> Result<Option<QueueSnapshot>, StoreError> {
+    pub(crate) async fn read(&mut self) -> Result<Option<QueueSnapshot>> {
         let Some(identity) = FileIdentity::at(&self.path) else {
             self.open = None;
             return Ok(None);
@@ -55,14 +55,14 @@ impl SnapshotReader {
     }
 
     /// Closes the file.
-    pub(in crate::store) async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some((connection, _)) = self.open {
             // Closing a read-only connection cannot lose data.
             let _ = connection.close().await;
         }
     }
 
-    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+    async fn connect(&self) -> Result<SqliteConnection> {
         let options = options(&self.path)
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT);
@@ -73,7 +73,7 @@ impl SnapshotReader {
     }
 }
 
-async fn read_snapshot(connection: &mut SqliteConnection) -> Result<QueueSnapshot, StoreError> {
+async fn read_snapshot(connection: &mut SqliteConnection) -> Result<QueueSnapshot> {
     Ok(QueueSnapshot {
         batches: batches(connection).await?,
         keys: keys(connection).await?,
@@ -82,7 +82,7 @@ async fn read_snapshot(connection: &mut SqliteConnection) -> Result<QueueSnapsho
     })
 }
 
-async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>, StoreError> {
+async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>> {
     let found: Vec<(i64, String)> = sqlx::query_as("SELECT id, name FROM batches ORDER BY id")
         .fetch_all(&mut *connection)
         .await?;
@@ -94,12 +94,12 @@ async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>, 
     Ok(batches)
 }
 
-async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StoreError> {
+async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>> {
     let rows = sqlx::query(keys::ALL).fetch_all(connection).await?;
     rows.iter().map(key_row).collect()
 }
 
-async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure>, StoreError> {
+async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure>> {
     let rows = sqlx::query(
         "SELECT b.name, j.position, a.rule, a.message, a.ended_at
          FROM attempts AS a
@@ -114,7 +114,7 @@ async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure
     rows.iter().map(failure).collect()
 }
 
-fn failure(row: &SqliteRow) -> Result<RecentFailure, StoreError> {
+fn failure(row: &SqliteRow) -> Result<RecentFailure> {
     let position: Option<i64> = row.try_get(1)?;
     Ok(RecentFailure {
         batch: row.try_get(0)?,
@@ -125,9 +125,7 @@ fn failure(row: &SqliteRow) -> Result<RecentFailure, StoreError> {
     })
 }
 
-async fn completions(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<RecentCompletion>, StoreError> {
+async fn completions(connection: &mut SqliteConnection) -> Result<Vec<RecentCompletion>> {
     let rows = sqlx::query(
         "SELECT ended_at, latency_ms, key_label FROM results
          WHERE job_id > (SELECT coalesce(max(job_id), 0) FROM results) - 400
@@ -150,6 +148,7 @@ mod tests {
     use std::fs;
 
     use super::super::database::{Database, begin};
+    use crate::store::error::StoreError;
     use super::*;
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::failpoint;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 use crate::store::spool::{Spool, SpoolReader};
 
 use super::database::{Database, begin};
@@ -11,18 +11,15 @@ use super::files::with_suffix;
 use super::keys::salt;
 use super::settle::settle;
 
-pub(in crate::store) fn has_spool(database: &Database) -> bool {
+pub(crate) fn has_spool(database: &Database) -> bool {
     spool_path(database).exists()
 }
 
-pub(in crate::store) async fn reserve_spool(
-    database: &Database,
-    bytes: u64,
-) -> Result<Spool, StoreError> {
+pub(crate) async fn reserve_spool(database: &Database, bytes: u64) -> Result<Spool> {
     Spool::create(spool_path(database), fingerprint(database).await?, bytes)
 }
 
-pub(in crate::store) async fn settle_spool(database: &Database) -> Result<u64, StoreError> {
+pub(crate) async fn settle_spool(database: &Database) -> Result<u64> {
     let fingerprint = fingerprint(database).await?;
     let Some(mut spool) = SpoolReader::open(spool_path(database), &fingerprint)? else {
         return Ok(0);
@@ -45,7 +42,7 @@ fn spool_path(database: &Database) -> PathBuf {
 }
 
 /// Returns a string that identifies this database.
-async fn fingerprint(database: &Database) -> Result<String, StoreError> {
+async fn fingerprint(database: &Database) -> Result<String> {
     let digest = ring::digest::digest(&ring::digest::SHA256, &salt(database).await?);
     let bytes = digest.as_ref().iter().take(8);
     Ok(bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))

@@ -8,7 +8,7 @@ use std::path::Path;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::health::{BackupError, IntegrityReport, Versions};
 
 use super::columns::unsigned;
@@ -68,7 +68,7 @@ const CONSISTENCY_CHECKS: [(&str, &str); 9] = [
     ),
 ];
 
-pub(in crate::store) async fn versions(database: &Database) -> Result<Versions, StoreError> {
+pub(crate) async fn versions(database: &Database) -> Result<Versions> {
     let row = sqlx::query(
         "SELECT 'SQLite ' || sqlite_version(), (SELECT user_version FROM pragma_user_version)",
     )
@@ -80,7 +80,7 @@ pub(in crate::store) async fn versions(database: &Database) -> Result<Versions, 
     })
 }
 
-pub(in crate::store) async fn quick_check(database: &Database) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn quick_check(database: &Database) -> Result<Vec<String>> {
     let mut errors: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(10)")
         .fetch_all(&database.readers)
         .await?;
@@ -88,7 +88,7 @@ pub(in crate::store) async fn quick_check(database: &Database) -> Result<Vec<Str
     Ok(errors)
 }
 
-pub(in crate::store) async fn verify(database: &Database) -> Result<IntegrityReport, StoreError> {
+pub(crate) async fn verify(database: &Database) -> Result<IntegrityReport> {
     let mut snapshot = database.readers.begin().await?;
     let mut integrity = IntegrityReport {
         file_errors: check_file(&mut snapshot).await?,
@@ -114,10 +114,7 @@ pub(in crate::store) async fn verify(database: &Database) -> Result<IntegrityRep
     Ok(integrity)
 }
 
-pub(in crate::store) async fn back_up(
-    database: &Database,
-    target: &Path,
-) -> Result<(), BackupError> {
+pub(crate) async fn back_up(database: &Database, target: &Path) -> Result<(), BackupError> {
     let target_name = target.display().to_string();
     let failed = |cause| BackupError::Io {
         path: target_name.clone(),
@@ -148,7 +145,7 @@ pub(in crate::store) async fn back_up(
         .map_err(failed)
 }
 
-async fn check_file(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+async fn check_file(connection: &mut SqliteConnection) -> Result<Vec<String>> {
     let check = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *connection);
     let mut errors: Vec<String> = match check.await.map_err(StoreError::from) {
         // If the file is too damaged for the check, that is the only error.

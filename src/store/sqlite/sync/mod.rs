@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::domain::job::{Chunk, NewRow};
 use crate::failpoint;
 use crate::store::batch::{SyncParams, SyncReport};
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 
 use super::columns::unsigned;
 use super::database::{Database, begin};
@@ -70,11 +70,11 @@ impl JobBitmap {
     }
 }
 
-pub(in crate::store) async fn sync_batch<E>(
+pub(crate) async fn sync_batch<E>(
     database: &Database,
     params: &SyncParams<'_>,
     mut chunks: mpsc::Receiver<Result<Chunk, E>>,
-) -> Result<Result<SyncReport, E>, StoreError> {
+) -> Result<Result<SyncReport, E>> {
     let mut writer = database.writer.lock().await;
     let mut transaction = begin(&mut writer).await?;
     let mut sync = SyncTransaction::begin(&mut transaction, params).await?;
@@ -96,10 +96,7 @@ pub(in crate::store) async fn sync_batch<E>(
 }
 
 impl<'c> SyncTransaction<'c> {
-    async fn begin(
-        connection: &'c mut SqliteConnection,
-        params: &SyncParams<'_>,
-    ) -> Result<Self, StoreError> {
+    async fn begin(connection: &'c mut SqliteConnection, params: &SyncParams<'_>) -> Result<Self> {
         let batch = upsert_batch(connection, params).await?;
         let (last_job, any_rows, has_rows, present): (i64, bool, bool, i64) = sqlx::query_as(
             "SELECT (SELECT coalesce(max(id), 0) FROM jobs),
@@ -126,7 +123,7 @@ impl<'c> SyncTransaction<'c> {
         })
     }
 
-    async fn sync_rows(&mut self, rows: &[NewRow]) -> Result<(), StoreError> {
+    async fn sync_rows(&mut self, rows: &[NewRow]) -> Result<()> {
         let existing = if self.has_rows {
             statements::look_up(self.connection, self.batch, rows).await?
         } else {
@@ -176,7 +173,7 @@ impl<'c> SyncTransaction<'c> {
 
     /// Drops the index on the row keys until the end if this is a large first import into the
     /// database. Filling the index in random order would take longer than everything else.
-    async fn defer_index(&mut self) -> Result<(), StoreError> {
+    async fn defer_index(&mut self) -> Result<()> {
         if self.is_empty_database && !self.index_deferred && self.report.added > DEFERRED_INDEX_ROWS
         {
             sqlx::query("DROP INDEX rows_key")
@@ -188,7 +185,7 @@ impl<'c> SyncTransaction<'c> {
     }
 
     /// Finishes the sync. `initial` are the columns that were known before the rows were read.
-    async fn finish(mut self, initial: &[String]) -> Result<SyncReport, StoreError> {
+    async fn finish(mut self, initial: &[String]) -> Result<SyncReport> {
         if self.index_deferred {
             // Sorting the keys of a million rows in memory would take 100 MB.
             for statement in [
@@ -215,7 +212,7 @@ impl<'c> SyncTransaction<'c> {
     }
 
     /// Withdraws the rows that the input does not contain.
-    async fn withdraw(&mut self) -> Result<(), StoreError> {
+    async fn withdraw(&mut self) -> Result<()> {
         let mut after = 0;
         loop {
             let present: Vec<i64> = sqlx::query_scalar(
@@ -248,10 +245,7 @@ impl<'c> SyncTransaction<'c> {
     }
 }
 
-async fn upsert_batch(
-    connection: &mut SqliteConnection,
-    params: &SyncParams<'_>,
-) -> Result<i64, StoreError> {
+async fn upsert_batch(connection: &mut SqliteConnection, params: &SyncParams<'_>) -> Result<i64> {
     Ok(sqlx::query_scalar(
         "INSERT INTO batches (name, recipe, columns, source, stamp, created_at, synced_at,
                               simulated)

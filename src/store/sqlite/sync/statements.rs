@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::job::NewRow;
-use crate::store::error::StoreError;
+use crate::store::error::Result;
 
 use super::super::text_blob::TextBlob;
 
@@ -23,7 +23,7 @@ pub(super) async fn look_up(
     connection: &mut SqliteConnection,
     batch: i64,
     rows: &[NewRow],
-) -> Result<Vec<(usize, ExistingRow)>, StoreError> {
+) -> Result<Vec<(usize, ExistingRow)>> {
     let mut texts = TextBlob::default();
     let keys = rows.iter();
     let keys: Vec<_> = keys
@@ -61,7 +61,7 @@ pub(super) async fn insert(
     connection: &mut SqliteConnection,
     batch: i64,
     new: &[(i64, i64, &NewRow)],
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let jobs: Vec<_> = new
         .iter()
         .map(|(job, position, _)| (job, position))
@@ -101,7 +101,7 @@ pub(super) async fn insert(
 pub(super) async fn update_rows(
     connection: &mut SqliteConnection,
     updated: &[(i64, &NewRow)],
-) -> Result<(), StoreError> {
+) -> Result<()> {
     let mut texts = TextBlob::default();
     let rows = updated.iter();
     let rows: Vec<_> = rows
@@ -128,10 +128,7 @@ pub(super) async fn update_rows(
 
 /// Makes jobs pending again as if they were new. The increased `claim_no` invalidates a
 /// response to the old request that may be in flight.
-pub(super) async fn reopen(
-    connection: &mut SqliteConnection,
-    jobs: &[i64],
-) -> Result<(), StoreError> {
+pub(super) async fn reopen(connection: &mut SqliteConnection, jobs: &[i64]) -> Result<()> {
     execute_with(
         connection,
         "DELETE FROM results WHERE job_id IN (SELECT value FROM json_each(?1))",
@@ -152,7 +149,7 @@ pub(super) async fn execute_with<T: Serialize>(
     connection: &mut SqliteConnection,
     sql: &'static str,
     parameters: &[T],
-) -> Result<(), StoreError> {
+) -> Result<()> {
     if !parameters.is_empty() {
         let parameters = serde_json::to_string(parameters)?;
         sqlx::query(sql)
