@@ -172,7 +172,7 @@ mod tests {
     }"#;
 
     fn person() -> Schema {
-        Schema::parse(PERSON).expect("a schema")
+        Schema::parse(PERSON).unwrap()
     }
 
     #[track_caller]
@@ -203,7 +203,7 @@ mod tests {
         check("```json\n{}\n```", &["invalid JSON"]);
         check("", &["invalid JSON"]);
         let violation = person().check(r#"{"name":"Ada","age":"secret"}"#);
-        let violation = violation.expect_err("a violation");
+        let violation = violation.unwrap_err();
         assert!(!violation.masked.contains("secret"), "{}", violation.masked);
         assert!(
             violation.detailed.contains("secret"),
@@ -215,20 +215,18 @@ mod tests {
     #[test]
     fn a_follow_up_contains_the_response_and_the_errors() {
         let (schema, completion) = (person(), r#"{"name":"Ada","age":-1}"#);
-        let violation = schema.check(completion).expect_err("a violation");
+        let violation = schema.check(completion).unwrap_err();
         let request = r#"{"model":"m","messages":[{"role":"user","content":"who?"}],"n":1.0}"#;
         let body = json!({"choices": [{"message": {"content": completion}}]}).to_string();
-        let follow_up = schema
-            .follow_up(request, &body, &violation)
-            .expect("messages");
-        let follow_up: Value = serde_json::from_str(&follow_up).expect("JSON");
-        let messages = follow_up["messages"].as_array().expect("an array");
+        let follow_up = schema.follow_up(request, &body, &violation).unwrap();
+        let follow_up: Value = serde_json::from_str(&follow_up).unwrap();
+        let messages = follow_up["messages"].as_array().unwrap();
         assert_eq!(messages.len(), 3);
         assert_eq!(
             messages[1],
             json!({"role": "assistant", "content": completion})
         );
-        let correction = messages[2]["content"].as_str().expect("a string");
+        let correction = messages[2]["content"].as_str().unwrap();
         assert!(
             correction.contains("/age: -1 is less than the minimum of 0"),
             "{correction}"
@@ -239,7 +237,7 @@ mod tests {
     #[test]
     fn fields_are_the_top_level_ones_in_order() {
         assert_eq!(person().fields(), ["name", "age"]);
-        assert!(Schema::parse("true").expect("a schema").fields().is_empty());
+        assert!(Schema::parse("true").unwrap().fields().is_empty());
     }
 
     #[test]

@@ -336,7 +336,7 @@ mod tests {
     fn metadata_tolerates_invalid_details() {
         let body = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{}},{"finish_reason":"no"}],
             "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"details":{"a":[1]}}}"#;
-        let chat: ChatCompletion<'_> = serde_json::from_str(body).expect("lenient");
+        let chat: ChatCompletion<'_> = serde_json::from_str(body).unwrap();
         let expected = CompletionMetadata {
             model: "m".to_owned(),
             finish_reason: "stop".to_owned(),
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(chat.metadata(), expected);
 
         let odd = r#"{"model":7,"usage":"none","choices":[{"finish_reason":false,"message":{"content":"x"}}]}"#;
-        let chat: ChatCompletion<'_> = serde_json::from_str(odd).expect("lenient");
+        let chat: ChatCompletion<'_> = serde_json::from_str(odd).unwrap();
         assert_eq!(chat.metadata(), CompletionMetadata::default());
         assert_eq!(content(odd), Some(Content::Text("x".into())));
     }
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn plain_content_is_borrowed() {
         let body = r#"{"choices":[{"message":{"content":"plain"}}]}"#;
-        let text = content(body).expect("text");
+        let text = content(body).unwrap();
         let text = text.as_text().as_ptr();
         assert!(body.as_bytes().as_ptr_range().contains(&text));
     }

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use serde_json::json;
 
-use super::ExportError;
+use super::{ExportError, Result};
 use crate::domain::job::{RecordedFailure, RequestOutcome};
 
 const BUFFER: usize = 256 * 1024;
@@ -38,7 +38,7 @@ impl<W: Write, E: Write> BatchWriter<W, E> {
     }
 
     /// Writes the outcome of a row.
-    pub fn write(&mut self, outcome: &RequestOutcome) -> Result<(), ExportError> {
+    pub fn write(&mut self, outcome: &RequestOutcome) -> Result<()> {
         self.line.clear();
         write_outcome(&mut self.line, outcome);
         match &mut self.errors {
@@ -49,12 +49,12 @@ impl<W: Write, E: Write> BatchWriter<W, E> {
     }
 
     /// Flushes the buffers and returns the inner writers.
-    pub fn finish(self) -> Result<(W, Option<E>), ExportError> {
+    pub fn finish(self) -> Result<(W, Option<E>)> {
         Ok((flush(self.responses)?, self.errors.map(flush).transpose()?))
     }
 }
 
-fn flush<W: Write>(writer: BufWriter<W>) -> Result<W, ExportError> {
+fn flush<W: Write>(writer: BufWriter<W>) -> Result<W> {
     writer
         .into_inner()
         .map_err(|error| ExportError::from(error.into_error()))

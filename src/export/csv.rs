@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::ExportError;
 use super::columns::{output_columns, status};
 use super::formula::escape_formula;
 use super::object::object_cells;
+use super::{ExportError, Result};
 use crate::api::{self, Content};
 use crate::domain::job::{ExportRow, RowData};
 
@@ -55,7 +55,7 @@ impl<W: Write> CsvWriter<W> {
         columns: &[String],
         fields: &[String],
         options: CsvOptions,
-    ) -> Result<Self, ExportError> {
+    ) -> Result<Self> {
         let writer = csv::WriterBuilder::new()
             .delimiter(options.delimiter)
             .buffer_capacity(BUFFER)
@@ -80,7 +80,7 @@ impl<W: Write> CsvWriter<W> {
     }
 
     /// Writes a row. Running jobs are written as pending, since their result is unknown.
-    pub fn write(&mut self, record: &ExportRow) -> Result<(), ExportError> {
+    pub fn write(&mut self, record: &ExportRow) -> Result<()> {
         self.rows += 1;
         match &record.input {
             RowData::Cells(cells) => self.write_cells(cells)?,
@@ -91,7 +91,7 @@ impl<W: Write> CsvWriter<W> {
     }
 
     /// Flushes the buffer and returns the inner writer.
-    pub fn finish(self) -> Result<W, ExportError> {
+    pub fn finish(self) -> Result<W> {
         self.writer
             .into_inner()
             .map_err(|error| ExportError::from(error.into_error()))
@@ -103,7 +103,7 @@ impl<W: Write> CsvWriter<W> {
         self.rows
     }
 
-    fn write_cells(&mut self, cells: &[String]) -> Result<(), ExportError> {
+    fn write_cells(&mut self, cells: &[String]) -> Result<()> {
         if cells.len() != self.columns.len() {
             return Err(ExportError::Cells {
                 row: self.rows,
@@ -115,7 +115,7 @@ impl<W: Write> CsvWriter<W> {
     }
 
     /// Writes the fields of an object in column order; missing ones are empty.
-    fn write_object(&mut self, object: &str) -> Result<(), ExportError> {
+    fn write_object(&mut self, object: &str) -> Result<()> {
         let columns = std::mem::take(&mut self.columns);
         let cells = object_cells(object, &columns);
         let written = cells.iter().try_for_each(|cell| self.write_text(cell));
@@ -123,7 +123,7 @@ impl<W: Write> CsvWriter<W> {
         written
     }
 
-    fn write_output_cells(&mut self, record: &ExportRow) -> Result<(), ExportError> {
+    fn write_output_cells(&mut self, record: &ExportRow) -> Result<()> {
         let completion = record.completion.as_ref();
         let content = completion.and_then(|completion| api::content(&completion.body));
         self.write_text(content.as_ref().map_or("", Content::as_text))?;
@@ -143,7 +143,7 @@ impl<W: Write> CsvWriter<W> {
         written
     }
 
-    fn write_text(&mut self, text: &str) -> Result<(), ExportError> {
+    fn write_text(&mut self, text: &str) -> Result<()> {
         if self.options.raw {
             self.write_field(text.as_bytes())
         } else {
@@ -151,7 +151,7 @@ impl<W: Write> CsvWriter<W> {
         }
     }
 
-    fn write_number(&mut self, number: Option<u64>) -> Result<(), ExportError> {
+    fn write_number(&mut self, number: Option<u64>) -> Result<()> {
         self.digits.clear();
         if let Some(number) = number {
             write!(self.digits, "{number}").expect("writing to a string cannot fail");
@@ -159,11 +159,11 @@ impl<W: Write> CsvWriter<W> {
         self.writer.write_field(&self.digits).map_err(from_csv)
     }
 
-    fn write_field(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+    fn write_field(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer.write_field(bytes).map_err(from_csv)
     }
 
-    fn end_record(&mut self) -> Result<(), ExportError> {
+    fn end_record(&mut self) -> Result<()> {
         self.writer.write_record(None::<&[u8]>).map_err(from_csv)
     }
 }

@@ -6,9 +6,9 @@ use std::io::{BufWriter, Write};
 
 use serde::Serialize;
 
-use super::ExportError;
 use super::columns::{OUTPUT_COLUMNS, output_columns, status};
 use super::object::{object_values, without_closing_brace};
+use super::{ExportError, Result};
 use crate::api::{self, Content};
 use crate::domain::job::{ExportRow, RowData};
 
@@ -49,7 +49,7 @@ impl<W: Write> JsonlWriter<W> {
     }
 
     /// Writes a row. Running jobs are written as pending, since their result is unknown.
-    pub fn write(&mut self, record: &ExportRow) -> Result<(), ExportError> {
+    pub fn write(&mut self, record: &ExportRow) -> Result<()> {
         self.rows += 1;
         self.line.clear();
         match &record.input {
@@ -62,13 +62,13 @@ impl<W: Write> JsonlWriter<W> {
     }
 
     /// Flushes the buffer and returns the inner writer.
-    pub fn finish(self) -> Result<W, ExportError> {
+    pub fn finish(self) -> Result<W> {
         self.writer
             .into_inner()
             .map_err(|error| ExportError::from(error.into_error()))
     }
 
-    fn write_input_cells(&mut self, cells: &[String]) -> Result<(), ExportError> {
+    fn write_input_cells(&mut self, cells: &[String]) -> Result<()> {
         if cells.len() != self.columns.len() {
             return Err(ExportError::Cells {
                 row: self.rows,
@@ -201,7 +201,7 @@ mod tests {
         writer.write(record).unwrap();
         let written = String::from_utf8(writer.finish().unwrap()).unwrap();
         assert_eq!(written, format!("{expected}\n"));
-        serde_json::from_str::<serde_json::Value>(&written).expect("valid JSON");
+        serde_json::from_str::<serde_json::Value>(&written).unwrap();
     }
 
     const PENDING: &str = r#""status":"pending","error":null,"model":null,"finish_reason":null,"prompt_tokens":null,"completion_tokens":null,"attempts":0,"latency_ms":null}"#;

@@ -21,6 +21,9 @@ pub use self::csv::{CsvOptions, CsvWriter};
 pub use self::jsonl::JsonlWriter;
 pub use self::target::{OutputWriter, Target};
 
+/// The result of writing a file.
+type Result<T, E = ExportError> = std::result::Result<T, E>;
+
 /// Why the results could not be written. File names in messages are quoted, and control characters
 /// are escaped.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::failpoint;
 
-use super::ExportError;
+use super::{ExportError, Result};
 
 /// An output target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,12 @@ impl Target {
     ///
     /// Creates and removes a temporary file, the only reliable way to detect a read-only file
     /// system or missing permissions. The target itself is not modified.
-    pub fn check(&self) -> Result<(), ExportError> {
+    pub fn check(&self) -> Result<()> {
         self.create().map(drop)
     }
 
     /// Creates a writer. The target is not modified before [`OutputWriter::publish`].
-    pub fn create(&self) -> Result<OutputWriter, ExportError> {
+    pub fn create(&self) -> Result<OutputWriter> {
         let destination = match self {
             Self::Stdout => Destination::Stdout(io::stdout()),
             Self::File(path) => Destination::File(Box::new(AtomicFile::new(path)?)),
@@ -69,7 +69,7 @@ enum Destination {
 impl OutputWriter {
     /// Completes the output: flushes standard output, or syncs and renames the file. When this
     /// returns, a file is durable.
-    pub fn publish(self) -> Result<(), ExportError> {
+    pub fn publish(self) -> Result<()> {
         match self.destination {
             Destination::Stdout(mut stdout) => Ok(stdout.flush()?),
             Destination::File(file) => file.publish(),
@@ -105,7 +105,7 @@ struct AtomicFile {
 }
 
 impl AtomicFile {
-    fn new(path: &Path) -> Result<Self, ExportError> {
+    fn new(path: &Path) -> Result<Self> {
         check_target(path)?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -129,7 +129,7 @@ impl AtomicFile {
 
     /// Checks the target again, since it may have changed during the run. If a link is created
     /// after this check, the rename replaces the link and does not follow it.
-    fn publish(self) -> Result<(), ExportError> {
+    fn publish(self) -> Result<()> {
         let Self {
             path,
             parent,
@@ -192,7 +192,7 @@ fn lock(_: &File) -> bool {
 }
 
 /// Returns the metadata of the target, or `None` if it does not exist. Does not follow links.
-fn check_target(path: &Path) -> Result<Option<Metadata>, ExportError> {
+fn check_target(path: &Path) -> Result<Option<Metadata>> {
     let is_directory = || ExportError::IsDirectory {
         path: path.to_owned(),
     };

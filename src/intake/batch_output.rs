@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::error::IntakeError;
+use super::error::{IntakeError, Result};
 use super::fields::Fields;
 use super::format::{Format, Options};
 use super::line_reader::LineReader;
@@ -44,7 +44,7 @@ impl BatchOutput {
     /// Opens a file; `-` is standard input.
     ///
     /// Errors: the file cannot be read, or is not text.
-    pub fn open(path: &Path) -> Result<Self, IntakeError> {
+    pub fn open(path: &Path) -> Result<Self> {
         let options = Options {
             format: Some(Format::Jsonl),
             ..Options::default()
@@ -56,7 +56,7 @@ impl BatchOutput {
     /// Reads the next line; `None` at the end.
     ///
     /// Errors: an I/O error, or a line that is not in the format of the Batch API.
-    pub fn read(&mut self) -> Result<Option<BatchOutputLine>, IntakeError> {
+    pub fn read(&mut self) -> Result<Option<BatchOutputLine>> {
         let Some((line, text)) = self.lines.next()? else {
             return Ok(None);
         };

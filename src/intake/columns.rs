@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
-use super::error::{IntakeError, MAX_SHOWN_CHARS, quoted, safe};
+use super::error::{IntakeError, MAX_SHOWN_CHARS, Result, quoted, safe};
 
 /// The column that contains the prompt when there is no prompt template.
 pub(super) const PROMPT: &str = "prompt";
@@ -92,7 +92,7 @@ impl Columns {
     }
 
     /// Returns the list with new columns appended.
-    pub(super) fn extended(&self, new: &[&str]) -> Result<Self, IntakeError> {
+    pub(super) fn extended(&self, new: &[&str]) -> Result<Self> {
         let mut extended = self.clone();
         for name in new {
             extended
@@ -125,12 +125,7 @@ impl Columns {
     }
 
     /// Creates the list from a header. Columns can be unnamed; names must be unique.
-    pub(super) fn new(
-        header: &StringRecord,
-        file: &str,
-        line: u64,
-        delimiter: u8,
-    ) -> Result<Self, IntakeError> {
+    pub(super) fn new(header: &StringRecord, file: &str, line: u64, delimiter: u8) -> Result<Self> {
         let reject = |message, hint: &str| IntakeError::Header {
             file: file.to_owned(),
             line,
@@ -184,7 +179,7 @@ impl Columns {
     }
 
     /// Returns the position of the column that is the prompt when there is no template.
-    pub(super) fn prompt(&self) -> Result<usize, IntakeError> {
+    pub(super) fn prompt(&self) -> Result<usize> {
         self.find(PROMPT).ok_or_else(|| {
             let similar = || self.nearest(PROMPT).or_else(|| self.prompt_synonym());
             let hint = self.delimiter_hint().unwrap_or_else(|| match similar() {
@@ -203,7 +198,7 @@ impl Columns {
     }
 
     /// Returns the position of a column that `flag` refers to.
-    pub(super) fn require(&self, name: &str, flag: &str) -> Result<usize, IntakeError> {
+    pub(super) fn require(&self, name: &str, flag: &str) -> Result<usize> {
         self.find(name).ok_or_else(|| self.unknown(name, flag))
     }
 
@@ -375,23 +370,21 @@ mod tests {
 
     #[track_caller]
     fn check_header(names: &[&str], expected: &str) {
-        let error = columns(names).expect_err("the header must be rejected");
+        let error = columns(names).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
     #[track_caller]
     fn check_prompt(names: &[&str], expected: &str) {
-        let columns = columns(names).expect("the header is valid");
-        let error = columns.prompt().expect_err("the column does not exist");
+        let columns = columns(names).unwrap();
+        let error = columns.prompt().unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
     #[track_caller]
     fn check_unknown(names: &[&str], name: &str, flag: &str, expected: &str) {
-        let columns = columns(names).expect("the header is valid");
-        let error = columns
-            .require(name, flag)
-            .expect_err("the column does not exist");
+        let columns = columns(names).unwrap();
+        let error = columns.require(name, flag).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
@@ -410,7 +403,7 @@ mod tests {
             "jobs.csv:1: the header has 10001 columns; the maximum is 10000\n\
              hint: check --delimiter, and look for an unclosed quote",
         );
-        let unnamed = columns(&["", "prompt", ""]).expect("columns can be unnamed");
+        let unnamed = columns(&["", "prompt", ""]).unwrap();
         assert_eq!(unnamed.find("prompt"), Some(1));
         assert_eq!(unnamed.find(""), None);
     }
@@ -507,7 +500,7 @@ mod tests {
             .map(|position| format!("column{position}"))
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let columns = columns(&names).expect("the header is valid");
+        let columns = columns(&names).unwrap();
         let error = columns.unknown("x", "--system").to_string();
         assert!(
             error.contains("`column11` and 2 more\nhint: use one of the available columns"),

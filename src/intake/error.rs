@@ -12,6 +12,9 @@ pub(super) const MAX_SHOWN_ROWS: usize = 10;
 /// Maximum number of characters of a name in a message.
 pub(super) const MAX_SHOWN_CHARS: usize = 60;
 
+/// The result of reading an input.
+pub(super) type Result<T, E = IntakeError> = std::result::Result<T, E>;
+
 /// Why an input was rejected, with its name. The caller must not import any of its rows.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {

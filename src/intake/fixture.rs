@@ -13,8 +13,8 @@ pub(super) struct Fixture(NamedTempFile);
 
 /// Creates a file with this content.
 pub(super) fn input_file(bytes: &[u8]) -> Fixture {
-    let mut file = NamedTempFile::new().expect("a temporary file");
-    file.write_all(bytes).expect("the file is writable");
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
     Fixture(file)
 }
 
@@ -22,14 +22,11 @@ impl Fixture {
     /// Opens the file with default options.
     #[track_caller]
     pub(super) fn open(&self) -> Source {
-        Source::open(self.path(), Options::default()).expect("the file opens")
+        Source::open(self.path(), Options::default()).unwrap()
     }
 
     pub(super) fn append(&self, bytes: &[u8]) {
-        self.0
-            .as_file()
-            .write_all(bytes)
-            .expect("the file is writable");
+        self.0.as_file().write_all(bytes).unwrap();
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 
-use super::error::IntakeError;
+use super::error::{IntakeError, Result};
 use super::scan::MAX_RECORD_BYTES;
 use super::source::{Bytes, FileStamp, SniffedInput, check_unchanged};
 
@@ -42,7 +42,7 @@ impl LineReader {
     /// Reads the next line that is not blank; `None` at the end.
     ///
     /// Errors: an I/O error, or the file was modified while it was being read.
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, IntakeError> {
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>> {
         if !std::mem::take(&mut self.is_unread) && !self.read_nonblank()? {
             let unchanged = check_unchanged(&self.file, self.input.get_ref(), self.stamp);
             return unchanged.map(|()| None);
@@ -67,7 +67,7 @@ impl LineReader {
     }
 
     /// Reads up to the next line that is not blank; returns whether there is one.
-    fn read_nonblank(&mut self) -> Result<bool, IntakeError> {
+    fn read_nonblank(&mut self) -> Result<bool> {
         loop {
             self.buffer.clear();
             if !self.read_line()? {
@@ -82,7 +82,7 @@ impl LineReader {
 
     /// Reads a line into the buffer, or the first part of a line that is too long. Returns `false` at
     /// the end of the input.
-    fn read_line(&mut self) -> Result<bool, IntakeError> {
+    fn read_line(&mut self) -> Result<bool> {
         let limit = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX);
         let mut has_bytes = false;
         loop {
@@ -115,9 +115,9 @@ mod tests {
 
     fn lines(bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
         let file = fixture::input_file(bytes);
-        let mut lines = LineReader::new(file.open().sniff().expect("the input is text"));
+        let mut lines = LineReader::new(file.open().sniff().unwrap());
         let mut found = Vec::new();
-        while let Some((line, text)) = lines.next().expect("the input is readable") {
+        while let Some((line, text)) = lines.next().unwrap() {
             found.push((line, text.map(str::to_owned)));
         }
         found
@@ -150,16 +150,10 @@ mod tests {
     #[test]
     fn an_unread_line_is_returned_again() {
         let file = fixture::input_file(b"a\nb\n");
-        let mut lines = LineReader::new(file.open().sniff().expect("the input is text"));
-        lines.next().expect("a line");
+        let mut lines = LineReader::new(file.open().sniff().unwrap());
+        lines.next().unwrap();
         lines.unread();
-        assert_eq!(
-            lines.next().expect("the input is readable"),
-            Some((1, Ok("a")))
-        );
-        assert_eq!(
-            lines.next().expect("the input is readable"),
-            Some((2, Ok("b")))
-        );
+        assert_eq!(lines.next().unwrap(), Some((1, Ok("a"))));
+        assert_eq!(lines.next().unwrap(), Some((2, Ok("b"))));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use csv::StringRecord;
 
 use super::columns::Columns;
-use super::error::{IntakeError, InvalidRow};
+use super::error::{IntakeError, InvalidRow, Result};
 use super::fields::{Fields, cell_text};
 use super::line_reader::LineReader;
 use super::records::MAX_CELL_BYTES;
@@ -32,7 +32,7 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Creates a reader that renders requests with this template.
-    pub(super) fn new(lines: LineReader, template: &RequestTemplate) -> Result<Self, IntakeError> {
+    pub(super) fn new(lines: LineReader, template: &RequestTemplate) -> Result<Self> {
         let columns = Arc::new(Columns::open(&lines.file));
         Ok(Self {
             renderer: RequestRenderer::new(template, &columns)?,
@@ -54,7 +54,7 @@ impl Rows for Objects {
         &self.lines.file
     }
 
-    fn next(&mut self) -> Result<NextRow, IntakeError> {
+    fn next(&mut self) -> Result<NextRow> {
         let Self {
             lines,
             template,
@@ -101,7 +101,7 @@ impl Rows for Objects {
         }
     }
 
-    fn check_end(&self, has_rows: bool) -> Result<(), IntakeError> {
+    fn check_end(&self, has_rows: bool) -> Result<()> {
         if !has_rows {
             return Err(IntakeError::NoLines(self.file().to_owned()));
         }
@@ -126,7 +126,7 @@ fn add_columns(
     columns: &mut Arc<Columns>,
     renderer: &mut RequestRenderer,
     fields: &Fields<'_>,
-) -> Result<(), IntakeError> {
+) -> Result<()> {
     let names = fields.0.iter().map(|(name, _)| name.as_ref());
     let new: Vec<_> = names.filter(|name| columns.find(name).is_none()).collect();
     if !new.is_empty() {

@@ -73,7 +73,7 @@ mod tests {
             .as_ref()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         assert_eq!(
-            found.map_err(|error| error.lines().next().expect("a line")),
+            found.map_err(|error| error.lines().next().unwrap()),
             expected
         );
     }
@@ -135,8 +135,7 @@ mod tests {
     fn rejects_duplicate_parameters() {
         let set = |name: &str| (name.to_owned(), "1".to_owned());
         assert_eq!(check_all(&[set("a"), set("b")]), Ok(()));
-        let error =
-            check_all(&[set("a"), set("b"), set("a")]).expect_err("the duplicate must be rejected");
+        let error = check_all(&[set("a"), set("b"), set("a")]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "parameter `a` is set more than once\nhint: remove all but one"
@@ -146,8 +145,8 @@ mod tests {
     #[track_caller]
     fn check_value(text: &str, expected: &str) {
         let mut out = Vec::new();
-        write_value(&mut out, text).expect("the value is valid");
-        assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
+        write_value(&mut out, text).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::error::{IntakeError, InvalidRow, MAX_SHOWN_ROWS};
+use super::error::{IntakeError, InvalidRow, MAX_SHOWN_ROWS, Result};
 use super::format::Format;
 use super::line_reader::LineReader;
 use super::objects::Objects;
@@ -32,7 +32,7 @@ impl Reader {
     ///
     /// Errors: the format is not supported; the header, a template or a parameter is invalid; a
     /// required column is missing.
-    pub fn new(source: Source, template: &RequestTemplate) -> Result<Self, IntakeError> {
+    pub fn new(source: Source, template: &RequestTemplate) -> Result<Self> {
         let input = source.sniff()?;
         let mut template = template.clone();
         let rows: Box<dyn Rows> = if input.format == Format::Csv {
@@ -83,7 +83,7 @@ impl Reader {
     ///
     /// After an invalid row, no more rows are returned; the rest of the input is read to report
     /// all errors at once. On any error, discard the chunks that were returned before.
-    pub fn next_chunk(&mut self, max_rows: usize) -> Result<Chunk, IntakeError> {
+    pub fn next_chunk(&mut self, max_rows: usize) -> Result<Chunk> {
         let mut rows = Vec::new();
         let mut bytes = 0;
         while rows.len() < max_rows.max(1) && bytes < CHUNK_BYTES {
@@ -117,7 +117,7 @@ impl Reader {
         }
     }
 
-    fn check_end(&self) -> Result<(), IntakeError> {
+    fn check_end(&self) -> Result<()> {
         // Checked first: an unknown column is the cause of invalid rows, not a consequence.
         self.rows.check_end(self.has_rows)?;
         if self.invalid.is_empty() {

@@ -3,7 +3,7 @@
 
 use csv::StringRecord;
 
-use super::error::IntakeError;
+use super::error::{IntakeError, Result};
 use super::scan::{CsvError, CsvErrorKind, ScanningReader};
 use super::source::{Bytes, FileStamp, SniffedInput, check_unchanged};
 
@@ -62,7 +62,7 @@ impl Records {
     /// [`NextRecord::Record`].
     ///
     /// Errors: an I/O error, or the file was modified while it was being read.
-    pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<NextRecord, IntakeError> {
+    pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<NextRecord> {
         let read = self.csv.read_record(record);
         if let Ok(false) = read {
             let bytes = self.csv.get_ref().input();
@@ -89,7 +89,7 @@ impl Records {
     }
 
     /// Returns the field with invalid UTF-8, or the I/O error.
-    fn encoding_error(&self, error: csv::Error) -> Result<(usize, String), IntakeError> {
+    fn encoding_error(&self, error: csv::Error) -> Result<(usize, String)> {
         let text = error.to_string();
         match error.into_kind() {
             csv::ErrorKind::Utf8 { err, .. } => {
@@ -162,11 +162,11 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], expected: &[RecordResult<'_>]) {
         let file = input_file(bytes);
-        let mut records = Records::new(file.open().sniff().expect("the input is text"));
+        let mut records = Records::new(file.open().sniff().unwrap());
         let mut record = StringRecord::new();
         let mut found = Vec::new();
         loop {
-            match records.next(&mut record).expect("the input is readable") {
+            match records.next(&mut record).unwrap() {
                 NextRecord::Record(line) => found.push(Ok(line)),
                 NextRecord::Invalid(error) => {
                     found.push(Err((error.line, error.field, error.message)));
@@ -219,38 +219,28 @@ mod tests {
         let too_long = "is larger than 16 MiB";
         let bytes = format!("a,b\n1,\"{}", "text\n".repeat(4 << 20));
         let file = input_file(bytes.as_bytes());
-        let mut records = Records::new(file.open().sniff().expect("the input is text"));
+        let mut records = Records::new(file.open().sniff().unwrap());
         let mut record = StringRecord::new();
-        assert_eq!(
-            records.next(&mut record).expect("the input is readable"),
-            NextRecord::Record(1)
-        );
-        let NextRecord::Invalid(error) = records.next(&mut record).expect("the input is readable")
-        else {
+        assert_eq!(records.next(&mut record).unwrap(), NextRecord::Record(1));
+        let NextRecord::Invalid(error) = records.next(&mut record).unwrap() else {
             panic!("the record must be rejected");
         };
         assert_eq!((error.line, error.field), (2, Some(1)));
         assert!(error.message.contains(too_long), "{}", error.message);
         assert!(record.as_slice().len() < 17 << 20);
-        assert_eq!(
-            records.next(&mut record).expect("the input is readable"),
-            NextRecord::End
-        );
+        assert_eq!(records.next(&mut record).unwrap(), NextRecord::End);
     }
 
     #[test]
     fn rejects_a_file_that_grows_while_it_is_read() {
         let file = input_file(b"a\n1\n");
-        let mut records = Records::new(file.open().sniff().expect("the input is text"));
+        let mut records = Records::new(file.open().sniff().unwrap());
         file.append(b"2\n");
         let mut record = StringRecord::new();
         while let Ok(next) = records.next(&mut record) {
             assert_ne!(next, NextRecord::End, "the change must be detected");
         }
-        let error = records
-            .next(&mut record)
-            .expect_err("the file changed")
-            .to_string();
+        let error = records.next(&mut record).unwrap_err().to_string();
         assert!(error.contains("changed while it was being read"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use csv::StringRecord;
 
 use super::columns::{Columns, PROMPT};
-use super::error::IntakeError;
+use super::error::{IntakeError, Result};
 use super::params::{check_all, write_value};
 use super::template::{RenderError, Templates, is_template};
 use crate::api::RequestTemplate;
@@ -44,10 +44,7 @@ const EMPTY_PROMPT: &str = "the prompt is empty; fill it in or remove the row";
 
 impl RequestRenderer {
     /// Compiles a request template for an input with these columns.
-    pub(super) fn new(
-        template: &RequestTemplate,
-        columns: &Arc<Columns>,
-    ) -> Result<Self, IntakeError> {
+    pub(super) fn new(template: &RequestTemplate, columns: &Arc<Columns>) -> Result<Self> {
         check_all(&template.params)?;
         let mut renderer = Self {
             parts: Vec::new(),
@@ -96,7 +93,7 @@ impl RequestRenderer {
         Ok(String::from_utf8(out).expect("every part is JSON made of UTF-8 text"))
     }
 
-    fn add_system(&mut self, template: &RequestTemplate) -> Result<(), IntakeError> {
+    fn add_system(&mut self, template: &RequestTemplate) -> Result<()> {
         let Some(text) = template.system.as_deref() else {
             return Ok(());
         };
@@ -115,7 +112,7 @@ impl RequestRenderer {
         Ok(())
     }
 
-    fn add_prompt(&mut self, prompt: Option<&str>, columns: &Columns) -> Result<(), IntakeError> {
+    fn add_prompt(&mut self, prompt: Option<&str>, columns: &Columns) -> Result<()> {
         match prompt {
             None => {
                 let index = if columns.is_open() {
@@ -136,7 +133,7 @@ impl RequestRenderer {
         Ok(())
     }
 
-    fn add_param(&mut self, name: &str, value: &str) -> Result<(), IntakeError> {
+    fn add_param(&mut self, name: &str, value: &str) -> Result<()> {
         let mut start = vec![b','];
         write_string(&mut start, name);
         start.push(b':');
@@ -155,12 +152,7 @@ impl RequestRenderer {
         Ok(())
     }
 
-    fn add_template(
-        &mut self,
-        flag: &str,
-        text: &str,
-        part: RequestPart,
-    ) -> Result<(), IntakeError> {
+    fn add_template(&mut self, flag: &str, text: &str, part: RequestPart) -> Result<()> {
         self.templates.add(flag, text)?;
         self.parts.push(part);
         Ok(())
@@ -251,7 +243,7 @@ fn invalid_json(flag: &str) -> RenderError {
 }
 
 /// Validates a prompt that is the same for every row. A bare column name is probably a mistake.
-fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<(), IntakeError> {
+fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<()> {
     let reject = |message: &str, hint| IntakeError::Template {
         name: PROMPT_FLAG.to_owned(),
         message: message.to_owned(),
@@ -297,7 +289,7 @@ mod tests {
     /// Renders the request of a row with the columns `prompt` and `tone`.
     fn render(template: &RequestTemplate, cells: [&str; 2]) -> Result<String, String> {
         let header = StringRecord::from(&["prompt", "tone"][..]);
-        let columns = Columns::new(&header, "jobs.csv", 1, b',').expect("the header is valid");
+        let columns = Columns::new(&header, "jobs.csv", 1, b',').unwrap();
         let mut renderer = RequestRenderer::new(template, &Arc::new(columns))
             .map_err(|error| error.to_string())?;
         let mut record = StringRecord::from(&cells[..]);
@@ -315,9 +307,9 @@ mod tests {
 
     #[track_caller]
     fn check(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
-        let found = render(template, cells).expect("the row is valid");
+        let found = render(template, cells).unwrap();
         assert_eq!(found, expected);
-        let _: serde_json::Value = serde_json::from_str(&found).expect("valid JSON");
+        let _: serde_json::Value = serde_json::from_str(&found).unwrap();
     }
 
     #[track_caller]

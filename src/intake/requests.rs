@@ -2,7 +2,7 @@
 //! `{"custom_id": …, "method": "POST", "url": "/v1/chat/completions", "body": {…}}`, or the same
 //! with `/v1/embeddings`. The body is sent unchanged.
 
-use super::error::{IntakeError, InvalidRow, quoted};
+use super::error::{IntakeError, InvalidRow, Result, quoted};
 use super::fields::Fields;
 use super::line_reader::LineReader;
 use super::row_keys::{RowKeys, digest_of};
@@ -41,7 +41,7 @@ impl Requests {
     pub(super) fn new(
         mut lines: LineReader,
         template: &RequestTemplate,
-    ) -> Result<(Self, RequestTemplate), IntakeError> {
+    ) -> Result<(Self, RequestTemplate)> {
         let file = lines.file.clone();
         reject_template_flags(template, &file)?;
         let Some((line, text)) = lines.next()? else {
@@ -78,7 +78,7 @@ impl Rows for Requests {
         &self.lines.file
     }
 
-    fn next(&mut self) -> Result<NextRow, IntakeError> {
+    fn next(&mut self) -> Result<NextRow> {
         let Some((line, text)) = self.lines.next()? else {
             return Ok(NextRow::End);
         };
@@ -176,7 +176,7 @@ fn check_body(body: &str, api: Api) -> Result<String, String> {
     Ok(model.into_owned())
 }
 
-fn reject_template_flags(template: &RequestTemplate, file: &str) -> Result<(), IntakeError> {
+fn reject_template_flags(template: &RequestTemplate, file: &str) -> Result<()> {
     let given = [
         ("--prompt", template.prompt.is_some()),
         ("--system", template.system.is_some()),

@@ -1,6 +1,6 @@
 //! The rows of an input, in any format.
 
-use super::error::{IntakeError, InvalidRow};
+use super::error::{IntakeError, InvalidRow, Result};
 use crate::domain::job::NewRow;
 
 /// The next item of an input.
@@ -20,10 +20,10 @@ pub(super) trait Rows: Send {
     fn columns(&self) -> &[String];
 
     /// Reads the next row.
-    fn next(&mut self) -> Result<NextRow, IntakeError>;
+    fn next(&mut self) -> Result<NextRow>;
 
     /// Checks what is only known at the end of the input.
-    fn check_end(&self, has_rows: bool) -> Result<(), IntakeError> {
+    fn check_end(&self, has_rows: bool) -> Result<()> {
         if has_rows {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Cursor, Read, Stdin};
 use std::path::Path;
 
-use super::error::{IntakeError, escaped};
+use super::error::{IntakeError, Result, escaped};
 use super::format::{Format, Options};
 use super::sniff::{self, HEAD_BYTES};
 
@@ -66,7 +66,7 @@ impl Source {
     ///
     /// Opening a FIFO blocks until it has a writer. Errors: the file does not exist, is a directory
     /// or is not readable; the delimiter is invalid.
-    pub fn open(path: &Path, options: Options) -> Result<Self, IntakeError> {
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
         check_delimiter(options.delimiter)?;
         if path == Path::new("-") {
             return Ok(Self {
@@ -96,7 +96,7 @@ impl Source {
     }
 
     /// Determines the format, and rejects unsupported ones.
-    pub(super) fn sniff(mut self) -> Result<SniffedInput, IntakeError> {
+    pub(super) fn sniff(mut self) -> Result<SniffedInput> {
         let file = self.name;
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let limited = self.input.by_ref().take(HEAD_BYTES as u64);
@@ -142,11 +142,7 @@ impl Source {
 }
 
 /// Checks at the end of an input that its file was not modified since it was opened.
-pub(super) fn check_unchanged(
-    name: &str,
-    bytes: &Bytes,
-    stamp: Option<FileStamp>,
-) -> Result<(), IntakeError> {
+pub(super) fn check_unchanged(name: &str, bytes: &Bytes, stamp: Option<FileStamp>) -> Result<()> {
     let (_, input) = bytes.get_ref();
     let (Input::File(file), Some(then)) = (input, stamp) else {
         return Ok(());
@@ -210,7 +206,7 @@ impl fmt::Display for FileStamp {
     }
 }
 
-fn check_delimiter(delimiter: u8) -> Result<(), IntakeError> {
+fn check_delimiter(delimiter: u8) -> Result<()> {
     if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\r' | b'\n' | 0) {
         let shown = format!("`{}`", delimiter.escape_ascii());
         return Err(IntakeError::Delimiter(shown));
@@ -235,17 +231,15 @@ mod tests {
 
     #[track_caller]
     fn check(path: &Path, expected: &str) {
-        let error = Source::open(path, Options::default()).expect_err("the path must be rejected");
+        let error = Source::open(path, Options::default()).unwrap_err();
         assert_eq!(error.exit_kind(), ExitKind::NoInput);
-        let shown = error
-            .to_string()
-            .replace(path.to_str().expect("UTF-8"), "FILE");
+        let shown = error.to_string().replace(path.to_str().unwrap(), "FILE");
         assert_eq!(shown, expected);
     }
 
     #[test]
     fn inputs_that_cannot_be_opened_are_reported() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir().unwrap();
         let absent = "FILE: no such file\nhint: check the path, or use `-` for standard input";
         check(&dir.path().join("absent.csv"), absent);
         check(&dir.path().join("no/such/dir.csv"), absent);
@@ -270,9 +264,7 @@ mod tests {
             (0, "\\x00"),
             (0xe9, "\\xe9"),
         ] {
-            let error = check_delimiter(bad)
-                .expect_err("the delimiter must be rejected")
-                .to_string();
+            let error = check_delimiter(bad).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("invalid delimiter `{shown}`\n")),
                 "{error}"
@@ -283,26 +275,22 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn only_regular_files_have_a_stamp() {
-        let source =
-            Source::open(Path::new("/dev/null"), Options::default()).expect("the file opens");
+        let source = Source::open(Path::new("/dev/null"), Options::default()).unwrap();
         assert_eq!(source.stamp(), None);
-        let stdin = Source::open(Path::new("-"), Options::default()).expect("the file opens");
+        let stdin = Source::open(Path::new("-"), Options::default()).unwrap();
         assert_eq!((stdin.name(), stdin.stamp()), ("<stdin>", None));
     }
 
     #[test]
     fn the_stamp_changes_with_the_content() {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let file = tempfile::NamedTempFile::new().unwrap();
         let stamp = || {
-            let source = Source::open(file.path(), Options::default()).expect("the file opens");
-            source
-                .stamp()
-                .expect("a regular file has a stamp")
-                .to_string()
+            let source = Source::open(file.path(), Options::default()).unwrap();
+            source.stamp().unwrap().to_string()
         };
         let empty = stamp();
         assert_eq!(stamp(), empty);
-        std::fs::write(file.path(), "prompt\n").expect("the file is writable");
+        std::fs::write(file.path(), "prompt\n").unwrap();
         assert_ne!(stamp(), empty);
     }
 }

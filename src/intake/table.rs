@@ -5,7 +5,7 @@ use std::sync::Arc;
 use csv::StringRecord;
 
 use super::columns::{Columns, HEADER_HINT};
-use super::error::{IntakeError, InvalidRow};
+use super::error::{IntakeError, InvalidRow, Result};
 use super::records::{NextRecord, RecordError, Records};
 use super::request::{RequestRenderer, cells_to_json};
 use super::row_keys::{RowKeys, digest_of};
@@ -27,10 +27,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Reads the header and compiles the template for its columns.
-    pub(super) fn new(
-        input: SniffedInput,
-        template: &RequestTemplate,
-    ) -> Result<Self, IntakeError> {
+    pub(super) fn new(input: SniffedInput, template: &RequestTemplate) -> Result<Self> {
         let delimiter = input.delimiter;
         let mut records = Records::new(input);
         let mut record = StringRecord::new();
@@ -84,7 +81,7 @@ impl Rows for Table {
         &self.records.file
     }
 
-    fn next(&mut self) -> Result<NextRow, IntakeError> {
+    fn next(&mut self) -> Result<NextRow> {
         let (line, row) = match self.records.next(&mut self.record)? {
             NextRecord::Record(line) => (line, self.row(line)),
             NextRecord::Invalid(error) => (
@@ -104,7 +101,7 @@ impl Rows for Table {
         }
     }
 
-    fn check_end(&self, has_rows: bool) -> Result<(), IntakeError> {
+    fn check_end(&self, has_rows: bool) -> Result<()> {
         if has_rows {
             return Ok(());
         }

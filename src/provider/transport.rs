@@ -434,8 +434,8 @@ mod tests {
         let error = reqwest::Client::builder()
             .user_agent("a\nb")
             .build()
-            .expect_err("bad agent");
-        let url = reqwest::Url::parse("https://secret.example/v1").expect("url");
+            .unwrap_err();
+        let url = reqwest::Url::parse("https://secret.example/v1").unwrap();
         let (kind, detail) = classify(&error.with_url(url));
         assert_eq!(kind, TransportErrorKind::Connect);
         assert!(

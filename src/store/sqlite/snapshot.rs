@@ -148,8 +148,8 @@ mod tests {
     use std::fs;
 
     use super::super::database::{Database, begin};
-    use crate::store::error::StoreError;
     use super::*;
+    use crate::store::error::StoreError;
 
     #[tokio::test]
     async fn the_file_can_be_created_removed_and_replaced_between_snapshots() {
