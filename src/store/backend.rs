@@ -17,7 +17,7 @@ use super::health::{BackupError, IntegrityReport, Versions};
 use super::imported::{ImportReport, ImportedResult};
 use super::key_row::KeyRow;
 use super::location::Location;
-use super::row::{CancelReport, FailedRow, IncompleteRequest, RowDetail, RowFilter};
+use super::row::{CancelReport, FailedRow, IncompleteRequest, Page, RowDetail, RowFilter};
 use super::settlement::{Claim, ClaimedJob, QueueUpdate, Settlement};
 use super::snapshot::QueueSnapshot;
 use super::spool::Spool;
@@ -117,18 +117,10 @@ methods! {
     batch_api {
         /// Returns up to `limit` results of a batch in input order, starting after the position
         /// `after` (`None`: from the start), with the position of the last one.
-        async fn request_outcomes(
-            batch: i64,
-            after: Option<i64>,
-            limit: u32,
-        ) -> Result<(Vec<RequestOutcome>, Option<i64>)>;
+        async fn request_outcomes(batch: i64, after: Option<i64>, limit: u32) -> Result<Page<RequestOutcome>>;
         /// Returns up to `limit` requests of a batch without a response, in input order, starting
         /// after the position `after` (`None`: from the start), with the position of the last one.
-        async fn incomplete_requests(
-            batch: i64,
-            after: Option<i64>,
-            limit: u32,
-        ) -> Result<(Vec<IncompleteRequest>, Option<i64>)>;
+        async fn incomplete_requests(batch: i64, after: Option<i64>, limit: u32) -> Result<Page<IncompleteRequest>>;
     }
     batches {
         /// Returns the batch with this name, if it exists.
@@ -176,18 +168,10 @@ methods! {
         /// Returns up to `limit` completed requests of a batch in input order, starting after the
         /// position `after` (`None`: from the start), with the position of the last one; `None` at
         /// the end.
-        async fn completed_requests(
-            batch: i64,
-            after: Option<i64>,
-            limit: u32,
-        ) -> Result<(Vec<CompletedRequest>, Option<i64>)>;
+        async fn completed_requests(batch: i64, after: Option<i64>, limit: u32) -> Result<Page<CompletedRequest>>;
         /// Returns the failed attempts of the next `limit` rows of a batch that have any, in input
         /// order, with the position of the last such row.
-        async fn failed_requests(
-            batch: i64,
-            after: Option<i64>,
-            limit: u32,
-        ) -> Result<(Vec<FailedRequest>, Option<i64>)>;
+        async fn failed_requests(batch: i64, after: Option<i64>, limit: u32) -> Result<Page<FailedRequest>>;
         /// Returns the number of requests sent for the rows of a batch.
         async fn requests_made(batch: i64) -> Result<u64>;
     }
@@ -219,11 +203,7 @@ methods! {
             requests: u32,
         ) -> Result<()>;
         /// Returns the number of requests sent with a key on the day that began at `day`.
-        async fn requests_on_day(
-            fingerprint: &str,
-            base_url: &str,
-            day: Timestamp,
-        ) -> Result<u32>;
+        async fn requests_on_day(fingerprint: &str, base_url: &str, day: Timestamp) -> Result<u32>;
         /// Deletes the states of all keys, or of those with this label. Returns their number.
         async fn reset_keys(label: Option<&str>) -> Result<u64>;
     }
@@ -265,11 +245,7 @@ methods! {
     read {
         /// Returns up to `limit` rows of a batch in input order, starting after the position
         /// `after` (`None`: from the start), with the position of the last one.
-        async fn page(
-            batch: i64,
-            after: Option<i64>,
-            limit: u32,
-        ) -> Result<(Vec<ExportRow>, Option<i64>)>;
+        async fn page(batch: i64, after: Option<i64>, limit: u32) -> Result<Page<ExportRow>>;
         /// Returns why jobs of a batch failed permanently, most frequent cause first. The hint is
         /// empty because it is not stored.
         async fn failed_causes(batch: i64, limit: u32) -> Result<Vec<Cause>>;
@@ -284,11 +260,7 @@ methods! {
         /// Cancels all pending jobs of a batch, or those in `jobs`. They fail with the rule
         /// `cancelled` and are not sent until they are reopened. Jobs claimed by a run are not
         /// affected.
-        async fn cancel(
-            batch: i64,
-            jobs: Option<&[JobId]>,
-            now: Timestamp,
-        ) -> Result<CancelReport>;
+        async fn cancel(batch: i64, jobs: Option<&[JobId]>, now: Timestamp) -> Result<CancelReport>;
         /// Finds rows by name: the row key (the ID, if the batch has an ID column), or otherwise
         /// the row number in the input, starting at 1, with an optional `#`. Returns the job for
         /// each name in order; `None` if the row does not exist.

@@ -4,6 +4,9 @@ use crate::domain::job::{Completion, JobId, JobState};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 
+/// A page of items, with the position of the last one.
+pub(super) type Page<T> = (Vec<T>, Option<i64>);
+
 /// A row with its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowDetail {

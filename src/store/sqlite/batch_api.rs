@@ -7,9 +7,9 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{JobId, RecordedFailure, RequestOutcome};
 use crate::store::error::Result;
-use crate::store::row::IncompleteRequest;
+use crate::store::row::{IncompleteRequest, Page};
 
-use super::columns::{completion_at, last_position};
+use super::columns::{completion_at, read_page};
 use super::database::Database;
 
 /// A failure as returned by the statement: rule, message, status and request ID.
@@ -21,9 +21,8 @@ pub(crate) async fn request_outcomes(
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<RequestOutcome>, Option<i64>)> {
-    let rows = sqlx::query(
-        "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
+) -> Result<Page<RequestOutcome>> {
+    let sql = "SELECT j.position, j.id, r.key, j.state = 3, x.body, x.model, x.finish_reason,
                 x.prompt_tokens, x.completion_tokens, x.latency_ms, x.request_id,
                 CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
                     SELECT json_array(a.rule, a.message, a.status, a.request_id)
@@ -35,16 +34,8 @@ pub(crate) async fn request_outcomes(
          JOIN rows AS r ON r.job_id = j.id
          LEFT JOIN results AS x ON x.job_id = j.id
          WHERE j.batch_id = ?1 AND j.position > ?2
-         ORDER BY j.position LIMIT ?3",
-    )
-    .bind(batch)
-    .bind(after.unwrap_or(-1))
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?;
-    let last = last_position(&rows)?;
-    let request_outcomes = rows.iter().map(request_outcome).collect::<Result<_, _>>()?;
-    Ok((request_outcomes, last))
+         ORDER BY j.position LIMIT ?3";
+    read_page(database, sql, (batch, after, limit), request_outcome).await
 }
 
 pub(crate) async fn incomplete_requests(
@@ -52,28 +43,19 @@ pub(crate) async fn incomplete_requests(
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<IncompleteRequest>, Option<i64>)> {
-    let rows = sqlx::query(
-        "SELECT j.position, r.key, r.request
+) -> Result<Page<IncompleteRequest>> {
+    let sql = "SELECT j.position, r.key, r.request
          FROM jobs AS j
          JOIN rows AS r ON r.job_id = j.id
          WHERE j.batch_id = ?1 AND j.position > ?2 AND j.state <> 2
-         ORDER BY j.position LIMIT ?3",
-    )
-    .bind(batch)
-    .bind(after.unwrap_or(-1))
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?;
-    let last = last_position(&rows)?;
-    let incomplete = |row: &SqliteRow| {
-        Ok::<_, sqlx::Error>(IncompleteRequest {
+         ORDER BY j.position LIMIT ?3";
+    read_page(database, sql, (batch, after, limit), |row| {
+        Ok(IncompleteRequest {
             key: row.try_get(1)?,
             request: row.try_get(2)?,
         })
-    };
-    let requests = rows.iter().map(incomplete).collect::<Result<_, _>>()?;
-    Ok((requests, last))
+    })
+    .await
 }
 
 fn request_outcome(row: &SqliteRow) -> Result<RequestOutcome> {

@@ -1,17 +1,16 @@
 //! Batches and their progress.
 
 use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqliteExecutor, SqliteRow};
 
 use crate::domain::time::Timestamp;
 use crate::store::batch::{BatchStatus, Counts, StoredBatch};
 use crate::store::error::{Result, StoreError};
 
-use super::columns::unsigned;
+use super::columns::{time_at, unsigned};
 use super::database::Database;
 
-/// Counts the rows of a batch.
-pub(super) async fn count_rows(batch: i64, reader: impl SqliteExecutor<'_>) -> Result<Counts> {
+async fn count_rows(batch: i64, reader: impl SqliteExecutor<'_>) -> Result<Counts> {
     // Filtered sums, because GROUP BY would sort.
     let row = sqlx::query(
         "SELECT count(*), count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
@@ -92,12 +91,18 @@ pub(crate) async fn counts(database: &Database, batch: i64) -> Result<Counts> {
 }
 
 pub(crate) async fn statuses(database: &Database) -> Result<Vec<BatchStatus>> {
-    let mut statuses = Vec::new();
-    for batch in batches(database).await? {
-        statuses.push(BatchStatus {
-            counts: counts(database, batch.id).await?,
-            name: batch.name,
-        });
+    read_statuses(&mut *database.readers.acquire().await?).await
+}
+
+/// Reads the row counts of all batches, oldest first.
+pub(super) async fn read_statuses(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>> {
+    let batches: Vec<(i64, String)> = sqlx::query_as("SELECT id, name FROM batches ORDER BY id")
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut statuses = Vec::with_capacity(batches.len());
+    for (id, name) in batches {
+        let counts = count_rows(id, &mut *connection).await?;
+        statuses.push(BatchStatus { name, counts });
     }
     Ok(statuses)
 }
@@ -111,8 +116,6 @@ fn stored_batch(row: &SqliteRow) -> Result<StoredBatch> {
         source: row.try_get(4)?,
         stamp: row.try_get(5)?,
         simulated: row.try_get(6)?,
-        deadline: row
-            .try_get::<Option<i64>, _>(7)?
-            .map(Timestamp::from_millis),
+        deadline: time_at(row, 7)?,
     })
 }

@@ -4,8 +4,12 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::domain::job::{Completion, JobState};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::Scope;
 use crate::store::error::Result;
+use crate::store::row::Page;
+
+use super::database::Database;
 
 /// Converts a count or size. It is only negative in a damaged database, which must not cause a
 /// panic.
@@ -18,9 +22,32 @@ pub(super) fn count_at(row: &SqliteRow, at: usize) -> Result<Option<u64>, sqlx::
     Ok(row.try_get::<Option<i64>, _>(at)?.map(unsigned))
 }
 
-/// Returns the first column of the last row: the position after which the next page starts.
-pub(super) fn last_position(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
-    rows.last().map(|row| row.try_get(0)).transpose()
+/// Reads a page of a batch. The parameters of the statement are the batch, the position after which
+/// the page starts, and the maximum number of rows; its first column is the position.
+pub(super) async fn read_page<T>(
+    database: &Database,
+    sql: &'static str,
+    (batch, after, limit): (i64, Option<i64>, u32),
+    convert: fn(&SqliteRow) -> Result<T>,
+) -> Result<Page<T>> {
+    let rows = sqlx::query(sql)
+        .bind(batch)
+        .bind(after.unwrap_or(-1))
+        .bind(limit);
+    let rows = rows.fetch_all(&database.readers).await?;
+    let positions: Vec<i64> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    let items = rows.iter().map(convert).collect::<Result<_>>()?;
+    Ok((items, positions.into_iter().max()))
+}
+
+/// Reads an optional time.
+pub(super) fn time_at(row: &SqliteRow, at: usize) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row
+        .try_get::<Option<i64>, _>(at)?
+        .map(Timestamp::from_millis))
 }
 
 /// Reads a completion. Its columns start at `body` in the order of the table, except for the

@@ -6,8 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use crate::domain::history::{CompletedRequest, FailedRequest};
 use crate::domain::time::Timestamp;
 use crate::store::error::Result;
+use crate::store::row::Page;
 
-use super::columns::{count_at, last_position, scope, unsigned};
+use super::columns::{count_at, read_page, scope, unsigned};
 use super::database::Database;
 
 pub(crate) async fn completed_requests(
@@ -15,22 +16,13 @@ pub(crate) async fn completed_requests(
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<CompletedRequest>, Option<i64>)> {
-    let rows = sqlx::query(
-        "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
+) -> Result<Page<CompletedRequest>> {
+    let sql = "SELECT j.position, x.model, x.finish_reason, x.prompt_tokens, x.completion_tokens,
                 x.latency_ms, x.key_label, x.ended_at
          FROM jobs AS j JOIN results AS x ON x.job_id = j.id
          WHERE j.batch_id = ?1 AND j.position > ?2
-         ORDER BY j.position LIMIT ?3",
-    )
-    .bind(batch)
-    .bind(after.unwrap_or(-1))
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?;
-    let last = last_position(&rows)?;
-    let completed = rows.iter().map(completed).collect::<Result<_, _>>()?;
-    Ok((completed, last))
+         ORDER BY j.position LIMIT ?3";
+    read_page(database, sql, (batch, after, limit), completed).await
 }
 
 pub(crate) async fn failed_requests(
@@ -38,8 +30,8 @@ pub(crate) async fn failed_requests(
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<FailedRequest>, Option<i64>)> {
-    let rows = sqlx::query(
+) -> Result<Page<FailedRequest>> {
+    let sql =
         "SELECT page.position, a.scope, a.outcome = 'unknown', a.status, a.wait_ms, a.key_label,
                 a.ended_at,
                 page.state = 3 AND a.claim_no > page.history_from AND a.id = (
@@ -49,18 +41,8 @@ pub(crate) async fn failed_requests(
                WHERE j.batch_id = ?1 AND j.position > ?2
                  AND EXISTS (SELECT 1 FROM attempts AS e WHERE e.job_id = j.id)
                ORDER BY j.position LIMIT ?3) AS page
-         CROSS JOIN attempts AS a ON a.job_id = page.id",
-    )
-    .bind(batch)
-    .bind(after.unwrap_or(-1))
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?;
-    let positions = rows.iter().map(|row| row.try_get(0));
-    let positions = positions.collect::<Result<Vec<i64>, _>>()?;
-    let last = positions.into_iter().max();
-    let failed = rows.iter().map(failed).collect::<Result<_, _>>()?;
-    Ok((failed, last))
+         CROSS JOIN attempts AS a ON a.job_id = page.id";
+    read_page(database, sql, (batch, after, limit), failed).await
 }
 
 pub(crate) async fn requests_made(database: &Database, batch: i64) -> Result<u64> {

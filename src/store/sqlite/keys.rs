@@ -1,29 +1,34 @@
 //! The state of API keys between runs. Keys themselves are never stored, only salted fingerprints.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::domain::time::Timestamp;
 
-use super::database::{Database, begin};
 use crate::store::error::Result;
 use crate::store::key_row::KeyRow;
 
-/// The statement that selects all keys, sorted by label.
-pub(super) const ALL: &str =
-    "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
-     ORDER BY base_url, label, model";
+use super::columns::time_at;
+use super::database::{Database, begin};
 
-/// Reads a row of [`ALL`].
-pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow> {
+/// Reads the states of all keys, sorted by label.
+pub(super) async fn all_keys(reader: &mut SqliteConnection) -> Result<Vec<KeyRow>> {
+    let rows = sqlx::query(
+        "SELECT fingerprint, base_url, label, state, until, reason, model FROM keys
+         ORDER BY base_url, label, model",
+    )
+    .fetch_all(reader)
+    .await?;
+    rows.iter().map(key_row).collect()
+}
+
+fn key_row(row: &SqliteRow) -> Result<KeyRow> {
     Ok(KeyRow {
         fingerprint: row.try_get(0)?,
         base_url: row.try_get(1)?,
         label: row.try_get(2)?,
         state: row.try_get(3)?,
-        until: row
-            .try_get::<Option<i64>, _>(4)?
-            .map(Timestamp::from_millis),
+        until: time_at(row, 4)?,
         reason: row.try_get(5)?,
         model: row.try_get(6)?,
     })
@@ -37,10 +42,7 @@ pub(crate) async fn salt(database: &Database) -> Result<Vec<u8>> {
 }
 
 pub(crate) async fn keys(database: &Database) -> Result<Vec<KeyRow>> {
-    let rows = sqlx::query(ALL)
-        .fetch_all(&mut *database.writer.lock().await)
-        .await?;
-    rows.iter().map(key_row).collect()
+    all_keys(&mut *database.writer.lock().await).await
 }
 
 pub(crate) async fn save_keys(

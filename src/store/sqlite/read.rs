@@ -8,8 +8,9 @@ use crate::domain::job::{ExportRow, RowData};
 use crate::domain::run_stats::Cause;
 use crate::domain::verdict;
 use crate::store::error::Result;
+use crate::store::row::Page;
 
-use super::columns::{completion_at, last_position, scope, state, unsigned};
+use super::columns::{completion_at, read_page, scope, state, unsigned};
 use super::database::Database;
 
 pub(crate) async fn page(
@@ -17,9 +18,8 @@ pub(crate) async fn page(
     batch: i64,
     after: Option<i64>,
     limit: u32,
-) -> Result<(Vec<ExportRow>, Option<i64>)> {
-    let rows = sqlx::query(
-        "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
+) -> Result<Page<ExportRow>> {
+    let sql = "SELECT j.position, j.state, j.requests, r.cells, x.body, x.model, x.finish_reason,
                 x.prompt_tokens, x.completion_tokens, x.latency_ms,
                 CASE WHEN j.state <> 2 AND j.claim_no > j.history_from THEN (
                     SELECT a.scope || ': ' || a.message || ' (' || a.rule || ')'
@@ -32,16 +32,8 @@ pub(crate) async fn page(
          JOIN rows AS r ON r.job_id = j.id
          LEFT JOIN results AS x ON x.job_id = j.id
          WHERE j.batch_id = ?1 AND j.position > ?2
-         ORDER BY j.position LIMIT ?3",
-    )
-    .bind(batch)
-    .bind(after.unwrap_or(-1))
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?;
-    let last = last_position(&rows)?;
-    let export_rows = rows.iter().map(export_row).collect::<Result<_, _>>()?;
-    Ok((export_rows, last))
+         ORDER BY j.position LIMIT ?3";
+    read_page(database, sql, (batch, after, limit), export_row).await
 }
 
 pub(crate) async fn failed_causes(
@@ -49,40 +41,24 @@ pub(crate) async fn failed_causes(
     batch: i64,
     limit: u32,
 ) -> Result<Vec<Cause>> {
-    sqlx::query(
-        "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+    let sql = "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
          FROM jobs AS j
          JOIN attempts AS last
            ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
          WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND j.state = 3
-         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
-    )
-    .bind(batch)
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?
-    .iter()
-    .map(cause)
-    .collect()
+         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2";
+    read_causes(database, sql, batch, limit).await
 }
 
 pub(crate) async fn causes(database: &Database, batch: i64, limit: u32) -> Result<Vec<Cause>> {
-    sqlx::query(
-        "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
+    let sql = "SELECT last.scope, last.rule, last.message, count(*) AS jobs, max(last.id)
          FROM jobs AS j
          JOIN attempts AS last
            ON last.id = (SELECT max(a.id) FROM attempts AS a WHERE a.job_id = j.id)
          WHERE j.batch_id = ?1 AND j.position IS NOT NULL AND last.claim_no > j.history_from
            AND (j.state = 3 OR (j.state = 0 AND last.outcome = 'failed'))
-         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2",
-    )
-    .bind(batch)
-    .bind(limit)
-    .fetch_all(&database.readers)
-    .await?
-    .iter()
-    .map(cause)
-    .collect()
+         GROUP BY last.scope, last.rule ORDER BY jobs DESC, last.rule LIMIT ?2";
+    read_causes(database, sql, batch, limit).await
 }
 
 fn export_row(row: &SqliteRow) -> Result<ExportRow> {
@@ -102,6 +78,20 @@ fn cells(stored: &str) -> Result<RowData> {
     } else {
         RowData::Cells(serde_json::from_str(stored)?)
     })
+}
+
+async fn read_causes(
+    database: &Database,
+    sql: &'static str,
+    batch: i64,
+    limit: u32,
+) -> Result<Vec<Cause>> {
+    let rows = sqlx::query(sql).bind(batch).bind(limit);
+    rows.fetch_all(&database.readers)
+        .await?
+        .iter()
+        .map(cause)
+        .collect()
 }
 
 fn cause(row: &SqliteRow) -> Result<Cause> {

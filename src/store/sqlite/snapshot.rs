@@ -8,15 +8,13 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::domain::time::Timestamp;
-use crate::store::batch::BatchStatus;
 use crate::store::error::Result;
-use crate::store::key_row::KeyRow;
 use crate::store::snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 
-use super::batches::count_rows;
-use super::columns::unsigned;
+use super::batches::read_statuses;
+use super::columns::{count_at, unsigned};
 use super::files::FileIdentity;
-use super::keys::{self, key_row};
+use super::keys::all_keys;
 use super::open::{check, map_open_error, options};
 
 /// How long a snapshot waits for a busy file.
@@ -75,28 +73,11 @@ impl SnapshotReader {
 
 async fn read_snapshot(connection: &mut SqliteConnection) -> Result<QueueSnapshot> {
     Ok(QueueSnapshot {
-        batches: batches(connection).await?,
-        keys: keys(connection).await?,
+        batches: read_statuses(connection).await?,
+        keys: all_keys(connection).await?,
         failures: failures(connection).await?,
         completions: completions(connection).await?,
     })
-}
-
-async fn batches(connection: &mut SqliteConnection) -> Result<Vec<BatchStatus>> {
-    let found: Vec<(i64, String)> = sqlx::query_as("SELECT id, name FROM batches ORDER BY id")
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut batches = Vec::with_capacity(found.len());
-    for (id, name) in found {
-        let counts = count_rows(id, &mut *connection).await?;
-        batches.push(BatchStatus { name, counts });
-    }
-    Ok(batches)
-}
-
-async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>> {
-    let rows = sqlx::query(keys::ALL).fetch_all(connection).await?;
-    rows.iter().map(key_row).collect()
 }
 
 async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure>> {
@@ -111,18 +92,16 @@ async fn failures(connection: &mut SqliteConnection) -> Result<Vec<RecentFailure
     )
     .fetch_all(connection)
     .await?;
+    let failure = |row: &SqliteRow| {
+        Ok(RecentFailure {
+            batch: row.try_get(0)?,
+            row: count_at(row, 1)?.map(|position| position + 1),
+            rule: row.try_get(2)?,
+            message: row.try_get(3)?,
+            ended_at: Timestamp::from_millis(row.try_get(4)?),
+        })
+    };
     rows.iter().map(failure).collect()
-}
-
-fn failure(row: &SqliteRow) -> Result<RecentFailure> {
-    let position: Option<i64> = row.try_get(1)?;
-    Ok(RecentFailure {
-        batch: row.try_get(0)?,
-        row: position.map(|position| unsigned(position).saturating_add(1)),
-        rule: row.try_get(2)?,
-        message: row.try_get(3)?,
-        ended_at: Timestamp::from_millis(row.try_get(4)?),
-    })
 }
 
 async fn completions(connection: &mut SqliteConnection) -> Result<Vec<RecentCompletion>> {
