@@ -17,6 +17,11 @@ pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// Converts a count that the program limits to 32 bits.
+pub(super) fn unsigned_32(number: i64) -> u32 {
+    u32::try_from(unsigned(number)).unwrap_or(u32::MAX)
+}
+
 /// Reads an optional count.
 pub(super) fn count_at(row: &SqliteRow, at: usize) -> Result<Option<u64>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(at)?.map(unsigned))
@@ -41,6 +46,12 @@ pub(super) async fn read_page<T>(
         .collect::<Result<_, _>>()?;
     let items = rows.iter().map(convert).collect::<Result<_>>()?;
     Ok((items, positions.into_iter().max()))
+}
+
+/// Reads an HTTP status.
+pub(super) fn status_at(row: &SqliteRow, at: usize) -> Result<Option<u16>, sqlx::Error> {
+    let status: Option<i64> = row.try_get(at)?;
+    Ok(status.and_then(|status| u16::try_from(status).ok()))
 }
 
 /// Reads an optional time.

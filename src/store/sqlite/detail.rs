@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::store::error::Result;
 use crate::store::row::{AttemptDetail, FailedRow, RowDetail, RowFilter};
 
-use super::columns::{completion_at, count_at, scope, state, unsigned};
+use super::columns::{completion_at, count_at, scope, state, status_at, unsigned, unsigned_32};
 use super::database::Database;
 use super::row_filter::json_list;
 
@@ -73,27 +73,20 @@ pub(crate) async fn failed_rows(
 }
 
 fn detail(row: &SqliteRow, attempts: Vec<AttemptDetail>) -> Result<RowDetail> {
-    let count = |at: usize| {
-        let count = row.try_get(at).map(unsigned);
-        count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
-    };
-    let completion = match completion_at(row, 7, 15)? {
-        Some(completion) => {
-            let ended_at = Timestamp::from_millis(row.try_get(14)?);
-            Some((completion, row.try_get(13)?, ended_at))
-        }
-        None => None,
-    };
+    let completion = completion_at(row, 7, 15)?.map(|completion| {
+        let ended_at = Timestamp::from_millis(row.try_get(14)?);
+        Ok::<_, sqlx::Error>((completion, row.try_get(13)?, ended_at))
+    });
     Ok(RowDetail {
         row: row_number(row.try_get(0)?),
         key: row.try_get(1)?,
         state: state(row.try_get(2)?),
-        requests: count(3)?,
-        spent: count(4)?,
+        requests: unsigned_32(row.try_get(3)?),
+        spent: unsigned_32(row.try_get(4)?),
         not_before: Timestamp::from_millis(row.try_get(5)?),
         request: row.try_get(6)?,
         attempts,
-        completion,
+        completion: completion.transpose()?,
     })
 }
 
@@ -109,9 +102,7 @@ fn attempt(row: &SqliteRow) -> Result<AttemptDetail> {
         unknown: row.try_get::<&str, _>(2)? == "unknown",
         scope: scope(row.try_get(3)?)?,
         rule: row.try_get(4)?,
-        status: row
-            .try_get::<Option<i64>, _>(5)?
-            .and_then(|status| u16::try_from(status).ok()),
+        status: status_at(row, 5)?,
         message: row.try_get(6)?,
         request_id: row.try_get(7)?,
         latency_ms: count_at(row, 8)?,
@@ -127,6 +118,6 @@ fn failed_row(row: &SqliteRow) -> Result<FailedRow> {
         scope: text(2)?.map(scope).transpose()?,
         rule: text(3)?.unwrap_or_default(),
         message: text(4)?.unwrap_or_default(),
-        requests: u32::try_from(unsigned(row.try_get(5)?)).unwrap_or(u32::MAX),
+        requests: unsigned_32(row.try_get(5)?),
     })
 }

@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::store::error::Result;
 use crate::store::row::Page;
 
-use super::columns::{count_at, read_page, scope, unsigned};
+use super::columns::{count_at, read_page, scope, status_at, unsigned};
 use super::database::Database;
 
 pub(crate) async fn completed_requests(
@@ -69,11 +69,10 @@ fn completed(row: &SqliteRow) -> Result<CompletedRequest> {
 }
 
 fn failed(row: &SqliteRow) -> Result<FailedRequest> {
-    let status: Option<i64> = row.try_get(3)?;
     Ok(FailedRequest {
         scope: scope(row.try_get(1)?)?,
         unknown: row.try_get(2)?,
-        status: status.and_then(|status| u16::try_from(status).ok()),
+        status: status_at(row, 3)?,
         wait_ms: count_at(row, 4)?,
         key_label: row.try_get(5)?,
         ended_at: Timestamp::from_millis(row.try_get(6)?),

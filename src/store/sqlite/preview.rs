@@ -7,7 +7,7 @@ use crate::domain::job::JobId;
 use crate::store::batch::{CompletionAverages, ImportPreview};
 use crate::store::error::Result;
 
-use super::columns::unsigned;
+use super::columns::{count_at, unsigned};
 use super::database::Database;
 
 /// The number of recent completions that are averaged.
@@ -94,7 +94,7 @@ pub(crate) async fn completion_averages(
     .await?;
     Ok(CompletionAverages {
         completions: unsigned(row.try_get(0)?),
-        completion_tokens: row.try_get::<Option<i64>, _>(1)?.map(unsigned),
-        latency_ms: row.try_get::<Option<i64>, _>(2)?.map_or(0, unsigned),
+        completion_tokens: count_at(&row, 1)?,
+        latency_ms: count_at(&row, 2)?.unwrap_or(0),
     })
 }

@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::store::error::Result;
 
-use super::columns::unsigned;
+use super::columns::{unsigned, unsigned_32};
 use super::database::{Database, begin};
 use super::settle::settle;
 use crate::store::settlement::{Claim, ClaimResult, ClaimedJob, QueueUpdate, Settlement};
@@ -266,7 +266,7 @@ async fn read_claimed(connection: &mut SqliteConnection, ids: &str) -> Result<Ve
         jobs.push(ClaimedJob {
             id: JobId(id),
             claim_no,
-            spent: u32::try_from(unsigned(spent)).unwrap_or(u32::MAX),
+            spent: unsigned_32(spent),
             request,
             rules,
         });

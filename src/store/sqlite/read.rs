@@ -10,7 +10,7 @@ use crate::domain::verdict;
 use crate::store::error::Result;
 use crate::store::row::Page;
 
-use super::columns::{completion_at, read_page, scope, state, unsigned};
+use super::columns::{completion_at, read_page, scope, state, unsigned, unsigned_32};
 use super::database::Database;
 
 pub(crate) async fn page(
@@ -66,7 +66,7 @@ fn export_row(row: &SqliteRow) -> Result<ExportRow> {
     Ok(ExportRow {
         input: cells(row.try_get(3)?)?,
         state: state(row.try_get(1)?),
-        attempts: u32::try_from(unsigned(row.try_get(2)?)).unwrap_or(u32::MAX),
+        attempts: unsigned_32(row.try_get(2)?),
         completion,
         error: row.try_get(10)?,
     })

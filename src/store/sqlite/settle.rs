@@ -2,125 +2,13 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::domain::job::JobId;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Scope;
-
 use crate::store::error::Result;
 use crate::store::settlement::{JobOutcome, Settlement};
 
 use super::text_blob::TextBlob;
-
-/// A parameter row of the statement that updates jobs.
-#[derive(Serialize)]
-struct JobUpdate(
-    JobId,
-    i64,
-    /* state */ u8,
-    /* not_before */ i64,
-    /* spent */ u8,
-    /* requests */ u32,
-);
-
-/// A parameter row of the statement that inserts results.
-#[derive(Serialize)]
-struct ResultRow<'a>(
-    JobId,
-    i64,
-    /* body: start and length */ usize,
-    usize,
-    /* model */ &'a str,
-    /* finish reason */ &'a str,
-    Option<u64>,
-    Option<u64>,
-    /* latency */ u64,
-    /* key */ &'a str,
-    /* request ID */ &'a str,
-);
-
-/// A parameter row of the statement that inserts attempts.
-#[derive(Serialize)]
-struct AttemptRow<'a>(
-    JobId,
-    i64,
-    /* outcome */ &'static str,
-    Scope,
-    /* rule */ &'a str,
-    /* status */ Option<u16>,
-    /* message */ &'a str,
-    /* request ID */ &'a str,
-    /* wait */ Option<u64>,
-    /* latency */ Option<u64>,
-    /* key */ &'a str,
-);
-
-impl JobUpdate {
-    fn new(settlement: &Settlement) -> Self {
-        let (state, not_before, counted) = match &settlement.outcome {
-            JobOutcome::Done(_) => (2, 0, true),
-            JobOutcome::Requeued {
-                not_before,
-                counted,
-            } => (0, not_before.as_millis(), *counted),
-            JobOutcome::Failed => (3, 0, true),
-        };
-        let counted = u8::from(counted);
-        Self(
-            settlement.id,
-            settlement.claim_no,
-            state,
-            not_before,
-            counted,
-            settlement.requests,
-        )
-    }
-}
-
-impl<'a> ResultRow<'a> {
-    /// Returns `None` if the settlement has no completion.
-    fn new(settlement: &'a Settlement, bodies: &mut TextBlob) -> Option<Self> {
-        let JobOutcome::Done(completion) = &settlement.outcome else {
-            return None;
-        };
-        let (start, length) = bodies.add(&completion.body);
-        Some(Self(
-            settlement.id,
-            settlement.claim_no,
-            start,
-            length,
-            &completion.model,
-            &completion.finish_reason,
-            completion.prompt_tokens,
-            completion.completion_tokens,
-            completion.latency_ms,
-            &settlement.key_label,
-            &completion.request_id,
-        ))
-    }
-}
-
-impl<'a> AttemptRow<'a> {
-    /// Returns `None` if no attempt failed.
-    fn new(settlement: &'a Settlement) -> Option<Self> {
-        let attempt = settlement.attempt.as_ref()?;
-        Some(Self(
-            settlement.id,
-            settlement.claim_no,
-            if attempt.unknown { "unknown" } else { "failed" },
-            attempt.scope,
-            &attempt.rule,
-            attempt.status,
-            &attempt.message,
-            &attempt.request_id,
-            attempt.wait_ms,
-            attempt.latency_ms,
-            &settlement.key_label,
-        ))
-    }
-}
 
 /// Writes the settlements whose claim is current; returns their number. The jobs are updated last,
 /// because both inserts select jobs that are still running.
@@ -140,10 +28,19 @@ pub(super) async fn settle(
         .collect();
     insert_results(connection, &first, now).await?;
     insert_attempts(connection, &first, now).await?;
-    let updates: Vec<_> = first
-        .iter()
-        .map(|settlement| JobUpdate::new(settlement))
-        .collect();
+    let updates = first.iter().map(|settlement| {
+        let (state, not_before, counted) = match &settlement.outcome {
+            JobOutcome::Done(_) => (2, 0, true),
+            JobOutcome::Requeued {
+                not_before,
+                counted,
+            } => (0, not_before.as_millis(), *counted),
+            JobOutcome::Failed => (3, 0, true),
+        };
+        let (id, claim_no, requests) = (settlement.id, settlement.claim_no, settlement.requests);
+        (id, claim_no, state, not_before, u8::from(counted), requests)
+    });
+    let updates: Vec<_> = updates.collect();
     let settled = sqlx::query(
         "UPDATE jobs SET state = v.value ->> 2, not_before = v.value ->> 3,
                          spent = spent + (v.value ->> 4), requests = requests + (v.value ->> 5),
@@ -164,10 +61,26 @@ async fn insert_results(
     now: Timestamp,
 ) -> Result<()> {
     let mut bodies = TextBlob::default();
-    let parameters = settlements.iter();
-    let parameters: Vec<_> = parameters
-        .filter_map(|settlement| ResultRow::new(settlement, &mut bodies))
-        .collect();
+    let parameters = settlements.iter().filter_map(|settlement| {
+        let JobOutcome::Done(completion) = &settlement.outcome else {
+            return None;
+        };
+        let (start, length) = bodies.add(&completion.body);
+        Some((
+            settlement.id,
+            settlement.claim_no,
+            start,
+            length,
+            &completion.model,
+            &completion.finish_reason,
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            completion.latency_ms,
+            &settlement.key_label,
+            &completion.request_id,
+        ))
+    });
+    let parameters: Vec<_> = parameters.collect();
     if parameters.is_empty() {
         return Ok(());
     }
@@ -194,10 +107,23 @@ async fn insert_attempts(
     settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<()> {
-    let parameters = settlements.iter();
-    let parameters: Vec<_> = parameters
-        .filter_map(|settlement| AttemptRow::new(settlement))
-        .collect();
+    let parameters = settlements.iter().filter_map(|settlement| {
+        let attempt = settlement.attempt.as_ref()?;
+        Some((
+            settlement.id,
+            settlement.claim_no,
+            if attempt.unknown { "unknown" } else { "failed" },
+            attempt.scope,
+            &attempt.rule,
+            attempt.status,
+            &attempt.message,
+            &attempt.request_id,
+            attempt.wait_ms,
+            attempt.latency_ms,
+            &settlement.key_label,
+        ))
+    });
+    let parameters: Vec<_> = parameters.collect();
     if parameters.is_empty() {
         return Ok(());
     }
