@@ -7,8 +7,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 
 use crate::failpoint;
@@ -179,16 +181,8 @@ fn remove_stale_files(parent: &Path, prefix: &OsStr) {
 }
 
 /// Tries to lock a file; returns whether it succeeded. The lock is released when the process ends.
-#[cfg(unix)]
 fn lock(file: &File) -> bool {
-    use rustix::fs::{FlockOperation, flock};
-
     flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
-}
-
-#[cfg(not(unix))]
-fn lock(_: &File) -> bool {
-    false
 }
 
 /// Returns the metadata of the target, or `None` if it does not exist. Does not follow links.
@@ -242,10 +236,7 @@ fn without_path(error: io::Error) -> io::Error {
 
 /// Copies the mode and, if allowed, the owner of the replaced file. A new file is private (0600),
 /// because responses may contain personal data.
-#[cfg(unix)]
 fn copy_permissions(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
-
     let mut mode = 0o600;
     if let Some(existing) = existing {
         mode = existing.mode() & 0o777;
@@ -256,13 +247,6 @@ fn copy_permissions(file: &File, existing: Option<&Metadata>) -> io::Result<()> 
         }
     }
     file.set_permissions(fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn copy_permissions(file: &File, existing: Option<&Metadata>) -> io::Result<()> {
-    existing.map_or(Ok(()), |existing| {
-        file.set_permissions(existing.permissions())
-    })
 }
 
 /// Makes the rename durable. Some network file systems cannot sync directories; their errors are
@@ -283,10 +267,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -313,10 +296,8 @@ mod tests {
     #[test]
     fn a_dash_is_standard_output() {
         assert_eq!(Target::from_option(Path::new("-")), Target::Stdout);
-        assert_eq!(
-            Target::from_option(Path::new("./-")),
-            Target::File("./-".into())
-        );
+        let file = Target::File("./-".into());
+        assert_eq!(Target::from_option(Path::new("./-")), file);
         Target::Stdout.check().unwrap();
     }
 
@@ -388,19 +369,14 @@ mod tests {
     #[test]
     fn rejects_symbolic_links_even_dangling_ones() {
         let directory = tempfile::tempdir().unwrap();
-        let (link, dangling) = (
-            directory.path().join("link"),
-            directory.path().join("dangling"),
-        );
-        let real = directory.path().join("real");
+        let [link, dangling, real] =
+            ["link", "dangling", "real"].map(|name| directory.path().join(name));
         fs::write(&real, "kept").unwrap();
         symlink(&real, &link).unwrap();
         symlink(directory.path().join("nowhere"), &dangling).unwrap();
         for path in [&link, &dangling] {
-            assert!(matches!(
-                write_file(path, "x"),
-                Err(ExportError::Symlink { .. })
-            ));
+            let written = write_file(path, "x");
+            assert!(matches!(written, Err(ExportError::Symlink { .. })));
         }
         assert_eq!(fs::read_to_string(&real).unwrap(), "kept");
     }
@@ -420,28 +396,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
-        let check = |path: PathBuf| Target::File(path).check().unwrap_err();
-        let itself = directory.path().to_owned();
-        assert!(matches!(check(itself), ExportError::IsDirectory { .. }));
-        assert!(matches!(
-            check(directory.path().join("new/")),
-            ExportError::IsDirectory { .. }
-        ));
-        assert!(matches!(
-            check("..".into()),
-            ExportError::IsDirectory { .. }
-        ));
-        assert!(matches!(
-            check("/dev/null".into()),
-            ExportError::NotAFile { .. }
-        ));
-        let missing = directory.path().join("no/such/results.csv");
-        assert!(matches!(check(missing), ExportError::NoDirectory { .. }));
-        let under_a_file = file.join("results.csv");
-        assert!(matches!(
-            check(under_a_file),
-            ExportError::NoDirectory { .. }
-        ));
+        for (path, expected) in [
+            (directory.path().to_owned(), "IsDirectory"),
+            (directory.path().join("new/"), "IsDirectory"),
+            ("..".into(), "IsDirectory"),
+            ("/dev/null".into(), "NotAFile"),
+            (directory.path().join("no/such/results.csv"), "NoDirectory"),
+            (file.join("results.csv"), "NoDirectory"),
+        ] {
+            let error = Target::File(path).check().unwrap_err();
+            assert!(format!("{error:?}").starts_with(expected), "{error:?}");
+        }
     }
 
     #[test]
@@ -451,9 +416,7 @@ mod tests {
         write_file(&path, "x").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "x");
         let too_long = directory.path().join("x".repeat(300));
-        assert!(matches!(
-            write_file(&too_long, "x"),
-            Err(ExportError::File { .. })
-        ));
+        let written = write_file(&too_long, "x");
+        assert!(matches!(written, Err(ExportError::File { .. })));
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Cursor, Read, Stdin};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::{IntakeError, Result, escaped};
@@ -46,9 +47,9 @@ pub struct FileStamp {
     pub size: u64,
     /// The modification time, in nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// The time of the last change to content or inode, in nanoseconds since 1970; 0 if unknown.
+    /// The time of the last change to content or inode, in nanoseconds since 1970.
     pub ctime_ns: i64,
-    /// The inode number; 0 if unknown.
+    /// The inode number.
     pub inode: u64,
 }
 
@@ -84,11 +85,10 @@ impl Source {
             return Err(IntakeError::Directory(name));
         }
         let stamp = metadata.is_file().then(|| FileStamp::of(&metadata));
-        let input = Input::File(file);
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         Ok(Self {
             name,
-            input,
+            input: Input::File(file),
             options,
             stamp,
             has_jsonl_extension: extension == "jsonl" || extension == "ndjson",
@@ -167,10 +167,7 @@ impl Read for Input {
 }
 
 impl FileStamp {
-    #[cfg(unix)]
     fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-
         let nanos =
             |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
@@ -178,20 +175,6 @@ impl FileStamp {
             mtime_ns: nanos(metadata.mtime(), metadata.mtime_nsec()),
             ctime_ns: nanos(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn of(metadata: &Metadata) -> Self {
-        let since_1970 = metadata
-            .modified()
-            .ok()
-            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        Self {
-            size: metadata.len(),
-            mtime_ns: since_1970.map_or(0, |age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
-            ctime_ns: 0,
-            inode: 0,
         }
     }
 }
@@ -272,7 +255,6 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn only_regular_files_have_a_stamp() {
         let source = Source::open(Path::new("/dev/null"), Options::default()).unwrap();
