@@ -109,6 +109,7 @@ fn parse_error_code(fields: &Fields<'_>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::fixture::cases;
 
     #[track_caller]
     fn check(text: &str, expected: Result<RequestResult, &str>) {
@@ -138,23 +139,14 @@ mod tests {
 
     #[test]
     fn rejects_lines_in_another_format() {
-        check(
-            r#"{"response":null}"#,
-            Err("`custom_id` is missing or not a string"),
-        );
-        check(
-            r#"{"custom_id":"a","method":"POST","body":{}}"#,
-            Err(
-                "neither a response nor an error; pass the output and error files of the Batch API",
-            ),
-        );
-        check(
-            r#"{"custom_id":"a","response":{"body":{}}}"#,
-            Err("`response.status_code` is missing or not a status code"),
-        );
-        check(
-            r#"{"custom_id":"a","response":{"status_code":200}}"#,
-            Err("`response.body` is missing"),
-        );
+        let table = r#"
+            {"response":null} => `custom_id` is missing or not a string
+            {"custom_id":"a","method":"POST","body":{}} => neither a response nor an error; pass the output and error files of the Batch API
+            {"custom_id":"a","response":{"body":{}}} => `response.status_code` is missing or not a status code
+            {"custom_id":"a","response":{"status_code":200}} => `response.body` is missing
+        "#;
+        for (line, expected) in cases(table) {
+            check(line, Err(expected));
+        }
     }
 }

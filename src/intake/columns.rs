@@ -23,47 +23,12 @@ const NO_HEADER_HINT: &str =
     "the first line must be a header; if it is data, insert a line `prompt` above it";
 
 /// Common names for a column of prompts, most likely first.
-const PROMPT_SYNONYMS: [&str; 14] = [
-    "prompts",
-    "question",
-    "query",
-    "instruction",
-    "input",
-    "text",
-    "content",
-    "message",
-    "body",
-    "request",
-    "task",
-    "user",
-    "description",
-    "title",
-];
+const PROMPT_SYNONYMS: &str = "prompts question query instruction input text content message body \
+                               request task user description title";
 
 /// Reserved words of templates. A column with one of these names must be accessed through `row`.
-const RESERVED_WORDS: [&str; 21] = [
-    "true",
-    "false",
-    "none",
-    "True",
-    "False",
-    "None",
-    "and",
-    "or",
-    "not",
-    "in",
-    "is",
-    "if",
-    "else",
-    "for",
-    "recursive",
-    "loop",
-    "self",
-    "super",
-    "caller",
-    "row",
-    "import",
-];
+const RESERVED_WORDS: &str = "true false none True False None and or not in is if else for recursive \
+                              loop self super caller row import";
 
 /// The columns of an input, and the position of its header.
 #[derive(Clone, Debug)]
@@ -161,12 +126,10 @@ impl Columns {
                 return Err(reject(message, "rename one of the columns"));
             }
         }
-        let names = header.iter().map(str::to_owned).collect();
-        let file = file.to_owned();
         Ok(Self {
-            names,
+            names: header.iter().map(str::to_owned).collect(),
             index,
-            file,
+            file: file.to_owned(),
             line,
             delimiter,
             is_open: false,
@@ -242,17 +205,12 @@ impl Columns {
             .map(|name| displayed_name(name))
             .collect();
         let more = all().count().saturating_sub(MAX_LISTED);
-        let tail = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
+        let names = match names.as_slice() {
+            [_] if self.looks_like_data() => redacted_name(self.first()),
+            _ if more > 0 => format!("{} and {more} more", names.join(", ")),
+            _ => names.join(", "),
         };
-        match names.as_slice() {
-            [_] if self.looks_like_data() => {
-                format!("available columns: {}", redacted_name(self.first()))
-            }
-            _ => format!("available columns: {}{tail}", names.join(", ")),
-        }
+        format!("available columns: {names}")
     }
 
     /// Suggests another delimiter if the only column name contains it.
@@ -260,12 +218,9 @@ impl Columns {
         let [only] = self.names.as_slice() else {
             return None;
         };
-        let others = [';', '\t', '|', ',']
-            .into_iter()
-            .filter(|&delimiter| delimiter as u32 != u32::from(self.delimiter));
-        let delimiter = others
-            .into_iter()
-            .find(|&delimiter| only.contains(delimiter))?;
+        let mut delimiters = [';', '\t', '|', ','].into_iter();
+        let delimiter = delimiters
+            .find(|&other| other != char::from(self.delimiter) && only.contains(other))?;
         let shown = delimiter.escape_default();
         Some(format!(
             "fields appear to be separated by `{shown}`; use --delimiter '{shown}'"
@@ -298,7 +253,7 @@ impl Columns {
                 .find(|name| name.trim().eq_ignore_ascii_case(synonym))
         };
         PROMPT_SYNONYMS
-            .into_iter()
+            .split(' ')
             .find_map(find)
             .map(String::as_str)
     }
@@ -343,7 +298,7 @@ fn redacted_name(name: &str) -> String {
 fn template_reference(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_word = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
-    if is_word && !RESERVED_WORDS.contains(&name) {
+    if is_word && !RESERVED_WORDS.split(' ').any(|word| word == name) {
         format!("{{{{ {name} }}}}")
     } else {
         format!("{{{{ row[\"{}\"] }}}}", safe(name).replace('"', "\\\""))
@@ -363,6 +318,7 @@ fn shell_quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::fixture::cases;
 
     fn columns(names: &[&str]) -> Result<Columns, IntakeError> {
         Columns::new(&StringRecord::from(names), "jobs.csv", 1, b',')
@@ -374,18 +330,23 @@ mod tests {
         assert_eq!(error.to_string(), expected);
     }
 
+    /// Checks the message and the hint, separated by ` / `, for columns that have no `prompt`.
     #[track_caller]
-    fn check_prompt(names: &[&str], expected: &str) {
-        let columns = columns(names).unwrap();
-        let error = columns.prompt().unwrap_err();
-        assert_eq!(error.to_string(), expected);
+    fn check_prompt(table: &str) {
+        for (names, expected) in cases(table) {
+            let names: Vec<_> = names.split(',').collect();
+            let error = columns(&names).unwrap().prompt().unwrap_err();
+            let expected = expected.replace(" / ", "\nhint: ");
+            let expected = format!("jobs.csv:1: column `prompt` not found; {expected}");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[track_caller]
     fn check_unknown(names: &[&str], name: &str, flag: &str, expected: &str) {
-        let columns = columns(names).unwrap();
-        let error = columns.require(name, flag).unwrap_err();
-        assert_eq!(error.to_string(), expected);
+        let error = columns(names).unwrap().require(name, flag).unwrap_err();
+        let start = format!("jobs.csv:1: column `{name}` not found (referenced by {flag}); ");
+        assert_eq!(error.to_string(), start + expected);
     }
 
     #[test]
@@ -411,72 +372,40 @@ mod tests {
     #[test]
     fn a_missing_prompt_column_gets_a_suggestion() {
         check_prompt(
-            &["id", "Prompt"],
-            "jobs.csv:1: column `prompt` not found; did you mean `Prompt`? available columns: `id`, `Prompt`\n\
-             hint: use another column as the prompt: --prompt '{{ Prompt }}'",
-        );
-        check_prompt(
-            &["id", " prompt"],
-            "jobs.csv:1: column `prompt` not found; did you mean ` prompt`? available columns: `id`, ` prompt`\n\
-             hint: use another column as the prompt: --prompt '{{ row[\" prompt\"] }}'",
-        );
-        check_prompt(
-            &["id", "title", "question"],
-            "jobs.csv:1: column `prompt` not found; available columns: `id`, `title`, `question`\n\
-             hint: use another column as the prompt: --prompt '{{ question }}'",
-        );
-        check_prompt(
-            &["id", "Country"],
-            "jobs.csv:1: column `prompt` not found; available columns: `id`, `Country`\n\
-             hint: build the prompt from existing columns: --prompt 'About {{ id }}: …'",
+            r#"
+            id,Prompt => did you mean `Prompt`? available columns: `id`, `Prompt` / use another column as the prompt: --prompt '{{ Prompt }}'
+            id, prompt => did you mean ` prompt`? available columns: `id`, ` prompt` / use another column as the prompt: --prompt '{{ row[" prompt"] }}'
+            id,title,question => available columns: `id`, `title`, `question` / use another column as the prompt: --prompt '{{ question }}'
+            id,Country => available columns: `id`, `Country` / build the prompt from existing columns: --prompt 'About {{ id }}: …'
+            Full name => available columns: `Full name` / build the prompt from existing columns: --prompt 'About {{ row["Full name"] }}: …'
+            "#,
         );
     }
 
     #[test]
     fn prompts_in_place_of_a_header_are_not_shown() {
-        let prompt = "Write a letter to my bank and tell them that I will not pay for it.";
         check_prompt(
-            &["1", prompt],
-            "jobs.csv:1: column `prompt` not found; available columns: `1`, a name of 67 characters\n\
-             hint: the first line must be a header; if it is data, insert a line `prompt` above it",
-        );
-    }
-
-    #[test]
-    fn a_single_sentence_is_not_a_header() {
-        for prompt in ["What is two and two?", "日本の首都は？"] {
-            let letters = prompt.chars().count();
-            let expected = format!(
-                "jobs.csv:1: column `prompt` not found; available columns: a name of {letters} characters\n\
-                 hint: the first line must be a header; if it is data, insert a line `prompt` above it"
-            );
-            check_prompt(&[prompt], &expected);
-        }
-        check_prompt(
-            &["Full name"],
-            "jobs.csv:1: column `prompt` not found; available columns: `Full name`\n\
-             hint: build the prompt from existing columns: --prompt 'About {{ row[\"Full name\"] }}: …'",
+            "
+            1,Write a letter to my bank and tell them that I will not pay for it. => available columns: `1`, a name of 67 characters / the first line must be a header; if it is data, insert a line `prompt` above it
+            What is two and two? => available columns: a name of 20 characters / the first line must be a header; if it is data, insert a line `prompt` above it
+            日本の首都は？ => available columns: a name of 7 characters / the first line must be a header; if it is data, insert a line `prompt` above it
+            ",
         );
     }
 
     #[test]
     fn detects_a_wrong_delimiter() {
         check_prompt(
-            &["id;prompt"],
-            "jobs.csv:1: column `prompt` not found; available columns: `id;prompt`\n\
-             hint: fields appear to be separated by `;`; use --delimiter ';'",
-        );
-        check_prompt(
-            &["id;prompt;note"],
-            "jobs.csv:1: column `prompt` not found; available columns: `id;prompt;note`\n\
-             hint: fields appear to be separated by `;`; use --delimiter ';'",
+            "
+            id;prompt => available columns: `id;prompt` / fields appear to be separated by `;`; use --delimiter ';'
+            id;prompt;note => available columns: `id;prompt;note` / fields appear to be separated by `;`; use --delimiter ';'
+            ",
         );
         check_unknown(
             &["id\tprompt"],
             "id",
             "--id-column",
-            "jobs.csv:1: column `id` not found (referenced by --id-column); available columns: `id\\tprompt`\n\
-             hint: fields appear to be separated by `\\t`; use --delimiter '\\t'",
+            "available columns: `id\\tprompt`\nhint: fields appear to be separated by `\\t`; use --delimiter '\\t'",
         );
     }
 
@@ -486,15 +415,13 @@ mod tests {
             &["city", "country"],
             "contry",
             "--prompt",
-            "jobs.csv:1: column `contry` not found (referenced by --prompt); did you mean `country`? available columns: `city`, `country`\n\
-             hint: use {{ country }} in --prompt",
+            "did you mean `country`? available columns: `city`, `country`\nhint: use {{ country }} in --prompt",
         );
         check_unknown(
             &["Row ID", "prompt"],
             "row_id",
             "--id-column",
-            "jobs.csv:1: column `row_id` not found (referenced by --id-column); did you mean `Row ID`? available columns: `Row ID`, `prompt`\n\
-             hint: use --id-column 'Row ID'",
+            "did you mean `Row ID`? available columns: `Row ID`, `prompt`\nhint: use --id-column 'Row ID'",
         );
         let names: Vec<String> = (0..14)
             .map(|position| format!("column{position}"))

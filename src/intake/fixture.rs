@@ -1,4 +1,4 @@
-//! Temporary input files for the tests of this module.
+//! Temporary input files and tables of cases for the tests of this module.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,6 +7,13 @@ use tempfile::NamedTempFile;
 
 use super::format::Options;
 use super::source::Source;
+
+/// Returns the cases of a table in text form: in each line an input and the expected output, separated
+/// by ` => `.
+pub(super) fn cases(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = table.trim().lines();
+    lines.map(|line| line.trim_start().split_once(" => ").expect(line))
+}
 
 /// A file that is deleted on drop.
 pub(super) struct Fixture(NamedTempFile);

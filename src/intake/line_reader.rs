@@ -1,7 +1,7 @@
 //! Splits an input into lines and rejects those that are not UTF-8 or too long. Memory is bounded
 //! by the maximum line length.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 
 use super::error::{IntakeError, Result};
 use super::scan::MAX_RECORD_BYTES;
@@ -83,28 +83,15 @@ impl LineReader {
     /// Reads a line into the buffer, or the first part of a line that is too long. Returns `false` at
     /// the end of the input.
     fn read_line(&mut self) -> Result<bool> {
-        let limit = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX);
-        let mut has_bytes = false;
-        loop {
-            let bytes = match self.input.fill_buf() {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(IntakeError::Read(self.file.clone(), error)),
-            };
-            if bytes.is_empty() {
-                return Ok(has_bytes);
+        let mut start = self.input.by_ref().take(MAX_RECORD_BYTES + 1);
+        let read = start.read_until(b'\n', &mut self.buffer).and_then(|read| {
+            if self.buffer.ends_with(b"\n") {
+                return Ok(read);
             }
-            has_bytes = true;
-            let end = bytes.iter().position(|&byte| byte == b'\n');
-            let taken = end.map_or(bytes.len(), |end| end + 1);
-            if self.buffer.len() <= limit {
-                self.buffer.extend_from_slice(&bytes[..taken]);
-            }
-            self.input.consume(taken);
-            if end.is_some() {
-                return Ok(true);
-            }
-        }
+            self.input.skip_until(b'\n').map(|skipped| read + skipped)
+        });
+        read.map(|read| read > 0)
+            .map_err(|error| IntakeError::Read(self.file.clone(), error))
     }
 }
 

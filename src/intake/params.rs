@@ -65,6 +65,7 @@ fn check(name: &str, value: &str) -> Result<(), ParamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::fixture::cases;
 
     #[track_caller]
     fn check(text: &str, expected: Result<(&str, &str), &str>) {
@@ -94,41 +95,21 @@ mod tests {
 
     #[test]
     fn rejects_parameters_that_would_break_the_request() {
-        check("temperature", Err("--set temperature: missing `=`"));
-        check("=1", Err("invalid parameter name ``"));
-        check("a b=1", Err("invalid parameter name `a b`"));
-        check(
-            "model=x",
-            Err("cannot set parameter `model`: it has its own flag"),
-        );
-        check(
-            "messages=[]",
-            Err(
-                "cannot set parameter `messages`: it is built from the prompt and the system message",
-            ),
-        );
-        check(
-            "prompt=x",
-            Err("cannot set parameter `prompt`: it has its own flag"),
-        );
-        check(
-            "stream=true",
-            Err("cannot set parameter `stream`: streaming is not supported"),
-        );
-        check(
-            "n=2",
-            Err("cannot set parameter `n`: each row gets one response"),
-        );
-        check(
-            "n={{ n }}",
-            Err("cannot set parameter `n`: each row gets one response"),
-        );
-        check(
-            "response_format={type: json_object}",
-            Err(
-                "invalid JSON in parameter `response_format`: key must be a string at line 1 column 2",
-            ),
-        );
+        let table = r"
+            temperature => --set temperature: missing `=`
+            =1 => invalid parameter name ``
+            a b=1 => invalid parameter name `a b`
+            model=x => cannot set parameter `model`: it has its own flag
+            messages=[] => cannot set parameter `messages`: it is built from the prompt and the system message
+            prompt=x => cannot set parameter `prompt`: it has its own flag
+            stream=true => cannot set parameter `stream`: streaming is not supported
+            n=2 => cannot set parameter `n`: each row gets one response
+            n={{ n }} => cannot set parameter `n`: each row gets one response
+            response_format={type: json_object} => invalid JSON in parameter `response_format`: key must be a string at line 1 column 2
+        ";
+        for (text, expected) in cases(table) {
+            check(text, Err(expected));
+        }
     }
 
     #[test]
@@ -151,18 +132,20 @@ mod tests {
 
     #[test]
     fn valid_json_is_sent_as_json() {
-        check_value("0.20", "0.20");
+        let table = r#"
+            0.20 => 0.20
+            true => true
+            [1, "a"] => [1, "a"]
+            123456789012345678901234567890 => 123456789012345678901234567890
+            007 => "007"
+            hot "stuff" => "hot \"stuff\""
+            NaN => "NaN"
+        "#;
+        for (text, expected) in cases(table) {
+            check_value(text, expected);
+        }
         check_value(" 7\n", "7");
-        check_value("true", "true");
-        check_value("[1, \"a\"]", "[1, \"a\"]");
-        check_value(
-            "123456789012345678901234567890",
-            "123456789012345678901234567890",
-        );
-        check_value("007", "\"007\"");
-        check_value("hot \"stuff\"", "\"hot \\\"stuff\\\"\"");
         check_value("", "\"\"");
-        check_value("NaN", "\"NaN\"");
         assert!(write_value(&mut Vec::new(), "[DONE]").is_err());
     }
 }

@@ -325,6 +325,7 @@ fn assigned_names(source: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::fixture::cases;
 
     fn templates(names: &[&str]) -> Templates {
         let header = StringRecord::from(names);
@@ -363,93 +364,64 @@ mod tests {
     #[test]
     fn columns_are_text_in_a_template() {
         check("Hi {{ name }}!\n", "Hi Ann!\n");
-        check("{{ row[\"Full name\"] }}", "Ann <O'Neil> & \"Co\"");
-        check(
-            "{{ row.name }}{{ name|upper }}{{ name ~ count }}",
-            "AnnANNAnn3",
-        );
-        check("{{ count|int + 1 }}", "4");
-        check(
-            "{{ row[\"Full name\"]|tojson }}",
-            "\"Ann \\u003cO\\u0027Neil\\u003e \\u0026 \\\"Co\\\"\"",
-        );
-        check(
-            "{% for key, value in row|items %}{{ key }}={{ value|length }};{% endfor %}",
-            "name=3;Full name=19;count=1;",
-        );
-        check(
-            "{% if count == \"3\" %}{% set word = \"three\" %}{% else %}{% set word = \"some\" %}{% endif %}{{ word }}",
-            "three",
-        );
-        check(
-            "{{ row.none|default(\"-\") }}{% for i in range(2) %}{{ loop.index }}{% endfor %}",
-            "-12",
-        );
-        check(
-            "{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(name) }}",
-            "<Ann>",
-        );
+        let table = r#"
+            {{ row["Full name"] }} => Ann <O'Neil> & "Co"
+            {{ row.name }}{{ name|upper }}{{ name ~ count }} => AnnANNAnn3
+            {{ count|int + 1 }} => 4
+            {{ row["Full name"]|tojson }} => "Ann \u003cO\u0027Neil\u003e \u0026 \"Co\""
+            {% for key, value in row|items %}{{ key }}={{ value|length }};{% endfor %} => name=3;Full name=19;count=1;
+            {% if count == "3" %}{% set word = "three" %}{% else %}{% set word = "some" %}{% endif %}{{ word }} => three
+            {{ row.none|default("-") }}{% for i in range(2) %}{{ loop.index }}{% endfor %} => -12
+            {% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(name) }} => <Ann>
+        "#;
+        for (source, expected) in cases(table) {
+            check(source, expected);
+        }
     }
 
     #[test]
     fn rejects_unknown_columns() {
-        let columns = "available columns: `name`, `Full name`, `count`";
-        check_error(
-            "{{ nam }}",
-            &format!(
-                "jobs.csv:1: column `nam` not found (referenced by --prompt); did you mean `name`? {columns}"
-            ),
-        );
-        check_error(
-            "{{ nope|default(1) }}",
-            &format!("jobs.csv:1: column `nope` not found (referenced by --prompt); {columns}"),
-        );
-        check_error(
-            "{{ row[\"full name\"] }}",
-            &format!(
-                "jobs.csv:1: column `full name` not found (referenced by --prompt); did you mean `Full name`? {columns}"
-            ),
-        );
+        let table = r#"
+            {{ nam }} => `nam` not found (referenced by --prompt); did you mean `name`?
+            {{ nope|default(1) }} => `nope` not found (referenced by --prompt);
+            {{ f(name) }} => `f` not found (referenced by --prompt);
+            {{ row["full name"] }} => `full name` not found (referenced by --prompt); did you mean `Full name`?
+        "#;
+        for (source, expected) in cases(table) {
+            let columns = "available columns: `name`, `Full name`, `count`";
+            check_error(source, &format!("jobs.csv:1: column {expected} {columns}"));
+        }
     }
 
     #[test]
     fn rejects_invalid_templates() {
-        check_error(
-            "{{ name",
-            "--prompt: invalid template: syntax error: unexpected end of input, expected end of variable block",
-        );
-        check_error(
-            "{{ Full name }}",
-            "--prompt: invalid template: syntax error: unexpected identifier, expected end of variable block",
-        );
+        let table = r"
+            {{ name => invalid template: syntax error: unexpected end of input, expected end of variable block
+            {{ Full name }} => invalid template: syntax error: unexpected identifier, expected end of variable block
+            {{ name.shout() }} => cannot be rendered: unknown method: string has no method named shout
+        ";
+        for (source, expected) in cases(table) {
+            check_error(source, &format!("--prompt: {expected}"));
+        }
         check_error(
             "a\n{{ name|shout }}",
             "--prompt: cannot be rendered: unknown filter: filter shout is unknown (line 2 of the template)",
-        );
-        check_error(
-            "{{ f(name) }}",
-            "jobs.csv:1: column `f` not found (referenced by --prompt); available columns: `name`, `Full name`, `count`",
-        );
-        check_error(
-            "{{ name.shout() }}",
-            "--prompt: cannot be rendered: unknown method: string has no method named shout",
         );
     }
 
     #[test]
     fn errors_of_rows_do_not_quote_cells() {
-        check_error(
-            "{{ count|int }}",
-            "row: --prompt: cannot be rendered: invalid operation: invalid float literal",
-        );
-        check_error(
-            "{{ -row[\"Full name\"] }}",
-            "row: --prompt: cannot be rendered: invalid operation",
-        );
-        check_error(
-            "{% include row[\"Full name\"] %}",
-            "row: --prompt: cannot be rendered: template not found",
-        );
+        let table = r#"
+            {{ count|int }} => invalid operation: invalid float literal
+            {{ -row["Full name"] }} => invalid operation
+            {% include row["Full name"] %} => template not found
+        "#;
+        for (source, expected) in cases(table) {
+            check_error(
+                source,
+                &format!("row: --prompt: cannot be rendered: {expected}"),
+            );
+        }
     }
 
     #[test]
