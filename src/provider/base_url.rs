@@ -58,23 +58,12 @@ pub enum BaseUrlFix {
 }
 
 impl fmt::Display for BaseUrlFix {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SchemeAdded(scheme) => {
-                write!(formatter, "added `{scheme}://` to the base URL")
-            }
-            Self::TrailingSlashRemoved => {
-                formatter.write_str("removed the trailing `/` from the base URL")
-            }
-            Self::SuffixRemoved(suffix) => {
-                write!(formatter, "removed `{suffix}` from the base URL")
-            }
-            Self::PathAdded(path) => {
-                write!(
-                    formatter,
-                    "added `{path}` to the base URL, which had no path"
-                )
-            }
+            Self::SchemeAdded(scheme) => write!(f, "added `{scheme}://` to the base URL"),
+            Self::TrailingSlashRemoved => write!(f, "removed the trailing `/` from the base URL"),
+            Self::SuffixRemoved(suffix) => write!(f, "removed `{suffix}` from the base URL"),
+            Self::PathAdded(path) => write!(f, "added `{path}` to the base URL, which had no path"),
         }
     }
 }

@@ -206,6 +206,7 @@ mod tests {
     use std::fmt;
 
     use super::*;
+    use TransportErrorKind::{Broken, Certificate, Connect, Dns, Proxy, Timeout};
 
     /// An error with an optional cause.
     #[derive(Debug)]
@@ -227,19 +228,14 @@ mod tests {
         Link(text, Some(cause.into()))
     }
 
-    const CONNECTING: ErrorFlags = ErrorFlags {
-        before_sending: true,
-        dns: false,
-        timeout: false,
-    };
-    const SENT: ErrorFlags = ErrorFlags {
-        before_sending: false,
-        dns: false,
-        timeout: false,
-    };
-
+    /// Checks the kind of an error. `flags` names those that are set: `connect`, `dns`, `timeout`.
     #[track_caller]
-    fn check(flags: ErrorFlags, error: &Link, expected: TransportErrorKind) {
+    fn check(flags: &str, error: &Link, expected: TransportErrorKind) {
+        let flags = ErrorFlags {
+            before_sending: flags.contains("connect"),
+            dns: flags.contains("dns"),
+            timeout: flags.contains("timeout"),
+        };
         assert_eq!(kind(flags, error), expected, "{error:?}");
     }
 
@@ -250,103 +246,44 @@ mod tests {
             chain("connect", io::Error::other(io::Error::other(error)))
         };
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        check(
-            CONNECTING,
-            &wrapped(unknown.clone()),
-            TransportErrorKind::Certificate,
-        );
-        check(
-            CONNECTING,
-            &chain("connect", unknown),
-            TransportErrorKind::Certificate,
-        );
+        check("connect", &wrapped(unknown.clone()), Certificate);
+        check("connect", &chain("connect", unknown), Certificate);
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
-        check(CONNECTING, &wrapped(alert), TransportErrorKind::Connect);
+        check("connect", &wrapped(alert), Connect);
         let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
-        check(
-            CONNECTING,
-            &chain("connect", eof),
-            TransportErrorKind::Connect,
-        );
+        check("connect", &chain("connect", eof), Connect);
     }
 
     #[test]
     fn every_error_of_the_proxy_is_a_proxy_error() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let tunnel = chain(
-            "connect",
-            chain(
-                "tunnel error: failed to create underlying connection",
-                refused,
-            ),
-        );
-        check(CONNECTING, &tunnel, TransportErrorKind::Proxy);
-        check(
-            ErrorFlags {
-                dns: true,
-                ..CONNECTING
-            },
-            &tunnel,
-            TransportErrorKind::Proxy,
-        );
+        let tunnel = "tunnel error: failed to create underlying connection";
+        let tunnel = chain("connect", chain(tunnel, refused));
+        check("connect", &tunnel, Proxy);
+        check("connect dns", &tunnel, Proxy);
     }
 
     #[test]
     fn a_timeout_before_sending_is_a_connect_error() {
         let slow = chain("connect", Link("operation timed out", None));
-        check(
-            ErrorFlags {
-                timeout: true,
-                ..CONNECTING
-            },
-            &slow,
-            TransportErrorKind::Connect,
-        );
+        check("connect timeout", &slow, Connect);
         let unknown = chain("connect", Link("dns error", None));
-        check(
-            ErrorFlags {
-                dns: true,
-                ..CONNECTING
-            },
-            &unknown,
-            TransportErrorKind::Dns,
-        );
+        check("connect dns", &unknown, Dns);
     }
 
     #[test]
     fn after_sending_only_our_own_timeout_is_a_timeout() {
-        let timeout = ErrorFlags {
-            timeout: true,
-            ..SENT
-        };
-        check(
-            timeout,
-            &Link("operation timed out", None),
-            TransportErrorKind::Timeout,
-        );
+        check("timeout", &Link("operation timed out", None), Timeout);
         let dead = io::Error::from_raw_os_error(110);
-        check(
-            timeout,
-            &chain("connection error", dead),
-            TransportErrorKind::Broken,
-        );
+        check("timeout", &chain("connection error", dead), Broken);
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
-        check(
-            SENT,
-            &chain("connection error", reset),
-            TransportErrorKind::Broken,
-        );
+        check("", &chain("connection error", reset), Broken);
     }
 
     #[test]
     fn the_detail_contains_each_cause_once_and_is_truncated_at_a_character() {
-        let error = chain(
-            "failed",
-            chain(
-                "client error (Connect)",
-                chain("refused", Link("refused", None)),
-            ),
-        );
+        let refused = chain("refused", Link("refused", None));
+        let error = chain("failed", chain("client error (Connect)", refused));
         assert_eq!(detail(&error), "failed: client error (Connect): refused");
         let long = chain("x", "é".repeat(600));
         assert_eq!(detail(&long).len(), 499);
@@ -359,74 +296,38 @@ mod tests {
 
     #[test]
     fn common_errors_have_descriptions_for_users() {
-        let io = |number| {
-            chain(
-                "client error (Connect)",
-                io::Error::from_raw_os_error(number),
-            )
-        };
-        check_description(
-            TransportErrorKind::Connect,
-            &io(111),
-            "the connection was refused: nothing is listening on that host and port",
-        );
-        check_description(
-            TransportErrorKind::Connect,
-            &io(101),
-            "the host is unreachable",
-        );
-        check_description(
-            TransportErrorKind::Broken,
-            &io(104),
-            "the connection was closed by the other side",
-        );
+        let io = |number| chain("connect", io::Error::from_raw_os_error(number));
+        let refused = "the connection was refused: nothing is listening on that host and port";
+        check_description(Connect, &io(111), refused);
+        check_description(Connect, &io(101), "the host is unreachable");
+        let closed = "the connection was closed by the other side";
+        check_description(Broken, &io(104), closed);
         let unknown = "failed to lookup address information: Name or service not known";
-        check_description(
-            TransportErrorKind::Dns,
-            &chain(
-                "client error (Connect)",
-                chain("dns error", io::Error::other(unknown)),
-            ),
-            "cannot resolve the host name (Name or service not known)",
-        );
+        let unknown = chain("dns error", io::Error::other(unknown));
+        let expected = "cannot resolve the host name (Name or service not known)";
+        check_description(Dns, &chain("connect", unknown), expected);
     }
 
     #[test]
     fn messages_of_the_library_are_in_parentheses() {
+        let wrapped = |error: rustls::Error| chain("connect", io::Error::other(error));
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        check_description(
-            TransportErrorKind::Certificate,
-            &chain("connect", io::Error::other(expired)),
-            "the endpoint's certificate has expired",
-        );
-        check_description(
-            TransportErrorKind::Certificate,
-            &chain(
-                "connect",
-                io::Error::other(rustls::Error::NoCertificatesPresented),
-            ),
-            "the endpoint's certificate is not trusted (peer sent no certificates)",
-        );
-        check_description(
-            TransportErrorKind::Proxy,
-            &chain("tunnel error: failed", io::Error::from_raw_os_error(111)),
-            "the connection through the proxy failed (Connection refused)",
-        );
-        check_description(
-            TransportErrorKind::Timeout,
-            &Link("operation timed out", None),
-            "the request timed out",
-        );
-        check_description(
-            TransportErrorKind::Broken,
-            &chain(
-                "failed",
-                Link("connection closed before message completed", None),
-            ),
-            "the connection was interrupted (connection closed before message completed)",
-        );
+        let expected = "the endpoint's certificate has expired";
+        check_description(Certificate, &wrapped(expired), expected);
+        let missing = wrapped(rustls::Error::NoCertificatesPresented);
+        let expected = "the endpoint's certificate is not trusted (peer sent no certificates)";
+        check_description(Certificate, &missing, expected);
+        let refused = chain("tunnel error: failed", io::Error::from_raw_os_error(111));
+        let expected = "the connection through the proxy failed (Connection refused)";
+        check_description(Proxy, &refused, expected);
+        let slow = Link("operation timed out", None);
+        check_description(Timeout, &slow, "the request timed out");
+        let closed = Link("connection closed before message completed", None);
+        let expected =
+            "the connection was interrupted (connection closed before message completed)";
+        check_description(Broken, &chain("failed", closed), expected);
         let long = chain("x", "é".repeat(600));
-        assert!(describe(TransportErrorKind::Connect, &long).len() <= MAX_DETAIL_BYTES);
+        assert!(describe(Connect, &long).len() <= MAX_DETAIL_BYTES);
     }
 
     #[test]
@@ -437,7 +338,7 @@ mod tests {
             .unwrap_err();
         let url = reqwest::Url::parse("https://secret.example/v1").unwrap();
         let (kind, detail) = classify(&error.with_url(url));
-        assert_eq!(kind, TransportErrorKind::Connect);
+        assert_eq!(kind, Connect);
         assert!(
             detail.starts_with("the request could not be built: "),
             "{detail}"

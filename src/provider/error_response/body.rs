@@ -11,52 +11,18 @@ use super::format::{
     truncated_field,
 };
 
-/// Fields that contain the actual error.
-const INNER: [&str; 5] = ["error", "errors", "base_resp", "response", "fault"];
-const CODES: [&str; 6] = [
-    "code",
-    "error_code",
-    "errcode",
-    "err_code",
-    "status_code",
-    "errorcode",
-];
-const KINDS: [&str; 3] = ["type", "__type", "error_type"];
-const MESSAGES: [&str; 11] = [
-    "message",
-    "msg",
-    "error_message",
-    "error_msg",
-    "errmsg",
-    "errormessage",
-    "status_msg",
-    "error_description",
-    "detail",
-    "faultstring",
-    "title",
-];
-const DELAYS: [&str; 3] = ["retrydelay", "retry_after", "retry_after_seconds"];
-const REQUEST_IDS: [&str; 3] = ["request_id", "requestid", "trace_id"];
+/// Names of fields, separated by spaces, that contain the actual error.
+const INNER: &str = "error errors base_resp response fault";
+const CODES: &str = "code error_code errcode err_code status_code errorcode";
+const KINDS: &str = "type __type error_type";
+const MESSAGES: &str = "message msg error_message error_msg errmsg errormessage status_msg \
+                        error_description detail faultstring title";
+const DELAYS: &str = "retrydelay retry_after retry_after_seconds";
+const REQUEST_IDS: &str = "request_id requestid trace_id";
 
 /// Fields whose values repeat the request or differ each time. Only their names are kept.
-const NAME_ONLY: [&str; 16] = [
-    "flagged_input",
-    "input",
-    "prompt",
-    "messages",
-    "content",
-    "text",
-    "output",
-    "completion",
-    "body",
-    "request",
-    "ctx",
-    "url",
-    "user_id",
-    "timestamp",
-    "path",
-    "ray_id",
-];
+const NAME_ONLY: &str = "flagged_input input prompt messages content text output completion body \
+                         request ctx url user_id timestamp path ray_id";
 
 /// The maximum nesting depth that is examined.
 const MAX_DEPTH: usize = 8;
@@ -145,14 +111,14 @@ impl ErrorBody {
     }
 
     fn add_object(&mut self, object: &Map<String, Value>, depth: usize) {
-        let inner = object.iter().filter(|(name, _)| is_one_of(name, &INNER));
+        let inner = object.iter().filter(|(name, _)| is_one_of(name, INNER));
         for (_, value) in inner
             .clone()
             .filter(|(_, value)| value.is_object() || value.is_array())
         {
             self.add_value(value, depth - 1);
         }
-        for name in MESSAGES {
+        for name in MESSAGES.split(' ') {
             if let Some((_, value)) = object
                 .iter()
                 .find(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -169,17 +135,17 @@ impl ErrorBody {
     }
 
     fn add_field(&mut self, name: &str, value: &Value, depth: usize) {
-        let is_handled = is_one_of(name, &INNER) || is_one_of(name, &MESSAGES);
-        if is_one_of(name, &CODES) {
+        let is_handled = is_one_of(name, INNER) || is_one_of(name, MESSAGES);
+        if is_one_of(name, CODES) {
             fill(&mut self.code, value);
-        } else if is_one_of(name, &KINDS) {
+        } else if is_one_of(name, KINDS) {
             let kind = value
                 .as_str()
                 .filter(|kind| !kind.contains(':') && *kind != "error");
             if let Some(kind) = kind.filter(|_| self.kind.is_empty()) {
                 kind.clone_into(&mut self.kind);
             }
-        } else if is_one_of(name, &REQUEST_IDS) {
+        } else if is_one_of(name, REQUEST_IDS) {
             fill(&mut self.request_id, value);
         } else if name.eq_ignore_ascii_case("status") && value.is_number() {
             self.status = self.status.or_else(|| status_of(&value.to_string()));
@@ -193,21 +159,21 @@ impl ErrorBody {
         if depth == 0 || self.details.len() > MAX_DETAIL_BYTES {
             return;
         }
-        if is_one_of(name, &DELAYS) {
+        if is_one_of(name, DELAYS) {
             let mut delay = String::new();
             fill(&mut delay, value);
             self.delay.get_or_insert(delay);
         }
-        let name_only = is_one_of(name, &NAME_ONLY);
+        let name_only = is_one_of(name, NAME_ONLY);
         match value {
             _ if name_only && inner => self.add_word(name),
             Value::String(text) if !name_only => {
-                if inner && !is_one_of(name, &CODES) && !is_one_of(name, &MESSAGES) {
+                if inner && !is_one_of(name, CODES) && !is_one_of(name, MESSAGES) {
                     self.add_word(name);
                 }
                 self.add_word(text);
             }
-            Value::Number(number) if is_one_of(name, &CODES) => self.add_word(&number.to_string()),
+            Value::Number(number) if is_one_of(name, CODES) => self.add_word(&number.to_string()),
             Value::Object(object) if !name_only => {
                 self.add_word(name);
                 if name.eq_ignore_ascii_case("headers") {

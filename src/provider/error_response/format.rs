@@ -64,8 +64,10 @@ pub(super) fn is_page(text: &str) -> bool {
     start.starts_with('<') && tags.iter().any(|tag| start.contains(tag))
 }
 
-pub(super) fn is_one_of(name: &str, names: &[&str]) -> bool {
-    names.iter().any(|one| one.eq_ignore_ascii_case(name))
+/// Returns whether a name is one of several that are separated by spaces.
+pub(super) fn is_one_of(name: &str, names: &str) -> bool {
+    let mut names = names.split(' ');
+    names.any(|one| one.eq_ignore_ascii_case(name))
 }
 
 /// Sets a text to a value, if the text is empty.
@@ -98,23 +100,16 @@ pub(super) fn element_text(text: &str, opening: &str, closing: &str) -> Option<S
 
 /// Removes tags, and normalizes whitespace.
 pub(super) fn strip_tags(text: &str) -> String {
-    let mut words = String::new();
-    for part in text
-        .split('<')
-        .enumerate()
-        .map(|(index, part)| match part.split_once('>') {
+    let mut words = Vec::new();
+    for (index, part) in text.split('<').enumerate() {
+        let text = match part.split_once('>') {
             Some((_, after)) if index > 0 => after,
             _ if index > 0 => "",
             _ => part,
-        })
-    {
-        for word in part.split_whitespace() {
-            let space = if words.is_empty() { "" } else { " " };
-            words.push_str(space);
-            words.push_str(word);
-        }
+        };
+        words.extend(text.split_whitespace());
     }
-    words
+    words.join(" ")
 }
 
 /// Returns the value of a field in truncated JSON.

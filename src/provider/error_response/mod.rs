@@ -216,80 +216,54 @@ mod tests {
         parse(status, &headers(pairs), body.as_bytes(), &[KEY], NOW)
     }
 
+    /// Checks the code, the kind, the message and the details, separated by `|`.
     #[track_caller]
-    fn check(body: &str, [code, kind, message, details]: [&str; 4]) {
+    fn check(body: &str, expected: &str) {
         let found = parse_error(400, &[], body);
         let texts = [found.code, found.kind, found.message, found.details];
-        assert_eq!(texts, [code, kind, message, details], "{body}");
+        assert_eq!(texts.join("|"), expected, "{body}");
     }
 
     #[test]
     fn parses_errors_of_every_json_format() {
-        check(
-            r#"{"error":{"message":"m","type":"t","param":null,"code":"c"}}"#,
-            ["c", "t", "m", ""],
-        );
-        check(r#"{"error":"m"}"#, ["", "", "m", ""]);
-        check(
-            r#"{"message":"m","code":30014,"data":null}"#,
-            ["30014", "", "m", ""],
-        );
-        check(r#"{"detail":"m"}"#, ["", "", "m", ""]);
+        let table = r#"
+            c|t|m| {"error":{"message":"m","type":"t","param":null,"code":"c"}}
+            ||m| {"error":"m"}
+            30014||m| {"message":"m","code":30014,"data":null}
+            ||m| {"detail":"m"}
+            ||m|Unauthorized {"type":"about:blank","title":"Unauthorized","status":401,"detail":"m"}
+            400||m|INVALID_ARGUMENT [{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]
+            7003||m| {"success":false,"errors":[{"code":7003,"message":"m"}],"messages":[]}
+            |t|m| {"type":"error","error":{"type":"t","message":"m"},"request_id":"r"}
+            invalid-argument||m| {"code":"invalid-argument","error":"m"}
+            ||m|Forbidden {"error":"Forbidden","message":"m"}
+            17||m| {"error_code":17,"error_msg":"m"}
+            1008||m| {"base_resp":{"status_code":1008,"status_msg":"m"}}
+            c||m| {"Response":{"Error":{"Code":"c","Message":"m"}}}
+            ||m| "m"
+        "#;
+        for line in table.trim().lines() {
+            let (expected, body) = line.trim().split_once(' ').unwrap();
+            check(body, expected);
+        }
         check(
             r#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required","input":{"prompt":"secret words"}}]}"#,
-            ["", "missing", "body.messages: Field required", ""],
+            "|missing|body.messages: Field required|",
         );
-        check(
-            r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"m"}"#,
-            ["", "", "m", "Unauthorized"],
-        );
-        check(
-            r#"[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]"#,
-            ["400", "", "m", "INVALID_ARGUMENT"],
-        );
-        check(
-            r#"{"success":false,"errors":[{"code":7003,"message":"m"}],"messages":[]}"#,
-            ["7003", "", "m", ""],
-        );
-        check(
-            r#"{"type":"error","error":{"type":"t","message":"m"},"request_id":"r"}"#,
-            ["", "t", "m", ""],
-        );
-        check(
-            r#"{"code":"invalid-argument","error":"m"}"#,
-            ["invalid-argument", "", "m", ""],
-        );
-        check(
-            r#"{"error":"Forbidden","message":"m"}"#,
-            ["", "", "m", "Forbidden"],
-        );
-        check(r#"{"error_code":17,"error_msg":"m"}"#, ["17", "", "m", ""]);
-        check(
-            r#"{"base_resp":{"status_code":1008,"status_msg":"m"}}"#,
-            ["1008", "", "m", ""],
-        );
-        check(
-            r#"{"Response":{"Error":{"Code":"c","Message":"m"}}}"#,
-            ["c", "", "m", ""],
-        );
-        check(r#""m""#, ["", "", "m", ""]);
     }
 
     #[test]
     fn parses_errors_that_are_not_json() {
-        check("plain", ["", "", "plain", ""]);
-        check("", ["", "", "", ""]);
-        check(
-            "<Error><Code>c</Code><Message>m</Message></Error>",
-            ["c", "", "m", ""],
-        );
+        check("plain", "||plain|");
+        check("", "|||");
+        check("<Error><Code>c</Code><Message>m</Message></Error>", "c||m|");
         check(
             r#"{"error":{"message":"m \"q\"","type":"t","code":"c","par"#,
-            ["c", "t", "m \"q\"", ""],
+            "c|t|m \"q\"|",
         );
         check(
             r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}","type":"t"}}"#,
-            ["c", "t", "m", ""],
+            "c|t|m|",
         );
     }
 
@@ -297,10 +271,8 @@ mod tests {
     fn details_contain_inner_reasons_but_not_prompts() {
         let body = r#"{"error":{"code":403,"message":"m","metadata":{"reasons":["violence"],"flagged_input":"my secret prompt","raw":"upstream said no"}}}"#;
         let details = parse_error(403, &[], body).details;
-        assert_eq!(
-            details,
-            "metadata reasons violence flagged_input raw upstream said no"
-        );
+        let expected = "metadata reasons violence flagged_input raw upstream said no";
+        assert_eq!(details, expected);
         let azure = r#"{"error":{"code":"content_filter","message":"m","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
         assert_eq!(
             parse_error(400, &[], azure).details,
@@ -350,15 +322,11 @@ mod tests {
     #[test]
     fn parses_retry_delays_in_bodies() {
         let gemini = r#"{"error":{"code":429,"message":"m","details":[{"@type":"RetryInfo","retryDelay":"41s"}]}}"#;
-        assert_eq!(
-            parse_error(429, &[], gemini).retry_after,
-            Some(Duration::from_secs(41))
-        );
         let openrouter = r#"{"error":{"message":"m","code":429,"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1763942460000"}}}}"#;
-        assert_eq!(
-            parse_error(429, &[], openrouter).retry_after,
-            Some(Duration::from_mins(1))
-        );
+        for (body, seconds) in [(gemini, 41), (openrouter, 60)] {
+            let expected = Some(Duration::from_secs(seconds));
+            assert_eq!(parse_error(429, &[], body).retry_after, expected);
+        }
     }
 
     #[test]
@@ -400,36 +368,25 @@ mod tests {
     fn errors_inside_success_responses_are_distinguished_from_completions() {
         let parse_error = |body: &str| parse_embedded(&HeaderMap::new(), body.as_bytes(), &[], NOW);
         let status = |body: &str| parse_error(body).map(|found| found.status);
-        assert_eq!(status(r#"{"error":{"code":429,"message":"m"}}"#), Some(429));
-        assert_eq!(
-            status(r#"{"error":{"code":"403 FORBIDDEN","message":"m"}}"#),
-            Some(403)
-        );
-        assert_eq!(
-            status(r#"{"error":{"code":"200 OK","message":""}}"#),
-            Some(502)
-        );
-        assert_eq!(status(r#"{"success":false,"message":"m"}"#), Some(502));
-        assert_eq!(status(r#"{"error_code":17,"error_msg":"m"}"#), Some(502));
-        assert_eq!(
-            status(r#"{"base_resp":{"status_code":1008,"status_msg":"m"}}"#),
-            Some(502)
-        );
-        assert_eq!(
-            status("data: {\"error\":{\"code\":503,\"message\":\"m\"}}\n\n"),
-            Some(503)
-        );
-        assert_eq!(status(r#"{"code":401,"msg":"m"}"#), Some(401));
-        assert_eq!(status(r#"{"error":null,"choices":[]}"#), None);
-        assert_eq!(
-            status(r#"{"base_resp":{"status_code":0},"choices":[]}"#),
-            None
-        );
-        assert_eq!(status(r#"{"success":true,"code":0,"choices":[]}"#), None);
-        assert_eq!(
-            status(r#"{"id":"x","object":"chat.completion","choices":[]}"#),
-            None
-        );
+        let table = r#"
+            429 {"error":{"code":429,"message":"m"}}
+            403 {"error":{"code":"403 FORBIDDEN","message":"m"}}
+            502 {"error":{"code":"200 OK","message":""}}
+            502 {"success":false,"message":"m"}
+            502 {"error_code":17,"error_msg":"m"}
+            502 {"base_resp":{"status_code":1008,"status_msg":"m"}}
+            401 {"code":401,"msg":"m"}
+            none {"error":null,"choices":[]}
+            none {"base_resp":{"status_code":0},"choices":[]}
+            none {"success":true,"code":0,"choices":[]}
+            none {"id":"x","object":"chat.completion","choices":[]}
+        "#;
+        for line in table.trim().lines() {
+            let (expected, body) = line.trim().split_once(' ').unwrap();
+            assert_eq!(status(body), expected.parse().ok(), "{body}");
+        }
+        let stream = "data: {\"error\":{\"code\":503,\"message\":\"m\"}}\n\n";
+        assert_eq!(status(stream), Some(503));
         assert_eq!(status("<html></html>"), None);
         assert_eq!(status(""), None);
     }
