@@ -93,7 +93,7 @@ pub struct ExportRow {
 }
 
 /// The completion of a job, as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
     /// The response body, verbatim.
     pub body: String,

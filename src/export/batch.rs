@@ -1,11 +1,11 @@
 //! Writes results in the format of the `OpenAI` Batch API: one line per request with its
 //! `custom_id`, and errors optionally in a separate file. Also writes requests for that API.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IntoInnerError, Write};
 
 use serde_json::json;
 
-use super::{ExportError, Result};
+use super::Result;
 use crate::domain::job::{RecordedFailure, RequestOutcome};
 
 const BUFFER: usize = 256 * 1024;
@@ -55,9 +55,7 @@ impl<W: Write, E: Write> BatchWriter<W, E> {
 }
 
 fn flush<W: Write>(writer: BufWriter<W>) -> Result<W> {
-    writer
-        .into_inner()
-        .map_err(|error| ExportError::from(error.into_error()))
+    Ok(writer.into_inner().map_err(IntoInnerError::into_error)?)
 }
 
 /// Writes an outcome in the format of the API. The body of a response is unchanged, except that line
@@ -160,12 +158,8 @@ mod tests {
             key: "r\"7}".to_owned(),
             completion: completion.map(|body| Completion {
                 body: body.to_owned(),
-                model: "m".to_owned(),
-                finish_reason: "stop".to_owned(),
-                prompt_tokens: None,
-                completion_tokens: None,
-                latency_ms: 1,
                 request_id: "req_1".to_owned(),
+                ..Completion::default()
             }),
             failed: failure.is_some(),
             failure: failure.map(|(rule, status)| RecordedFailure {

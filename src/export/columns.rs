@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::{ExportError, Result};
 use crate::domain::job::JobState;
 
 /// The output columns, which follow those of the input. If the input has a column of the same name,
@@ -33,6 +34,19 @@ pub(super) fn output_columns(columns: &[String], fields: &[String]) -> Vec<Strin
             name
         })
         .collect()
+}
+
+/// Checks that a row has as many cells as the input has columns.
+pub(super) fn check_cells(row: u64, cells: &[String], expected: usize) -> Result<()> {
+    let found = cells.len();
+    if found == expected {
+        return Ok(());
+    }
+    Err(ExportError::Cells {
+        row,
+        found,
+        expected,
+    })
 }
 
 pub(super) fn status(state: JobState) -> &'static str {

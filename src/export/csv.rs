@@ -1,9 +1,10 @@
 //! Writes results as CSV: the input columns, followed by the output columns, in input order.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::columns::{output_columns, status};
+use super::columns::{check_cells, output_columns, status};
 use super::formula::escape_formula;
 use super::object::object_cells;
 use super::{ExportError, Result};
@@ -104,23 +105,14 @@ impl<W: Write> CsvWriter<W> {
     }
 
     fn write_cells(&mut self, cells: &[String]) -> Result<()> {
-        if cells.len() != self.columns.len() {
-            return Err(ExportError::Cells {
-                row: self.rows,
-                found: cells.len(),
-                expected: self.columns.len(),
-            });
-        }
+        check_cells(self.rows, cells, self.columns.len())?;
         cells.iter().try_for_each(|cell| self.write_text(cell))
     }
 
     /// Writes the fields of an object in column order; missing ones are empty.
     fn write_object(&mut self, object: &str) -> Result<()> {
-        let columns = std::mem::take(&mut self.columns);
-        let cells = object_cells(object, &columns);
-        let written = cells.iter().try_for_each(|cell| self.write_text(cell));
-        self.columns = columns;
-        written
+        let cells = object_cells(object, &self.columns);
+        cells.iter().try_for_each(|cell| self.write_text(cell))
     }
 
     fn write_output_cells(&mut self, record: &ExportRow) -> Result<()> {
@@ -135,20 +127,18 @@ impl<W: Write> CsvWriter<W> {
         self.write_number(completion.and_then(|completion| completion.completion_tokens))?;
         self.write_number(Some(u64::from(record.attempts)))?;
         self.write_number(completion.map(|completion| completion.latency_ms))?;
-        let fields = std::mem::take(&mut self.fields);
         let content = content.as_ref().map_or("", Content::as_text);
-        let cells = object_cells(content, &fields);
-        let written = cells.iter().try_for_each(|cell| self.write_text(cell));
-        self.fields = fields;
-        written
+        let cells = object_cells(content, &self.fields);
+        cells.iter().try_for_each(|cell| self.write_text(cell))
     }
 
     fn write_text(&mut self, text: &str) -> Result<()> {
-        if self.options.raw {
-            self.write_field(text.as_bytes())
+        let cell = if self.options.raw {
+            Cow::Borrowed(text)
         } else {
-            self.write_field(escape_formula(text).as_bytes())
-        }
+            escape_formula(text)
+        };
+        self.writer.write_field(cell.as_bytes()).map_err(from_csv)
     }
 
     fn write_number(&mut self, number: Option<u64>) -> Result<()> {
@@ -157,10 +147,6 @@ impl<W: Write> CsvWriter<W> {
             write!(self.digits, "{number}").expect("writing to a string cannot fail");
         }
         self.writer.write_field(&self.digits).map_err(from_csv)
-    }
-
-    fn write_field(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer.write_field(bytes).map_err(from_csv)
     }
 
     fn end_record(&mut self) -> Result<()> {
@@ -198,9 +184,8 @@ mod tests {
             model: "gpt-4o-mini".to_owned(),
             finish_reason: "stop".to_owned(),
             prompt_tokens: Some(12),
-            completion_tokens: None,
             latency_ms: 345,
-            request_id: String::new(),
+            ..Completion::default()
         };
         ExportRow {
             attempts: 2,
@@ -246,28 +231,18 @@ mod tests {
             options,
             "1,hi,\"Hello, \"\"you\"\"\nthere\",done,,gpt-4o-mini,stop,12,,2,345\n",
         );
-        check(
-            record(&["1", ""], JobState::Pending),
-            options,
-            "1,,,pending,,,,,,0,\n",
-        );
-        check(
-            record(&["1", ""], JobState::Running),
-            options,
-            "1,,,pending,,,,,,0,\n",
-        );
+        for state in [JobState::Pending, JobState::Running] {
+            check(record(&["1", ""], state), options, "1,,,pending,,,,,,0,\n");
+        }
         let mut failed = record(&["1", "x"], JobState::Failed);
         failed.error = Some("request: too long (context-length)".to_owned());
         failed.attempts = 1;
-        check(
-            failed,
-            options,
-            "1,x,,failed,request: too long (context-length),,,,,1,\n",
-        );
+        let expected = "1,x,,failed,request: too long (context-length),,,,,1,\n";
+        check(failed, options, expected);
     }
 
     #[test]
-    fn tool_calls_are_json_and_a_body_without_text_is_an_empty_cell() {
+    fn tool_calls_and_vectors_are_json_and_a_body_without_either_is_an_empty_cell() {
         #[track_caller]
         fn check_body(body: &str, content: &str) {
             let mut row = completed(&["1", ""], "");
@@ -281,6 +256,8 @@ mod tests {
         check_body(calls, "\"[{\"\"id\"\":7}]\"");
         check_body(r#"{"choices":[]}"#, "");
         check_body("cut off", "");
+        let vector = r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#;
+        check_body(vector, "\"[-0.50, 1e-3]\"");
     }
 
     #[test]
@@ -304,26 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_is_written_as_json() {
-        let mut row = completed(&["1", ""], "");
-        if let Some(completion) = &mut row.completion {
-            r#"{"data":[{"embedding":[-0.50, 1e-3]}]}"#.clone_into(&mut completion.body);
-        }
-        let expected = "1,,\"[-0.50, 1e-3]\",done,,gpt-4o-mini,stop,12,,2,345\n";
-        check(row, CsvOptions::default(), expected);
-    }
-
-    #[test]
     fn object_fields_are_written_in_column_order() {
         let mut row = record(&[], JobState::Pending);
         let object = r#"{"b": {"k": [1, "x"]}, "a":"=1+1\n"}"#;
         row.input = RowData::Object(object.to_owned());
         let nested = "\"{\"\"k\"\": [1, \"\"x\"\"]}\"";
-        check(
-            row.clone(),
-            CsvOptions::default(),
-            &format!("\"'=1+1\n\",{nested},,pending,,,,,,0,\n"),
-        );
+        let expected = format!("\"'=1+1\n\",{nested},,pending,,,,,,0,\n");
+        check(row.clone(), CsvOptions::default(), &expected);
         row.input = RowData::Object(r#"{"b":null,"c":1}"#.to_owned());
         check(row, CsvOptions::default(), ",,,pending,,,,,,0,\n");
     }
@@ -352,11 +316,8 @@ mod tests {
             delimiter: b';',
             ..CsvOptions::default()
         };
-        check(
-            completed(&["1", "a;b"], "c,d"),
-            options,
-            "1;\"a;b\";c,d;done;;gpt-4o-mini;stop;12;;2;345\n",
-        );
+        let expected = "1;\"a;b\";c,d;done;;gpt-4o-mini;stop;12;;2;345\n";
+        check(completed(&["1", "a;b"], "c,d"), options, expected);
     }
 
     #[test]
@@ -365,30 +326,19 @@ mod tests {
             CsvWriter::new(Vec::new(), &names(&["a", "b"]), &[], CsvOptions::default()).unwrap();
         csv.write(&record(&["1", "2"], JobState::Done)).unwrap();
         let error = csv.write(&record(&["1"], JobState::Done)).unwrap_err();
-        assert!(matches!(
-            error,
-            ExportError::Cells {
-                row: 2,
-                found: 1,
-                expected: 2
-            }
-        ));
+        let expected = "Cells { row: 2, found: 1, expected: 2 }";
+        assert_eq!(format!("{error:?}"), expected);
     }
 
     #[test]
     fn the_output_can_be_parsed() {
         let cells = ["multi\r\nline \"q\"", "\u{1F600} 中文, \u{1b}[31m"];
-        let written = write_csv(
-            &["a", "b"],
-            CsvOptions::default(),
-            &[completed(&cells, "x\ny\0z")],
-        );
+        let row = completed(&cells, "x\ny\0z");
+        let written = write_csv(&["a", "b"], CsvOptions::default(), &[row]);
         let mut reader = csv::Reader::from_reader(written.as_bytes());
         let row = reader.records().next().unwrap().unwrap();
-        assert_eq!(
-            row.iter().take(3).collect::<Vec<_>>(),
-            [cells[0], cells[1], "x\ny\u{fffd}z"]
-        );
+        let expected = [cells[0], cells[1], "x\ny\u{fffd}z"];
+        assert_eq!(row.iter().take(3).collect::<Vec<_>>(), expected);
         assert_eq!(row.len(), 11);
     }
 
@@ -404,9 +354,7 @@ mod tests {
             }
         }
         let csv = CsvWriter::new(ClosedPipe, &names(&["a"]), &[], CsvOptions::default()).unwrap();
-        assert!(matches!(
-            csv.finish().map(drop).unwrap_err(),
-            ExportError::BrokenPipe
-        ));
+        let finished = csv.finish().map(drop);
+        assert!(matches!(finished, Err(ExportError::BrokenPipe)));
     }
 }

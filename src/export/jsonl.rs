@@ -2,15 +2,15 @@
 //! unchanged, followed by the output columns. Formulas are not escaped, since spreadsheets do not
 //! read this format.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IntoInnerError, Write};
 
 use serde::Serialize;
 
-use super::columns::{OUTPUT_COLUMNS, output_columns, status};
+use super::Result;
+use super::columns::{OUTPUT_COLUMNS, check_cells, output_columns, status};
 use super::object::{object_values, without_closing_brace};
-use super::{ExportError, Result};
 use crate::api::{self, Content};
-use crate::domain::job::{ExportRow, RowData};
+use crate::domain::job::{Completion, ExportRow, RowData};
 
 /// Buffer size: one system call for every few hundred rows.
 const BUFFER: usize = 256 * 1024;
@@ -63,19 +63,14 @@ impl<W: Write> JsonlWriter<W> {
 
     /// Flushes the buffer and returns the inner writer.
     pub fn finish(self) -> Result<W> {
-        self.writer
+        Ok(self
+            .writer
             .into_inner()
-            .map_err(|error| ExportError::from(error.into_error()))
+            .map_err(IntoInnerError::into_error)?)
     }
 
     fn write_input_cells(&mut self, cells: &[String]) -> Result<()> {
-        if cells.len() != self.columns.len() {
-            return Err(ExportError::Cells {
-                row: self.rows,
-                found: cells.len(),
-                expected: self.columns.len(),
-            });
-        }
+        check_cells(self.rows, cells, self.columns.len())?;
         self.line.push(b'{');
         for (name, cell) in self.columns.iter().zip(cells) {
             append_field(&mut self.line, name, cell);
@@ -93,7 +88,6 @@ impl<W: Write> JsonlWriter<W> {
     fn write_output_fields(&mut self, record: &ExportRow) {
         let completion = record.completion.as_ref();
         let content = completion.and_then(|completion| api::content(&completion.body));
-        let non_empty = |text: &String| (!text.is_empty()).then(|| text.clone());
         match &content {
             Some(Content::Vector(json)) => self.write_raw_field(0, json),
             Some(Content::Text(text)) => self.write_field(0, text),
@@ -101,22 +95,13 @@ impl<W: Write> JsonlWriter<W> {
         }
         self.write_field(1, &status(record.state));
         self.write_field(2, &record.error);
-        self.write_field(
-            3,
-            &completion.and_then(|completion| non_empty(&completion.model)),
-        );
-        self.write_field(
-            4,
-            &completion.and_then(|completion| non_empty(&completion.finish_reason)),
-        );
-        self.write_field(
-            5,
-            &completion.and_then(|completion| completion.prompt_tokens),
-        );
-        self.write_field(
-            6,
-            &completion.and_then(|completion| completion.completion_tokens),
-        );
+        let model = completion.map(|completion| &completion.model);
+        self.write_field(3, &model.filter(|text| !text.is_empty()));
+        let finish_reason = completion.map(|completion| &completion.finish_reason);
+        self.write_field(4, &finish_reason.filter(|text| !text.is_empty()));
+        let tokens = |count: fn(&Completion) -> Option<u64>| completion.and_then(count);
+        self.write_field(5, &tokens(|completion| completion.prompt_tokens));
+        self.write_field(6, &tokens(|completion| completion.completion_tokens));
         self.write_field(7, &record.attempts);
         self.write_field(8, &completion.map(|completion| completion.latency_ms));
         if !self.fields.is_empty() {
@@ -163,7 +148,8 @@ fn append_json(line: &mut Vec<u8>, value: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Completion, JobState};
+    use crate::domain::job::JobState;
+    use crate::export::ExportError;
 
     fn record(input: RowData) -> ExportRow {
         ExportRow {
@@ -182,9 +168,8 @@ mod tests {
             model: "m".to_owned(),
             finish_reason: "stop".to_owned(),
             prompt_tokens: Some(3),
-            completion_tokens: None,
             latency_ms: 9,
-            request_id: String::new(),
+            ..Completion::default()
         };
         ExportRow {
             state: JobState::Done,
@@ -216,29 +201,23 @@ mod tests {
             r#"{"n": 1.50, "nested": {"a": [ {} ]}, "s":"\u00e9","response":"=1+1\n\u0000é","status":"done","error":null,"model":"m","finish_reason":"stop","prompt_tokens":3,"completion_tokens":null,"attempts":1,"latency_ms":9}"#,
         );
         let empty = RowData::Object("{ }".to_owned());
-        check(
-            &[],
-            &record(empty),
-            &format!(r#"{{ "response":null,{PENDING}"#),
-        );
+        let expected = format!(r#"{{ "response":null,{PENDING}"#);
+        check(&[], &record(empty), &expected);
     }
 
     #[test]
     fn cells_of_a_table_are_strings() {
         let cells = RowData::Cells(vec!["1".to_owned(), "=a\"\n".to_owned()]);
-        check(
-            &["id", "response"],
-            &record(cells),
-            &format!(r#"{{"id":"1","response":"=a\"\n","promptmill_response":null,{PENDING}"#),
-        );
+        let expected =
+            format!(r#"{{"id":"1","response":"=a\"\n","promptmill_response":null,{PENDING}"#);
+        check(&["id", "response"], &record(cells), &expected);
     }
 
     #[test]
     fn rejects_rows_with_a_wrong_number_of_cells() {
         let mut writer = JsonlWriter::new(Vec::new(), &["a".to_owned()], &[]);
-        let error = writer
-            .write(&record(RowData::Cells(Vec::new())))
-            .unwrap_err();
+        let written = writer.write(&record(RowData::Cells(Vec::new())));
+        let error = written.unwrap_err();
         assert!(matches!(error, ExportError::Cells { row: 1, .. }));
     }
 }

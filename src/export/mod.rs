@@ -161,20 +161,15 @@ mod tests {
     #[test]
     fn file_names_are_escaped() {
         let hostile = PathBuf::from("a\u{1b}]52;c;x\u{7}\u{202e}b");
-        for error in [
-            ExportError::Symlink {
-                path: hostile.clone(),
-            },
-            ExportError::IsDirectory {
-                path: hostile.clone(),
-            },
-            ExportError::NotAFile { path: hostile },
-        ] {
-            let shown = error.to_string();
-            assert!(
-                !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
-                "{shown:?}"
-            );
+        let errors: [fn(PathBuf) -> ExportError; 3] = [
+            |path| ExportError::Symlink { path },
+            |path| ExportError::IsDirectory { path },
+            |path| ExportError::NotAFile { path },
+        ];
+        for error in errors {
+            let shown = error(hostile.clone()).to_string();
+            let has_control = shown.contains(['\u{1b}', '\u{7}', '\u{202e}']);
+            assert!(!has_control, "{shown:?}");
             assert!(shown.contains("\\u{202e}"), "{shown}");
         }
     }
