@@ -244,25 +244,22 @@ fn invalid_json(flag: &str) -> RenderError {
 
 /// Validates a prompt that is the same for every row. A bare column name is probably a mistake.
 fn check_fixed_prompt(text: &str, columns: &Columns) -> Result<()> {
-    let reject = |message: &str, hint| IntakeError::Template {
+    let (message, hint) = if text.trim().is_empty() {
+        ("template is empty", "remove it to use the `prompt` column")
+    } else if columns.find(text.trim()).is_some() {
+        let message = "value is the name of a column, not a template";
+        (
+            message,
+            "enclose it in double braces: --prompt '{{ name }}'",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(IntakeError::Template {
         name: PROMPT_FLAG.to_owned(),
         message: message.to_owned(),
         hint,
-    };
-    if text.trim().is_empty() {
-        return Err(reject(
-            "template is empty",
-            "remove it to use the `prompt` column",
-        ));
-    }
-    if columns.find(text.trim()).is_some() {
-        let message = "value is the name of a column, not a template";
-        return Err(reject(
-            message,
-            "enclose it in double braces: --prompt '{{ name }}'",
-        ));
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -270,18 +267,15 @@ mod tests {
     use super::*;
     use crate::api::Api;
 
-    fn template(
-        prompt: Option<&str>,
-        system: Option<&str>,
-        params: &[(&str, &str)],
-    ) -> RequestTemplate {
+    /// A template with a prompt and a system message, unless they are empty, and with parameters.
+    fn template(prompt: &str, system: &str, params: &[(&str, &str)]) -> RequestTemplate {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         RequestTemplate {
             model: "m\"1".to_owned(),
-            prompt: prompt.map(str::to_owned),
-            system: system.map(str::to_owned),
+            prompt: optional(prompt),
+            system: optional(system),
             params: params.iter().map(owned).collect(),
-            id_column: None,
             ..RequestTemplate::default()
         }
     }
@@ -292,23 +286,21 @@ mod tests {
         let columns = Columns::new(&header, "jobs.csv", 1, b',').unwrap();
         let mut renderer = RequestRenderer::new(template, &Arc::new(columns))
             .map_err(|error| error.to_string())?;
-        let mut record = StringRecord::from(&cells[..]);
+        let given = StringRecord::from(&cells[..]);
+        let mut record = given.clone();
         let found = renderer.render(&mut record);
-        assert_eq!(
-            record,
-            StringRecord::from(&cells[..]),
-            "the record must be unchanged"
-        );
+        assert_eq!(record, given, "the record must be unchanged");
         found.map_err(|error| match error {
             RenderError::Row(index, message) => format!("{index:?}: {message}"),
             RenderError::Template(error) => error.to_string(),
         })
     }
 
+    /// Checks the request after its model.
     #[track_caller]
     fn check(template: &RequestTemplate, cells: [&str; 2], expected: &str) {
         let found = render(template, cells).unwrap();
-        assert_eq!(found, expected);
+        assert_eq!(found, format!(r#"{{"model":"m\"1",{expected}"#));
         let _: serde_json::Value = serde_json::from_str(&found).unwrap();
     }
 
@@ -319,53 +311,34 @@ mod tests {
 
     #[test]
     fn a_request_has_a_model_messages_and_parameters_in_order() {
+        let expected = r#""messages":[{"role":"user","content":"say \"hi\"\n"}]}"#;
+        check(&template("", "", &[]), ["say \"hi\"\n", ""], expected);
+        let params = [("top_p", "1.0"), ("user", "me"), ("a", "[1]")];
         check(
-            &template(None, None, &[]),
-            ["say \"hi\"\n", ""],
-            r#"{"model":"m\"1","messages":[{"role":"user","content":"say \"hi\"\n"}]}"#,
-        );
-        check(
-            &template(
-                None,
-                Some("Be {kind}."),
-                &[("top_p", "1.0"), ("user", "me"), ("a", "[1]")],
-            ),
+            &template("", "Be {kind}.", &params),
             ["你好 👋", ""],
-            r#"{"model":"m\"1","messages":[{"role":"system","content":"Be {kind}."},{"role":"user","content":"你好 👋"}],"top_p":1.0,"user":"me","a":[1]}"#,
+            r#""messages":[{"role":"system","content":"Be {kind}."},{"role":"user","content":"你好 👋"}],"top_p":1.0,"user":"me","a":[1]}"#,
         );
+        let params = [("x", "{{ tone|length }}"), ("y", "2")];
         check(
-            &template(
-                Some("{{ tone }}: {{ prompt }}"),
-                Some("Be {{ tone }}."),
-                &[("x", "{{ tone|length }}"), ("y", "2")],
-            ),
+            &template("{{ tone }}: {{ prompt }}", "Be {{ tone }}.", &params),
             ["go", "calm"],
-            r#"{"model":"m\"1","messages":[{"role":"system","content":"Be calm."},{"role":"user","content":"calm: go"}],"x":4,"y":2}"#,
+            r#""messages":[{"role":"system","content":"Be calm."},{"role":"user","content":"calm: go"}],"x":4,"y":2}"#,
         );
-        check(
-            &template(Some("the same"), None, &[]),
-            ["a", "b"],
-            r#"{"model":"m\"1","messages":[{"role":"user","content":"the same"}]}"#,
-        );
+        let expected = r#""messages":[{"role":"user","content":"the same"}]}"#;
+        check(&template("the same", "", &[]), ["a", "b"], expected);
     }
 
     #[test]
     fn an_embeddings_request_has_an_input_instead_of_messages() {
         let embeddings = |system| RequestTemplate {
             api: Api::Embeddings,
-            ..template(
-                Some("{{ tone }}: {{ prompt }}"),
-                system,
-                &[("dimensions", "64")],
-            )
+            ..template("{{ tone }}: {{ prompt }}", system, &[("dimensions", "64")])
         };
-        check(
-            &embeddings(None),
-            ["go", "calm"],
-            r#"{"model":"m\"1","input":"calm: go","dimensions":64}"#,
-        );
+        let expected = r#""input":"calm: go","dimensions":64}"#;
+        check(&embeddings(""), ["go", "calm"], expected);
         check_error(
-            &embeddings(Some("Be calm.")),
+            &embeddings("Be calm."),
             ["go", "calm"],
             "--system: not supported for embeddings\nhint: remove it, or add its text to --prompt",
         );
@@ -373,25 +346,20 @@ mod tests {
 
     #[test]
     fn a_blank_system_message_is_omitted() {
-        let bare = r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}]}"#;
-        check(&template(None, Some("{{ tone }} "), &[]), ["a", ""], bare);
-        check(&template(None, Some(" \n"), &[]), ["a", "b"], bare);
+        let bare = r#""messages":[{"role":"user","content":"a"}]}"#;
+        check(&template("", "{{ tone }} ", &[]), ["a", ""], bare);
+        check(&template("", " \n", &[]), ["a", "b"], bare);
     }
 
     #[test]
     fn a_templated_parameter_is_sent_as_json_if_valid() {
         let format = ("response_format", r#"{"name": {{ tone|tojson }}}"#);
-        check(
-            &template(None, None, &[format]),
-            ["a", "b\"c"],
-            r#"{"model":"m\"1","messages":[{"role":"user","content":"a"}],"response_format":{"name": "b\"c"}}"#,
-        );
+        let expected =
+            r#""messages":[{"role":"user","content":"a"}],"response_format":{"name": "b\"c"}}"#;
+        check(&template("", "", &[format]), ["a", "b\"c"], expected);
+        let format = ("response_format", r#"{"name": "{{ tone }}"}"#);
         check_error(
-            &template(
-                None,
-                None,
-                &[("response_format", r#"{"name": "{{ tone }}"}"#)],
-            ),
+            &template("", "", &[format]),
             ["a", "b\"c"],
             "None: --set response_format: rendered value is not valid JSON; use {{ column|tojson }} to insert text",
         );
@@ -399,47 +367,42 @@ mod tests {
 
     #[test]
     fn rejects_empty_prompts() {
-        check_error(
-            &template(None, None, &[]),
-            [" \t\n", "b"],
-            &format!("Some(0): {EMPTY_PROMPT}"),
-        );
-        check_error(
-            &template(None, Some("{{ tone }}"), &[]),
-            ["", "b"],
-            &format!("Some(0): {EMPTY_PROMPT}"),
-        );
-        check_error(
-            &template(Some("{{ tone }}"), None, &[]),
-            ["a", " "],
-            &format!("None: {EMPTY_PROMPT}"),
-        );
+        for (prompt, system, cells, field) in [
+            ("", "", [" \t\n", "b"], "Some(0)"),
+            ("", "{{ tone }}", ["", "b"], "Some(0)"),
+            ("{{ tone }}", "", ["a", " "], "None"),
+        ] {
+            let expected = format!("{field}: {EMPTY_PROMPT}");
+            check_error(&template(prompt, system, &[]), cells, &expected);
+        }
     }
 
     #[test]
     fn rejects_invalid_request_settings() {
-        let cells = ["a", "b"];
-        check_error(
-            &template(Some(" tone"), None, &[]),
-            cells,
-            "--prompt: value is the name of a column, not a template\nhint: enclose it in double braces: --prompt '{{ name }}'",
-        );
-        check_error(
-            &template(Some(""), None, &[]),
-            cells,
-            "--prompt: template is empty\nhint: remove it to use the `prompt` column",
-        );
-        check_error(
-            &template(None, None, &[("stream", "true")]),
-            cells,
-            "cannot set parameter `stream`: streaming is not supported\nhint: remove it",
-        );
-        check_error(
-            &template(None, None, &[("user", "{{ tune }}")]),
-            cells,
-            "jobs.csv:1: column `tune` not found (referenced by --set user); did you mean `tone`? available columns: `prompt`, `tone`\n\
-             hint: use {{ tone }} in --set user",
-        );
+        for (template, expected) in [
+            (
+                template(" tone", "", &[]),
+                "--prompt: value is the name of a column, not a template\nhint: enclose it in double braces: --prompt '{{ name }}'",
+            ),
+            (
+                RequestTemplate {
+                    prompt: Some(String::new()),
+                    ..RequestTemplate::default()
+                },
+                "--prompt: template is empty\nhint: remove it to use the `prompt` column",
+            ),
+            (
+                template("", "", &[("stream", "true")]),
+                "cannot set parameter `stream`: streaming is not supported\nhint: remove it",
+            ),
+            (
+                template("", "", &[("user", "{{ tune }}")]),
+                "jobs.csv:1: column `tune` not found (referenced by --set user); did you mean `tone`? available columns: `prompt`, `tone`\n\
+                 hint: use {{ tone }} in --set user",
+            ),
+        ] {
+            check_error(&template, ["a", "b"], expected);
+        }
     }
 
     #[test]

@@ -107,11 +107,12 @@ fn starts_with_bracket(head: &[u8], open: u8, then: &[u8]) -> bool {
 
 /// Detects an input that is not UTF-8 text.
 fn detect_non_text(head: &[u8]) -> Option<UnsupportedFormat> {
+    let unsupported = |message, hint| Some(UnsupportedFormat { message, hint });
     let text = head[bom_len(head)..].trim_ascii_start();
     let magic = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic));
     let markup = || MARKUP.iter().find(|(start, ..)| text.starts_with(start));
     if let Some(&(_, message, hint)) = magic.or_else(markup) {
-        return Some(UnsupportedFormat { message, hint });
+        return unsupported(message, hint);
     }
     let is_nul = |&byte: &u8| usize::from(byte == 0);
     let nuls: usize = head.iter().map(is_nul).sum();
@@ -121,17 +122,9 @@ fn detect_non_text(head: &[u8]) -> Option<UnsupportedFormat> {
     // In UTF-16, every other byte of Western text is NUL.
     let at_even: usize = head.iter().step_by(2).map(is_nul).sum();
     if nuls * 3 > head.len() && (at_even == 0 || at_even == nuls) {
-        let message = "looks like UTF-16, not UTF-8";
-        return Some(UnsupportedFormat {
-            message,
-            hint: RE_ENCODE,
-        });
+        return unsupported("looks like UTF-16, not UTF-8", RE_ENCODE);
     }
-    let message = "looks like a binary file, not CSV";
-    Some(UnsupportedFormat {
-        message,
-        hint: EXPORT_AS_CSV,
-    })
+    unsupported("looks like a binary file, not CSV", EXPORT_AS_CSV)
 }
 
 /// Returns the length of the byte order marks at the start.
@@ -149,10 +142,8 @@ mod tests {
 
     #[track_caller]
     fn check(head: &[u8], expected: Option<&str>) {
-        assert_eq!(
-            detect_unsupported(head, Format::Csv).map(|unsupported| unsupported.message),
-            expected
-        );
+        let found = detect_unsupported(head, Format::Csv);
+        assert_eq!(found.map(|unsupported| unsupported.message), expected);
     }
 
     #[test]
