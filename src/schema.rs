@@ -1,9 +1,7 @@
 //! JSON Schema of the responses of a batch: parsing, validation, and the follow-up request after a
 //! schema violation. Schemas are never fetched from the network.
 
-use std::fmt::Write as _;
-
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::api::{self, Content};
@@ -52,7 +50,7 @@ impl Schema {
             line: error.line(),
             column: error.column(),
         })?;
-        let not_schema = |error: jsonschema::ValidationError<'_>| {
+        let not_schema = |error: ValidationError<'_>| {
             SchemaError::NotSchema(format!("{}{error}", location(&error)))
         };
         jsonschema::meta::validate(&schema).map_err(not_schema)?;
@@ -86,35 +84,26 @@ impl Schema {
     /// Validates the content of a response.
     pub fn check(&self, completion: &str) -> Result<(), SchemaViolation> {
         let value: Value = serde_json::from_str(completion.trim()).map_err(|error| {
-            let message = format!(
-                "invalid JSON at line {}, column {}",
-                error.line(),
-                error.column()
-            );
+            let (line, column) = (error.line(), error.column());
+            let message = format!("invalid JSON at line {line}, column {column}");
             SchemaViolation {
                 detailed: message.clone(),
                 masked: message,
             }
         })?;
-        let mut violation = SchemaViolation {
-            masked: String::new(),
-            detailed: String::new(),
-        };
-        for error in self.validator.iter_errors(&value).take(MAX_ERRORS) {
-            let location = location(&error);
-            for (errors, message) in [
-                (&mut violation.masked, error.masked().to_string()),
-                (&mut violation.detailed, error.to_string()),
-            ] {
-                let separator = if errors.is_empty() { "" } else { "; " };
-                // Writing to a string cannot fail.
-                let _ = write!(*errors, "{separator}{location}{message}");
-            }
-        }
-        if violation.masked.is_empty() {
+        let errors = self.validator.iter_errors(&value).take(MAX_ERRORS);
+        let errors: Vec<_> = errors.collect();
+        if errors.is_empty() {
             return Ok(());
         }
-        Err(violation)
+        let join = |message: fn(&ValidationError<'_>) -> String| {
+            let messages = errors.iter().map(|error| location(error) + &message(error));
+            messages.collect::<Vec<_>>().join("; ")
+        };
+        Err(SchemaViolation {
+            masked: join(|error| error.masked().to_string()),
+            detailed: join(|error| error.to_string()),
+        })
     }
 
     /// Returns a request that asks the model to correct its response: the conversation so far, the
@@ -150,7 +139,7 @@ impl SchemaViolation {
 }
 
 /// Returns the location of a validation error as a prefix; empty at the top level.
-fn location(error: &jsonschema::ValidationError<'_>) -> String {
+fn location(error: &ValidationError<'_>) -> String {
     let path = error.instance_path().to_string();
     if path.is_empty() {
         path
@@ -180,16 +169,10 @@ mod tests {
         let result = person()
             .check(completion)
             .map_err(|violation| violation.masked);
-        match result {
-            Ok(()) => assert!(expected.is_empty(), "{completion} was accepted"),
-            Err(errors) => {
-                assert!(!expected.is_empty(), "{completion}: {errors}");
-                assert!(
-                    expected.iter().all(|part| errors.contains(part)),
-                    "{errors}"
-                );
-            }
-        }
+        assert_eq!(result.is_ok(), expected.is_empty(), "{completion}");
+        let errors = result.err().unwrap_or_default();
+        let is_expected = expected.iter().all(|part| errors.contains(part));
+        assert!(is_expected, "{errors}");
     }
 
     #[test]

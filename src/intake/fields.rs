@@ -41,9 +41,8 @@ impl<'a> Fields<'a> {
     /// Returns the value of a field if it is a string.
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let value = self.get(name).filter(|value| value.starts_with('"'))?;
-        serde_json::from_str::<JsonString<'a>>(value)
-            .ok()
-            .map(|text| text.0)
+        let text = serde_json::from_str::<JsonString<'a>>(value);
+        text.ok().map(|text| text.0)
     }
 }
 
@@ -116,13 +115,12 @@ mod tests {
         let Fields(fields) = Fields::parse(text).unwrap();
         let cells: Vec<_> = fields
             .iter()
-            .map(|(name, value)| (name.as_ref(), cell_text(value).unwrap()))
+            .map(|(name, value)| (name.clone(), cell_text(value).unwrap()))
             .collect();
-        let cells: Vec<_> = cells
+        let expected = expected
             .iter()
-            .map(|(name, text)| (*name, text.as_ref()))
-            .collect();
-        assert_eq!(cells, expected);
+            .map(|(name, text)| (Cow::from(*name), Cow::from(*text)));
+        assert_eq!(cells, expected.collect::<Vec<_>>());
     }
 
     #[track_caller]

@@ -98,8 +98,12 @@ impl Reader {
                 }
                 NextRow::Row(_) => {}
                 NextRow::Invalid(row) => {
-                    self.record_invalid(row);
                     rows.clear();
+                    if self.invalid.len() == MAX_SHOWN_ROWS {
+                        self.more_invalid += 1;
+                    } else {
+                        self.invalid.push(row);
+                    }
                 }
             }
             self.has_rows = true;
@@ -107,14 +111,6 @@ impl Reader {
         let columns = self.columns()[self.returned_columns..].to_vec();
         self.returned_columns += columns.len();
         Ok(Chunk { rows, columns })
-    }
-
-    fn record_invalid(&mut self, row: InvalidRow) {
-        if self.invalid.len() == MAX_SHOWN_ROWS {
-            self.more_invalid += 1;
-        } else {
-            self.invalid.push(row);
-        }
     }
 
     fn check_end(&self) -> Result<()> {

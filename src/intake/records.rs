@@ -99,11 +99,9 @@ impl Records {
                 );
                 Ok((err.field(), message))
             }
-            kind => {
-                let error = match kind {
-                    csv::ErrorKind::Io(error) => error,
-                    _ => std::io::Error::other(text),
-                };
+            csv::ErrorKind::Io(error) => Err(IntakeError::Read(self.file.clone(), error)),
+            _ => {
+                let error = std::io::Error::other(text);
                 Err(IntakeError::Read(self.file.clone(), error))
             }
         }
@@ -134,21 +132,18 @@ impl From<CsvError> for RecordError {
 /// Returns the first field that is too long or contains a NUL byte.
 fn check_cells(record: &StringRecord) -> Option<(usize, String)> {
     let text = record.as_slice();
-    if text.len() > MAX_CELL_BYTES {
-        let large = record.iter().position(|cell| cell.len() > MAX_CELL_BYTES);
-        if let Some(field) = large {
-            let message = "value is larger than 1 MiB; shorten it".to_owned();
-            return Some((field, message));
-        }
+    if text.len() > MAX_CELL_BYTES
+        && let Some(field) = record.iter().position(|cell| cell.len() > MAX_CELL_BYTES)
+    {
+        return Some((field, "value is larger than 1 MiB; shorten it".to_owned()));
     }
-    if text.as_bytes().contains(&0) {
-        let field = record
-            .iter()
-            .position(|cell| cell.as_bytes().contains(&0))?;
-        let message = "value contains a NUL byte; remove it".to_owned();
-        return Some((field, message));
+    if !text.as_bytes().contains(&0) {
+        return None;
     }
-    None
+    let field = record
+        .iter()
+        .position(|cell| cell.as_bytes().contains(&0))?;
+    Some((field, "value contains a NUL byte; remove it".to_owned()))
 }
 
 #[cfg(test)]
@@ -164,26 +159,16 @@ mod tests {
         let file = input_file(bytes);
         let mut records = Records::new(file.open().sniff().unwrap());
         let mut record = StringRecord::new();
-        let mut found = Vec::new();
-        loop {
-            match records.next(&mut record).unwrap() {
-                NextRecord::Record(line) => found.push(Ok(line)),
-                NextRecord::Invalid(error) => {
-                    found.push(Err((error.line, error.field, error.message)));
+        for expected in expected {
+            match (records.next(&mut record).unwrap(), expected) {
+                (NextRecord::Record(line), Ok(expected)) => assert_eq!(line, *expected),
+                (NextRecord::Invalid(error), Err(expected)) => {
+                    assert_eq!((error.line, error.field, &*error.message), *expected);
                 }
-                NextRecord::End => break,
+                (found, _) => panic!("expected {expected:?}, found {found:?}"),
             }
         }
-        let found: Vec<_> = found
-            .iter()
-            .map(|result| {
-                result
-                    .as_ref()
-                    .map(|line| *line)
-                    .map_err(|(line, field, message)| (*line, *field, message.as_str()))
-            })
-            .collect();
-        assert_eq!(found, expected);
+        assert_eq!(records.next(&mut record).unwrap(), NextRecord::End);
     }
 
     #[test]

@@ -24,14 +24,13 @@ pub(super) struct Requests {
 
 /// Returns whether a line is a request in the format of the Batch API.
 pub(super) fn is_request(text: &str) -> bool {
-    let Ok(fields) = Fields::parse(text) else {
-        return false;
-    };
-    let is_object = |body: &str| body.starts_with('{');
-    let has_fields = [CUSTOM_ID, "url"]
-        .iter()
-        .all(|name| fields.get(name).is_some());
-    has_fields && fields.get("body").is_some_and(is_object)
+    Fields::parse(text).is_ok_and(|fields| {
+        let has_fields = [CUSTOM_ID, "url"]
+            .iter()
+            .all(|name| fields.get(name).is_some());
+        let is_object = |body: &str| body.starts_with('{');
+        has_fields && fields.get("body").is_some_and(is_object)
+    })
 }
 
 impl Requests {
@@ -83,21 +82,18 @@ impl Rows for Requests {
             return Ok(NextRow::End);
         };
         let request = text.and_then(BatchRequest::parse).and_then(|request| {
-            if request.api != self.api {
-                Err(format!(
-                    "url is `{}`, but the first line has `{}`; use one file per endpoint",
-                    request.api.format().batch_url,
-                    self.api.format().batch_url
-                ))
-            } else if request.model == self.model {
-                Ok(request)
+            let (name, found, first, unit) = if request.api != self.api {
+                let urls = [request.api, self.api].map(|api| api.format().batch_url);
+                ("url", urls[0], urls[1], "endpoint")
+            } else if request.model != self.model {
+                ("model", &*request.model, &*self.model, "model")
             } else {
-                Err(format!(
-                    "model is {}, but the first line has {}; use one file per model",
-                    quoted(&request.model),
-                    quoted(&self.model)
-                ))
-            }
+                return Ok(request);
+            };
+            let (found, first) = (quoted(found), quoted(first));
+            Err(format!(
+                "{name} is {found}, but the first line has {first}; use one file per {unit}"
+            ))
         });
         let invalid =
             |column, message| Ok(NextRow::Invalid(InvalidRow::new(line, column, message)));
@@ -135,11 +131,10 @@ impl<'a> BatchRequest<'a> {
         if let Some(method) = fields.get("method").filter(|method| *method != "\"POST\"") {
             return Err(format!("unsupported method {}; use POST", quoted(method)));
         }
-        let url = fields
-            .text("url")
-            .ok_or_else(|| invalid("url", "a string"))?;
+        let url = fields.text("url");
+        let url = url.ok_or_else(|| invalid("url", "a string"))?;
         let api = Api::from_batch_url(&url).ok_or_else(|| {
-            let known = Api::ALL.map(|api| format!("`{}`", api.format().batch_url));
+            let known = Api::ALL.map(|api| quoted(api.format().batch_url));
             format!(
                 "unsupported url {}; use {}",
                 quoted(&url),

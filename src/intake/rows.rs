@@ -24,9 +24,7 @@ pub(super) trait Rows: Send {
 
     /// Checks what is only known at the end of the input.
     fn check_end(&self, has_rows: bool) -> Result<()> {
-        if has_rows {
-            return Ok(());
-        }
-        Err(IntakeError::NoLines(self.file().to_owned()))
+        let missing = || IntakeError::NoLines(self.file().to_owned());
+        has_rows.then_some(()).ok_or_else(missing)
     }
 }

@@ -88,10 +88,9 @@ enum CsvState {
 impl<R: Read> ScanningReader<R> {
     /// Scans `input`, which must not start with a byte order mark.
     pub(super) fn new(input: R, delimiter: u8) -> Self {
-        let scanner = CsvScanner::new(delimiter);
         Self {
             input,
-            scanner,
+            scanner: CsvScanner::new(delimiter),
             ended: false,
         }
     }
@@ -298,20 +297,17 @@ mod tests {
     /// The line of a record, and the line, field and kind of its error.
     type ScannedRecord = (u64, Option<(u64, usize, CsvErrorKind)>);
 
+    fn scanned(start: RecordStart) -> ScannedRecord {
+        let error = start
+            .error
+            .map(|error| (error.line, error.field, error.kind));
+        (start.line, error)
+    }
+
     #[track_caller]
     fn check(text: &str, expected: &[ScannedRecord]) {
         for size in [1, 2, 3, 7, 1000] {
-            let found: Vec<_> = scan(text, size)
-                .iter()
-                .map(|start| {
-                    (
-                        start.line,
-                        start
-                            .error
-                            .map(|error| (error.line, error.field, error.kind)),
-                    )
-                })
-                .collect();
+            let found: Vec<_> = scan(text, size).into_iter().map(scanned).collect();
             assert_eq!(found, expected, "in chunks of {size}");
         }
     }

@@ -38,16 +38,13 @@ impl Table {
         };
         let columns = Arc::new(columns);
         let id_column = template.id_column.as_deref();
-        let id_column = id_column
-            .map(|name| columns.require(name, "--id-column"))
-            .transpose()?;
-        let keys = RowKeys::new(id_column.is_some());
-        let renderer = RequestRenderer::new(template, &columns)?;
+        let id_column = id_column.map(|name| columns.require(name, "--id-column"));
+        let id_column = id_column.transpose()?;
         Ok(Self {
             records,
+            renderer: RequestRenderer::new(template, &columns)?,
             columns,
-            renderer,
-            keys,
+            keys: RowKeys::new(id_column.is_some()),
             id_column,
             record,
         })
@@ -84,10 +81,10 @@ impl Rows for Table {
     fn next(&mut self) -> Result<NextRow> {
         let (line, row) = match self.records.next(&mut self.record)? {
             NextRecord::Record(line) => (line, self.row(line)),
-            NextRecord::Invalid(error) => (
-                error.line,
-                Err(RenderError::Row(error.field, error.message)),
-            ),
+            NextRecord::Invalid(error) => {
+                let invalid = RenderError::Row(error.field, error.message);
+                (error.line, Err(invalid))
+            }
             NextRecord::End => return Ok(NextRow::End),
         };
         match row {
@@ -102,10 +99,8 @@ impl Rows for Table {
     }
 
     fn check_end(&self, has_rows: bool) -> Result<()> {
-        if has_rows {
-            return Ok(());
-        }
-        Err(IntakeError::NoRows(self.file().to_owned()))
+        let missing = || IntakeError::NoRows(self.file().to_owned());
+        has_rows.then_some(()).ok_or_else(missing)
     }
 }
 

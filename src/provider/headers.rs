@@ -25,36 +25,19 @@ pub struct RateHeaders {
 
 impl RateHeaders {
     pub(super) fn parse(headers: &HeaderMap, context: ParseContext<'_>) -> Self {
-        let first = |names: [&'static str; 2]| {
-            names
-                .into_iter()
-                .find_map(|name| header_value(headers, name, context))
+        // The header of OpenAI, or that of Anthropic.
+        let value = |kind: &str, field: &str| {
+            let value = |name: String| header_value(headers, &name, context);
+            value(format!("x-ratelimit-{field}-{kind}"))
+                .or_else(|| value(format!("anthropic-ratelimit-{kind}-{field}")))
         };
         Self {
-            limit_requests: first([
-                "x-ratelimit-limit-requests",
-                "anthropic-ratelimit-requests-limit",
-            ]),
-            remaining_requests: first([
-                "x-ratelimit-remaining-requests",
-                "anthropic-ratelimit-requests-remaining",
-            ]),
-            reset_requests: first([
-                "x-ratelimit-reset-requests",
-                "anthropic-ratelimit-requests-reset",
-            ]),
-            limit_tokens: first([
-                "x-ratelimit-limit-tokens",
-                "anthropic-ratelimit-tokens-limit",
-            ]),
-            remaining_tokens: first([
-                "x-ratelimit-remaining-tokens",
-                "anthropic-ratelimit-tokens-remaining",
-            ]),
-            reset_tokens: first([
-                "x-ratelimit-reset-tokens",
-                "anthropic-ratelimit-tokens-reset",
-            ]),
+            limit_requests: value("requests", "limit"),
+            remaining_requests: value("requests", "remaining"),
+            reset_requests: value("requests", "reset"),
+            limit_tokens: value("tokens", "limit"),
+            remaining_tokens: value("tokens", "remaining"),
+            reset_tokens: value("tokens", "reset"),
         }
     }
 }
@@ -80,11 +63,7 @@ pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
 const MAX_HEADER_BYTES: usize = 128;
 
 /// Returns the value of a header, unless it is blank, too long, or contains a key.
-fn header_value(
-    headers: &HeaderMap,
-    name: &'static str,
-    context: ParseContext<'_>,
-) -> Option<String> {
+fn header_value(headers: &HeaderMap, name: &str, context: ParseContext<'_>) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     let is_usable = !value.is_empty()
         && value.len() <= MAX_HEADER_BYTES
