@@ -19,7 +19,6 @@ use super::key_row::KeyRow;
 use super::location::Location;
 use super::row::{CancelReport, FailedRow, IncompleteRequest, Page, RowDetail, RowFilter};
 use super::settlement::{Claim, ClaimedJob, QueueUpdate, Settlement};
-use super::snapshot::QueueSnapshot;
 use super::spool::Spool;
 use super::sqlite::{self, RunLock};
 
@@ -52,47 +51,41 @@ impl Store {
 
     /// Closes all connections. All data is in the database file afterwards.
     pub async fn close(self) -> Result<()> {
-        match self.0 {
-            Backend::Sqlite(database) => database.close().await,
-        }
+        let Backend::Sqlite(database) = self.0;
+        database.close().await
     }
 
     /// Acquires the run lock, or fails with its current holder. `holder` identifies this process to
     /// others.
     pub fn acquire_run_lock(&self, holder: &str) -> Result<RunLock, LockError> {
-        match &self.0 {
-            Backend::Sqlite(database) => RunLock::acquire(database.path(), holder),
-        }
+        RunLock::acquire(self.sqlite().path(), holder)
     }
 
     /// Returns the holder of the run lock, such as `process 123`; `None` if it is free.
     pub fn run_lock_holder(&self) -> Result<Option<String>, LockError> {
-        match &self.0 {
-            Backend::Sqlite(database) => sqlite::lock::holder(database.path()),
-        }
+        sqlite::lock::holder(self.sqlite().path())
     }
 
     /// Restricts later claims on a batch to these jobs, until the store is closed.
     pub fn restrict_to(&self, batch: i64, jobs: &[JobId]) {
-        match &self.0 {
-            Backend::Sqlite(database) => database.restrict_to(batch, jobs),
-        }
+        self.sqlite().restrict_to(batch, jobs);
     }
 
     /// Returns whether a spool exists. During a run it can be empty.
     #[must_use]
     pub fn has_spool(&self) -> bool {
-        match &self.0 {
-            Backend::Sqlite(database) => sqlite::spool::has_spool(database),
-        }
+        sqlite::spool::has_spool(self.sqlite())
     }
 
     /// Returns the size of the write-ahead log if it is unusually large.
     #[must_use]
     pub fn oversized_wal(&self) -> Option<u64> {
-        match &self.0 {
-            Backend::Sqlite(database) => sqlite::files::oversized_wal(database.path()),
-        }
+        sqlite::files::oversized_wal(self.sqlite().path())
+    }
+
+    fn sqlite(&self) -> &sqlite::Database {
+        let Backend::Sqlite(database) = &self.0;
+        database
     }
 }
 
@@ -105,9 +98,7 @@ macro_rules! methods {
         impl Store {
             $($($(#[$doc])*
             pub async fn $name $(<$generic>)? (&self, $($arg: $type),*) -> $result {
-                match &self.0 {
-                    Backend::Sqlite(database) => sqlite::$module::$name(database, $($arg),*).await,
-                }
+                sqlite::$module::$name(self.sqlite(), $($arg),*).await
             })*)*
         }
     };
@@ -295,37 +286,5 @@ methods! {
         /// Writes a snapshot of the database to a new file (mode 0600). When it returns, the copy
         /// is complete and on disk. Can be called during a run.
         async fn back_up(target: &Path) -> Result<(), BackupError>;
-    }
-}
-
-/// Takes repeated snapshots of the queue.
-#[derive(Debug)]
-pub struct SnapshotReader(SnapshotBackend);
-
-#[derive(Debug)]
-enum SnapshotBackend {
-    Sqlite(sqlite::snapshot::SnapshotReader),
-}
-
-impl SnapshotReader {
-    /// Creates a reader. The database is opened by the first snapshot.
-    pub fn new(location: &Location) -> Result<Self> {
-        let reader = sqlite::snapshot::SnapshotReader::new(location.file()?);
-        Ok(Self(SnapshotBackend::Sqlite(reader)))
-    }
-
-    /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
-    /// opens the database again.
-    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>> {
-        match &mut self.0 {
-            SnapshotBackend::Sqlite(reader) => reader.read().await,
-        }
-    }
-
-    /// Closes the database.
-    pub async fn close(self) {
-        match self.0 {
-            SnapshotBackend::Sqlite(reader) => reader.close().await,
-        }
     }
 }

@@ -18,7 +18,7 @@ mod snapshot;
 mod spool;
 mod sqlite;
 
-pub use backend::{SnapshotReader, Store};
+pub use backend::Store;
 pub use batch::{
     BatchStatus, CompletionAverages, Counts, ImportPreview, StoredBatch, SyncParams, SyncReport,
 };
@@ -33,4 +33,4 @@ pub use server_url::ServerUrl;
 pub use settlement::{Claim, ClaimResult, ClaimedJob, JobOutcome, QueueUpdate, Settlement};
 pub use snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 pub use spool::{Spool, SpoolOutcome};
-pub use sqlite::{Disk, DiskError, FileSystemKind, RunLock};
+pub use sqlite::{Disk, DiskError, FileSystemKind, RunLock, SnapshotReader};

@@ -94,42 +94,35 @@ pub(crate) fn exposed(database: &Path) -> Vec<PathBuf> {
 /// Creates the file with mode 0600 before SQLite opens it, because the WAL inherits its mode, or
 /// checks the existing one. Returns its identity.
 pub(super) fn create_or_check(path: &Path) -> Result<FileIdentity> {
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let cannot_open = |cause: &str, hint| StoreError::Open {
+    let cannot_open = |cause: String, hint| StoreError::Open {
         path: path.to_owned(),
-        cause: cause.to_owned(),
+        cause,
         hint,
     };
-    match created {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => {
-                    "create the directory first, or choose another file with --db"
-                }
-                _ => "choose a writable file with --db",
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let hint = if error.kind() == io::ErrorKind::NotFound {
+                "create the directory first, or choose another file with --db"
+            } else {
+                "choose a writable file with --db"
             };
-            return Err(cannot_open(&error.to_string(), hint));
+            return Err(cannot_open(error.to_string(), hint));
         }
+        _ => {}
     }
-    let unreadable =
-        |error: io::Error| cannot_open(&error.to_string(), "choose another file with --db");
-    let file = fs::symlink_metadata(path).map_err(unreadable)?;
+    let file = fs::symlink_metadata(path);
+    let file =
+        file.map_err(|error| cannot_open(error.to_string(), "choose another file with --db"))?;
     if file.is_symlink() {
         // The lock file is next to the link, not the database: two runs could not exclude each
         // other.
-        return Err(cannot_open(
-            "it is a symbolic link",
-            "pass the path of the database itself with --db",
-        ));
+        let hint = "pass the path of the database itself with --db";
+        return Err(cannot_open("it is a symbolic link".to_owned(), hint));
     }
     if file.is_dir() {
-        return Err(cannot_open("it is a directory", "choose a file with --db"));
+        let cause = "it is a directory".to_owned();
+        return Err(cannot_open(cause, "choose a file with --db"));
     }
     if !file.is_file() || (1..MIN_DATABASE_SIZE).contains(&file.len()) {
         return Err(StoreError::Foreign {

@@ -80,20 +80,16 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
 /// The lock is briefly acquired in shared mode, and the file is not written.
 pub(crate) fn holder(database: &Path) -> Result<Option<String>, LockError> {
     let path = with_suffix(database, SUFFIX);
-    let failed = |cause| LockError::Io {
-        path: path.clone(),
-        cause,
-    };
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    let cause = match File::open(&path) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::WouldBlock) => return Ok(Some(read_holder(file))),
+            Err(TryLockError::Error(cause)) => cause,
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(failed(cause)),
+        Err(cause) => cause,
     };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(read_holder(file))),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
-    }
+    Err(LockError::Io { path, cause })
 }
 
 #[cfg(test)]
@@ -120,10 +116,8 @@ mod tests {
         assert_eq!(super::holder(&database).unwrap(), None);
         assert!(!with_suffix(&database, SUFFIX).exists());
         let lock = RunLock::acquire(&database, "process 7").unwrap();
-        assert_eq!(
-            super::holder(&database).unwrap().as_deref(),
-            Some("process 7")
-        );
+        let found = super::holder(&database).unwrap();
+        assert_eq!(found.as_deref(), Some("process 7"));
         drop(lock);
         assert_eq!(super::holder(&database).unwrap(), None);
         RunLock::acquire(&database, "process 8").unwrap();

@@ -88,26 +88,22 @@ pub(crate) async fn claim_suspect(database: &Database, batch: i64) -> Result<Opt
 }
 
 pub(crate) async fn claimable(database: &Database, batch: i64) -> Result<u64> {
-    let Some(allowed) = database.allowed_jobs(batch) else {
-        let count = sqlx::query_scalar(
+    let allowed = database.allowed_jobs(batch);
+    let count = match allowed.as_deref() {
+        None => sqlx::query_scalar(
             "SELECT count(*) FROM jobs
              WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
         )
+        .bind(batch),
+        Some(allowed) => sqlx::query_scalar(
+            "SELECT count(*) FROM jobs
+             WHERE id IN (SELECT value FROM json_each(?2)) AND batch_id = ?1 AND state = 0
+               AND position IS NOT NULL",
+        )
         .bind(batch)
-        .fetch_one(&database.readers)
-        .await?;
-        return Ok(unsigned(count));
+        .bind(allowed),
     };
-    let count = sqlx::query_scalar(
-        "SELECT count(*) FROM jobs
-         WHERE id IN (SELECT value FROM json_each(?2)) AND batch_id = ?1 AND state = 0
-           AND position IS NOT NULL",
-    )
-    .bind(batch)
-    .bind(&*allowed)
-    .fetch_one(&database.readers)
-    .await?;
-    Ok(unsigned(count))
+    Ok(unsigned(count.fetch_one(&database.readers).await?))
 }
 
 pub(crate) async fn recover(database: &Database, now: Timestamp) -> Result<u64> {
@@ -151,66 +147,54 @@ async fn execute_claim(
     allowed: Option<&str>,
     now: Timestamp,
 ) -> Result<ClaimResult> {
-    let jobs = match (claim.limit, allowed) {
-        (0, _) => Vec::new(),
-        (_, None) => claim_due(connection, claim, now).await?,
-        (_, Some(allowed)) => claim_restricted(connection, claim, allowed, now).await?,
+    let jobs = match claim.limit {
+        0 => Vec::new(),
+        _ => claim_due(connection, claim, allowed, now).await?,
     };
-    let next_due = match allowed {
-        None => next_due(connection, claim.batch).await?,
-        Some(allowed) => next_due_restricted(connection, claim.batch, allowed).await?,
-    };
+    let next_due = next_due(connection, claim.batch, allowed).await?;
     Ok(ClaimResult { jobs, next_due })
 }
 
-/// Claims retries that are due, then jobs that were never sent, in input order.
+/// Claims retries that are due, then jobs that were never sent, in input order; or those of the
+/// allowed jobs that are due, in the order of the list.
 async fn claim_due(
     connection: &mut SqliteConnection,
     claim: Claim,
+    allowed: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<ClaimedJob>> {
+    let sql = match allowed {
+        None => {
+            "SELECT json_group_array(id) FROM (
+                 SELECT id FROM (SELECT id FROM jobs
+                                 WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                                   AND twin_of IS NULL AND not_before > 0 AND not_before <= ?2
+                                 ORDER BY not_before, id LIMIT ?3)
+                 UNION ALL
+                 SELECT id FROM (SELECT id FROM jobs
+                                 WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
+                                   AND twin_of IS NULL AND not_before = 0
+                                 ORDER BY id LIMIT ?3)
+                 LIMIT ?3)"
+        }
+        Some(_) => {
+            "SELECT json_group_array(id) FROM (
+                 SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
+                 WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL
+                   AND j.not_before <= ?2
+                 LIMIT ?3)"
+        }
+    };
     let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
-    let ids: String = sqlx::query_scalar(
-        "SELECT json_group_array(id) FROM (
-             SELECT id FROM (SELECT id FROM jobs
-                             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-                               AND twin_of IS NULL AND not_before > 0 AND not_before <= ?2
-                             ORDER BY not_before, id LIMIT ?3)
-             UNION ALL
-             SELECT id FROM (SELECT id FROM jobs
-                             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL
-                               AND twin_of IS NULL AND not_before = 0
-                             ORDER BY id LIMIT ?3)
-             LIMIT ?3)",
-    )
-    .bind(claim.batch)
-    .bind(now.as_millis())
-    .bind(limit)
-    .fetch_one(&mut *connection)
-    .await?;
-    claim_by_id(connection, &ids).await
-}
-
-/// Claims those of the allowed jobs that are due, in the order of the list.
-async fn claim_restricted(
-    connection: &mut SqliteConnection,
-    claim: Claim,
-    allowed: &str,
-    now: Timestamp,
-) -> Result<Vec<ClaimedJob>> {
-    let ids: String = sqlx::query_scalar(
-        "SELECT json_group_array(id) FROM (
-             SELECT j.id FROM json_each(?4) AS v CROSS JOIN jobs AS j ON j.id = v.value
-             WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL
-               AND j.not_before <= ?2
-             LIMIT ?3)",
-    )
-    .bind(claim.batch)
-    .bind(now.as_millis())
-    .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
-    .bind(allowed)
-    .fetch_one(&mut *connection)
-    .await?;
+    let query = sqlx::query_scalar(sql)
+        .bind(claim.batch)
+        .bind(now.as_millis())
+        .bind(limit);
+    let query = match allowed {
+        None => query,
+        Some(allowed) => query.bind(allowed),
+    };
+    let ids: String = query.fetch_one(&mut *connection).await?;
     claim_by_id(connection, &ids).await
 }
 
@@ -275,29 +259,24 @@ async fn read_claimed(connection: &mut SqliteConnection, ids: &str) -> Result<Ve
     Ok(jobs)
 }
 
-async fn next_due(connection: &mut SqliteConnection, batch: i64) -> Result<Option<Timestamp>> {
-    let due: Option<i64> = sqlx::query_scalar(
-        "SELECT min(not_before) FROM jobs
-         WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
-    )
-    .bind(batch)
-    .fetch_one(connection)
-    .await?;
-    Ok(due.map(Timestamp::from_millis))
-}
-
-async fn next_due_restricted(
+async fn next_due(
     connection: &mut SqliteConnection,
     batch: i64,
-    allowed: &str,
+    allowed: Option<&str>,
 ) -> Result<Option<Timestamp>> {
-    let due: Option<i64> = sqlx::query_scalar(
-        "SELECT min(j.not_before) FROM json_each(?2) AS v CROSS JOIN jobs AS j ON j.id = v.value
-         WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL",
-    )
-    .bind(batch)
-    .bind(allowed)
-    .fetch_one(connection)
-    .await?;
+    let query = match allowed {
+        None => sqlx::query_scalar(
+            "SELECT min(not_before) FROM jobs
+             WHERE batch_id = ?1 AND state = 0 AND position IS NOT NULL AND twin_of IS NULL",
+        )
+        .bind(batch),
+        Some(allowed) => sqlx::query_scalar(
+            "SELECT min(j.not_before) FROM json_each(?2) AS v CROSS JOIN jobs AS j ON j.id = v.value
+             WHERE j.batch_id = ?1 AND j.state = 0 AND j.position IS NOT NULL",
+        )
+        .bind(batch)
+        .bind(allowed),
+    };
+    let due: Option<i64> = query.fetch_one(connection).await?;
     Ok(due.map(Timestamp::from_millis))
 }

@@ -1,7 +1,7 @@
 //! Repeated read-only snapshots of the queue from another process, which tolerate that the file is
 //! missing, busy, or replaced.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::domain::time::Timestamp;
 use crate::store::error::Result;
+use crate::store::location::Location;
 use crate::store::snapshot::{QueueSnapshot, RecentCompletion, RecentFailure};
 
 use super::batches::read_statuses;
@@ -20,25 +21,25 @@ use super::open::{check, map_open_error, options};
 /// How long a snapshot waits for a busy file.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Takes snapshots of the queue in a database file.
+/// Takes repeated snapshots of the queue.
 #[derive(Debug)]
-pub(crate) struct SnapshotReader {
+pub struct SnapshotReader {
     path: PathBuf,
     open: Option<(SqliteConnection, FileIdentity)>,
 }
 
 impl SnapshotReader {
-    /// Creates a reader. The file is opened by the first snapshot.
-    pub(crate) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
+    /// Creates a reader. The database is opened by the first snapshot.
+    pub fn new(location: &Location) -> Result<Self> {
+        Ok(Self {
+            path: location.file()?.to_owned(),
             open: None,
-        }
+        })
     }
 
     /// Takes a snapshot; `None` if the database does not exist. After an error, the next snapshot
-    /// opens the file again.
-    pub(crate) async fn read(&mut self) -> Result<Option<QueueSnapshot>> {
+    /// opens the database again.
+    pub async fn read(&mut self) -> Result<Option<QueueSnapshot>> {
         let Some(identity) = FileIdentity::at(&self.path) else {
             self.open = None;
             return Ok(None);
@@ -52,8 +53,8 @@ impl SnapshotReader {
         Ok(Some(snapshot))
     }
 
-    /// Closes the file.
-    pub(crate) async fn close(self) {
+    /// Closes the database.
+    pub async fn close(self) {
         if let Some((connection, _)) = self.open {
             // Closing a read-only connection cannot lose data.
             let _ = connection.close().await;
@@ -134,7 +135,7 @@ mod tests {
     async fn the_file_can_be_created_removed_and_replaced_between_snapshots() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q.db");
-        let mut reader = SnapshotReader::new(&path);
+        let mut reader = SnapshotReader::new(&Location::File(path.clone())).unwrap();
         assert_eq!(reader.read().await.unwrap(), None);
         let store = Database::open(&path).await.unwrap();
         assert_eq!(reader.read().await.unwrap(), Some(QueueSnapshot::default()));
@@ -158,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q.db");
         let store = Database::open(&path).await.unwrap();
-        let mut reader = SnapshotReader::new(&path);
+        let mut reader = SnapshotReader::new(&Location::File(path.clone())).unwrap();
         let mut writer = store.writer.lock().await;
         let transaction = begin(&mut writer).await.unwrap();
         assert!(reader.read().await.unwrap().is_some());
