@@ -178,10 +178,8 @@ mod tests {
     #[test]
     fn validation_errors_are_reported_without_values() {
         check(r#" {"name":"Ada","age":36} "#, &[]);
-        check(
-            r#"{"name":"Ada","age":"secret"}"#,
-            &["/age: ", "is not of type \"integer\""],
-        );
+        let given = r#"{"name":"Ada","age":"secret"}"#;
+        check(given, &["/age: ", "is not of type \"integer\""]);
         check(r#"{"name":"Ada"}"#, &["\"age\" is a required property"]);
         check("```json\n{}\n```", &["invalid JSON"]);
         check("", &["invalid JSON"]);
@@ -205,10 +203,8 @@ mod tests {
         let follow_up: Value = serde_json::from_str(&follow_up).unwrap();
         let messages = follow_up["messages"].as_array().unwrap();
         assert_eq!(messages.len(), 3);
-        assert_eq!(
-            messages[1],
-            json!({"role": "assistant", "content": completion})
-        );
+        let expected = json!({"role": "assistant", "content": completion});
+        assert_eq!(messages[1], expected);
         let correction = messages[2]["content"].as_str().unwrap();
         assert!(
             correction.contains("/age: -1 is less than the minimum of 0"),

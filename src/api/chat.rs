@@ -283,28 +283,20 @@ mod tests {
     fn the_text_is_the_content_in_any_format() {
         check(r#""content":"4""#, Some("4"));
         check(r#""role":"assistant","content":"a\nb é""#, Some("a\nb é"));
-        check(
-            r#""content":["a",{"type":"text","text":"b"},{"text":"c"}]"#,
-            Some("abc"),
-        );
+        let given = r#""content":["a",{"type":"text","text":"b"},{"text":"c"}]"#;
+        check(given, Some("abc"));
         check(r#""content":{"text":"a","type":"text"}"#, Some("a"));
-        check(
-            r#""content":[{"text":"hm","type":"reasoning"},{"type":"thinking","thinking":[]},{"type":"text","text":"x"}]"#,
-            Some("x"),
-        );
+        let given = r#""content":[{"text":"hm","type":"reasoning"},{"type":"thinking","thinking":[]},{"type":"text","text":"x"}]"#;
+        check(given, Some("x"));
         check(r#""content":"x","tool_calls":[{"id":"1"}]"#, Some("x"));
     }
 
     #[test]
     fn without_content_the_tool_calls_are_the_text() {
-        check(
-            r#""content":null,"tool_calls":[{"id": "1"}]"#,
-            Some(r#"[{"id": "1"}]"#),
-        );
-        check(
-            r#""content":"","tool_calls":[],"function_call":{"name":"f"}"#,
-            Some(r#"{"name":"f"}"#),
-        );
+        let expected = Some(r#"[{"id": "1"}]"#);
+        check(r#""content":null,"tool_calls":[{"id": "1"}]"#, expected);
+        let given = r#""content":"","tool_calls":[],"function_call":{"name":"f"}"#;
+        check(given, Some(r#"{"name":"f"}"#));
     }
 
     #[test]

@@ -115,15 +115,12 @@ mod tests {
 
     #[test]
     fn a_vector_is_kept_verbatim() {
-        check(
-            r#"{"object":"list","data":[{"index":0,"embedding":[0.10, -1e-05]}],"model":"m"}"#,
-            Some("[0.10, -1e-05]"),
-        );
+        let given =
+            r#"{"object":"list","data":[{"index":0,"embedding":[0.10, -1e-05]}],"model":"m"}"#;
+        check(given, Some("[0.10, -1e-05]"));
         check(r#"{"data":[{"embedding":"AAAA"}]}"#, Some(r#""AAAA""#));
-        check(
-            r#"{"data":[{"embedding":[1]},{"embedding":[2]}]}"#,
-            Some("[[1],[2]]"),
-        );
+        let given = r#"{"data":[{"embedding":[1]},{"embedding":[2]}]}"#;
+        check(given, Some("[[1],[2]]"));
     }
 
     #[test]

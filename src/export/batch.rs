@@ -191,18 +191,12 @@ mod tests {
 
     #[test]
     fn a_rejection_is_a_response_and_other_failures_are_errors() {
-        check(
-            &outcome(None, Some(("too-long", Some(400)))),
-            r#"{"id":"batch_req_7","custom_id":"r\"7}","response":{"status_code":400,"request_id":"req_2","body":{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"too-long"}}},"error":null}"#,
-        );
-        check(
-            &outcome(None, Some(("declined", Some(200)))),
-            r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"declined","message":"no"}}"#,
-        );
-        check(
-            &outcome(None, None),
-            r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"pending","message":"this request has not been completed yet"}}"#,
-        );
+        let expected = r#"{"id":"batch_req_7","custom_id":"r\"7}","response":{"status_code":400,"request_id":"req_2","body":{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"too-long"}}},"error":null}"#;
+        check(&outcome(None, Some(("too-long", Some(400)))), expected);
+        let expected = r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"declined","message":"no"}}"#;
+        check(&outcome(None, Some(("declined", Some(200)))), expected);
+        let expected = r#"{"id":"batch_req_7","custom_id":"r\"7}","response":null,"error":{"code":"pending","message":"this request has not been completed yet"}}"#;
+        check(&outcome(None, None), expected);
     }
 
     #[test]
@@ -230,9 +224,7 @@ mod tests {
     fn a_request_body_is_unchanged() {
         let mut line = Vec::new();
         write_request(&mut line, "a", "/v1/embeddings", "{ \"n\":\n1.0}");
-        assert_eq!(
-            String::from_utf8(line).unwrap(),
-            "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{ \"n\": 1.0}}\n"
-        );
+        let expected = "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/embeddings\",\"body\":{ \"n\": 1.0}}\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 }

@@ -69,10 +69,8 @@ mod tests {
     fn names_are_prefixed_until_they_are_unique() {
         let columns = names(&["model", "status", "promptmill_status", "Error"]);
         let names = output_columns(&columns, &names(&["city", "response", "model"]));
-        assert_eq!(
-            names[9..],
-            ["city", "promptmill_response", "promptmill_promptmill_model"]
-        );
+        let expected = ["city", "promptmill_response", "promptmill_promptmill_model"];
+        assert_eq!(names[9..], expected);
         assert_eq!(names[1], "promptmill_promptmill_status");
         assert_eq!(names[2], "error");
         assert_eq!(names[3], "promptmill_model");

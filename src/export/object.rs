@@ -46,9 +46,7 @@ mod tests {
     fn removes_the_closing_brace() {
         assert_eq!(without_closing_brace("{}"), ("{", false));
         assert_eq!(without_closing_brace("{ }"), ("{ ", false));
-        assert_eq!(
-            without_closing_brace(r#"{"a": {"b": {}}}"#),
-            (r#"{"a": {"b": {}}"#, true)
-        );
+        let expected = (r#"{"a": {"b": {}}"#, true);
+        assert_eq!(without_closing_brace(r#"{"a": {"b": {}}}"#), expected);
     }
 }

@@ -339,10 +339,8 @@ mod tests {
         first.publish().unwrap();
         second.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "second");
-        assert_eq!(
-            entries(directory.path()),
-            [".other.csv.AbCdEf.part", "r.csv"]
-        );
+        let expected = [".other.csv.AbCdEf.part", "r.csv"];
+        assert_eq!(entries(directory.path()), expected);
     }
 
     #[test]

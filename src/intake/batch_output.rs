@@ -127,14 +127,11 @@ mod tests {
                 body: r#"{"n": 1.0}"#.to_owned(),
             }),
         );
-        check(
-            r#"{"custom_id":"a","response":null,"error":{"code":"batch_expired","message":"m"}}"#,
-            Ok(RequestResult::Error("batch_expired".to_owned())),
-        );
-        check(
-            r#"{"custom_id":"a","error":{"code":null}}"#,
-            Ok(RequestResult::Error(String::new())),
-        );
+        let given =
+            r#"{"custom_id":"a","response":null,"error":{"code":"batch_expired","message":"m"}}"#;
+        check(given, Ok(RequestResult::Error("batch_expired".to_owned())));
+        let expected = Ok(RequestResult::Error(String::new()));
+        check(r#"{"custom_id":"a","error":{"code":null}}"#, expected);
     }
 
     #[test]

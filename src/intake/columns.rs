@@ -351,14 +351,10 @@ mod tests {
 
     #[test]
     fn column_names_are_present_and_unique() {
-        check_header(
-            &["a", "b", "", "a"],
-            "jobs.csv:1: duplicate column name `a` (columns 1 and 4)\nhint: rename one of the columns",
-        );
-        check_header(
-            &["", " "],
-            "jobs.csv:1: the header has no column names\nhint: name the columns in the first line, including `prompt`",
-        );
+        let expected = "jobs.csv:1: duplicate column name `a` (columns 1 and 4)\nhint: rename one of the columns";
+        check_header(&["a", "b", "", "a"], expected);
+        let expected = "jobs.csv:1: the header has no column names\nhint: name the columns in the first line, including `prompt`";
+        check_header(&["", " "], expected);
         check_header(
             &vec!["x"; 10_001],
             "jobs.csv:1: the header has 10001 columns; the maximum is 10000\n\

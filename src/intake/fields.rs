@@ -153,10 +153,8 @@ mod tests {
         check_error(r#"{"a":secret}"#, "invalid JSON at byte 6");
         check_error(r#"{"a":1} {"b":2}"#, "invalid JSON at byte 9");
         check_error(r#"{"a":1,"b":2,"a":3}"#, "duplicate field `a`");
-        check_error(
-            "{",
-            "incomplete JSON; write each object on one line (`jq -c . IN > OUT`)",
-        );
+        let expected = "incomplete JSON; write each object on one line (`jq -c . IN > OUT`)";
+        check_error("{", expected);
         let unpaired = Fields::parse(r#"{"a":"\ud800"}"#).unwrap();
         assert!(cell_text(unpaired.0[0].1).is_err());
     }

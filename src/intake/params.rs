@@ -87,10 +87,8 @@ mod tests {
         check("n=1", Ok(("n", "1")));
         check("stop=\"[DONE]\"", Ok(("stop", "\"[DONE]\"")));
         check("seed={{ row_number }}", Ok(("seed", "{{ row_number }}")));
-        check(
-            "metadata={\"a\": [1, {\"b\": null}]}",
-            Ok(("metadata", "{\"a\": [1, {\"b\": null}]}")),
-        );
+        let expected = Ok(("metadata", "{\"a\": [1, {\"b\": null}]}"));
+        check("metadata={\"a\": [1, {\"b\": null}]}", expected);
     }
 
     #[test]
@@ -117,10 +115,8 @@ mod tests {
         let set = |name: &str| (name.to_owned(), "1".to_owned());
         assert_eq!(check_all(&[set("a"), set("b")]), Ok(()));
         let error = check_all(&[set("a"), set("b"), set("a")]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "parameter `a` is set more than once\nhint: remove all but one"
-        );
+        let expected = "parameter `a` is set more than once\nhint: remove all but one";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[track_caller]

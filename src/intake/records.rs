@@ -174,15 +174,11 @@ mod tests {
     #[test]
     fn errors_have_a_line_and_a_field_and_reading_continues() {
         let nul = "value contains a NUL byte; remove it";
-        check(
-            b"a,b\nc,d\0\ne,f\n",
-            &[Ok(1), Err((2, Some(1), nul)), Ok(3)],
-        );
+        let given = b"a,b\nc,d\0\ne,f\n";
+        check(given, &[Ok(1), Err((2, Some(1), nul)), Ok(3)]);
         let latin = "invalid UTF-8 at byte 4 of the field; save the file as \"CSV UTF-8\"";
-        check(
-            b"a\r\n\"x\r\ny\"\r\ncaf\xe9\r\nb\r\n",
-            &[Ok(1), Ok(2), Err((4, Some(0), latin)), Ok(5)],
-        );
+        let given = b"a\r\n\"x\r\ny\"\r\ncaf\xe9\r\nb\r\n";
+        check(given, &[Ok(1), Ok(2), Err((4, Some(0), latin)), Ok(5)]);
         // The bytes of one character, split over two adjacent fields.
         let half = "invalid UTF-8 at byte 1 of the field; save the file as \"CSV UTF-8\"";
         check(b"\xc3,\xa9\nb\n", &[Err((1, Some(0), half)), Ok(2)]);

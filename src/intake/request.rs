@@ -408,10 +408,8 @@ mod tests {
     #[test]
     fn cells_are_an_array_of_strings() {
         let cells = |record: &[&str]| cells_to_json(&StringRecord::from(record));
-        assert_eq!(
-            cells(&["a\"b", "", "c\r\nd\t\u{1}", "你好👋"]),
-            r#"["a\"b","","c\r\nd\t\u0001","你好👋"]"#
-        );
+        let expected = r#"["a\"b","","c\r\nd\t\u0001","你好👋"]"#;
+        assert_eq!(cells(&["a\"b", "", "c\r\nd\t\u{1}", "你好👋"]), expected);
         assert_eq!(cells(&[""]), r#"[""]"#);
     }
 }

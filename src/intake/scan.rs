@@ -332,14 +332,10 @@ mod tests {
     fn finds_the_start_of_unclosed_quotes() {
         use CsvErrorKind::{TextAfterQuote, UnclosedQuote};
         check("a,\"b\nc", &[(1, Some((1, 1, UnclosedQuote)))]);
-        check(
-            "a\n\"b\n\",x,\"c\nd\n",
-            &[(1, None), (2, Some((3, 2, UnclosedQuote)))],
-        );
-        check(
-            "1,\"a\n2,\"b\"\n3,c",
-            &[(1, Some((1, 1, TextAfterQuote))), (3, None)],
-        );
+        let given = "a\n\"b\n\",x,\"c\nd\n";
+        check(given, &[(1, None), (2, Some((3, 2, UnclosedQuote)))]);
+        let given = "1,\"a\n2,\"b\"\n3,c";
+        check(given, &[(1, Some((1, 1, TextAfterQuote))), (3, None)]);
         check("\"a\" ,b", &[(1, Some((1, 0, TextAfterQuote)))]);
     }
 

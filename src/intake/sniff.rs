@@ -148,23 +148,15 @@ mod tests {
 
     #[test]
     fn detects_unsupported_formats() {
-        check(
-            b"PK\x03\x04\x14",
-            Some("looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV"),
-        );
-        check(
-            b"\xd0\xcf\x11\xe0\xa1",
-            Some("looks like an old Excel file (xls), not CSV"),
-        );
+        let expected = "looks like a spreadsheet (xlsx, ods) or a zip archive, not CSV";
+        check(b"PK\x03\x04\x14", Some(expected));
+        let expected = "looks like an old Excel file (xls), not CSV";
+        check(b"\xd0\xcf\x11\xe0\xa1", Some(expected));
         check(b"\x1f\x8b\x08", Some("is compressed with gzip"));
-        check(
-            b"SQLite format 3\0\x10",
-            Some("is an SQLite database, not CSV"),
-        );
-        check(
-            "\u{feff}\n{\"prompt\": \"a\"}".as_bytes(),
-            Some("looks like JSONL, not CSV"),
-        );
+        let expected = "is an SQLite database, not CSV";
+        check(b"SQLite format 3\0\x10", Some(expected));
+        let expected = "looks like JSONL, not CSV";
+        check("\u{feff}\n{\"prompt\": \"a\"}".as_bytes(), Some(expected));
         let list = Some("is a JSON array, not one object per line");
         check(b"[{\"prompt\": \"a\"}]", list);
         check(b"[\n  {\n", list);
@@ -172,18 +164,12 @@ mod tests {
         check(b"\xff\xfep\0", Some("is UTF-16, not UTF-8"));
         check(b"\xfe\xff\0p", Some("is UTF-16, not UTF-8"));
         check(b"\xff\xfe\0\0p\0\0\0", Some("is UTF-32, not UTF-8"));
-        check(
-            b"p\0r\0o\0m\0p\0t\0\n\0",
-            Some("looks like UTF-16, not UTF-8"),
-        );
-        check(
-            b"\0p\0r\0o\0m\0p\0t\0\n",
-            Some("looks like UTF-16, not UTF-8"),
-        );
-        check(
-            b"\x7fELF\0\0\0\0\0\x01\x02abc",
-            Some("looks like a binary file, not CSV"),
-        );
+        let expected = "looks like UTF-16, not UTF-8";
+        check(b"p\0r\0o\0m\0p\0t\0\n\0", Some(expected));
+        let expected = "looks like UTF-16, not UTF-8";
+        check(b"\0p\0r\0o\0m\0p\0t\0\n", Some(expected));
+        let expected = "looks like a binary file, not CSV";
+        check(b"\x7fELF\0\0\0\0\0\x01\x02abc", Some(expected));
     }
 
     #[test]

@@ -226,10 +226,8 @@ mod tests {
         let absent = "FILE: no such file\nhint: check the path, or use `-` for standard input";
         check(&dir.path().join("absent.csv"), absent);
         check(&dir.path().join("no/such/dir.csv"), absent);
-        check(
-            dir.path(),
-            "FILE: is a directory\nhint: pass a CSV or JSONL file",
-        );
+        let expected = "FILE: is a directory\nhint: pass a CSV or JSONL file";
+        check(dir.path(), expected);
         assert!(matches!(
             open_error("x", io::ErrorKind::PermissionDenied.into()),
             IntakeError::PermissionDenied(_)

@@ -403,10 +403,8 @@ mod tests {
         for (source, expected) in cases(table) {
             check_error(source, &format!("--prompt: {expected}"));
         }
-        check_error(
-            "a\n{{ name|shout }}",
-            "--prompt: cannot be rendered: unknown filter: filter shout is unknown (line 2 of the template)",
-        );
+        let expected = "--prompt: cannot be rendered: unknown filter: filter shout is unknown (line 2 of the template)";
+        check_error("a\n{{ name|shout }}", expected);
     }
 
     #[test]
@@ -417,26 +415,20 @@ mod tests {
             {% include row["Full name"] %} => template not found
         "#;
         for (source, expected) in cases(table) {
-            check_error(
-                source,
-                &format!("row: --prompt: cannot be rendered: {expected}"),
-            );
+            let expected = format!("row: --prompt: cannot be rendered: {expected}");
+            check_error(source, &expected);
         }
     }
 
     #[test]
     fn evaluation_and_output_size_are_limited() {
         let loops = "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}";
-        check_error(
-            loops,
-            "row: --prompt: cannot be rendered: evaluation limit exceeded for this row",
-        );
+        let expected = "row: --prompt: cannot be rendered: evaluation limit exceeded for this row";
+        check_error(loops, expected);
         let writes = "{% for i in range(99999999) %}{{ name * 99999 }}{% endfor %}";
         assert!(render(writes, &["Ann", "", ""]).is_err());
-        check_error(
-            "{{ name * 500000 }}",
-            "row: --prompt: rendered text is larger than 1 MiB; shorten it",
-        );
+        let expected = "row: --prompt: rendered text is larger than 1 MiB; shorten it";
+        check_error("{{ name * 500000 }}", expected);
         let nested = "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(name) }}";
         assert!(
             render(nested, &["Ann", "", ""])

@@ -246,10 +246,8 @@ mod tests {
             let (expected, body) = line.trim().split_once(' ').unwrap();
             check(body, expected);
         }
-        check(
-            r#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required","input":{"prompt":"secret words"}}]}"#,
-            "|missing|body.messages: Field required|",
-        );
+        let given = r#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required","input":{"prompt":"secret words"}}]}"#;
+        check(given, "|missing|body.messages: Field required|");
     }
 
     #[test]
@@ -257,14 +255,11 @@ mod tests {
         check("plain", "||plain|");
         check("", "|||");
         check("<Error><Code>c</Code><Message>m</Message></Error>", "c||m|");
-        check(
-            r#"{"error":{"message":"m \"q\"","type":"t","code":"c","par"#,
-            "c|t|m \"q\"|",
-        );
-        check(
-            r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}","type":"t"}}"#,
-            "c|t|m|",
-        );
+        let given = r#"{"error":{"message":"m \"q\"","type":"t","code":"c","par"#;
+        check(given, "c|t|m \"q\"|");
+        let given =
+            r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}","type":"t"}}"#;
+        check(given, "c|t|m|");
     }
 
     #[test]
@@ -274,10 +269,8 @@ mod tests {
         let expected = "metadata reasons violence flagged_input raw upstream said no";
         assert_eq!(details, expected);
         let azure = r#"{"error":{"code":"content_filter","message":"m","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
-        assert_eq!(
-            parse_error(400, &[], azure).details,
-            "innererror ResponsibleAIPolicyViolation"
-        );
+        let expected = "innererror ResponsibleAIPolicyViolation";
+        assert_eq!(parse_error(400, &[], azure).details, expected);
         let pydantic =
             "1 error: [type=missing, input_value={'p': 'my secret prompt'}, input_type=dict]";
         assert!(!parse_error(422, &[], pydantic).message.contains("secret"));
@@ -290,10 +283,8 @@ mod tests {
             &[],
             "<html><head><title>502 Bad\n Gateway</title></head><body><h1>Oh no</h1></body></html>",
         );
-        assert_eq!(
-            (page.format, page.message.as_str()),
-            (BodyFormat::Html, "502 Bad Gateway")
-        );
+        let expected = (BodyFormat::Html, "502 Bad Gateway");
+        assert_eq!((page.format, page.message.as_str()), expected);
         assert_eq!(page.details, "Oh no");
     }
 

@@ -122,16 +122,12 @@ mod tests {
     fn the_disk_is_that_of_the_directory_if_there_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let in_folder = disk(&folder.path().join("q.db")).unwrap();
-        assert_eq!(
-            in_folder.file_system,
-            disk(folder.path()).unwrap().file_system
-        );
+        let expected = disk(folder.path()).unwrap().file_system;
+        assert_eq!(in_folder.file_system, expected);
         assert!(disk(Path::new("no-such-file.db")).is_ok());
         let missing = folder.path().join("missing");
         let error = disk(&missing.join("q.db")).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("cannot access the directory {}", missing.display())
-        );
+        let expected = format!("cannot access the directory {}", missing.display());
+        assert_eq!(error, expected);
     }
 }
