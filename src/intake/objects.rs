@@ -55,15 +55,7 @@ impl Rows for Objects {
     }
 
     fn next(&mut self) -> Result<NextRow> {
-        let Self {
-            lines,
-            template,
-            columns,
-            renderer,
-            keys,
-            record,
-        } = self;
-        let Some((line, text)) = lines.next()? else {
+        let Some((line, text)) = self.lines.next()? else {
             return Ok(NextRow::End);
         };
         let invalid =
@@ -73,24 +65,22 @@ impl Rows for Objects {
             Ok(parsed) => parsed,
             Err(message) => return invalid(None, message),
         };
-        add_columns(columns, renderer, &fields)?;
-        if let Err((name, message)) = fill(record, columns, &fields) {
+        add_columns(&mut self.columns, &mut self.renderer, &fields)?;
+        if let Err((name, message)) = fill(&mut self.record, &self.columns, &fields) {
             return invalid(Some(name), message);
         }
-        let request = match renderer.render(record) {
+        let request = match self.renderer.render(&mut self.record) {
             Ok(request) => request,
             Err(RenderError::Template(error)) => return Err(error),
             Err(RenderError::Row(field, message)) => {
-                let name = field.and_then(|index| columns.names.get(index));
+                let name = field.and_then(|index| self.columns.names.get(index));
                 return invalid(name.cloned(), message);
             }
         };
-        let id = template.id_column.as_deref();
-        let index = id.and_then(|name| columns.find(name));
-        let id_text = index
-            .and_then(|index| record.get(index))
-            .unwrap_or_default();
-        match keys.key(id_text, text, line) {
+        let id = self.template.id_column.as_deref();
+        let index = id.and_then(|name| self.columns.find(name));
+        let id_text = index.and_then(|index| self.record.get(index));
+        match self.keys.key(id_text.unwrap_or_default(), text, line) {
             Err(message) => invalid(id.map(str::to_owned), message),
             Ok(key) => Ok(NextRow::Row(NewRow {
                 key,
@@ -155,10 +145,8 @@ fn fill(
         };
         let cell = cell_text(value).map_err(|message| (name.clone(), message))?;
         if cell.len() > MAX_CELL_BYTES {
-            return Err((
-                name.clone(),
-                "value is larger than 1 MiB; shorten it".to_owned(),
-            ));
+            let message = "value is larger than 1 MiB; shorten it";
+            return Err((name.clone(), message.to_owned()));
         }
         record.push_field(&cell);
     }

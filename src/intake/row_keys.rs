@@ -1,7 +1,7 @@
 //! Assigns a key to every row, and detects duplicate IDs with twelve bytes of memory per row.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use ring::digest::{SHA256, digest};
 
@@ -31,8 +31,7 @@ enum RowKeySource {
 }
 
 /// A 64-bit hash. Stored as bytes, so that a map entry has twelve bytes and no padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct KeyHash([u8; 8]);
+type KeyHash = [u8; 8];
 
 /// Uses a [`KeyHash`] as its own hash.
 #[derive(Debug, Default)]
@@ -41,13 +40,11 @@ struct IdentityHasher(u64);
 impl RowKeys {
     /// Creates an empty set of keys, derived from IDs or from the content of rows.
     pub(super) fn new(has_ids: bool) -> Self {
-        let source = if has_ids {
-            RowKeySource::Ids(RandomState::new())
-        } else {
-            RowKeySource::Content
-        };
-        let seen = HashMap::default();
-        Self { source, seen }
+        let ids = has_ids.then(|| RowKeySource::Ids(RandomState::new()));
+        Self {
+            source: ids.unwrap_or(RowKeySource::Content),
+            seen: HashMap::default(),
+        }
     }
 
     /// Returns the key of a row with this ID and these JSON cells, or an error message if the ID is
@@ -56,10 +53,7 @@ impl RowKeys {
     /// The probability that two different IDs count as duplicates is 2^-64 per pair.
     pub(super) fn key(&mut self, id: &str, cells: &str, line: u64) -> Result<String, String> {
         match &self.source {
-            RowKeySource::Ids(secret) => {
-                let hash = KeyHash::from(secret.hash_one(id));
-                self.check_id(id, hash, line)
-            }
+            RowKeySource::Ids(secret) => self.check_id(id, secret.hash_one(id).to_le_bytes(), line),
             RowKeySource::Content => Ok(self.content_key(cells)),
         }
     }
@@ -69,9 +63,9 @@ impl RowKeys {
             return Err("the ID is empty; each row needs a unique ID".to_owned());
         }
         if id.len() > MAX_ID_BYTES {
+            let length = id.len();
             return Err(format!(
-                "the ID has {} bytes; the maximum is {MAX_ID_BYTES}",
-                id.len()
+                "the ID has {length} bytes; the maximum is {MAX_ID_BYTES}"
             ));
         }
         let line = u32::try_from(line).unwrap_or(u32::MAX);
@@ -89,13 +83,9 @@ impl RowKeys {
     fn content_key(&mut self, cells: &str) -> String {
         let hash = digest(&SHA256, cells.as_bytes());
         let hash = &hash.as_ref()[..DIGEST_BYTES];
-        let (first, _) = hash
-            .split_first_chunk()
-            .expect("a digest has more than eight bytes");
-        let count = self
-            .seen
-            .entry(KeyHash::from(u64::from_le_bytes(*first)))
-            .or_insert(0);
+        let first = hash.first_chunk();
+        let first = first.expect("a digest has more than eight bytes");
+        let count = self.seen.entry(*first).or_insert(0);
         *count = count.saturating_add(1);
         let mut key = String::with_capacity(2 * DIGEST_BYTES + 2);
         push_hex(&mut key, hash);
@@ -121,32 +111,14 @@ fn push_hex(out: &mut String, bytes: &[u8]) {
     }
 }
 
-impl From<u64> for KeyHash {
-    fn from(bits: u64) -> Self {
-        Self(bits.to_le_bytes())
-    }
-}
-
-impl Hash for KeyHash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from_le_bytes(self.0));
-    }
-}
-
 impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
     fn write(&mut self, bytes: &[u8]) {
-        // Not used by `KeyHash`, but required by the trait.
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
+        // The length of a key is written first, and then replaced by its bytes.
+        self.0 = bytes.try_into().map_or(0, u64::from_le_bytes);
     }
 }
 

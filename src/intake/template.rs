@@ -137,26 +137,23 @@ impl Templates {
         cells: &mut StringRecord,
     ) -> Result<String, RenderError> {
         std::mem::swap(&mut self.row.state().cells, cells);
-        let rendered = self
-            .environment
-            .get_template(name)
-            .and_then(|template| template.render(self.root.clone()));
+        let template = self.environment.get_template(name);
+        let rendered = template.and_then(|template| template.render(self.root.clone()));
+        let mut state = self.row.state();
+        std::mem::swap(&mut state.cells, cells);
+        if rendered.is_ok()
+            && let Some(missing) = state.missing.take()
+            && state.columns.is_open()
         {
-            let mut state = self.row.state();
-            std::mem::swap(&mut state.cells, cells);
-            if rendered.is_ok()
-                && let Some(missing) = state.missing.take()
-                && state.columns.is_open()
-            {
-                state.missing_columns.insert((name.to_owned(), missing));
-            }
+            state.missing_columns.insert((name.to_owned(), missing));
         }
+        drop(state);
         match rendered {
             Ok(text) if text.len() <= MAX_OUTPUT_BYTES => Ok(text),
-            Ok(_) => Err(RenderError::Row(
-                None,
-                format!("{name}: rendered text is larger than 1 MiB; shorten it"),
-            )),
+            Ok(_) => {
+                let message = format!("{name}: rendered text is larger than 1 MiB; shorten it");
+                Err(RenderError::Row(None, message))
+            }
             Err(error) => Err(self.render_error(name, &error)),
         }
     }
@@ -184,10 +181,8 @@ impl Templates {
             return RenderError::Template(self.columns.unknown(&missing, name));
         }
         let template = self.environment.get_template(name);
-        let description = describe(
-            error,
-            template.as_ref().map_or("", |template| template.source()),
-        );
+        let source = template.as_ref().map_or("", |template| template.source());
+        let description = describe(error, source);
         if is_template_error(error.kind()) {
             return RenderError::Template(IntakeError::Template {
                 name: name.to_owned(),
@@ -246,10 +241,8 @@ impl Object for RootContext {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let row = || (key == ROW).then(|| Value::from_dyn_object(Arc::clone(&self.0)));
-        self.0
-            .cell(key)
-            .or_else(row)
-            .or_else(|| self.0.assumed_empty(key))
+        let cell = self.0.cell(key).or_else(row);
+        cell.or_else(|| self.0.assumed_empty(key))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -126,15 +126,13 @@ fn parse_url(text: &str, fixes: &mut Vec<BaseUrlFix>) -> Result<Url, BaseUrlErro
     }
     // `Url::parse` would silently remove some of these.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        let problem = "it contains whitespace, a backslash or a control character";
-        return Err(BaseUrlError::Invalid(problem.to_owned()));
+        return invalid("it contains whitespace, a backslash or a control character");
     }
     if text.contains("://") {
         return parse_absolute(text);
     }
     if text.starts_with("http:") || text.starts_with("https:") || text.starts_with('/') {
-        let problem = "expected `https://` followed by a host name";
-        return Err(BaseUrlError::Invalid(problem.to_owned()));
+        return invalid("expected `https://` followed by a host name");
     }
     let secure = parse_absolute(&format!("https://{text}"))?;
     if secure.host_str().is_some_and(is_loopback) {
@@ -143,6 +141,10 @@ fn parse_url(text: &str, fixes: &mut Vec<BaseUrlFix>) -> Result<Url, BaseUrlErro
     }
     fixes.push(BaseUrlFix::SchemeAdded("https"));
     Ok(secure)
+}
+
+fn invalid<T>(problem: &str) -> Result<T, BaseUrlError> {
+    Err(BaseUrlError::Invalid(problem.to_owned()))
 }
 
 fn parse_absolute(text: &str) -> Result<Url, BaseUrlError> {
@@ -166,8 +168,7 @@ fn check_components(url: &Url) -> Result<String, BaseUrlError> {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     // TLS certificates require a valid DNS name or IP address; the URL standard does not.
     if ServerName::try_from(without_brackets(&host)).is_err() {
-        let problem = "the host name is invalid";
-        return Err(BaseUrlError::Invalid(problem.to_owned()));
+        return invalid("the host name is invalid");
     }
     match WEBSITES.into_iter().find(|(website, _)| *website == host) {
         Some((_, instead)) => Err(BaseUrlError::Website { host, instead }),

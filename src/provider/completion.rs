@@ -122,10 +122,8 @@ fn classify_unparsable(
     if is_html(headers, text) {
         return fail(ResponseProblem::Html, text);
     }
-    fail(
-        ResponseProblem::UnexpectedFormat,
-        &describe_body(text, error),
-    )
+    let excerpt = describe_body(text, error);
+    fail(ResponseProblem::UnexpectedFormat, &excerpt)
 }
 
 /// Describes a body that does not parse, quoting it only if it is not JSON.
@@ -141,18 +139,14 @@ fn describe_body(text: &str, error: &serde_json::Error) -> String {
         Category::Syntax | Category::Io => "malformed JSON",
         Category::Data => "unexpected JSON structure",
     };
-    format!(
-        "{problem} at line {}, column {}",
-        error.line(),
-        error.column()
-    )
+    let (line, column) = (error.line(), error.column());
+    format!("{problem} at line {line}, column {column}")
 }
 
 fn is_html(headers: &HeaderMap, text: &str) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    text.starts_with('<') || content_type.is_some_and(|value| value.starts_with("text/html"))
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::to_str);
+    let is_html = |value: &str| value.starts_with("text/html");
+    text.starts_with('<') || content_type.is_some_and(|value| value.is_ok_and(is_html))
 }
 
 /// Accepts any JSON object without an error.

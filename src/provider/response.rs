@@ -45,10 +45,8 @@ pub(super) async fn receive(
         }
     };
     let Ok(body) = String::from_utf8(bytes) else {
-        return Err(invalid(
-            ResponseProblem::UnexpectedFormat,
-            "the body is not UTF-8",
-        ));
+        let excerpt = "the body is not UTF-8";
+        return Err(invalid(ResponseProblem::UnexpectedFormat, excerpt));
     };
     let body = redact_keys(body, context);
     Ok(SuccessBody { headers, body })

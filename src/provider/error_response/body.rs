@@ -119,10 +119,8 @@ impl ErrorBody {
             self.add_value(value, depth - 1);
         }
         for name in MESSAGES.split(' ') {
-            if let Some((_, value)) = object
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            {
+            let mut fields = object.iter();
+            if let Some((_, value)) = fields.find(|(key, _)| key.eq_ignore_ascii_case(name)) {
                 self.add_value(value, depth - 1);
             }
         }
@@ -139,11 +137,9 @@ impl ErrorBody {
         if is_one_of(name, CODES) {
             fill(&mut self.code, value);
         } else if is_one_of(name, KINDS) {
-            let kind = value
-                .as_str()
-                .filter(|kind| !kind.contains(':') && *kind != "error");
-            if let Some(kind) = kind.filter(|_| self.kind.is_empty()) {
-                kind.clone_into(&mut self.kind);
+            let is_kind = |kind: &str| !kind.contains(':') && kind != "error";
+            if value.as_str().is_some_and(is_kind) {
+                fill(&mut self.kind, value);
             }
         } else if is_one_of(name, REQUEST_IDS) {
             fill(&mut self.request_id, value);
@@ -223,13 +219,11 @@ impl ErrorBody {
             let location = item.get("loc").and_then(Value::as_array);
             let mut path = String::new();
             for part in location.into_iter().flatten() {
+                let part = part
+                    .as_str()
+                    .map_or_else(|| part.to_string(), str::to_owned);
                 let separator = if path.is_empty() { "" } else { "." };
-                path.push_str(separator);
-                path.push_str(
-                    &part
-                        .as_str()
-                        .map_or_else(|| part.to_string(), str::to_owned),
-                );
+                path.extend([separator, &part]);
             }
             let message = item.get("msg").and_then(Value::as_str).unwrap_or("");
             let separator = if self.message.is_empty() { "" } else { "; " };

@@ -110,20 +110,12 @@ fn parse_retry_after(
 ) -> Option<Duration> {
     // A gateway can put the headers of the upstream provider into the body.
     let lookup = |name: &str| {
-        let inner = || {
-            let mut inner = body.headers.iter();
-            inner
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-        };
-        header(headers, name).or_else(inner)
+        let inner = || body.headers.iter().find(|(key, _)| key == name);
+        header(headers, name).or_else(|| inner().map(|(_, value)| value.as_str()))
     };
     // Only the headers of a web page are trusted, not its text.
-    let message = if body.format == BodyFormat::Html {
-        ""
-    } else {
-        &body.message
-    };
+    let is_page = body.format == BodyFormat::Html;
+    let message = if is_page { "" } else { &body.message };
     let hints = RetryHints {
         status,
         header: &lookup,
@@ -181,12 +173,8 @@ fn redact_and_truncate(text: &str, max_bytes: usize, known_keys: &[&str]) -> Str
 
 /// Returns the host of an absolute `Location`; empty if there is none.
 fn redirect_host(status: u16, headers: &HeaderMap) -> String {
-    let target = (300..400)
-        .contains(&status)
-        .then(|| header(headers, "location"));
-    let url = target
-        .flatten()
-        .and_then(|text| reqwest::Url::parse(text).ok());
+    let target = header(headers, "location").filter(|_| (300..400).contains(&status));
+    let url = target.and_then(|text| reqwest::Url::parse(text).ok());
     let host = url.as_ref().and_then(|url| url.host_str());
     redact_and_truncate(host.unwrap_or(""), MAX_HEADER_BYTES, &[])
 }
