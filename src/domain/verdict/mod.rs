@@ -56,7 +56,7 @@ pub fn classify(failure: &Failure, context: Context<'_>) -> Verdict {
 
 /// Returns the verdict of every rule, in the order of evaluation.
 pub fn all_verdicts() -> impl Iterator<Item = Verdict> {
-    let table = rules::all().map(|rule| Verdict::new(rule.scope, rule.id, rule.action, rule.hint));
+    let table = rules::all().map(|rule| Verdict::new(rule.then.0, rule.id, rule.then.1, rule.hint));
     let invalid = ResponseProblem::ALL
         .into_iter()
         .map(classify_invalid_response);
@@ -86,19 +86,20 @@ pub fn hint_of(rule: &str) -> &'static str {
 
 fn classify_error_response(response: &ErrorResponse, context: Context<'_>) -> Verdict {
     let rule = rules::first_match(&Evidence::new(response, context));
-    let wait = match rule.action {
+    let (scope, action) = rule.then;
+    let wait = match action {
         Action::Retry { .. } | Action::NextKey(_) => response.retry_after,
         Action::Wait => response.retry_after.max(rules::min_wait(rule.id)),
         Action::FailJob | Action::StopRun => None,
     };
     let no_retry = response.should_retry == Some(false);
-    if no_retry && matches!(rule.action, Action::Retry { .. }) {
+    if no_retry && matches!(action, Action::Retry { .. }) {
         let (rule_id, hint) = RETRY_DISALLOWED;
-        return Verdict::new(rule.scope, rule_id, Action::FailJob, hint);
+        return Verdict::new(scope, rule_id, Action::FailJob, hint);
     }
     Verdict {
         wait,
-        ..Verdict::new(rule.scope, rule.id, rule.action, rule.hint)
+        ..Verdict::new(scope, rule.id, action, rule.hint)
     }
 }
 
@@ -203,6 +204,7 @@ fn classify_transport_error(kind: TransportErrorKind) -> Verdict {
 mod tests {
     use std::time::Duration;
 
+    use super::Scope::{Account, Endpoint, Key, Network, Quota, Request, Transient};
     use super::*;
     use crate::domain::failure::{InvalidResponse, TransportError};
 
@@ -231,100 +233,45 @@ mod tests {
 
     #[test]
     fn transport_errors_are_retried_except_for_invalid_certificates() {
+        use TransportErrorKind as Kind;
         let thrice = Action::Retry { at_most: Some(3) };
         for (kind, scope, rule, action) in [
-            (TransportErrorKind::Dns, Scope::Network, "dns", RETRY),
-            (
-                TransportErrorKind::Connect,
-                Scope::Network,
-                "connect",
-                RETRY,
-            ),
-            (TransportErrorKind::Proxy, Scope::Network, "proxy", RETRY),
-            (
-                TransportErrorKind::Broken,
-                Scope::Transient,
-                "connection-broken",
-                RETRY,
-            ),
-            (
-                TransportErrorKind::Timeout,
-                Scope::Transient,
-                "timeout",
-                RETRY_ONCE,
-            ),
-            (TransportErrorKind::Panic, Scope::Transient, "panic", thrice),
-            (
-                TransportErrorKind::Certificate,
-                Scope::Network,
-                "certificate",
-                Action::StopRun,
-            ),
+            (Kind::Dns, Network, "dns", RETRY),
+            (Kind::Connect, Network, "connect", RETRY),
+            (Kind::Proxy, Network, "proxy", RETRY),
+            (Kind::Broken, Transient, "connection-broken", RETRY),
+            (Kind::Timeout, Transient, "timeout", RETRY_ONCE),
+            (Kind::Panic, Transient, "panic", thrice),
+            (Kind::Certificate, Network, "certificate", Action::StopRun),
         ] {
             let detail = String::new();
-            check(
-                &Failure::Transport(TransportError { kind, detail }),
-                scope,
-                rule,
-                action,
-            );
+            let failure = Failure::Transport(TransportError { kind, detail });
+            check(&failure, scope, rule, action);
         }
     }
 
     #[test]
     fn success_responses_without_a_completion_are_retried() {
-        use ResponseProblem as Problem;
+        use ResponseProblem::{
+            Declined, Empty, Html, NoChoices, NoContent, NoVector, SchemaViolation, TooLarge,
+            UnexpectedFormat,
+        };
+        let thrice = Action::Retry { at_most: Some(3) };
         for (problem, scope, rule, action) in [
-            (Problem::Empty, Scope::Transient, "answer-empty", RETRY_ONCE),
-            (Problem::Html, Scope::Network, "answer-web-page", RETRY_ONCE),
-            (
-                Problem::UnexpectedFormat,
-                Scope::Endpoint,
-                "answer-not-chat",
-                RETRY_ONCE,
-            ),
-            (
-                Problem::NoChoices,
-                Scope::Transient,
-                "answer-no-choices",
-                RETRY_ONCE,
-            ),
-            (
-                Problem::NoContent,
-                Scope::Transient,
-                "answer-no-content",
-                RETRY_ONCE,
-            ),
-            (
-                Problem::NoVector,
-                Scope::Transient,
-                "answer-no-vector",
-                RETRY_ONCE,
-            ),
-            (
-                Problem::Declined,
-                Scope::Request,
-                "answer-declined",
-                Action::FailJob,
-            ),
-            (
-                Problem::SchemaViolation,
-                Scope::Request,
-                "schema",
-                Action::Retry { at_most: Some(3) },
-            ),
-            (
-                Problem::TooLarge,
-                Scope::Request,
-                "answer-too-large",
-                Action::FailJob,
-            ),
+            (Empty, Transient, "answer-empty", RETRY_ONCE),
+            (Html, Network, "answer-web-page", RETRY_ONCE),
+            (UnexpectedFormat, Endpoint, "answer-not-chat", RETRY_ONCE),
+            (NoChoices, Transient, "answer-no-choices", RETRY_ONCE),
+            (NoContent, Transient, "answer-no-content", RETRY_ONCE),
+            (NoVector, Transient, "answer-no-vector", RETRY_ONCE),
+            (Declined, Request, "answer-declined", Action::FailJob),
+            (SchemaViolation, Request, "schema", thrice),
+            (TooLarge, Request, "answer-too-large", Action::FailJob),
         ] {
-            let (excerpt, request_id) = (String::new(), String::new());
             let response = InvalidResponse {
                 problem,
-                excerpt,
-                request_id,
+                excerpt: String::new(),
+                request_id: String::new(),
             };
             check(&Failure::InvalidResponse(response), scope, rule, action);
         }
@@ -332,51 +279,32 @@ mod tests {
 
     #[test]
     fn should_retry_applies_unless_a_more_specific_rule_matches() {
-        let response_with = |status, message: &str, should_retry| {
-            let should_retry = Some(should_retry);
-            Failure::ErrorResponse(ErrorResponse {
-                should_retry,
-                ..response(status, message)
-            })
-        };
-        check(
-            &response_with(400, "odd", true),
-            Scope::Transient,
-            "told-to-retry",
-            RETRY,
-        );
-        check(
-            &response_with(403, "odd", true),
-            Scope::Transient,
-            "told-to-retry",
-            RETRY,
-        );
-        check(
-            &response_with(500, "odd", false),
-            Scope::Transient,
-            "told-not-to-retry",
-            Action::FailJob,
-        );
-        check(
-            &response_with(429, "slow", false),
-            Scope::Quota,
-            "rate-limit",
-            Action::Wait,
-        );
         let exhausted = Action::NextKey(KeyPenalty::Exhausted);
-        check(
-            &response_with(429, "Insufficient balance", true),
-            Scope::Account,
-            "balance",
-            exhausted,
-        );
         let dead = Action::NextKey(KeyPenalty::Dead);
-        check(
-            &response_with(401, "invalid api key", true),
-            Scope::Key,
-            "key-invalid",
-            dead,
-        );
+        for (status, message, should_retry, (scope, rule, action)) in [
+            (400, "odd", true, (Transient, "told-to-retry", RETRY)),
+            (403, "odd", true, (Transient, "told-to-retry", RETRY)),
+            (
+                500,
+                "odd",
+                false,
+                (Transient, "told-not-to-retry", Action::FailJob),
+            ),
+            (429, "slow", false, (Quota, "rate-limit", Action::Wait)),
+            (
+                429,
+                "Insufficient balance",
+                true,
+                (Account, "balance", exhausted),
+            ),
+            (401, "invalid api key", true, (Key, "key-invalid", dead)),
+        ] {
+            let response = ErrorResponse {
+                should_retry: Some(should_retry),
+                ..response(status, message)
+            };
+            check(&Failure::ErrorResponse(response), scope, rule, action);
+        }
     }
 
     #[test]

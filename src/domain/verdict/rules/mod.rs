@@ -90,7 +90,7 @@ mod tests {
                 "{}",
                 rule.id
             );
-            let needs_hint = matches!(rule.action, Action::StopRun | Action::FailJob);
+            let needs_hint = matches!(rule.then.1, Action::StopRun | Action::FailJob);
             assert!(
                 !needs_hint || !rule.hint.is_empty(),
                 "{} has no hint",

@@ -15,10 +15,8 @@ pub struct Rule {
     pub seen: &'static str,
     /// The conditions, all of which must hold.
     pub when: &'static [Condition],
-    /// What caused the error.
-    pub scope: Scope,
-    /// What to do.
-    pub action: Action,
+    /// What caused the error, and what to do.
+    pub then: (Scope, Action),
     /// What the user can do about it; empty if nothing.
     pub hint: &'static str,
 }
