@@ -193,6 +193,7 @@ impl RejectionTracker {
 mod tests {
     use super::super::key::{Key, StateReason};
     use super::super::verdict::KeyPenalty;
+    use super::Attribution::{AllKeys, HoldJob, Job, Undecided};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(0);
@@ -216,7 +217,7 @@ mod tests {
         ring: &KeyRing,
         rejections: &[(i64, usize, u64)],
     ) -> Attribution {
-        let mut attribution = Attribution::Undecided;
+        let mut attribution = Undecided;
         for (job, key, fingerprint) in rejections {
             let fingerprint = ErrorFingerprint(*fingerprint);
             attribution = tracker.record_unexplained(
@@ -233,25 +234,16 @@ mod tests {
     #[test]
     fn two_keys_rejected_alike_that_complete_other_jobs_implicate_the_job() {
         let mut ring = ring(3);
-        assert_eq!(
-            attribute(&ring, &[(1, 0, 1), (1, 1, 1)]),
-            Attribution::Undecided
-        );
+        assert_eq!(attribute(&ring, &[(1, 0, 1), (1, 1, 1)]), Undecided);
         ring.record_success(KeyIndex(1));
-        assert_eq!(
-            attribute(&ring, &[(1, 0, 1), (1, 1, 2)]),
-            Attribution::Undecided
-        );
+        assert_eq!(attribute(&ring, &[(1, 0, 1), (1, 1, 2)]), Undecided);
         let mut tracker = RejectionTracker::default();
         let attribution = record(&mut tracker, &ring, &[(1, 0, 1), (1, 1, 1)]);
-        assert_eq!(attribution, Attribution::HoldJob);
+        assert_eq!(attribution, HoldJob);
         ring.record_success(KeyIndex(2));
-        assert_eq!(
-            tracker.attribute(JobId(1), &ring, NOW),
-            Attribution::HoldJob
-        );
+        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), HoldJob);
         ring.record_success(KeyIndex(0));
-        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Attribution::Job);
+        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Job);
     }
 
     #[test]
@@ -261,11 +253,8 @@ mod tests {
         let mut tracker = RejectionTracker::default();
         record(&mut tracker, &ring, &[(1, 0, 1), (1, 1, 1)]);
         tracker.expect_no_more_evidence();
-        assert_eq!(
-            tracker.attribute(JobId(1), &ring, NOW),
-            Attribution::Undecided
-        );
-        assert_eq!(record(&mut tracker, &ring, &[(1, 2, 1)]), Attribution::Job);
+        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Undecided);
+        assert_eq!(record(&mut tracker, &ring, &[(1, 2, 1)]), Job);
     }
 
     #[test]
@@ -273,12 +262,9 @@ mod tests {
         let mut ring = ring(1);
         ring.record_success(KeyIndex(0));
         let mut tracker = RejectionTracker::default();
-        assert_eq!(
-            record(&mut tracker, &ring, &[(1, 0, 1)]),
-            Attribution::HoldJob
-        );
+        assert_eq!(record(&mut tracker, &ring, &[(1, 0, 1)]), HoldJob);
         ring.record_success(KeyIndex(0));
-        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Attribution::Job);
+        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Job);
     }
 
     #[test]
@@ -288,32 +274,23 @@ mod tests {
         ring.record_success(KeyIndex(1));
         ring.penalize(KeyIndex(2), KeyPenalty::Dead, NOW, REASON);
         let mut tracker = RejectionTracker::default();
-        assert_eq!(
-            record(&mut tracker, &ring, &[(1, 0, 1)]),
-            Attribution::Undecided
-        );
-        assert_eq!(
-            record(&mut tracker, &ring, &[(1, 1, 1)]),
-            Attribution::HoldJob
-        );
+        assert_eq!(record(&mut tracker, &ring, &[(1, 0, 1)]), Undecided);
+        assert_eq!(record(&mut tracker, &ring, &[(1, 1, 1)]), HoldJob);
         let later = NOW + std::time::Duration::from_secs(9);
         ring.penalize(KeyIndex(0), KeyPenalty::Quarantined, later, REASON);
         ring.penalize(KeyIndex(1), KeyPenalty::Quarantined, later, REASON);
-        assert_eq!(
-            tracker.attribute(JobId(1), &ring, NOW),
-            Attribution::Undecided
-        );
+        assert_eq!(tracker.attribute(JobId(1), &ring, NOW), Undecided);
     }
 
     #[test]
     fn all_keys_are_affected_if_rejected_alike_for_different_jobs() {
         let ring = ring(3);
         let all = [(1, 0, 1), (2, 1, 1), (3, 2, 1)];
-        assert_eq!(attribute(&ring, &all[..2]), Attribution::Undecided);
-        assert_eq!(attribute(&ring, &all), Attribution::AllKeys);
+        assert_eq!(attribute(&ring, &all[..2]), Undecided);
+        assert_eq!(attribute(&ring, &all), AllKeys);
         assert_eq!(
             attribute(&ring, &[(1, 0, 1), (2, 1, 2), (3, 2, 1)]),
-            Attribution::Undecided
+            Undecided
         );
     }
 
@@ -323,19 +300,16 @@ mod tests {
         let rejections: Vec<_> = (0..16)
             .map(|job: i64| (job, 0, 100 + job.unsigned_abs()))
             .collect();
-        assert_eq!(attribute(&ring, &rejections[..15]), Attribution::Undecided);
-        assert_eq!(attribute(&ring, &rejections), Attribution::AllKeys);
+        assert_eq!(attribute(&ring, &rejections[..15]), Undecided);
+        assert_eq!(attribute(&ring, &rejections), AllKeys);
         // Earlier requests have succeeded.
         ring.record_success(KeyIndex(0));
-        assert_eq!(attribute(&ring, &rejections[..15]), Attribution::HoldJob);
-        assert_eq!(attribute(&ring, &rejections), Attribution::AllKeys);
+        assert_eq!(attribute(&ring, &rejections[..15]), HoldJob);
+        assert_eq!(attribute(&ring, &rejections), AllKeys);
         let mut tracker = RejectionTracker::default();
         record(&mut tracker, &ring, &rejections[..15]);
         tracker.record_success();
-        assert_eq!(
-            record(&mut tracker, &ring, &rejections[15..]),
-            Attribution::HoldJob
-        );
+        assert_eq!(record(&mut tracker, &ring, &rejections[15..]), HoldJob);
     }
 
     #[test]
@@ -345,6 +319,6 @@ mod tests {
         let fingerprint = ErrorFingerprint(1);
         let attribution =
             tracker.record_unexplained(JobId(1), KeyIndex(0), fingerprint, &ring, (NOW, false));
-        assert_eq!(attribution, Attribution::AllKeys);
+        assert_eq!(attribution, AllKeys);
     }
 }

@@ -14,15 +14,21 @@ pub struct Interval<T> {
     pub high: T,
 }
 
+impl<T> Interval<T> {
+    /// Creates an interval from its bounds.
+    #[must_use]
+    pub const fn new(low: T, high: T) -> Self {
+        Self { low, high }
+    }
+}
+
 /// Assumed completion tokens of a response if there is neither a limit nor an earlier response:
 /// from a sentence to a page.
-pub const ASSUMED_COMPLETION_TOKENS: Interval<u64> = Interval { low: 20, high: 500 };
+pub const ASSUMED_COMPLETION_TOKENS: Interval<u64> = Interval::new(20, 500);
 
 /// Assumed latency if there are no earlier responses.
-pub const ASSUMED_LATENCY: Interval<Duration> = Interval {
-    low: Duration::from_millis(500),
-    high: Duration::from_secs(10),
-};
+pub const ASSUMED_LATENCY: Interval<Duration> =
+    Interval::new(Duration::from_millis(500), Duration::from_secs(10));
 
 /// The requests to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,10 +74,8 @@ pub enum Bottleneck {
 /// or 26% too low (see [`tokens`](super::tokens)).
 #[must_use]
 pub fn prompt_tokens_interval(estimated: u64) -> Interval<u64> {
-    Interval {
-        low: estimated.saturating_mul(100) / 116,
-        high: estimated.saturating_mul(100).div_ceil(74),
-    }
+    let hundredfold = estimated.saturating_mul(100);
+    Interval::new(hundredfold / 116, hundredfold.div_ceil(74))
 }
 
 /// Returns the completion tokens of a response, given their maximum (`max_tokens`) and the average
@@ -79,22 +83,16 @@ pub fn prompt_tokens_interval(estimated: u64) -> Interval<u64> {
 #[must_use]
 pub fn completion_tokens_interval(max: Option<u64>, average: Option<u64>) -> Interval<u64> {
     let expected = match average {
-        Some(average) => Interval {
-            low: average.saturating_mul(4) / 5,
-            high: average.saturating_mul(5).div_ceil(4),
-        },
+        Some(average) => Interval::new(
+            average.saturating_mul(4) / 5,
+            average.saturating_mul(5).div_ceil(4),
+        ),
         None => ASSUMED_COMPLETION_TOKENS,
     };
     match max {
         // Without earlier responses, assume that the model uses up the maximum.
-        Some(max) if average.is_none() => Interval {
-            low: expected.low.min(max),
-            high: max,
-        },
-        Some(max) => Interval {
-            low: expected.low.min(max),
-            high: expected.high.min(max),
-        },
+        Some(max) if average.is_none() => Interval::new(expected.low.min(max), max),
+        Some(max) => Interval::new(expected.low.min(max), expected.high.min(max)),
         None => expected,
     }
 }
@@ -103,10 +101,11 @@ pub fn completion_tokens_interval(max: Option<u64>, average: Option<u64>) -> Int
 #[must_use]
 pub fn cost(workload: &Workload, price: Price) -> Interval<Cost> {
     let prompt = prompt_tokens_interval(workload.prompt_tokens);
-    Interval {
-        low: price.cost(prompt.low, workload.completion_tokens.low),
-        high: price.cost(prompt.high, workload.completion_tokens.high),
-    }
+    let completion = workload.completion_tokens;
+    Interval::new(
+        price.cost(prompt.low, completion.low),
+        price.cost(prompt.high, completion.high),
+    )
 }
 
 /// Returns the duration of the workload and the limit that determines it.
@@ -121,25 +120,24 @@ pub fn time(
     let prompt = prompt_tokens_interval(workload.prompt_tokens);
     let completion = workload.completion_tokens;
     let per_minute = |limit: Option<u64>, units: Interval<u64>| {
-        limit.map(|limit| Interval {
-            low: time_for(units.low, limit.saturating_mul(keys), MINUTE),
-            high: time_for(units.high, limit.saturating_mul(keys), MINUTE),
-        })
+        let limit = limit?.saturating_mul(keys);
+        let time = |units| time_for(units, limit, MINUTE);
+        Some(Interval::new(time(units.low), time(units.high)))
     };
-    let requests = Interval {
-        low: workload.requests,
-        high: workload.requests,
+    let requests = Interval::new(workload.requests, workload.requests);
+    let tokens = Interval::new(
+        prompt.low.saturating_add(completion.low),
+        prompt.high.saturating_add(completion.high),
+    );
+    let with_concurrency = |limit: u64, latency| {
+        let limit = limit.clamp(1, workload.requests.max(1));
+        time_for(workload.requests, limit, latency)
     };
-    let tokens = Interval {
-        low: prompt.low.saturating_add(completion.low),
-        high: prompt.high.saturating_add(completion.high),
-    };
-    let max_in_flight = workload.requests.max(1);
     let Interval { low, high } = limits.concurrency;
-    let in_flight = Interval {
-        low: time_for(workload.requests, high.clamp(1, max_in_flight), latency.low),
-        high: time_for(workload.requests, low.clamp(1, max_in_flight), latency.high),
-    };
+    let in_flight = Interval::new(
+        with_concurrency(high, latency.low),
+        with_concurrency(low, latency.high),
+    );
     let candidates = [
         (
             per_minute(limits.rpm, requests),
@@ -174,10 +172,7 @@ fn time_for_daily_limit(
     let limit = limits.rpd?.saturating_mul(keys).max(1);
     let days = (workload.requests.saturating_sub(1)) / limit;
     let time = DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
-    Some(Interval {
-        low: time,
-        high: time,
-    })
+    Some(Interval::new(time, time))
 }
 
 /// Returns the time for `units` if `per_period` of them are processed in each period.
@@ -188,6 +183,7 @@ fn time_for(units: u64, per_period: u64, period: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::Bottleneck::{Concurrency, RequestsPerDay, RequestsPerMinute, TokensPerMinute};
     use super::*;
 
     const LIMITS: ForecastLimits = ForecastLimits {
@@ -195,17 +191,14 @@ mod tests {
         rpm: None,
         tpm: None,
         rpd: None,
-        concurrency: Interval { low: 10, high: 10 },
+        concurrency: Interval::new(10, 10),
     };
 
     fn workload(requests: u64) -> Workload {
         Workload {
             requests,
             prompt_tokens: requests * 116,
-            completion_tokens: Interval {
-                low: requests * 20,
-                high: requests * 500,
-            },
+            completion_tokens: Interval::new(requests * 20, requests * 500),
         }
     }
 
@@ -218,40 +211,25 @@ mod tests {
 
     #[test]
     fn the_tightest_limit_determines_the_duration() {
-        check(LIMITS, (30, 600), Bottleneck::Concurrency);
-        let rpm = Some(20);
+        let limits = |rpm, tpm, rpd| ForecastLimits {
+            rpm,
+            tpm,
+            rpd,
+            ..LIMITS
+        };
+        let rpm = limits(Some(20), None, None);
+        check(LIMITS, (30, 600), Concurrency);
+        check(rpm, (1_800, 1_800), RequestsPerMinute);
+        let two_keys = ForecastLimits { keys: 2, ..rpm };
+        check(two_keys, (900, 900), RequestsPerMinute);
         check(
-            ForecastLimits { rpm, ..LIMITS },
-            (1_800, 1_800),
-            Bottleneck::RequestsPerMinute,
-        );
-        check(
-            ForecastLimits {
-                rpm,
-                keys: 2,
-                ..LIMITS
-            },
-            (900, 900),
-            Bottleneck::RequestsPerMinute,
-        );
-        let tpm = Some(6_000);
-        check(
-            ForecastLimits { tpm, ..LIMITS },
+            limits(None, Some(6_000), None),
             (720, 3_940),
-            Bottleneck::TokensPerMinute,
+            TokensPerMinute,
         );
-        let rpd = Some(200);
-        check(
-            ForecastLimits { rpd, ..LIMITS },
-            (172_800, 172_800),
-            Bottleneck::RequestsPerDay,
-        );
-        let rpd = Some(600);
-        check(
-            ForecastLimits { rpd, ..LIMITS },
-            (30, 600),
-            Bottleneck::Concurrency,
-        );
+        let days = (172_800, 172_800);
+        check(limits(None, None, Some(200)), days, RequestsPerDay);
+        check(limits(None, None, Some(600)), (30, 600), Concurrency);
     }
 
     #[test]
@@ -264,24 +242,15 @@ mod tests {
 
     #[test]
     fn completion_tokens_follow_earlier_responses_up_to_the_maximum() {
-        let interval = |low, high| Interval { low, high };
-        assert_eq!(
-            completion_tokens_interval(None, None),
-            ASSUMED_COMPLETION_TOKENS
-        );
-        assert_eq!(completion_tokens_interval(Some(5), None), interval(5, 5));
-        assert_eq!(
-            completion_tokens_interval(Some(4_000), None),
-            interval(20, 4_000)
-        );
-        assert_eq!(
-            completion_tokens_interval(None, Some(100)),
-            interval(80, 125)
-        );
-        assert_eq!(
-            completion_tokens_interval(Some(110), Some(100)),
-            interval(80, 110)
-        );
+        for (max, average, expected) in [
+            (None, None, ASSUMED_COMPLETION_TOKENS),
+            (Some(5), None, Interval::new(5, 5)),
+            (Some(4_000), None, Interval::new(20, 4_000)),
+            (None, Some(100), Interval::new(80, 125)),
+            (Some(110), Some(100), Interval::new(80, 110)),
+        ] {
+            assert_eq!(completion_tokens_interval(max, average), expected);
+        }
     }
 
     #[test]

@@ -418,6 +418,7 @@ mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
+    use super::Availability::{AfterInFlight, At, Never, Now};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -425,6 +426,15 @@ mod tests {
         message: "rejected",
         model_only: false,
     };
+
+    /// The first keys of a ring.
+    const A: KeyIndex = KeyIndex(0);
+    const B: KeyIndex = KeyIndex(1);
+    const C: KeyIndex = KeyIndex(2);
+
+    fn healthy(count: usize) -> KeyRing {
+        ring(vec![KeyState::Healthy; count])
+    }
 
     fn ring(states: Vec<KeyState>) -> KeyRing {
         let key = |state| Key {
@@ -444,182 +454,148 @@ mod tests {
 
     #[test]
     fn the_least_busy_key_is_picked() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.record_success(KeyIndex(0));
-        ring.begin_request(KeyIndex(0));
-        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
-        assert_eq!(
-            ring.pick(NOW, |index| index != KeyIndex(1)),
-            Some(KeyIndex(0))
-        );
+        let mut ring = healthy(2);
+        ring.record_success(A);
+        ring.begin_request(A);
+        assert_eq!(ring.pick(NOW, |_| true), Some(B));
+        assert_eq!(ring.pick(NOW, |index| index != B), Some(A));
     }
 
     #[test]
     fn a_throttled_key_is_probed_with_one_request_at_a_time() {
-        let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttle(KeyIndex(0), later(5), false, REASON);
-        assert_eq!(
-            ring.availability(KeyIndex(0), NOW),
-            Availability::At(later(5))
-        );
-        assert_eq!(ring.availability(KeyIndex(0), later(5)), Availability::Now);
-        ring.begin_request(KeyIndex(0));
-        assert_eq!(
-            ring.availability(KeyIndex(0), later(6)),
-            Availability::AfterInFlight
-        );
-        ring.end_request(KeyIndex(0));
-        ring.record_success(KeyIndex(0));
-        ring.end_cooldown(KeyIndex(0), later(6));
-        ring.begin_request(KeyIndex(0));
-        assert_eq!(ring.availability(KeyIndex(0), later(6)), Availability::Now);
+        let mut ring = healthy(1);
+        ring.throttle(A, later(5), false, REASON);
+        assert_eq!(ring.availability(A, NOW), At(later(5)));
+        assert_eq!(ring.availability(A, later(5)), Now);
+        ring.begin_request(A);
+        assert_eq!(ring.availability(A, later(6)), AfterInFlight);
+        ring.end_request(A);
+        ring.record_success(A);
+        ring.end_cooldown(A, later(6));
+        ring.begin_request(A);
+        assert_eq!(ring.availability(A, later(6)), Now);
     }
 
     #[test]
     fn a_later_wait_does_not_shorten_a_longer_cooldown() {
-        let mut ring = ring(vec![KeyState::Healthy]);
-        ring.throttle(KeyIndex(0), later(60), false, REASON);
-        ring.throttle(KeyIndex(0), later(1), false, REASON);
-        assert_eq!(
-            ring.availability(KeyIndex(0), NOW),
-            Availability::At(later(60))
-        );
+        let mut ring = healthy(1);
+        ring.throttle(A, later(60), false, REASON);
+        ring.throttle(A, later(1), false, REASON);
+        assert_eq!(ring.availability(A, NOW), At(later(60)));
     }
 
     #[test]
     fn a_key_on_probation_is_used_only_without_a_healthy_one() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
-        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(1)));
-        ring.penalize(KeyIndex(1), KeyPenalty::Dead, later(60), REASON);
-        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(0)));
+        let mut ring = healthy(2);
+        ring.penalize(A, KeyPenalty::Probation, later(60), REASON);
+        assert_eq!(ring.pick(NOW, |_| true), Some(B));
+        ring.penalize(B, KeyPenalty::Dead, later(60), REASON);
+        assert_eq!(ring.pick(NOW, |_| true), Some(A));
     }
 
     #[test]
     fn a_key_on_probation_is_used_for_a_job_that_excludes_all_better_keys() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
+        let mut ring = healthy(2);
+        ring.penalize(A, KeyPenalty::Probation, later(60), REASON);
         assert_eq!(ring.pick_on_probation(NOW, |_| true), None);
-        let other_than_healthy = |index| index != KeyIndex(1);
+        let other_than_healthy = |index| index != B;
         assert_eq!(ring.pick(NOW, other_than_healthy), None);
-        assert_eq!(
-            ring.pick_on_probation(NOW, other_than_healthy),
-            Some(KeyIndex(0))
-        );
-        ring.begin_request(KeyIndex(0));
+        assert_eq!(ring.pick_on_probation(NOW, other_than_healthy), Some(A));
+        ring.begin_request(A);
         assert_eq!(ring.pick_on_probation(NOW, other_than_healthy), None);
     }
 
     #[test]
     fn a_key_with_completions_is_quarantined_rather_than_dead() {
-        let mut ring = ring(vec![KeyState::Healthy]);
-        ring.record_success(KeyIndex(0));
+        let mut ring = healthy(1);
+        ring.record_success(A);
+        assert_eq!(ring.penalize(A, KeyPenalty::Dead, later(60), REASON), [A]);
         assert_eq!(
-            ring.penalize(KeyIndex(0), KeyPenalty::Dead, later(60), REASON),
-            [KeyIndex(0)]
-        );
-        assert_eq!(
-            ring.key(KeyIndex(0)).state,
+            ring.key(A).state,
             KeyState::Quarantined { until: later(60) }
         );
     }
 
     #[test]
     fn three_strikes_disable_a_key_with_completions_and_one_disables_any_other() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.record_success(KeyIndex(0));
+        let mut ring = healthy(2);
+        ring.record_success(A);
         for job in 1..=3 {
-            ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
-            assert_eq!(ring.strike(KeyIndex(0), JobId(job), later(60)), job == 3);
+            ring.penalize(A, KeyPenalty::Probation, later(60), REASON);
+            assert_eq!(ring.strike(A, JobId(job), later(60)), job == 3);
         }
-        ring.penalize(KeyIndex(1), KeyPenalty::Probation, later(60), REASON);
-        assert!(ring.strike(KeyIndex(1), JobId(1), later(60)));
+        ring.penalize(B, KeyPenalty::Probation, later(60), REASON);
+        assert!(ring.strike(B, JobId(1), later(60)));
     }
 
     #[test]
     fn a_rejection_over_old_connections_is_not_a_strike() {
-        let mut ring = ring(vec![KeyState::Healthy]);
-        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
-        ring.excuse(KeyIndex(0));
-        assert!(!ring.strike(KeyIndex(0), JobId(1), later(60)));
-        ring.penalize(KeyIndex(0), KeyPenalty::Probation, later(60), REASON);
-        assert!(ring.strike(KeyIndex(0), JobId(2), later(60)));
+        let mut ring = healthy(1);
+        ring.penalize(A, KeyPenalty::Probation, later(60), REASON);
+        ring.excuse(A);
+        assert!(!ring.strike(A, JobId(1), later(60)));
+        ring.penalize(A, KeyPenalty::Probation, later(60), REASON);
+        assert!(ring.strike(A, JobId(2), later(60)));
     }
 
     #[test]
     fn if_all_keys_are_disabled_at_the_start_all_but_dead_ones_are_probed() {
         let quarantined = KeyState::Quarantined { until: later(600) };
         let mut probing = ring(vec![KeyState::Dead, quarantined.clone()]);
-        assert_eq!(probing.pick(NOW, |_| true), Some(KeyIndex(1)));
-        probing.begin_request(KeyIndex(1));
-        assert_eq!(
-            probing.earliest_availability(NOW, |_| true),
-            Availability::AfterInFlight
-        );
+        assert_eq!(probing.pick(NOW, |_| true), Some(B));
+        probing.begin_request(B);
+        assert_eq!(probing.earliest_availability(NOW, |_| true), AfterInFlight);
         let with_healthy = ring(vec![KeyState::Healthy, quarantined]);
-        assert_eq!(with_healthy.pick(NOW, |_| true), Some(KeyIndex(0)));
+        assert_eq!(with_healthy.pick(NOW, |_| true), Some(A));
         assert_eq!(
             ring(vec![KeyState::Dead]).earliest_availability(NOW, |_| true),
-            Availability::Never
+            Never
         );
     }
 
     #[test]
     fn keys_of_a_group_are_throttled_and_exhausted_together() {
-        let mut ring = ring(vec![
-            KeyState::Healthy,
-            KeyState::Healthy,
-            KeyState::Healthy,
-        ]);
+        let mut ring = healthy(3);
         for shared in [0, 1] {
             ring.keys[shared].group = Some("account".to_owned());
         }
-        ring.throttle(KeyIndex(0), later(5), false, REASON);
-        assert_eq!(
-            ring.availability(KeyIndex(1), NOW),
-            Availability::At(later(5))
-        );
-        assert_eq!(ring.availability(KeyIndex(2), NOW), Availability::Now);
-        let disabled = ring.penalize(KeyIndex(1), KeyPenalty::Exhausted, later(60), REASON);
-        assert_eq!(disabled, [KeyIndex(0), KeyIndex(1)]);
-        assert_eq!(ring.pick(NOW, |_| true), Some(KeyIndex(2)));
+        ring.throttle(A, later(5), false, REASON);
+        assert_eq!(ring.availability(B, NOW), At(later(5)));
+        assert_eq!(ring.availability(C, NOW), Now);
+        let disabled = ring.penalize(B, KeyPenalty::Exhausted, later(60), REASON);
+        assert_eq!(disabled, [A, B]);
+        assert_eq!(ring.pick(NOW, |_| true), Some(C));
     }
 
     #[test]
     fn a_key_gets_one_request_until_its_first_completion() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
-        ring.record_success(KeyIndex(0));
-        ring.begin_request(KeyIndex(1));
-        assert_eq!(
-            ring.availability(KeyIndex(1), NOW),
-            Availability::AfterInFlight
-        );
-        assert_eq!(ring.availability(KeyIndex(0), NOW), Availability::Now);
-        ring.end_request(KeyIndex(1));
-        ring.record_success(KeyIndex(1));
-        ring.begin_request(KeyIndex(1));
-        assert_eq!(ring.availability(KeyIndex(1), NOW), Availability::Now);
+        let mut ring = healthy(2);
+        ring.record_success(A);
+        ring.begin_request(B);
+        assert_eq!(ring.availability(B, NOW), AfterInFlight);
+        assert_eq!(ring.availability(A, NOW), Now);
+        ring.end_request(B);
+        ring.record_success(B);
+        ring.begin_request(B);
+        assert_eq!(ring.availability(B, NOW), Now);
     }
 
     #[test]
     fn a_throttled_key_with_a_known_rate_is_available_after_its_cooldown() {
-        let mut ring = ring(vec![KeyState::Healthy]);
-        ring.record_success(KeyIndex(0));
-        ring.throttle(KeyIndex(0), later(5), true, REASON);
-        ring.begin_request(KeyIndex(0));
-        assert_eq!(
-            ring.availability(KeyIndex(0), NOW),
-            Availability::At(later(5))
-        );
-        assert_eq!(ring.availability(KeyIndex(0), later(5)), Availability::Now);
+        let mut ring = healthy(1);
+        ring.record_success(A);
+        ring.throttle(A, later(5), true, REASON);
+        ring.begin_request(A);
+        assert_eq!(ring.availability(A, NOW), At(later(5)));
+        assert_eq!(ring.availability(A, later(5)), Now);
     }
 
     #[test]
     fn keys_get_requests_in_proportion_to_their_weights() {
-        let mut ring = ring(vec![KeyState::Healthy, KeyState::Healthy]);
+        let mut ring = healthy(2);
         ring.keys[1].weight = NonZeroU32::new(3).unwrap();
-        ring.record_success(KeyIndex(0));
-        ring.record_success(KeyIndex(1));
+        ring.record_success(A);
+        ring.record_success(B);
         let mut sent = [0, 0];
         for _ in 0..40 {
             let index = ring.pick(NOW, |_| true).unwrap();

@@ -167,44 +167,19 @@ mod tests {
     #[test]
     fn a_day_follows_daylight_saving_time() {
         #[track_caller]
-        fn check(zone: &str, now: &str, start: &str, hours: u64) {
-            let (zone, now) = (TimeZone::parse(zone).unwrap(), at(now));
-            assert_eq!(zone.day_start(now), at(start));
+        fn check(zone: &str, date: &str, start: u8, hours: u64) {
+            let zone = TimeZone::parse(zone).unwrap();
+            let now = at(&format!("{date}T20:00:00Z"));
+            assert_eq!(zone.day_start(now), at(&format!("{date}T0{start}:00:00Z")));
             let length = zone.next_day(now).since(zone.day_start(now));
             assert_eq!(length, Duration::from_hours(hours));
         }
-        let los_angeles = "America/Los_Angeles";
-        check(
-            los_angeles,
-            "2026-03-08T20:00:00Z",
-            "2026-03-08T08:00:00Z",
-            23,
-        );
-        check(
-            los_angeles,
-            "2026-11-01T20:00:00Z",
-            "2026-11-01T07:00:00Z",
-            25,
-        );
-        check(
-            los_angeles,
-            "2026-11-02T20:00:00Z",
-            "2026-11-02T08:00:00Z",
-            24,
-        );
+        check("America/Los_Angeles", "2026-03-08", 8, 23);
+        check("America/Los_Angeles", "2026-11-01", 7, 25);
+        check("America/Los_Angeles", "2026-11-02", 8, 24);
         // Clocks skip from 00:00 to 01:00, and in fall from 01:00 back to 00:00.
-        check(
-            "America/Havana",
-            "2024-03-10T20:00:00Z",
-            "2024-03-10T05:00:00Z",
-            23,
-        );
-        check(
-            "America/Havana",
-            "2024-11-03T20:00:00Z",
-            "2024-11-03T04:00:00Z",
-            25,
-        );
+        check("America/Havana", "2024-03-10", 5, 23);
+        check("America/Havana", "2024-11-03", 4, 25);
     }
 
     #[test]

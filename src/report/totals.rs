@@ -139,11 +139,6 @@ impl Report {
         }
     }
 
-    /// Returns the labels of the keys in use.
-    pub fn key_labels(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().map(String::as_str)
-    }
-
     fn count(&mut self, at: Timestamp, counts: &Slot) {
         self.timeline.add(at, counts);
         self.all.add(counts);

@@ -128,5 +128,5 @@ fn in_flight(concurrency: Concurrency) -> forecast::Interval<u64> {
         Concurrency::Fixed(_) => high,
         Concurrency::Auto(_) => ConcurrencyWindow::new(concurrency).limit() as u64,
     };
-    forecast::Interval { low, high }
+    forecast::Interval::new(low, high)
 }

@@ -119,8 +119,6 @@ impl InputScan {
 
 /// Returns the range from half to twice an average.
 fn around(millis: u64) -> Interval<Duration> {
-    Interval {
-        low: Duration::from_millis(millis / 2),
-        high: Duration::from_millis(millis.saturating_mul(2)),
-    }
+    let [low, high] = [millis / 2, millis.saturating_mul(2)].map(Duration::from_millis);
+    Interval::new(low, high)
 }

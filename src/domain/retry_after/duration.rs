@@ -14,49 +14,24 @@ const MAX_NUMBER: f64 = 1e15;
 
 /// Units in headers, with their seconds. The first match is used, so names precede their own
 /// prefixes.
-const SHORT_UNITS: [(&str, f64); 8] = [
-    ("ms", 1e-3),
-    ("us", 1e-6),
-    ("µs", 1e-6),
-    ("μs", 1e-6),
-    ("ns", 1e-9),
-    ("h", 3600.0),
-    ("m", 60.0),
-    ("s", 1.0),
+const SHORT_UNITS: &[(&[&str], f64)] = &[
+    (&["ms"], 1e-3),
+    (&["us", "µs", "μs"], 1e-6),
+    (&["ns"], 1e-9),
+    (&["h"], 3600.0),
+    (&["m"], 60.0),
+    (&["s"], 1.0),
 ];
 
 /// Additional units in sentences.
-const WORD_UNITS: [(&str, f64); 30] = [
-    ("milliseconds", 1e-3),
-    ("millisecond", 1e-3),
-    ("seconds", 1.0),
-    ("second", 1.0),
-    ("secs", 1.0),
-    ("sec", 1.0),
-    ("minutes", 60.0),
-    ("minute", 60.0),
-    ("mins", 60.0),
-    ("min", 60.0),
-    ("hours", 3600.0),
-    ("hour", 3600.0),
-    ("hrs", 3600.0),
-    ("hr", 3600.0),
-    ("days", 86_400.0),
-    ("day", 86_400.0),
-    ("d", 86_400.0),
-    ("weeks", 604_800.0),
-    ("week", 604_800.0),
-    ("months", 2_592_000.0),
-    ("month", 2_592_000.0),
-    ("毫秒", 1e-3),
-    ("秒钟", 1.0),
-    ("秒", 1.0),
-    ("分钟", 60.0),
-    ("分", 60.0),
-    ("个小时", 3600.0),
-    ("小时", 3600.0),
-    ("天", 86_400.0),
-    ("个月", 2_592_000.0),
+const WORD_UNITS: &[(&[&str], f64)] = &[
+    (&["milliseconds", "millisecond", "毫秒"], 1e-3),
+    (&["seconds", "second", "secs", "sec", "秒钟", "秒"], 1.0),
+    (&["minutes", "minute", "mins", "min", "分钟", "分"], 60.0),
+    (&["hours", "hour", "hrs", "hr", "个小时", "小时"], 3600.0),
+    (&["days", "day", "d", "天"], 86_400.0),
+    (&["weeks", "week"], 604_800.0),
+    (&["months", "month", "个月"], 2_592_000.0),
 ];
 
 /// Parses the entire value of a header. A bare number is in seconds.
@@ -71,7 +46,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     let (mut seconds, mut rest) = (0.0, text);
     while !rest.is_empty() {
         let (count, after) = number(rest)?;
-        let (unit, after) = unit(after, &SHORT_UNITS)?;
+        let (unit, after) = unit(after, SHORT_UNITS)?;
         (seconds, rest) = (seconds + count * unit, after);
     }
     if text.is_empty() {
@@ -132,9 +107,9 @@ fn word_unit(text: &str) -> Option<(f64, &str)> {
     let whole = |found: &(f64, &str)| !found.1.starts_with(|c: char| c.is_ascii_alphabetic());
     let glued =
         |found: &(f64, &str)| whole(found) || found.1.starts_with(|c: char| c.is_ascii_digit());
-    unit(text, &WORD_UNITS)
+    unit(text, WORD_UNITS)
         .filter(whole)
-        .or_else(|| unit(text, &SHORT_UNITS).filter(glued))
+        .or_else(|| unit(text, SHORT_UNITS).filter(glued))
 }
 
 /// Skips the separator between two parts of a duration: `1 hour, 5 minutes`,
@@ -163,19 +138,16 @@ fn number(text: &str) -> Option<(f64, &str)> {
         return None;
     }
     let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
-    let end = if fraction > 0 {
-        whole + 1 + fraction
-    } else {
-        whole
-    };
+    let end = whole + fraction + usize::from(fraction > 0);
     let number = text[..end].parse::<f64>().ok()?;
     (number < MAX_NUMBER).then_some((number, &text[end..]))
 }
 
-fn unit<'a>(text: &'a str, units: &[(&str, f64)]) -> Option<(f64, &'a str)> {
-    units
-        .iter()
-        .find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)))
+fn unit<'a>(text: &'a str, units: &[(&[&str], f64)]) -> Option<(f64, &'a str)> {
+    units.iter().find_map(|(names, seconds)| {
+        let rest = names.iter().find_map(|name| text.strip_prefix(name))?;
+        Some((*seconds, rest))
+    })
 }
 
 fn from_seconds(seconds: f64) -> Option<Duration> {
@@ -241,15 +213,13 @@ mod tests {
 
     #[test]
     fn only_large_bare_numbers_are_unix_times() {
-        assert_eq!(
-            unix_time("1763942460"),
-            Some(Timestamp::from_millis(1_763_942_460_000))
-        );
-        assert_eq!(
-            unix_time("1763942460123"),
-            Some(Timestamp::from_millis(1_763_942_460_123))
-        );
-        assert_eq!(unix_time("86400"), None);
-        assert_eq!(unix_time("1763942460s"), None);
+        for (text, millis) in [
+            ("1763942460", Some(1_763_942_460_000)),
+            ("1763942460123", Some(1_763_942_460_123)),
+            ("86400", None),
+            ("1763942460s", None),
+        ] {
+            assert_eq!(unix_time(text), millis.map(Timestamp::from_millis));
+        }
     }
 }

@@ -16,48 +16,22 @@ pub const MAX_WAIT: Duration = Duration::from_hours(24);
 /// Maximum length of a header value that is parsed, in bytes.
 const MAX_HEADER_LENGTH: usize = 64;
 
-/// The headers of rate limits: remaining units and time of reset. The reset matters only if nothing
-/// remains, because every response states when the full limit is restored.
-const LIMIT_HEADERS: [(&str, &str); 12] = [
-    (
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-    ),
-    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    (
-        "x-ratelimit-remaining-requests-minute",
-        "x-ratelimit-reset-requests-minute",
-    ),
-    (
-        "x-ratelimit-remaining-tokens-minute",
-        "x-ratelimit-reset-tokens-minute",
-    ),
-    (
-        "x-ratelimit-remaining-requests-day",
-        "x-ratelimit-reset-requests-day",
-    ),
-    (
-        "x-ratelimit-remaining-tokens-day",
-        "x-ratelimit-reset-tokens-day",
-    ),
-    (
-        "anthropic-ratelimit-requests-remaining",
-        "anthropic-ratelimit-requests-reset",
-    ),
-    (
-        "anthropic-ratelimit-tokens-remaining",
-        "anthropic-ratelimit-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-input-tokens-remaining",
-        "anthropic-ratelimit-input-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-output-tokens-remaining",
-        "anthropic-ratelimit-output-tokens-reset",
-    ),
-    ("x-ratelimit-remaining", "x-ratelimit-reset"),
-    ("ratelimit-remaining", "ratelimit-reset"),
+/// The headers of rate limits; `{}` is `remaining` for the remaining units and `reset` for the time
+/// of reset. The reset matters only if nothing remains, because every response states when the full
+/// limit is restored.
+const LIMIT_HEADERS: [&str; 12] = [
+    "x-ratelimit-{}-requests",
+    "x-ratelimit-{}-tokens",
+    "x-ratelimit-{}-requests-minute",
+    "x-ratelimit-{}-tokens-minute",
+    "x-ratelimit-{}-requests-day",
+    "x-ratelimit-{}-tokens-day",
+    "anthropic-ratelimit-requests-{}",
+    "anthropic-ratelimit-tokens-{}",
+    "anthropic-ratelimit-input-tokens-{}",
+    "anthropic-ratelimit-output-tokens-{}",
+    "x-ratelimit-{}",
+    "ratelimit-{}",
 ];
 
 /// The parts of an error response that can request a wait.
@@ -84,17 +58,14 @@ pub fn parse(hints: &RetryHints<'_>, now: Timestamp) -> Option<Duration> {
     let now = header(hints, "date")
         .and_then(time::parse_http_date)
         .unwrap_or(now);
-    let limited = hints.status == 429;
+    let latest_reset = |remaining| {
+        let limited = hints.status == 429;
+        limited.then(|| latest_reset(hints, now, remaining))?
+    };
     header(hints, "retry-after-ms")
         .and_then(duration::milliseconds)
         .or_else(|| header(hints, "retry-after").and_then(|text| parse_wait(text, now)))
-        .or_else(|| {
-            if limited {
-                latest_reset(hints, now, Some("0"))
-            } else {
-                None
-            }
-        })
+        .or_else(|| latest_reset(Some("0")))
         .or_else(|| {
             hints
                 .delay
@@ -102,13 +73,7 @@ pub fn parse(hints: &RetryHints<'_>, now: Timestamp) -> Option<Duration> {
                 .and_then(|text| parse_wait(text, now))
         })
         .or_else(|| sentence::parse_wait(hints.message, now))
-        .or_else(|| {
-            if limited {
-                latest_reset(hints, now, None)
-            } else {
-                None
-            }
-        })
+        .or_else(|| latest_reset(None))
         .map(|wait| wait.min(MAX_WAIT))
 }
 
@@ -118,11 +83,12 @@ fn latest_reset(
     now: Timestamp,
     remaining: Option<&str>,
 ) -> Option<Duration> {
+    let value = |name: &str, what| header(hints, &name.replace("{}", what));
     let matching = LIMIT_HEADERS
         .iter()
-        .filter(|(left, _)| header(hints, left).map(str::trim) == remaining);
+        .filter(|name| value(name, "remaining") == remaining);
     matching
-        .filter_map(|(_, reset)| parse_wait(header(hints, reset)?, now))
+        .filter_map(|name| parse_wait(value(name, "reset")?, now))
         .max()
 }
 
@@ -243,13 +209,11 @@ mod tests {
         check(&exhausted, Some(179_560));
         check(&exhausted[..2], Some(120));
         assert_eq!(wait_of(500, &exhausted, None, ""), None);
-        check(
-            &[
-                ("x-ratelimit-remaining-requests", "7"),
-                ("x-ratelimit-reset-requests", "9s"),
-            ],
-            None,
-        );
+        let remaining = [
+            ("x-ratelimit-remaining-requests", "7"),
+            ("x-ratelimit-reset-requests", "9s"),
+        ];
+        check(&remaining, None);
         let with_date = [
             ("anthropic-ratelimit-tokens-remaining", "0"),
             ("anthropic-ratelimit-tokens-reset", "2025-11-24T00:00:30Z"),
@@ -273,78 +237,32 @@ mod tests {
         check(&skewed, Some(5_000));
     }
 
-    /// A deterministic generator (xorshift64) of texts that resemble requested waits.
-    struct TextGenerator(u64);
+    /// Parts of texts that resemble requested waits, separated by `|`.
+    const PARTS: &str = "try again in |retry after |Retry in |请|后再试|00:00|23:59|after |41.724s\
+        |10h17m5.723541104s|2m59.56s|86400| seconds|1763942460|1763942461000|.|-|+|Z|T|h|ms|µs|分钟\
+        |1e400|NaN|inf|99999999999999999999|Mon, |24 Nov |2025|-11-24T|08:49:37| GMT| |reset at \
+        |midnight utc|\u{0}|😀|8";
 
-    impl TextGenerator {
-        fn below(&mut self, end: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            usize::try_from(self.0 >> 33).expect("31 bits fit") % end
+    fn random_text(rng: &mut fastrand::Rng, parts: &[&str]) -> String {
+        let mut bytes = Vec::new();
+        for _ in 0..=rng.usize(..6) {
+            bytes.extend_from_slice(parts[rng.usize(..parts.len())].as_bytes());
         }
-
-        fn text(&mut self) -> String {
-            const PARTS: [&str; 40] = [
-                "try again in ",
-                "retry after ",
-                "Retry in ",
-                "请",
-                "后再试",
-                "00:00",
-                "23:59",
-                "after ",
-                "41.724s",
-                "10h17m5.723541104s",
-                "2m59.56s",
-                "86400",
-                " seconds",
-                "1763942460",
-                "1763942461000",
-                ".",
-                "-",
-                "+",
-                "Z",
-                "T",
-                "h",
-                "ms",
-                "µs",
-                "分钟",
-                "1e400",
-                "NaN",
-                "inf",
-                "99999999999999999999",
-                "Mon, ",
-                "24 Nov ",
-                "2025",
-                "-11-24T",
-                "08:49:37",
-                " GMT",
-                " ",
-                "reset at ",
-                "midnight utc",
-                "\u{0}",
-                "😀",
-                "8",
-            ];
-            let mut bytes = Vec::new();
-            for _ in 0..=self.below(6) {
-                bytes.extend_from_slice(PARTS[self.below(PARTS.len())].as_bytes());
-            }
-            for _ in 0..self.below(3) {
-                let at = self.below(bytes.len());
-                bytes[at] = u8::try_from(self.below(256)).expect("below 256");
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
+        for _ in 0..rng.usize(..3) {
+            let at = rng.usize(..bytes.len());
+            bytes[at] = rng.u8(..);
         }
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     #[test]
     fn no_text_panics_or_yields_more_than_a_day() {
-        let mut generator = TextGenerator(0x9E37_79B9_7F4A_7C15);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let parts: Vec<_> = PARTS.split('|').collect();
         let mut parsed = 0_u32;
         for _ in 0..150_000 {
-            let (one, two) = (generator.text(), generator.text());
+            let mut text = || random_text(&mut rng, &parts);
+            let (one, two) = (text(), text());
             let headers = [
                 ("retry-after", one.as_str()),
                 ("x-ratelimit-reset", two.as_str()),
