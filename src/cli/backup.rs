@@ -7,8 +7,7 @@ use clap::Args;
 use crate::progress::quantity::Count;
 use crate::store::BackupError;
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
 use super::{console, database};

@@ -9,8 +9,7 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::{CancelReport, LockError, RunLock, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::rows::RowArgs;
 use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;

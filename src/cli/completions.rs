@@ -4,8 +4,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::console;
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\

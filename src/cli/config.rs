@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 use crate::progress::safe::{Safe, Truncated};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, Origin, Setting, map_args, without_example};
 use super::{console, usage_error};
 

@@ -8,7 +8,7 @@ use crate::progress::Stderr;
 use crate::progress::safe::Safe;
 
 use super::environment;
-use super::error::CliError;
+use super::exit::CliError;
 use super::settings::ColorChoice;
 
 /// Returns whether output on standard output is colored.

@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::export::Target;
 use crate::store::{Location, Store, StoreError, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs};
 
 /// Opens a database, which must exist.

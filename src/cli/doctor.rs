@@ -9,8 +9,7 @@ use secrecy::SecretString;
 use crate::doctor::{DoctorOptions, KeyList, LabeledKey, ReportStyle, examine};
 use crate::simulator::{SAMPLE_KEY, Simulator};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::key_sources::{KeySources, NamedKey};
 use super::settings::{self, EndpointArgs, FileSettings, GlobalArgs};
 use super::{console, environment, simulate};

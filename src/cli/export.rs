@@ -11,8 +11,7 @@ use crate::export::{BatchWriter, CsvWriter, ExportError, JsonlWriter, Target};
 use crate::schema::Schema;
 use crate::store::{Store, StoreError, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs, OutputArgs, OutputFormat, OutputSettings};
 use super::verbosity::Verbosity;
 use super::{database, remaining_requests, schema};

@@ -12,8 +12,7 @@ use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{FailedRow, RowFilter, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::rows::{CauseArgs, scope_name};
 use super::settings::GlobalArgs;
 use super::values::count;

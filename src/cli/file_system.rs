@@ -2,8 +2,7 @@
 
 use crate::store::{Disk, FileSystemKind, Location};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 
 /// Rejects a database on a network file system, unless that is allowed.
 pub(super) fn reject_network(database: &Location, allowed: bool) -> Result<(), CliError> {

@@ -13,8 +13,7 @@ use crate::progress::safe::Safe;
 use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
 
 use super::console;
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs};
 use super::values::{Deadline, deadline};
 use super::verbosity::Verbosity;

@@ -27,8 +27,7 @@ use crate::provider::{ParsedCompletion, parse_imported};
 use crate::schema::Schema;
 use crate::store::{ImportReport, ImportedOutcome, ImportedResult, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;
 use super::{console, database, run_lock, schema};

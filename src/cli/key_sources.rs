@@ -18,8 +18,7 @@ use tokio::process::Command;
 use crate::domain::limits::KeyLimits;
 
 use super::environment;
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::tables::FileKey;
 
 /// Maximum size of a key file, in bytes.

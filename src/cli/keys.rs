@@ -6,8 +6,7 @@ use crate::clock::Clock;
 use crate::progress::quantity::Plural;
 use crate::store::Store;
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
 use super::{console, database, status};

@@ -8,8 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::progress::Stderr;
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{GlobalArgs, LogFormat};
 use super::{console, environment};
 

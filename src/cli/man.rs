@@ -9,8 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::console;
 use super::environment::VARIABLES;
-use super::error::CliError;
-use super::exit::{Exit, TABLE};
+use super::exit::{CliError, Exit, TABLE};
 use super::settings::map_args;
 
 #[derive(Args, Debug)]

@@ -49,12 +49,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::domain::redact::redact;
-use crate::exit::{self, error};
+use crate::exit::{self, CliError, Exit};
 
 use command_line::{Cli, Command};
 use config::{ConfigAction, ConfigArgs};
-use error::CliError;
-use exit::Exit;
 use settings::{FileSettings, GlobalArgs};
 
 /// Runs the program, and returns its exit code.

@@ -13,8 +13,7 @@ use crate::domain::redact::redact;
 use crate::progress::safe::Safe;
 
 use super::console;
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 
 /// Open files that a run needs besides those of requests: standard streams, database connections
 /// and their WAL files, the lock, the spool, the results, and files of the name service.

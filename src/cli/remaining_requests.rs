@@ -9,8 +9,7 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::{Location, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::values::shell_line;
 use super::verbosity::Verbosity;
 use super::{console, database};

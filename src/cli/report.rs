@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::clock::Clock;
+use crate::domain::key::KeyStatus;
 use crate::domain::price::Prices;
 use crate::domain::time::Timestamp;
 use crate::export::{ExportError, Target};
 use crate::progress::safe::Safe;
-use crate::report::{self, KeyStatus, Report, ReportContext};
+use crate::report::{self, Report, ReportContext};
 use crate::store::{KeyRow, Store, StoreError, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, database};
+use super::{console, database, watch};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -134,13 +134,7 @@ async fn render(
 /// Returns the states of keys that apply to all models or to this one.
 fn key_statuses(mut keys: Vec<KeyRow>, model: &str) -> Vec<KeyStatus> {
     keys.retain(|key| key.model.is_empty() || key.model == model);
-    let status = |key: KeyRow| KeyStatus {
-        label: key.label,
-        state: key.state,
-        until: key.until,
-        reason: key.reason,
-    };
-    keys.into_iter().map(status).collect()
+    keys.into_iter().map(watch::key_status).collect()
 }
 
 #[cfg(test)]
@@ -149,15 +143,9 @@ mod tests {
 
     #[test]
     fn a_report_is_named_after_its_batch() {
-        assert_eq!(default_path("jobs.csv"), Path::new("jobs.report.html"));
-        assert_eq!(
-            default_path("jobs.csv (simulated)"),
-            Path::new("jobs.report.html")
-        );
-        assert_eq!(
-            default_path("night/jobs.jsonl"),
-            Path::new("jobs.report.html")
-        );
+        for batch in ["jobs.csv", "jobs.csv (simulated)", "night/jobs.jsonl"] {
+            assert_eq!(default_path(batch), Path::new("jobs.report.html"));
+        }
         assert_eq!(default_path("monday"), Path::new("monday.report.html"));
     }
 }

@@ -8,8 +8,7 @@ use crate::progress::quantity::Plural;
 use crate::progress::safe::Safe;
 use crate::store::RowFilter;
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::rows::{CauseArgs, RowArgs};
 use super::settings::GlobalArgs;
 use super::values::count;

@@ -12,8 +12,7 @@ use crate::domain::verdict::Scope;
 use crate::progress::safe::Truncated;
 use crate::store::{RowFilter, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::values::choice;
 
 #[derive(Args, Debug, Default)]

@@ -12,9 +12,8 @@ use crate::progress::json::run_report;
 use crate::progress::summary::SummaryContext;
 use crate::store::{Location, Store, StoredBatch, SyncReport};
 
-use super::error::CliError;
 use super::estimate::EstimateInputs;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::sample::Sample;
 use super::session::{ProviderAccess, Session};

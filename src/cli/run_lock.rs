@@ -7,8 +7,7 @@ use crate::progress::safe::Safe;
 use crate::store::{LockError, RunLock, Store};
 
 use super::console;
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{IfBusy, UnattendedArgs};
 use super::signals::{self, Signals};
 use super::verbosity::Verbosity;

@@ -15,7 +15,7 @@ use crate::progress::safe::{Safe, Truncated};
 use crate::store::{RowDetail, Store, StoredBatch};
 
 use super::console;
-use super::error::CliError;
+use super::exit::CliError;
 use super::show::{indented, pretty, response_text};
 use super::verbosity::Verbosity;
 

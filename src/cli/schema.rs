@@ -9,8 +9,7 @@ use crate::api::RequestTemplate;
 use crate::progress::safe::Safe;
 use crate::schema::Schema;
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 
 /// How structured output is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -17,8 +17,7 @@ use crate::progress::quantity::{Count, HumanDuration, Plural};
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{AttemptDetail, RowDetail, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::rows::scope_name;
 use super::settings::GlobalArgs;
 use super::{console, database, rows};

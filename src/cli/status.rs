@@ -15,8 +15,7 @@ use crate::progress::quantity::Count;
 use crate::progress::safe::{Safe, Truncated};
 use crate::store::{BatchStatus, KeyRow, Store};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs};
 use super::values::interval;
 use super::{console, database, watch};

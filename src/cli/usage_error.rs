@@ -217,7 +217,8 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, expected: Option<&str>) {
-        let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+        let words = ["promptmill"].into_iter().chain(line.split_whitespace());
+        let words: Vec<_> = words.map(OsString::from).collect();
         let error = Cli::parse(&words, &FileSettings::default()).expect_err("it is invalid");
         let tip = tip(&error, &words, &command());
         match expected {
@@ -231,36 +232,18 @@ mod tests {
 
     #[test]
     fn gives_tips_for_common_mistakes() {
-        check("promptmill jobs.csv", Some("`promptmill run jobs.csv`"));
+        check("jobs.csv", Some("`promptmill run jobs.csv`"));
+        check("jobs.csv -o out.csv", Some("`promptmill run jobs.csv`"));
+        check("resume", Some("the same `promptmill run`"));
+        check("run", Some("promptmill run jobs.csv -o"));
+        check("show jobs.csv", Some("promptmill show BATCH ROW"));
+        check("run jobs.csv --api-key x", Some("OPENAI_API_KEY"));
+        check("run jobs.csv --api-key=x", Some("OPENAI_API_KEY"));
+        check("run jobs.csv --workers 4", Some("--concurrency"));
+        check("run jobs.csv --temperature 0", Some("--set temperature="));
+        check("run jobs.csv --max-tokens 9", Some("--set max_tokens="));
         check(
-            "promptmill jobs.csv -o out.csv",
-            Some("`promptmill run jobs.csv`"),
-        );
-        check("promptmill resume", Some("the same `promptmill run`"));
-        check("promptmill run", Some("promptmill run jobs.csv -o"));
-        check(
-            "promptmill show jobs.csv",
-            Some("promptmill show BATCH ROW"),
-        );
-        check(
-            "promptmill run jobs.csv --api-key x",
-            Some("OPENAI_API_KEY"),
-        );
-        check(
-            "promptmill run jobs.csv --api-key=x",
-            Some("OPENAI_API_KEY"),
-        );
-        check("promptmill run jobs.csv --workers 4", Some("--concurrency"));
-        check(
-            "promptmill run jobs.csv --temperature 0",
-            Some("--set temperature="),
-        );
-        check(
-            "promptmill run jobs.csv --max-tokens 9",
-            Some("--set max_tokens="),
-        );
-        check(
-            "promptmill run one.csv two.csv",
+            "run one.csv two.csv",
             Some("only one input file is accepted"),
         );
     }
@@ -268,19 +251,15 @@ mod tests {
     #[test]
     fn names_the_commands_that_have_a_flag() {
         check(
-            "promptmill import jobs.csv --rpm 3",
+            "import jobs.csv --rpm 3",
             Some("--rpm is an option of `run`, `estimate`, `work`"),
         );
-        check("promptmill export jobs.csv --redo", Some("`run`"));
+        check("export jobs.csv --redo", Some("`run`"));
     }
 
     #[test]
     fn leaves_other_mistakes_to_clap() {
-        for line in [
-            "promptmill ruin",
-            "promptmill run a.csv --modle x",
-            "promptmill run a.csv --rpm 0",
-        ] {
+        for line in ["ruin", "run a.csv --modle x", "run a.csv --rpm 0"] {
             check(line, None);
         }
     }

@@ -123,13 +123,7 @@ pub(super) fn deadline(text: &str) -> Result<Deadline, String> {
 
 /// Parses a time zone: a name like `America/Los_Angeles`, or an offset from UTC like `+08:00`.
 pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
-    let text = text.trim();
-    TimeZone::parse(text).ok_or_else(|| match TimeZone::nearest_name(text) {
-        Some(name) => format!("unknown time zone; did you mean {name}?"),
-        None => {
-            "expected a time zone like America/Los_Angeles, or an offset like +08:00".to_owned()
-        }
-    })
+    TimeZone::try_from(text.to_owned())
 }
 
 /// Parses the maximum number of requests in flight: a positive integer, or `auto`.

@@ -13,8 +13,7 @@ use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
 use crate::store::{BatchStatus, IntegrityReport, Location, Store};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs, OutputSettings, ResultsArgs};
 use super::{console, database, export};
 

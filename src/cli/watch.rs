@@ -7,14 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::domain::key::KeyStatus;
 use crate::domain::time::Timestamp;
-use crate::store::{Location, QueueSnapshot, RecentCompletion, SnapshotReader, StoreError};
-use crate::watch::{
-    Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure, WatchedKey,
-};
+use crate::store::{KeyRow, Location, QueueSnapshot, RecentCompletion, SnapshotReader, StoreError};
+use crate::watch::{Screen, Snapshot, UserInput, WatchState, WatchedBatch, WatchedFailure};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::GlobalArgs;
 use super::{console, environment};
 
@@ -99,12 +97,6 @@ fn snapshot(queue: QueueSnapshot, now: Timestamp) -> Snapshot {
         failed: batch.counts.failed,
         running: batch.counts.running,
     });
-    let keys = queue.keys.into_iter().map(|key| WatchedKey {
-        label: key.label,
-        state: key.state,
-        until: key.until,
-        reason: key.reason,
-    });
     let failures = queue.failures.into_iter().map(|failure| WatchedFailure {
         batch: failure.batch,
         row: failure.row,
@@ -112,7 +104,7 @@ fn snapshot(queue: QueueSnapshot, now: Timestamp) -> Snapshot {
         message: failure.message,
         ended_at: failure.ended_at,
     });
-    let mut keys: Vec<WatchedKey> = keys.collect();
+    let mut keys: Vec<_> = queue.keys.into_iter().map(key_status).collect();
     add_active_keys(&mut keys, &queue.completions, now);
     let completions = queue.completions.iter();
     Snapshot {
@@ -125,12 +117,22 @@ fn snapshot(queue: QueueSnapshot, now: Timestamp) -> Snapshot {
     }
 }
 
+/// Returns the stored state of a key.
+pub(super) fn key_status(key: KeyRow) -> KeyStatus {
+    KeyStatus {
+        label: key.label,
+        state: key.state,
+        until: key.until,
+        reason: key.reason,
+    }
+}
+
 /// Adds recently used keys that have no stored state.
-fn add_active_keys(keys: &mut Vec<WatchedKey>, completions: &[RecentCompletion], now: Timestamp) {
+fn add_active_keys(keys: &mut Vec<KeyStatus>, completions: &[RecentCompletion], now: Timestamp) {
     for completion in completions {
         let is_active = now.since(completion.ended_at) < ACTIVE_WITHIN;
         if is_active && keys.iter().all(|key| key.label != completion.key_label) {
-            keys.push(WatchedKey {
+            keys.push(KeyStatus {
                 label: completion.key_label.clone(),
                 state: "active".to_owned(),
                 until: None,

@@ -10,8 +10,7 @@ use crate::engine::LaneResult;
 use crate::progress::json::run_report;
 use crate::store::{Location, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
 use super::session::{ProviderAccess, Selection, Session};
 use super::settings::{self, EndpointArgs, FileSettings, GlobalArgs, LimitArgs, UnattendedArgs};

@@ -10,7 +10,6 @@ use super::report::{DoctorReport, Finding, Group};
 use crate::domain::failure::{Failure, TransportErrorKind};
 use crate::domain::verdict::{Scope, Verdict};
 use crate::exit::Exit;
-use crate::exit::error::CliError;
 use crate::progress::quantity::{HumanDuration, Plural};
 use crate::progress::safe::Truncated;
 use crate::provider::{Client, Endpoint, Exchange};
@@ -63,8 +62,7 @@ pub(super) fn check_base_url(
             Some(endpoint)
         }
         Err(error) => {
-            let finding = Finding::from_error("base URL", &CliError::from(error));
-            report.add(Group::Endpoint, finding);
+            report.add(Group::Endpoint, Finding::from_error("base URL", error));
             None
         }
     }
@@ -80,21 +78,14 @@ pub(super) fn report_proxy(endpoint: &Endpoint, variable: Variable, report: &mut
     ) {
         let except = first_set(variable, ["NO_PROXY", "no_proxy"]);
         let except = except.map_or_else(String::new, |(name, hosts)| {
-            format!(
-                ", except for {name}={}",
-                Truncated(&hosts, MAX_MESSAGE_CHARS)
-            )
+            let hosts = Truncated(&hosts, MAX_MESSAGE_CHARS);
+            format!(", except for {name}={hosts}")
         });
         // User and password precede the `@`.
         let host = value.rsplit('@').next().unwrap_or_default();
         let host = host.rsplit("://").next().unwrap_or_default();
-        Finding::ok(
-            "proxy",
-            format!(
-                "{} (from {name}){except}",
-                Truncated(host, MAX_MESSAGE_CHARS)
-            ),
-        )
+        let host = Truncated(host, MAX_MESSAGE_CHARS);
+        Finding::ok("proxy", format!("{host} (from {name}){except}"))
     } else {
         Finding::ok("proxy", "none")
     };
@@ -167,10 +158,8 @@ fn report_unreachable(
         verdict.hint,
         "Try again later; if the error persists, check the network connection.",
     );
-    report.add(
-        Group::Endpoint,
-        Finding::error("connection", exit, text, hint),
-    );
+    let finding = Finding::error("connection", exit, text, hint);
+    report.add(Group::Endpoint, finding);
 }
 
 fn check_clock(ahead: Option<i64>, report: &mut DoctorReport) {
@@ -184,15 +173,10 @@ fn check_clock(ahead: Option<i64>, report: &mut DoctorReport) {
         Finding::ok("clock", "in sync with the endpoint")
     } else {
         let side = if ahead > 0 { "behind" } else { "ahead of" };
-        let text = format!(
-            "this machine's clock is {} {side} the endpoint's",
-            HumanDuration(skew)
-        );
-        Finding::warning(
-            "clock",
-            text,
-            "Synchronize this machine's clock, preferably with NTP.",
-        )
+        let skew = HumanDuration(skew);
+        let text = format!("this machine's clock is {skew} {side} the endpoint's");
+        let hint = "Synchronize this machine's clock, preferably with NTP.";
+        Finding::warning("clock", text, hint)
     };
     report.add(Group::Endpoint, finding);
 }
@@ -246,11 +230,8 @@ pub(super) fn describe(failure: &Failure, verdict: &Verdict) -> String {
         .filter(|_| matches!(failure, Failure::ErrorResponse(_)))
         .map_or_else(String::new, |status| format!("HTTP {status}, "));
     let message = failure.message();
-    format!(
-        "{} ({status}{})",
-        Truncated(&message, MAX_MESSAGE_CHARS),
-        verdict.rule
-    )
+    let message = Truncated(&message, MAX_MESSAGE_CHARS);
+    format!("{message} ({status}{})", verdict.rule)
 }
 
 /// Searches for the API at common paths of the same host.

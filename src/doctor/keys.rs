@@ -16,8 +16,7 @@ use crate::domain::failure::Failure;
 use crate::domain::key::state_text;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict};
-use crate::exit::Exit;
-use crate::exit::error::CliError;
+use crate::exit::{CliError, Exit};
 use crate::progress::moment::DateTime;
 use crate::progress::quantity::HumanDuration;
 use crate::progress::safe::Truncated;
@@ -75,7 +74,7 @@ pub(super) fn check_source(
     let keys = match sources.keys {
         Ok(keys) => keys,
         Err(error) => {
-            report.add(Group::Keys, Finding::from_error("source", &error));
+            report.add(Group::Keys, Finding::from_error("source", error));
             return None;
         }
     };
@@ -175,11 +174,8 @@ async fn try_key(
     } else {
         let attempt = probe.models(secret).await;
         let outcome = attempt.outcome.map(|_| attempt.latency);
-        (
-            outcome,
-            attempt.rate,
-            "listed the models (no chat request was sent)",
-        )
+        let done = "listed the models (no chat request was sent)";
+        (outcome, attempt.rate, done)
     };
     results.rate.get_or_insert(rate);
     let text = match outcome {
@@ -253,32 +249,24 @@ fn failure_finding(
 ) -> Finding {
     let label = &check.label;
     let description = describe(failure, verdict);
+    let is_missing = verdict.rule == "key-missing";
+    let unusable = || {
+        let hint = match check.key {
+            None => NO_KEY.to_owned(),
+            Some(_) if is_missing => verdict.hint.to_owned(),
+            Some(_) => rejected_key_hint(check, verdict),
+        };
+        Finding::error(label, Exit::NoKey, &*description, &hint)
+    };
+    let not_rejected = || Finding::ok(label, "not rejected; the request failed for another reason");
     match verdict.scope {
-        _ if verdict.rule == "key-missing" => {
-            let hint = verdict.hint;
-            Finding::error(
-                label,
-                Exit::NoKey,
-                description,
-                if check.key.is_none() { NO_KEY } else { hint },
-            )
-        }
-        Scope::Key if check.key.is_none() => {
-            Finding::error(label, Exit::NoKey, description, NO_KEY)
-        }
-        Scope::Key => Finding::error(
-            label,
-            Exit::NoKey,
-            description,
-            &rejected_key_hint(check, verdict),
-        ),
-        Scope::Account => Finding::error(label, Exit::NoKey, description, verdict.hint),
+        _ if is_missing => unusable(),
+        Scope::Key => unusable(),
+        Scope::Account => Finding::error(label, Exit::NoKey, &*description, verdict.hint),
         Scope::Quota => {
             let wait = verdict.wait.map_or_else(String::new, |wait| {
-                format!(
-                    "The limit resets in {}; a run waits automatically.",
-                    HumanDuration(wait)
-                )
+                let wait = HumanDuration(wait);
+                format!("The limit resets in {wait}; a run waits automatically.")
             });
             let otherwise = hint_or(&wait, "Wait a minute; a run waits automatically.");
             let text = format!("accepted, but a rate limit or quota is reached: {description}");
@@ -288,12 +276,8 @@ fn failure_finding(
             let text = format!("no access to {}: {description}", probe.model);
             Finding::error(label, Exit::NoKey, text, verdict.hint)
         }
-        Scope::Model | Scope::Request => {
-            Finding::ok(label, "not rejected; the request failed for another reason")
-        }
-        Scope::Endpoint if lists => {
-            Finding::ok(label, "not rejected; the request failed for another reason")
-        }
+        Scope::Model | Scope::Request => not_rejected(),
+        Scope::Endpoint if lists => not_rejected(),
         Scope::Endpoint | Scope::Network | Scope::Transient => {
             Finding::warning(label, "not checked: the endpoint failed first", "")
         }

@@ -13,7 +13,6 @@ mod report;
 use std::io::Write as _;
 
 use crate::clock::Clock;
-use crate::exit::error::CliError;
 use crate::progress::Stderr;
 use crate::progress::safe::Safe;
 use crate::provider::{Client, ClientLimits};
@@ -77,8 +76,7 @@ pub(crate) async fn examine(options: DoctorOptions) -> DoctorReport {
             check_endpoint(&probe, keys.as_deref(), &queue_state, &mut report).await;
         }
         Err(error) => {
-            let finding = Finding::from_error("connection", &CliError::from(error));
-            report.add(Group::Endpoint, finding);
+            report.add(Group::Endpoint, Finding::from_error("connection", error));
         }
     }
     report

@@ -38,15 +38,13 @@ pub(super) async fn run_checks(
     let is_listed = names.map(|names| is_listed(names, probe.model));
     let responds = results.succeeded && probe.allow_spend;
     match (is_listed, names) {
-        (Some(true), _) => report.add(
-            Group::Model,
-            Finding::ok(NAME_CHECK, format!("{} is listed", probe.model)),
-        ),
+        (Some(true), _) => {
+            let text = format!("{} is listed", probe.model);
+            report.add(Group::Model, Finding::ok(NAME_CHECK, text));
+        }
         (Some(false), Some(names)) => {
-            report.add(
-                Group::Model,
-                unlisted_finding(probe, names, responds, results),
-            );
+            let finding = unlisted_finding(probe, names, responds, results);
+            report.add(Group::Model, finding);
         }
         _ if responds => report.add(Group::Model, Finding::ok(NAME_CHECK, probe.model)),
         _ => {}
@@ -64,7 +62,9 @@ pub(super) async fn run_checks(
             verdict,
             is_listed,
         };
-        failure.report(models, key, report).await;
+        if let Some((group, finding)) = failure.finding(models, key).await {
+            report.add(group, finding);
+        }
     } else if let Some(finding) = other_base_url(probe, models, key).await {
         report.add(Group::Endpoint, finding);
     }
@@ -79,11 +79,8 @@ fn unlisted_finding(
 ) -> Finding {
     let name = probe.model;
     if responds {
-        return Finding::warning(
-            NAME_CHECK,
-            format!("{name} is not listed, but responds"),
-            "",
-        );
+        let text = format!("{name} is not listed, but responds");
+        return Finding::warning(NAME_CHECK, text, "");
     }
     let failure = results.failure.as_ref();
     let rejected = failure.filter(|(_, verdict)| verdict.scope != Scope::Transient);
@@ -100,11 +97,8 @@ fn unlisted_finding(
     let hint = near.map_or_else(
         || format!("Choose one of the listed models: {}", some_of(models)),
         |near| {
-            format!(
-                "Use --model {}: {}.",
-                Safe(near.name),
-                spelling_hint(near.difference)
-            )
+            let difference = spelling_hint(near.difference);
+            format!("Use --model {}: {difference}.", Safe(near.name))
         },
     );
     if is_error {
@@ -182,47 +176,41 @@ struct ChatFailure<'a> {
 }
 
 impl ChatFailure<'_> {
-    async fn report(
+    /// Returns the finding for the failure, unless another one covers it.
+    async fn finding(
         &self,
         models: &ListedModels,
         key: Option<&SecretString>,
-        report: &mut DoctorReport,
-    ) {
+    ) -> Option<(Group, Finding)> {
         let description = describe(self.failure, self.verdict);
-        match self.verdict.scope {
+        let hint = self.verdict.hint;
+        Some(match self.verdict.scope {
             // The finding about the unlisted name covers it.
-            Scope::Model | Scope::KeyModel | Scope::Endpoint if self.is_listed == Some(false) => {}
+            Scope::Model | Scope::KeyModel | Scope::Endpoint if self.is_listed == Some(false) => {
+                return None;
+            }
             Scope::Model | Scope::Endpoint if self.is_listed == Some(true) => {
-                report.add(
-                    Group::Model,
-                    self.wrong_endpoint_finding(&description, key).await,
-                );
+                let finding = self.wrong_endpoint_finding(&description, key).await;
+                (Group::Model, finding)
             }
             Scope::Model => {
-                report.add(
-                    Group::Model,
-                    Finding::error(NAME_CHECK, Exit::Config, description, self.verdict.hint),
-                );
+                let finding = Finding::error(NAME_CHECK, Exit::Config, description, hint);
+                (Group::Model, finding)
             }
             Scope::Endpoint => {
                 let other = other_base_url(self.probe, models, key).await;
                 let finding = other.unwrap_or_else(|| {
                     let text = format!("wrong endpoint: {description}");
-                    Finding::error(CHAT_CHECK, Exit::Config, text, self.verdict.hint)
+                    Finding::error(CHAT_CHECK, Exit::Config, text, hint)
                 });
-                report.add(Group::Endpoint, finding);
+                (Group::Endpoint, finding)
             }
-            Scope::Request => {
-                report.add(
-                    Group::Model,
-                    Finding::warning("request", description, self.verdict.hint),
-                );
-            }
+            Scope::Request => (Group::Model, Finding::warning("request", description, hint)),
             Scope::Network | Scope::Transient => {
-                report.add(Group::Endpoint, self.outage_finding(&description));
+                (Group::Endpoint, self.outage_finding(&description))
             }
-            Scope::Key | Scope::Account | Scope::KeyModel | Scope::Quota => {}
-        }
+            Scope::Key | Scope::Account | Scope::KeyModel | Scope::Quota => return None,
+        })
     }
 
     /// Returns the finding for a model that is listed but does not support chat requests.
@@ -234,10 +222,8 @@ impl ChatFailure<'_> {
         let model = self.probe.model;
         for target in [ProbeTarget::Embeddings, ProbeTarget::Completions] {
             if self.probe.serves(target, key).await {
-                let text = format!(
-                    "{model} does not support chat requests, only {}",
-                    target.path()
-                );
+                let path = target.path();
+                let text = format!("{model} does not support chat requests, only {path}");
                 let hint = match target {
                     ProbeTarget::Embeddings => {
                         "Choose a chat model, or use `run --endpoint embeddings`."
@@ -249,12 +235,8 @@ impl ChatFailure<'_> {
                 return Finding::error("chat", Exit::Config, text, hint);
             }
         }
-        Finding::error(
-            "chat",
-            Exit::Config,
-            format!("rejected: {description}"),
-            self.verdict.hint,
-        )
+        let text = format!("rejected: {description}");
+        Finding::error("chat", Exit::Config, text, self.verdict.hint)
     }
 
     fn outage_finding(&self, description: &str) -> Finding {

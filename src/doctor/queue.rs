@@ -4,10 +4,9 @@
 use super::disk;
 use super::report::{DoctorReport, Finding, Group};
 use crate::domain::verdict;
-use crate::exit::error::CliError;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Truncated;
-use crate::store::{KeyRow, Location, LockError, Salt, Store, StoreError, StoredBatch};
+use crate::store::{KeyRow, Location, Salt, Store, StoreError, StoredBatch};
 
 /// Maximum number of causes of failure that are shown for a batch.
 const MAX_CAUSES: u32 = 3;
@@ -30,8 +29,7 @@ pub(super) struct QueueState {
 /// Checks the queue, which may not exist yet.
 pub(super) async fn run_checks(database: &Location, report: &mut DoctorReport) -> QueueState {
     if let Err(error) = database.check_supported() {
-        let finding = Finding::from_error("database", &CliError::from(error));
-        report.add(Group::Queue, finding);
+        report.add(Group::Queue, Finding::from_error("database", error));
         return QueueState::default();
     }
     disk::run_checks(database, report);
@@ -48,10 +46,7 @@ pub(super) async fn run_checks(database: &Location, report: &mut DoctorReport) -
     };
     report.add(Group::Queue, check_lock(database));
     queue_state.unwrap_or_else(|error| {
-        report.add(
-            Group::Queue,
-            Finding::from_error("database", &CliError::from(error)),
-        );
+        report.add(Group::Queue, Finding::from_error("database", error));
         QueueState::default()
     })
 }
@@ -140,16 +135,13 @@ fn check_file_modes(database: &Location) -> Finding {
 fn check_lock(database: &Location) -> Finding {
     match database.run_lock_holder() {
         Ok(None) => Finding::ok("lock", "free: no run is using the database"),
-        Ok(Some(holder)) => Finding::warning(
-            "lock",
-            format!(
-                "a run is using the database ({})",
-                Truncated(&holder, MAX_MESSAGE_CHARS)
-            ),
-            "Wait until it finishes, or stop it; `promptmill status` shows its progress.",
-        ),
-        Err(error @ (LockError::Held { .. } | LockError::Io { .. })) => {
-            Finding::from_error("lock", &CliError::from(error))
+        Ok(Some(holder)) => {
+            let holder = Truncated(&holder, MAX_MESSAGE_CHARS);
+            let text = format!("a run is using the database ({holder})");
+            let hint =
+                "Wait until it finishes, or stop it; `promptmill status` shows its progress.";
+            Finding::warning("lock", text, hint)
         }
+        Err(error) => Finding::from_error("lock", error),
     }
 }

@@ -4,8 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::domain::redact::redact;
-use crate::exit::Exit;
-use crate::exit::error::CliError;
+use crate::exit::{CliError, Exit};
 use crate::progress::quantity::Plural;
 use crate::progress::safe::{Safe, Truncated};
 
@@ -69,7 +68,8 @@ impl Finding {
     }
 
     /// Creates a finding from an error that would end a run.
-    pub(super) fn from_error(check: &str, error: &CliError) -> Self {
+    pub(super) fn from_error(check: &str, error: impl Into<CliError>) -> Self {
+        let error = error.into();
         let (what, hint) = error
             .message
             .split_once("\nhint: ")
@@ -100,14 +100,12 @@ impl DoctorReport {
 
     /// Returns the exit code: that of the first error.
     pub(crate) fn exit(&self) -> Exit {
-        let codes = self
-            .findings
-            .iter()
-            .filter_map(|(_, finding)| match finding.state {
-                State::Error(exit) => Some(exit),
-                State::Ok | State::Warning => None,
-            });
-        codes.into_iter().next().unwrap_or(Exit::Done)
+        let mut findings = self.findings.iter();
+        let error = findings.find_map(|(_, finding)| match finding.state {
+            State::Error(exit) => Some(exit),
+            State::Ok | State::Warning => None,
+        });
+        error.unwrap_or(Exit::Done)
     }
 
     /// Formats the report as text.
@@ -171,38 +169,26 @@ impl DoctorReport {
     /// Formats the last line: the number of problems, and the first hint.
     fn conclusion(&self, style: ReportStyle) -> String {
         let (errors, warnings) = (self.errors().count(), self.warnings().count());
-        let first = |mut of: Box<dyn Iterator<Item = &Finding> + '_>| {
-            let finding = of.find(|finding| !finding.hint.is_empty());
-            finding.map_or_else(String::new, |finding| {
-                format!(
-                    " {}. {}",
-                    Safe(&finding.check),
-                    Truncated(&finding.hint, MAX_HINT_CHARS)
-                )
-            })
+        let has_hint = |finding: &&Finding| !finding.hint.is_empty();
+        let first = match errors {
+            0 => self.warnings().find(has_hint),
+            _ => self.errors().find(has_hint),
         };
-        match (errors, warnings) {
-            (0, 0) => paint(style, "1;32", "all checks passed"),
+        let next = first.map_or_else(String::new, |Finding { check, hint, .. }| {
+            let hint = Truncated(hint, MAX_HINT_CHARS);
+            format!(" {}. {hint}", Safe(check))
+        });
+        let (code, head) = match (errors, warnings) {
+            (0, 0) => ("1;32", "all checks passed".to_owned()),
             (0, count) => {
-                let head = format!("no errors, {}:", Plural(count as u64, "warning"));
-                let next = first(Box::new(self.warnings()));
-                let head = if next.is_empty() {
-                    head.trim_end_matches(':')
-                } else {
-                    &head
-                };
-                format!("{}{next}", paint(style, "1;33", head))
+                let colon = if next.is_empty() { "" } else { ":" };
+                let warnings = Plural(count as u64, "warning");
+                ("1;33", format!("no errors, {warnings}{colon}"))
             }
-            (1, _) => {
-                let next = first(Box::new(self.errors()));
-                format!("{}{next}", paint(style, "1;31", "1 error:"))
-            }
-            (count, _) => {
-                let head = format!("{count} errors; fix this one first:");
-                let next = first(Box::new(self.errors()));
-                format!("{}{next}", paint(style, "1;31", head))
-            }
-        }
+            (1, _) => ("1;31", "1 error:".to_owned()),
+            (count, _) => ("1;31", format!("{count} errors; fix this one first:")),
+        };
+        format!("{}{next}", paint(style, code, head))
     }
 }
 

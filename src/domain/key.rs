@@ -28,6 +28,19 @@ pub fn state_text(name: &str) -> &str {
     }
 }
 
+/// The state of a key, as shown to users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// The key's label.
+    pub label: String,
+    /// Name of the state.
+    pub state: String,
+    /// When the key is enabled again; `None` if the state has no end.
+    pub until: Option<Timestamp>,
+    /// The provider's message, redacted.
+    pub reason: String,
+}
+
 /// State of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyState {

@@ -2,10 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use serde::Deserialize;
+
 use super::time_zone::TimeZone;
 
 /// The limits of a key, or of a group of keys that share an account. `None` means unlimited.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct KeyLimits {
     /// Requests per minute.
     pub rpm: Option<NonZeroU32>,
@@ -14,6 +17,7 @@ pub struct KeyLimits {
     /// Requests per day.
     pub rpd: Option<NonZeroU32>,
     /// Requests in flight.
+    #[serde(rename = "concurrency")]
     pub in_flight: Option<NonZeroU32>,
     /// The time zone in which the day of `rpd` begins; UTC by default.
     pub zone: TimeZone,

@@ -158,14 +158,10 @@ mod tests {
     fn finds_the_nearest_name_and_the_difference() {
         use Difference::{Case, Character, Letters, Suffix, VendorPrefix};
         check("GPT-4o-mini", Some(("gpt-4o-mini", Case)));
-        check(
-            "gpt\u{2011}4o\u{2011}mini",
-            Some(("gpt-4o-mini", Character('\u{2011}'))),
-        );
-        check(
-            "GPT\u{2013}4o-Mini",
-            Some(("gpt-4o-mini", Character('\u{2013}'))),
-        );
+        let hyphen = Character('\u{2011}');
+        check("gpt\u{2011}4o\u{2011}mini", Some(("gpt-4o-mini", hyphen)));
+        let dash = Character('\u{2013}');
+        check("GPT\u{2013}4o-Mini", Some(("gpt-4o-mini", dash)));
         check("gpt-4o-mini ", Some(("gpt-4o-mini", Character(' '))));
         check("gpt-4o\u{200b}", Some(("gpt-4o", Character('\u{200b}'))));
         check("ｇpt-4o", Some(("gpt-4o", Character('ｇ'))));

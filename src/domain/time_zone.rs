@@ -8,6 +8,7 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter};
 use jiff::tz::{self, TimeZoneDatabase};
+use serde::Deserialize;
 
 use super::spelling;
 use super::time::Timestamp;
@@ -20,7 +21,8 @@ const MAX_OFFSET: i32 = 14 * 60 * 60;
 const MIN_NAME_LENGTH: usize = 5;
 
 /// A named time zone, or a fixed offset from UTC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TimeZone(tz::TimeZone);
 
 impl Default for TimeZone {
@@ -83,6 +85,21 @@ impl TimeZone {
     fn midnight(&self, date: Date) -> Option<Timestamp> {
         let midnight = self.0.to_timestamp(date.at(0, 0, 0, 0));
         midnight.ok().map(Timestamp::from)
+    }
+}
+
+impl TryFrom<String> for TimeZone {
+    type Error = String;
+
+    /// Parses a zone; an error has a suggestion or an example.
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim();
+        Self::parse(text).ok_or_else(|| match Self::nearest_name(text) {
+            Some(name) => format!("unknown time zone; did you mean {name}?"),
+            None => {
+                "expected a time zone like America/Los_Angeles, or an offset like +08:00".to_owned()
+            }
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 //! How the program ends: its exit code, and the error that ends it. The codes are part of the
 //! interface, and documented in `README.md`.
 
-pub(crate) mod error;
+mod error;
 
 use std::process::ExitCode;
+
+pub(crate) use self::error::CliError;
 
 use crate::domain::run_stats::{RunStats, StopReason};
 

@@ -14,4 +14,4 @@ mod timeline;
 mod totals;
 
 pub use self::page::page;
-pub use self::totals::{KeyStatus, Report, ReportContext};
+pub use self::totals::{Report, ReportContext};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::history::{CompletedRequest, FailedRequest};
+use crate::domain::key::KeyStatus;
 use crate::domain::price::Prices;
 use crate::domain::run_stats::Cause;
 use crate::domain::time::Timestamp;
@@ -43,19 +44,6 @@ pub struct ReportContext<'a> {
     pub prices: &'a Prices,
     /// Time of the report.
     pub now: Timestamp,
-}
-
-/// State of an API key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyStatus {
-    /// The key's label.
-    pub label: String,
-    /// Name of the state.
-    pub state: String,
-    /// When the key is enabled again; `None` if the state has no end.
-    pub until: Option<Timestamp>,
-    /// The provider's message, redacted.
-    pub reason: String,
 }
 
 /// Aggregated requests of a batch.

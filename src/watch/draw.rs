@@ -160,8 +160,9 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::state::{Snapshot, WatchedBatch, WatchedFailure, WatchedKey};
+    use super::super::state::{Snapshot, WatchedBatch, WatchedFailure};
     use super::*;
+    use crate::domain::key::KeyStatus;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(1_795_466_460_000) + Duration::from_secs(seconds)
@@ -180,7 +181,7 @@ mod tests {
     /// A run with ten snapshots: a completed batch, a batch in progress, a waiting key.
     fn busy() -> WatchState {
         let mut watch = WatchState::new("promptmill.db".to_owned(), Duration::from_secs(1));
-        let key = |label: &str, state: &str, until, reason: &str| WatchedKey {
+        let key = |label: &str, state: &str, until, reason: &str| KeyStatus {
             label: label.to_owned(),
             state: state.to_owned(),
             until,

@@ -10,4 +10,4 @@ mod theme;
 
 pub use self::draw::draw;
 pub use self::screen::{Screen, UserInput};
-pub use self::state::{Snapshot, WatchState, WatchedBatch, WatchedFailure, WatchedKey};
+pub use self::state::{Snapshot, WatchState, WatchedBatch, WatchedFailure};

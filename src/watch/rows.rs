@@ -4,13 +4,13 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::domain::key::state_text;
+use crate::domain::key::{KeyStatus, state_text};
 use crate::domain::time::Timestamp;
 use crate::progress::moment::UtcTime;
 use crate::progress::quantity::{Count, HumanDuration, Rate};
 use crate::progress::safe::{Safe, Truncated};
 
-use super::state::{WatchState, WatchedBatch, WatchedFailure, WatchedKey};
+use super::state::{WatchState, WatchedBatch, WatchedFailure};
 use super::theme::Theme;
 
 /// Minimum width for showing the batch of a failure.
@@ -156,7 +156,7 @@ pub(super) fn keys(
     else {
         return Vec::new();
     };
-    let mut shown: Vec<&WatchedKey> = snapshot.keys.iter().collect();
+    let mut shown: Vec<&KeyStatus> = snapshot.keys.iter().collect();
     shown.sort_by_key(|key| is_healthy(key));
     let capacity = usize::from(area.height / 4).max(1);
     let hidden = shown.len().saturating_sub(capacity);
@@ -199,7 +199,7 @@ pub(super) fn keys(
     lines
 }
 
-fn is_healthy(key: &WatchedKey) -> bool {
+fn is_healthy(key: &KeyStatus) -> bool {
     matches!(key.state.as_str(), "healthy" | "active")
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::domain::key::KeyStatus;
 use crate::domain::time::Timestamp;
 use crate::progress::throughput::Throughput;
 
@@ -15,7 +16,7 @@ pub struct Snapshot {
     /// The batches, oldest first.
     pub batches: Vec<WatchedBatch>,
     /// The API keys.
-    pub keys: Vec<WatchedKey>,
+    pub keys: Vec<KeyStatus>,
     /// Recent failed attempts, newest first.
     pub failures: Vec<WatchedFailure>,
     /// Recent responses: time of arrival, and latency in milliseconds.
@@ -35,19 +36,6 @@ pub struct WatchedBatch {
     pub failed: u64,
     /// Rows in flight.
     pub running: u64,
-}
-
-/// State of an API key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchedKey {
-    /// The key's label.
-    pub label: String,
-    /// Name of the state.
-    pub state: String,
-    /// When the key is enabled again.
-    pub until: Option<Timestamp>,
-    /// The provider's message.
-    pub reason: String,
 }
 
 /// A failed attempt.

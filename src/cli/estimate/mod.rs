@@ -12,8 +12,7 @@ use crate::domain::concurrency::{Concurrency, ConcurrencyWindow};
 use crate::domain::forecast::{self, ForecastLimits};
 use crate::store::{Location, Store};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs, LimitArgs};
 use super::{console, import};
 use scan::InputScan;

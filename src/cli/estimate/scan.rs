@@ -9,7 +9,7 @@ use crate::domain::tokens::estimate_request;
 use crate::intake::Reader;
 use crate::store::{CompletionAverages, ImportPreview, Store, StoredBatch};
 
-use super::super::error::CliError;
+use super::super::exit::CliError;
 
 /// Rows per chunk.
 const CHUNK_ROWS: usize = 2_000;

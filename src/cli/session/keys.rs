@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{CliError, Exit};
 use crate::cli::key_sources::NamedKey;
 use crate::cli::settings::LimitsAndPrices;
 use crate::domain::key::Key;

@@ -18,8 +18,7 @@ use crate::scheduler::Settings;
 use crate::simulator::Simulator;
 use crate::store::{Salt, Store, StoredBatch};
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::key_sources::NamedKey;
 use super::settings::{self, Dedupe, EndpointSettings, LimitsAndPrices};
 use super::signals::Signals;

@@ -14,8 +14,7 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{CliError, Exit};
 use crate::cli::values::POSITIVE_INTEGER;
 use crate::domain::redact::redact;
 use crate::domain::spelling::nearest;

@@ -6,8 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::api::{Api, RequestTemplate};
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{CliError, Exit};
 use crate::cli::schema;
 use crate::cli::schema::ResponseFormat;
 use crate::cli::values::{choice, delimiter};

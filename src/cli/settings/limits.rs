@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{CliError, Exit};
 use crate::cli::values::{concurrency, count, duration, money, time_zone};
 use crate::domain::concurrency::Concurrency;
 use crate::domain::limits::KeyLimits;
@@ -185,12 +184,9 @@ fn limits_and_prices(args: &LimitArgs, file: &FileSettings) -> LimitsAndPrices {
         in_flight: None,
         zone: args.rates.zone.clone().unwrap_or_default(),
     };
-    let groups = file.tables.groups.iter();
     LimitsAndPrices {
         per_key,
-        groups: groups
-            .map(|(name, limits)| (name.clone(), limits.clone().limits()))
-            .collect(),
+        groups: file.tables.groups.clone(),
         prices: file.tables.prices(),
         max_runtime: args.max_runtime,
     }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::api::{RequestTemplate, RowFormat};
-use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{CliError, Exit};
 use crate::export::{CsvOptions, Target};
 
 #[derive(Args, Debug)]

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::cli::values;
 use crate::domain::limits::KeyLimits;
 use crate::domain::price::{Price, Prices};
 use crate::domain::time_zone::TimeZone;
@@ -23,7 +22,7 @@ pub(in crate::cli) struct Tables {
     /// API keys.
     pub(in crate::cli) keys: Vec<FileKey>,
     /// Limits that the keys of a group share, by name of the group.
-    pub(in crate::cli) groups: BTreeMap<String, FileLimits>,
+    pub(in crate::cli) groups: BTreeMap<String, KeyLimits>,
     /// Prices by model.
     pub(in crate::cli) prices: BTreeMap<String, FilePrice>,
 }
@@ -52,32 +51,7 @@ pub(in crate::cli) struct FileKey {
     /// Maximum number of its requests in flight.
     pub(in crate::cli) concurrency: Option<NonZeroU32>,
     /// The time zone in which the day of `rpd` begins.
-    #[serde(deserialize_with = "time_zone")]
     pub(in crate::cli) zone: Option<TimeZone>,
-}
-
-/// The limits of a group of keys.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(in crate::cli) struct FileLimits {
-    pub(in crate::cli) rpm: Option<NonZeroU32>,
-    pub(in crate::cli) tpm: Option<NonZeroU32>,
-    pub(in crate::cli) rpd: Option<NonZeroU32>,
-    pub(in crate::cli) concurrency: Option<NonZeroU32>,
-    #[serde(deserialize_with = "time_zone")]
-    pub(in crate::cli) zone: Option<TimeZone>,
-}
-
-impl FileLimits {
-    pub(in crate::cli) fn limits(self) -> KeyLimits {
-        KeyLimits {
-            rpm: self.rpm,
-            tpm: self.tpm,
-            rpd: self.rpd,
-            in_flight: self.concurrency,
-            zone: self.zone.unwrap_or_default(),
-        }
-    }
 }
 
 /// The price of a model, in US dollars per million tokens.
@@ -99,11 +73,4 @@ impl Tables {
         });
         Prices::new(own.collect())
     }
-}
-
-/// Parses a time zone as on the command line.
-fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeZone>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let zone = values::time_zone(&text).map_err(serde::de::Error::custom)?;
-    Ok(Some(zone))
 }
