@@ -9,8 +9,7 @@ use crate::simulator::{
     Config, FaultRates, Personality, SAMPLE_KEY, SimulatedLatency, SimulatedLimits, Simulator,
 };
 
-use super::error::CliError;
-use super::exit::Exit;
+use super::exit::{CliError, Exit};
 use super::settings::GlobalArgs;
 use super::values::{choice, count, duration};
 use super::{console, signals};
@@ -186,30 +185,7 @@ fn config(args: SimulateArgs) -> Result<Config, CliError> {
 }
 
 fn check(faults: &FaultRates) -> Result<(), CliError> {
-    let FaultRates {
-        server_error,
-        unavailable,
-        overloaded,
-        reset,
-        hang,
-        half_body,
-        html,
-        error_in_ok,
-        empty_choices,
-    } = *faults;
-    let rates = [
-        server_error,
-        unavailable,
-        overloaded,
-        reset,
-        hang,
-        half_body,
-        html,
-        error_in_ok,
-        empty_choices,
-    ];
-    let sum: f64 = rates.iter().sum();
-    if rates.iter().all(|rate| (0.0..=1.0).contains(rate)) && sum <= 1.0 {
+    if faults.are_valid() {
         return Ok(());
     }
     let what = "fault rates must be between 0 and 1, and their sum must not exceed 1";

@@ -2,125 +2,67 @@
 //! from the body where possible.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A string, or the concatenated texts of a list of parts.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Content<'a>", bound(deserialize = "'de: 'a"))]
 pub(super) struct TextContent<'a>(pub(super) Cow<'a, str>);
 
-/// One string or several.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct EmbeddingInput<'a>(pub(super) Vec<TextContent<'a>>);
-
-struct TextContentVisitor;
-
-impl<'de> Visitor<'de> for TextContentVisitor {
-    type Value = TextContent<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string or a list of parts")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<TextContent<'de>, E> {
-        Ok(TextContent(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<TextContent<'de>, E> {
-        Ok(TextContent(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<TextContent<'de>, A::Error> {
-        let mut text = TextContent::default();
-        while let Some(part) = parts.next_element::<ContentPart<'de>>()? {
-            if text.0.is_empty() {
-                text = part.0;
-            } else {
-                text.0.to_mut().push_str(&part.0.0);
-            }
-        }
-        Ok(text)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for TextContent<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextContentVisitor)
-    }
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    #[serde(borrow)]
+    Parts(Vec<ContentPart<'a>>),
 }
 
 /// A part of a message. Only its text is used; images have none.
-struct ContentPart<'a>(TextContent<'a>);
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ContentPart<'a> {
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    Object {
+        #[serde(borrow, default)]
+        text: TextContent<'a>,
+    },
+}
 
-struct ContentPartVisitor;
-
-impl<'de> Visitor<'de> for ContentPartVisitor {
-    type Value = ContentPart<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string or an object with a text")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<ContentPart<'de>, E> {
-        TextContentVisitor.visit_borrowed_str(text).map(ContentPart)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<ContentPart<'de>, E> {
-        TextContentVisitor.visit_str(text).map(ContentPart)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ContentPart<'de>, A::Error> {
-        let mut text = TextContent::default();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            if name == "text" {
-                text = map.next_value()?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(ContentPart(text))
+impl<'a> From<Content<'a>> for TextContent<'a> {
+    fn from(content: Content<'a>) -> Self {
+        let parts = match content {
+            Content::Text(text) => return Self(text),
+            Content::Parts(parts) => parts.into_iter().map(|part| match part {
+                ContentPart::Text(text) | ContentPart::Object { text: Self(text) } => text,
+            }),
+        };
+        Self(parts.reduce(|text, part| text + part).unwrap_or_default())
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for ContentPart<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentPartVisitor)
-    }
+/// One string or several.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Input<'a>", bound(deserialize = "'de: 'a"))]
+pub(super) struct EmbeddingInput<'a>(pub(super) Vec<TextContent<'a>>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    #[serde(borrow)]
+    Several(Vec<TextContent<'a>>),
+    #[serde(borrow)]
+    One(Cow<'a, str>),
 }
 
-struct EmbeddingInputVisitor;
-
-impl<'de> Visitor<'de> for EmbeddingInputVisitor {
-    type Value = EmbeddingInput<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string or a list of strings")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<EmbeddingInput<'de>, E> {
-        Ok(EmbeddingInput(vec![
-            TextContentVisitor.visit_borrowed_str(text)?,
-        ]))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<EmbeddingInput<'de>, E> {
-        Ok(EmbeddingInput(vec![TextContentVisitor.visit_str(text)?]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<EmbeddingInput<'de>, A::Error> {
-        let mut inputs = Vec::new();
-        while let Some(text) = texts.next_element()? {
-            inputs.push(text);
-        }
-        Ok(EmbeddingInput(inputs))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for EmbeddingInput<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EmbeddingInputVisitor)
+impl<'a> From<Input<'a>> for EmbeddingInput<'a> {
+    fn from(input: Input<'a>) -> Self {
+        Self(match input {
+            Input::Several(texts) => texts,
+            Input::One(text) => vec![TextContent(text)],
+        })
     }
 }
 

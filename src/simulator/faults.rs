@@ -108,10 +108,24 @@ impl FaultRates {
         }
     }
 
+    /// Returns whether all rates are between 0 and 1, and their sum is at most 1.
+    #[must_use]
+    pub fn are_valid(&self) -> bool {
+        let rates = self.reactions().map(|(rate, _)| rate);
+        rates.iter().all(|rate| (0.0..=1.0).contains(rate)) && rates.iter().sum::<f64>() <= 1.0
+    }
+
     /// Returns the fault of one request; `None` if there is none.
     pub(super) fn sample(&self, rng: &mut SeededRng) -> Option<Reaction> {
         let mut remaining = rng.next_f64();
-        let rates = [
+        self.reactions().into_iter().find_map(|(rate, reaction)| {
+            remaining -= rate;
+            (remaining < 0.0).then_some(reaction)
+        })
+    }
+
+    fn reactions(&self) -> [(f64, Reaction); 9] {
+        [
             (self.server_error, Reaction::Status(500)),
             (self.unavailable, Reaction::Status(503)),
             (self.overloaded, Reaction::Status(529)),
@@ -121,11 +135,7 @@ impl FaultRates {
             (self.html, Reaction::Html(502)),
             (self.error_in_ok, Reaction::ErrorInOk),
             (self.empty_choices, Reaction::EmptyChoices),
-        ];
-        rates.into_iter().find_map(|(rate, reaction)| {
-            remaining -= rate;
-            (remaining < 0.0).then_some(reaction)
-        })
+        ]
     }
 }
 
