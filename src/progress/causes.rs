@@ -28,16 +28,12 @@ impl fmt::Display for Causes<'_> {
             return Ok(());
         }
         let (shown, rest) = self.list.split_at(self.list.len().min(MAX_SHOWN));
-        let width = shown
+        let widths = shown
             .iter()
-            .map(|cause| Count(cause.jobs).to_string().len())
-            .max();
-        let width = width.unwrap_or_default();
-        writeln!(
-            f,
-            "\n  {}",
-            self.palette.bold("why rows failed or are waiting")
-        )?;
+            .map(|cause| Count(cause.jobs).to_string().len());
+        let width = widths.max().unwrap_or_default();
+        let title = self.palette.bold("why rows failed or are waiting");
+        writeln!(f, "\n  {title}")?;
         for cause in shown {
             self.cause(cause, width, f)?;
         }
@@ -94,29 +90,22 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(list: &[Cause], expected: &str) {
+    fn shown(list: &[Cause], width: Option<usize>) -> String {
         let palette = Palette { color: false };
-        let width = None;
-        assert_eq!(
-            Causes {
-                list,
-                palette,
-                width
-            }
-            .to_string(),
-            expected
-        );
+        let causes = Causes {
+            list,
+            palette,
+            width,
+        };
+        causes.to_string()
     }
 
     #[test]
     fn a_cause_has_a_count_a_scope_a_message_and_a_hint() {
-        check(&[], "");
-        check(
-            &[
-                cause(1_200, "filtered\u{1b}[2J", "reword the prompt"),
-                cause(3, "", ""),
-            ],
+        assert_eq!(shown(&[], None), "");
+        let filtered = cause(1_200, "filtered\u{1b}[2J", "reword the prompt");
+        assert_eq!(
+            shown(&[filtered, cause(3, "", "")], None),
             "\n  why rows failed or are waiting\n\
              \x20   1,200 × request rejected (content-filter)\n\
              \x20           message: filtered\\u{1b}[2J\n\
@@ -127,17 +116,10 @@ mod tests {
 
     #[test]
     fn long_messages_are_wrapped_with_an_indent_on_a_narrow_terminal() {
-        let shown = Causes {
-            list: &[cause(
-                12,
-                "the prompt exceeds the context length",
-                "split the prompt",
-            )],
-            palette: Palette { color: false },
-            width: Some(40),
-        };
+        let long = "the prompt exceeds the context length";
+        let shown = shown(&[cause(12, long, "split the prompt")], Some(40));
         assert!(
-            shown.to_string().ends_with(
+            shown.ends_with(
                 "message: the prompt exceeds the\n\
                  \x20                 context length\n\
                  \x20        hint: split the prompt\n"
@@ -149,26 +131,13 @@ mod tests {
     #[test]
     fn causes_beyond_the_maximum_are_only_counted() {
         let list = vec![cause(2, "", ""); MAX_SHOWN + 3];
-        let shown = Causes {
-            list: &list,
-            palette: Palette { color: false },
-            width: None,
-        }
-        .to_string();
-        assert_eq!(shown.matches('×').count(), MAX_SHOWN);
+        let all = shown(&list, None);
+        assert_eq!(all.matches('×').count(), MAX_SHOWN);
         assert!(
-            shown.ends_with("    and 3 other causes for 6 rows\n"),
-            "{shown}"
+            all.ends_with("    and 3 other causes for 6 rows\n"),
+            "{all}"
         );
-        let shown = Causes {
-            list: &list[..=MAX_SHOWN],
-            palette: Palette { color: false },
-            width: None,
-        }
-        .to_string();
-        assert!(
-            shown.ends_with("    and 1 other cause for 2 rows\n"),
-            "{shown}"
-        );
+        let one_more = shown(&list[..=MAX_SHOWN], None);
+        assert!(one_more.ends_with("    and 1 other cause for 2 rows\n"));
     }
 }

@@ -11,7 +11,7 @@ use super::safe::{Safe, Truncated};
 use super::wording::{MESSAGE_LENGTH, retried_requests};
 use super::wrap::wrap;
 use crate::domain::price::LIST_DATE;
-use crate::domain::run_stats::{RowCounts, RunStats, StopReason, Usage};
+use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
 
 /// Context of a summary: everything except the counts.
@@ -41,15 +41,13 @@ pub struct SummaryContext<'a> {
 /// line.
 #[must_use]
 pub fn summary(stats: &RunStats, context: &SummaryContext<'_>) -> String {
-    let palette = Palette {
-        color: context.color,
-    };
-    Summary {
+    let color = context.color;
+    let summary = Summary {
         stats,
         context,
-        palette,
-    }
-    .to_string()
+        palette: Palette { color },
+    };
+    summary.to_string()
 }
 
 /// Formats a one-line summary with the stop reason, ending with a newline.
@@ -97,12 +95,8 @@ impl fmt::Display for Summary<'_> {
 
 impl Summary<'_> {
     fn nothing_to_do(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RowCounts {
-            total,
-            done,
-            failed,
-            ..
-        } = self.stats.rows;
+        let rows = self.stats.rows;
+        let (total, done, failed) = (rows.total, rows.done, rows.failed);
         let batch = Safe(self.context.batch);
         write!(out, "{}: ", self.palette.success("nothing to do"))?;
         match (total, failed) {
@@ -110,12 +104,9 @@ impl Summary<'_> {
             (1, 0) => write!(out, "the only row of {batch} is completed")?,
             (_, 0) => write!(out, "all {} of {batch} are completed", Plural(total, "row"))?,
             _ => {
-                let (done, failed) = (Count(done), Count(failed));
-                let rows = Plural(total, "row");
-                write!(
-                    out,
-                    "{done} of {rows} of {batch} are completed, {failed} failed"
-                )?;
+                let (done, rows) = (Count(done), Plural(total, "row"));
+                write!(out, "{done} of {rows} of {batch} are completed, ")?;
+                write!(out, "{} failed", Count(failed))?;
             }
         }
         if self.context.simulated {
@@ -140,15 +131,12 @@ impl Summary<'_> {
         self.tokens(out)?;
         self.cost(out)?;
         self.unknown(out)?;
-        write!(
-            out,
-            "{}",
-            Causes {
-                list: &self.stats.causes,
-                palette: self.palette,
-                width: self.context.width,
-            }
-        )?;
+        let causes = Causes {
+            list: &self.stats.causes,
+            palette: self.palette,
+            width: self.context.width,
+        };
+        write!(out, "{causes}")?;
         self.next_steps(out)
     }
 
@@ -164,53 +152,35 @@ impl Summary<'_> {
     }
 
     fn headline(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RowCounts {
-            total,
-            failed,
-            remaining,
-            ..
-        } = self.stats.rows;
-        let stopped_by = &self.stats.stopped_by;
-        let (batch, elapsed) = (
-            Safe(self.context.batch),
-            HumanDuration(self.context.elapsed),
-        );
-        let rows = Plural(total, "row");
-        match stopped_by {
+        let counts = self.stats.rows;
+        let [failed, remaining] = [counts.failed, counts.remaining].map(Count);
+        let elapsed = HumanDuration(self.context.elapsed);
+        let (batch, rows) = (Safe(self.context.batch), Plural(counts.total, "row"));
+        let finished = self.palette.warning("finished");
+        match &self.stats.stopped_by {
             Some(reason) => {
-                let (stopped, remaining) = (self.palette.error("stopped"), Count(remaining));
-                write!(out, "{stopped} after {elapsed}: ")?;
+                write!(out, "{} after {elapsed}: ", self.palette.error("stopped"))?;
                 write_stop_reason(reason, out)?;
-                writeln!(out, "; {remaining} of {rows} of {batch} remaining")
+                write!(out, "; {remaining} of {rows} of {batch} remaining")?;
             }
-            None if remaining > 0 => {
-                let (finished, remaining) = (self.palette.warning("finished"), Count(remaining));
-                writeln!(
-                    out,
-                    "{finished}: {remaining} of {rows} of {batch} remaining after {elapsed}"
-                )
+            None if counts.remaining > 0 => {
+                write!(out, "{finished}: {remaining} of {rows} of {batch} ")?;
+                write!(out, "remaining after {elapsed}")?;
             }
-            None if failed > 0 => {
-                let (finished, failed) = (self.palette.warning("finished"), Count(failed));
-                writeln!(
-                    out,
-                    "{finished}: {failed} of {rows} of {batch} failed, in {elapsed}"
-                )
+            None if counts.failed > 0 => {
+                write!(out, "{finished}: {failed} of {rows} of {batch} ")?;
+                write!(out, "failed, in {elapsed}")?;
             }
             None => {
-                let done = self.palette.success("done");
-                let all = if total == 1 { "the only" } else { "all" };
-                let rows = if total == 1 {
-                    "row".to_owned()
-                } else {
-                    rows.to_string()
+                let all = match counts.total {
+                    1 => "the only row".to_owned(),
+                    _ => format!("all {rows}"),
                 };
-                writeln!(
-                    out,
-                    "{done}: {all} {rows} of {batch} completed in {elapsed}"
-                )
+                write!(out, "{}: {all} of {batch} ", self.palette.success("done"))?;
+                write!(out, "completed in {elapsed}")?;
             }
         }
+        out.write_char('\n')
     }
 
     /// Writes the details of an unusable key or a configuration error.
@@ -228,31 +198,23 @@ impl Summary<'_> {
     }
 
     fn rows(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RowCounts {
-            done,
-            failed,
-            remaining,
-            ..
-        } = self.stats.rows;
+        let rows = self.stats.rows;
+        let [done, failed, remaining] = [rows.done, rows.failed, rows.remaining].map(Count);
         self.label("rows", out)?;
-        write!(out, "{} done, ", Count(done))?;
-        match failed {
-            0 => write!(out, "0 failed, ")?,
-            _ => write!(
-                out,
-                "{}, ",
-                self.palette.error(format_args!("{} failed", Count(failed)))
-            )?,
+        write!(out, "{done} done, ")?;
+        match rows.failed {
+            0 => write!(out, "0 failed")?,
+            _ => {
+                let failed = self.palette.error(format!("{failed} failed"));
+                write!(out, "{failed}")?;
+            }
         }
-        writeln!(out, "{} remaining", Count(remaining))
+        writeln!(out, ", {remaining} remaining")
     }
 
     fn requests(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Usage {
-            requests,
-            throttled,
-            ..
-        } = self.stats.usage;
+        let usage = &self.stats.usage;
+        let (requests, throttled) = (usage.requests, usage.throttled);
         self.label("requests", out)?;
         write!(out, "{}", Count(requests))?;
         if let Some(rate) = Rate::over(requests, self.context.elapsed).filter(|_| requests > 0) {
@@ -265,31 +227,22 @@ impl Summary<'_> {
     }
 
     fn tokens(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Usage {
-            prompt_tokens,
-            completion_tokens,
-            ..
-        } = self.stats.usage;
-        if prompt_tokens == 0 && completion_tokens == 0 {
+        let usage = &self.stats.usage;
+        let (prompt, completion) = (usage.prompt_tokens, usage.completion_tokens);
+        if prompt == 0 && completion == 0 {
             return Ok(());
         }
         self.label("tokens", out)?;
-        writeln!(
-            out,
-            "{} in, {} out",
-            Count(prompt_tokens),
-            Count(completion_tokens)
-        )
+        writeln!(out, "{} in, {} out", Count(prompt), Count(completion))
     }
 
     fn unknown(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Usage { unknown, .. } = self.stats.usage;
-        let stopped_by = &self.stats.stopped_by;
+        let unknown = self.stats.usage.unknown;
         if unknown == 0 {
             return Ok(());
         }
         self.label("unknown", out)?;
-        let text = match stopped_by {
+        let text = match self.stats.stopped_by {
             // Some of these requests may belong to this run; the next run retries them.
             Some(StopReason::Interrupted | StopReason::Terminated) => {
                 let requests = Plural(unknown, "request");
@@ -302,17 +255,13 @@ impl Summary<'_> {
 
     /// Writes the cost, its prices, and the number of responses without a known price.
     fn cost(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Usage {
-            cost,
-            unpriced,
-            completions,
-            ..
-        } = self.stats.usage;
-        if completions == 0 {
+        let usage = &self.stats.usage;
+        let (cost, unpriced) = (usage.cost, usage.unpriced);
+        if usage.completions == 0 {
             return Ok(());
         }
         self.label("cost", out)?;
-        if unpriced == completions {
+        if unpriced == usage.completions {
             let text =
                 "unknown: no price for this model; set one under [prices] in promptmill.toml";
             return writeln!(out, "{}", wrap(text, INDENT, self.context.width));
@@ -334,13 +283,8 @@ impl Summary<'_> {
     }
 
     fn next_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SummaryContext {
-            output,
-            now,
-            next_command,
-            ..
-        } = *self.context;
-        if output.is_some() || next_command.is_some() || self.stats.resume_at.is_some() {
+        let (output, next) = (self.context.output, self.context.next_command);
+        if output.is_some() || next.is_some() || self.stats.resume_at.is_some() {
             out.write_char('\n')?;
         }
         if let Some(output) = output {
@@ -349,14 +293,10 @@ impl Summary<'_> {
         }
         if let Some(at) = self.stats.resume_at {
             self.label("not before", out)?;
-            writeln!(
-                out,
-                "{} (in {})",
-                DateTime(at),
-                HumanDuration(at.since(now))
-            )?;
+            let wait = HumanDuration(at.since(self.context.now));
+            writeln!(out, "{} (in {wait})", DateTime(at))?;
         }
-        if let Some(next) = next_command {
+        if let Some(next) = next {
             self.label("next", out)?;
             writeln!(out, "{}", self.palette.bold(Safe(next)))?;
         }
@@ -387,29 +327,40 @@ fn write_stop_reason(reason: &StopReason, out: &mut impl fmt::Write) -> fmt::Res
 mod tests {
     use super::*;
     use crate::domain::price::Cost;
-    use crate::domain::run_stats::Cause;
+    use crate::domain::run_stats::{Cause, RowCounts, Usage};
     use crate::domain::verdict::Scope;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_466_460_000);
 
-    fn context() -> SummaryContext<'static> {
+    const CONTEXT: SummaryContext<'_> = SummaryContext {
+        batch: "jobs",
+        output: Some("results.csv"),
+        elapsed: Duration::from_secs(83),
+        now: NOW,
+        simulated: false,
+        next_command: None,
+        color: false,
+        width: None,
+        own_prices: false,
+    };
+
+    const SIMULATED: SummaryContext<'_> = SummaryContext {
+        simulated: true,
+        ..CONTEXT
+    };
+
+    fn with_next(next_command: &str) -> SummaryContext<'_> {
         SummaryContext {
-            batch: "jobs",
-            output: Some("results.csv"),
-            elapsed: Duration::from_secs(83),
-            now: NOW,
-            simulated: false,
-            next_command: None,
-            color: false,
-            width: None,
-            own_prices: false,
+            next_command: Some(next_command),
+            ..CONTEXT
         }
     }
 
-    fn requests(requests: u64) -> Usage {
-        Usage {
-            requests,
-            ..Usage::default()
+    /// Counts without requests in this run.
+    fn idle(done: u64, failed: u64, remaining: u64) -> RunStats {
+        RunStats {
+            usage: Usage::default(),
+            ..stats(done, failed, remaining)
         }
     }
 
@@ -422,7 +373,10 @@ mod tests {
                 failed,
                 remaining,
             },
-            usage: requests(done + failed),
+            usage: Usage {
+                requests: done + failed,
+                ..Usage::default()
+            },
             ..RunStats::default()
         }
     }
@@ -438,7 +392,7 @@ mod tests {
         (stats.usage.prompt_tokens, stats.usage.completion_tokens) = (1_234_567, 7_654);
         check(
             &stats,
-            &context(),
+            &CONTEXT,
             "done: all 12,345 rows of jobs completed in 1m 23s\n\
              \n\
              \x20 rows       12,345 done, 0 failed, 0 remaining\n\
@@ -460,13 +414,9 @@ mod tests {
             hint: "shorten the prompt".to_owned(),
             jobs: 4,
         });
-        let next_command = Some("promptmill retry jobs");
         check(
             &stats,
-            &SummaryContext {
-                next_command,
-                ..context()
-            },
+            &with_next("promptmill retry jobs"),
             "finished: 4 of 24 rows of jobs failed, in 1m 23s\n\
              \n\
              \x20 rows       20 done, 4 failed, 0 remaining\n\
@@ -488,7 +438,7 @@ mod tests {
     fn the_cost_states_its_prices_and_unknown_prices_are_not_zero() {
         #[track_caller]
         fn check(unpriced: u64, change: fn(&mut SummaryContext<'_>), expected: &str) {
-            let mut context = context();
+            let mut context = CONTEXT;
             change(&mut context);
             let mut stats = stats(9, 0, 0);
             (stats.usage.completions, stats.usage.unpriced) = (9, unpriced);
@@ -513,7 +463,7 @@ mod tests {
             |context| context.width = Some(60),
             "cost       unknown: no price for this model; set one under",
         );
-        let none = summary(&stats(0, 9, 0), &context());
+        let none = summary(&stats(0, 9, 0), &CONTEXT);
         assert!(!none.contains("cost"), "{none}");
     }
 
@@ -526,8 +476,7 @@ mod tests {
             &stats,
             &SummaryContext {
                 output: None,
-                next_command: Some("again"),
-                ..context()
+                ..with_next("again")
             },
             "stopped after 1m 23s: rate limited: remaining rows are waiting; \
              300 of 500 rows of jobs remaining\n\
@@ -542,64 +491,45 @@ mod tests {
 
     #[test]
     fn nothing_to_do_is_one_line() {
-        let idle = |done, failed| RunStats {
-            usage: requests(0),
-            ..stats(done, failed, 0)
-        };
         check(
-            &idle(24, 0),
-            &context(),
+            &idle(24, 0, 0),
+            &CONTEXT,
             "nothing to do: all 24 rows of jobs are completed; results: results.csv\n",
         );
-        let simulated = SummaryContext {
-            simulated: true,
-            output: None,
-            ..context()
-        };
         check(
-            &idle(1, 0),
-            &simulated,
+            &idle(1, 0, 0),
+            &SummaryContext {
+                output: None,
+                ..SIMULATED
+            },
             "nothing to do: the only row of jobs is completed (SIMULATED)\n",
         );
-        let retry = SummaryContext {
-            next_command: Some("promptmill retry jobs"),
-            ..context()
-        };
         check(
-            &idle(20, 4),
-            &retry,
+            &idle(20, 4, 0),
+            &with_next("promptmill retry jobs"),
             "nothing to do: 20 of 24 rows of jobs are completed, 4 failed; \
              results: results.csv; next: promptmill retry jobs\n",
         );
         let none = SummaryContext {
             output: None,
-            ..context()
+            ..CONTEXT
         };
-        check(&idle(0, 0), &none, "nothing to do: jobs has no rows\n");
+        check(&idle(0, 0, 0), &none, "nothing to do: jobs has no rows\n");
     }
 
     #[test]
     fn a_stop_before_the_first_request_is_reported_as_a_stop() {
-        let mut stopped = RunStats {
-            usage: requests(0),
-            ..stats(0, 0, 5)
-        };
+        let mut stopped = idle(0, 0, 5);
         stopped.stopped_by = Some(StopReason::NoUsableKey(
             "free-1 (a1b2) is disabled: no such key".to_owned(),
         ));
-        let shown = summary(&stopped, &context());
+        let shown = summary(&stopped, &CONTEXT);
         assert!(shown.starts_with("stopped after 1m 23s: no usable API key left; 5 of 5"));
     }
 
     #[test]
     fn a_simulated_run_is_marked_first() {
-        let shown = summary(
-            &stats(1, 0, 0),
-            &SummaryContext {
-                simulated: true,
-                ..context()
-            },
-        );
+        let shown = summary(&stats(1, 0, 0), &SIMULATED);
         let (first, rest) = shown.split_once('\n').unwrap();
         assert!(
             first.starts_with("SIMULATED: responses are simulated"),
@@ -615,7 +545,7 @@ mod tests {
     fn requests_with_an_unknown_result_will_be_retried() {
         let mut stopped = stats(5, 0, 5);
         (stopped.usage.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
-        let shown = summary(&stopped, &context());
+        let shown = summary(&stopped, &CONTEXT);
         assert!(
             shown
                 .contains("1 request in flight when a run crashed or was stopped; will be retried"),
@@ -630,16 +560,9 @@ mod tests {
         let context = SummaryContext {
             batch: "a\u{202e}b",
             output: Some("r\u{7}.csv"),
-            next_command: Some("promptmill run 'x\u{1b}c'"),
-            ..context()
+            ..with_next("promptmill run 'x\u{1b}c'")
         };
-        for stats in [
-            stopped,
-            RunStats {
-                usage: requests(0),
-                ..stats(1, 1, 0)
-            },
-        ] {
+        for stats in [stopped, idle(1, 1, 0)] {
             let shown = summary(&stats, &context);
             assert!(
                 !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
@@ -660,23 +583,18 @@ mod tests {
             hint: String::new(),
             jobs: 1,
         });
-        let simulated = SummaryContext {
+        let mut context = SummaryContext {
             simulated: true,
-            next_command: Some("n"),
-            ..context()
+            ..with_next("n")
         };
-        let colored = summary(
-            &stopped,
-            &SummaryContext {
-                color: true,
-                ..simulated
-            },
-        );
+        let uncolored = summary(&stopped, &context);
+        context.color = true;
+        let colored = summary(&stopped, &context);
         let mut plain = colored.clone();
         for code in ["0", "1", "2", "1;31", "1;32", "1;33"] {
             plain = plain.replace(&format!("\u{1b}[{code}m"), "");
         }
         assert_ne!(plain, colored);
-        assert_eq!(plain, summary(&stopped, &simulated));
+        assert_eq!(plain, uncolored);
     }
 }

@@ -36,43 +36,26 @@ pub(super) fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
 mod tests {
     use super::*;
 
+    const TEXT: &str = "the request is longer than the model limit";
+
     #[track_caller]
-    fn check(text: &str, indent: usize, width: Option<usize>, expected: &str) {
-        assert_eq!(wrap(text, indent, width), expected);
+    fn check(text: &str, width: Option<usize>, expected: &[&str]) {
+        assert_eq!(wrap(text, 4, width), expected.join("\n    "));
     }
 
     #[test]
     fn continuation_lines_are_indented() {
-        let text = "the request is longer than the model limit";
-        check(
-            text,
-            4,
-            Some(26),
-            "the request is longer\n    than the model limit",
-        );
-        check(
-            text,
-            4,
-            Some(25),
-            "the request is longer\n    than the model limit",
-        );
-        check(
-            text,
-            4,
-            Some(24),
-            "the request is\n    longer than the\n    model limit",
-        );
+        let two_lines = ["the request is longer", "than the model limit"];
+        check(TEXT, Some(26), &two_lines);
+        check(TEXT, Some(25), &two_lines);
+        let three_lines = ["the request is", "longer than the", "model limit"];
+        check(TEXT, Some(24), &three_lines);
     }
 
     #[test]
     fn short_text_and_narrow_or_unknown_widths_are_not_wrapped() {
         for width in [None, Some(0), Some(3), Some(23), Some(46)] {
-            check(
-                "the request is longer than the model limit",
-                4,
-                width,
-                "the request is longer than the model limit",
-            );
+            check(TEXT, width, &[TEXT]);
         }
     }
 
@@ -81,9 +64,8 @@ mod tests {
         let path = "/a/very/long/path/to/some/file.csv";
         check(
             &format!("see {path} there"),
-            2,
-            Some(24),
-            &format!("see\n  {path}\n  there"),
+            Some(26),
+            &["see", path, "there"],
         );
     }
 }
