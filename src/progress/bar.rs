@@ -117,7 +117,6 @@ mod tests {
     use indicatif::InMemoryTerm;
 
     use super::*;
-    use crate::domain::job::JobId;
 
     fn bar() -> (BarView<InMemoryTerm>, InMemoryTerm) {
         let terminal = InMemoryTerm::new(20, 60);
@@ -131,22 +130,14 @@ mod tests {
     }
 
     fn started(bar: &mut BarView<InMemoryTerm>) {
-        let (batch, total, settled) = ("jobs".to_owned(), 100, 0);
-        bar.on(&RunEvent::Started {
-            batch,
-            total,
-            settled,
-        });
+        bar.on(&RunEvent::started("jobs", 100, 0));
         // The tests draw every frame themselves.
         bar.progress_bar.as_ref().unwrap().disable_steady_tick();
     }
 
     fn waiting(bar: &mut BarView<InMemoryTerm>) {
-        bar.on(&RunEvent::Waiting {
-            subject: "key a".to_owned(),
-            until: bar.clock.now() + Duration::from_secs(30),
-            reason: "rate limit".to_owned(),
-        });
+        let until = bar.clock.now() + Duration::from_secs(30);
+        bar.on(&RunEvent::waiting("key a", "rate limit", until));
     }
 
     #[test]
@@ -195,18 +186,9 @@ mod tests {
         let (mut bar, terminal) = bar();
         started(&mut bar);
         bar.draw();
-        bar.on(&RunEvent::KeyDisabled {
-            key: "free-2".to_owned(),
-            reason: "this \u{7}message is too long for one line".to_owned(),
-            until: None,
-        });
-        bar.on(&RunEvent::Completed {
-            job: JobId(1),
-            latency: Duration::from_millis(5),
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            cost: None,
-        });
+        let reason = "this \u{7}message is too long for one line";
+        bar.on(&RunEvent::disabled("free-2", reason, None));
+        bar.on(&RunEvent::completed(1, (0, 0), None));
         bar.draw();
         let shown = visible(&terminal);
         assert!(

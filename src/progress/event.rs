@@ -100,3 +100,56 @@ pub enum RunEvent {
         in_flight: usize,
     },
 }
+
+#[cfg(test)]
+impl RunEvent {
+    pub(super) fn started(batch: &str, total: u64, settled: u64) -> Self {
+        Self::Started {
+            batch: batch.to_owned(),
+            total,
+            settled,
+        }
+    }
+
+    pub(super) fn completed(job: i64, tokens: (u64, u64), cost: Option<Cost>) -> Self {
+        Self::Completed {
+            job: JobId(job),
+            latency: Duration::from_millis(5),
+            prompt_tokens: tokens.0,
+            completion_tokens: tokens.1,
+            cost,
+        }
+    }
+
+    pub(super) fn requeued(job: i64) -> Self {
+        Self::Requeued {
+            job: JobId(job),
+            scope: Scope::Transient,
+            rule: "server-error",
+        }
+    }
+
+    pub(super) fn failed(job: i64) -> Self {
+        Self::JobFailed {
+            job: JobId(job),
+            scope: Scope::Request,
+            rule: "too-long".to_owned(),
+        }
+    }
+
+    pub(super) fn waiting(subject: &str, reason: &str, until: Timestamp) -> Self {
+        Self::Waiting {
+            subject: subject.to_owned(),
+            until,
+            reason: reason.to_owned(),
+        }
+    }
+
+    pub(super) fn disabled(key: &str, reason: &str, until: Option<Timestamp>) -> Self {
+        Self::KeyDisabled {
+            key: key.to_owned(),
+            reason: reason.to_owned(),
+            until,
+        }
+    }
+}

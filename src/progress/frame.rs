@@ -210,9 +210,7 @@ mod tests {
 
     use super::super::event::RunEvent;
     use super::*;
-    use crate::domain::job::JobId;
     use crate::domain::price::Price;
-    use crate::domain::verdict::Scope;
 
     const START: Timestamp = Timestamp::from_millis(1_795_466_460_000);
     const PLAIN: Palette = Palette { color: false };
@@ -224,40 +222,21 @@ mod tests {
     /// A run after ten seconds, with 400 completed rows and one failed row.
     fn busy() -> RunState {
         let mut state = RunState::default();
-        let started = RunEvent::Started {
-            batch: "jobs.csv".to_owned(),
-            total: 32_000,
-            settled: 12_000,
-        };
-        state.on(&started, START);
+        state.on(&RunEvent::started("jobs.csv", 32_000, 12_000), START);
         state.on(&RunEvent::InFlight { requests: 16 }, START);
+        let cost = Price::per_million(0.15, 0.6).map(|price| price.cost(3_000, 850));
         for job in 0..400 {
-            let completed = RunEvent::Completed {
-                job: JobId(job),
-                latency: Duration::from_millis(5),
-                prompt_tokens: 3_000,
-                completion_tokens: 850,
-                cost: Price::per_million(0.15, 0.6).map(|price| price.cost(3_000, 850)),
-            };
+            let completed = RunEvent::completed(job, (3_000, 850), cost);
             state.on(&completed, after(10));
         }
-        let (job, scope, rule) = (JobId(7), Scope::Request, "too-long".to_owned());
-        state.on(&RunEvent::JobFailed { job, scope, rule }, after(10));
-        let rule = "server-error";
-        state.on(&RunEvent::Requeued { job, scope, rule }, after(10));
+        state.on(&RunEvent::failed(7), after(10));
+        state.on(&RunEvent::requeued(7), after(10));
         state
     }
 
     fn waiting(state: &mut RunState, subject: &str, reason: &str, seconds: u64) {
-        let (subject, reason, until) = (subject.to_owned(), reason.to_owned(), after(10 + seconds));
-        state.on(
-            &RunEvent::Waiting {
-                subject,
-                until,
-                reason,
-            },
-            after(10),
-        );
+        let event = RunEvent::waiting(subject, reason, after(10 + seconds));
+        state.on(&event, after(10));
     }
 
     /// Draws a frame after ten seconds.
@@ -347,15 +326,10 @@ mod tests {
             state.tick(now);
             note(&state, 60, now)
         };
-        assert_eq!(note_at(&state, 0).as_deref(), Some("key a: rate limit, 3s"));
-        assert_eq!(
-            note_at(&state, 1_200).as_deref(),
-            Some("key a: rate limit, 2s")
-        );
-        assert_eq!(
-            note_at(&state, 2_900).as_deref(),
-            Some("key a: rate limit, 1s")
-        );
+        for (millis, seconds) in [(0, 3), (1_200, 2), (2_900, 1)] {
+            let expected = format!("key a: rate limit, {seconds}s");
+            assert_eq!(note_at(&state, millis), Some(expected));
+        }
         assert_eq!(note_at(&state, 3_000), None);
         state.on(&RunEvent::Draining { in_flight: 2 }, after(11));
         assert_eq!(

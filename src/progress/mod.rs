@@ -150,14 +150,6 @@ mod tests {
         }
     }
 
-    fn started() -> RunEvent {
-        RunEvent::Started {
-            batch: "jobs".to_owned(),
-            total: 9,
-            settled: 3,
-        }
-    }
-
     fn writer() -> (ChannelWriter, Receiver<String>) {
         let (sender, receiver) = channel();
         (ChannelWriter(sender), receiver)
@@ -167,7 +159,7 @@ mod tests {
     fn line_mode_prints_only_warnings() {
         let (writer, shown) = writer();
         let mut progress = lines(writer, None);
-        progress.on(&started());
+        progress.on(&RunEvent::started("jobs", 9, 3));
         progress.on(&RunEvent::InFlight { requests: 1 });
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
@@ -182,7 +174,7 @@ mod tests {
     fn progress_lines_are_printed_even_without_events() {
         let (writer, shown) = writer();
         let mut progress = lines(writer, Some(Duration::from_millis(1)));
-        progress.on(&started());
+        progress.on(&RunEvent::started("jobs", 9, 3));
         let printed: String = shown.iter().take(4).collect();
         progress.finish();
         assert!(
@@ -202,7 +194,7 @@ mod tests {
     fn whole_lines_are_printed_unchanged() {
         let (writer, shown) = writer();
         let mut progress = lines(writer, None);
-        progress.on(&started());
+        progress.on(&RunEvent::started("jobs", 9, 3));
         progress.print("done: all 9 rows\n  0 failed\n");
         progress.finish();
         let shown: String = shown.into_iter().collect();
@@ -214,7 +206,7 @@ mod tests {
         let interval = Some(Duration::from_mins(1));
         for mode in [Mode::Quiet, Mode::Lines { interval }] {
             let mut progress = Progress::new(mode, Clock::start());
-            progress.on(&started());
+            progress.on(&RunEvent::started("jobs", 9, 3));
             progress.on(&RunEvent::KeyEnabled {
                 key: "k".to_owned(),
             });

@@ -179,7 +179,6 @@ impl RunState {
 mod tests {
     use super::*;
     use crate::domain::price::Cost;
-    use crate::domain::verdict::Scope;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::default() + Duration::from_secs(seconds)
@@ -187,46 +186,27 @@ mod tests {
 
     fn started(total: u64, settled: u64) -> RunState {
         let mut state = RunState::default();
-        let batch = "jobs".to_owned();
-        let event = RunEvent::Started {
-            batch,
-            total,
-            settled,
-        };
-        state.on(&event, at(0));
+        state.on(&RunEvent::started("jobs", total, settled), at(0));
         state
     }
 
     fn completed(job: i64) -> RunEvent {
-        RunEvent::Completed {
-            job: JobId(job),
-            latency: Duration::from_millis(5),
-            prompt_tokens: 10,
-            completion_tokens: 3,
-            cost: Cost::from_dollars(0.25),
-        }
+        RunEvent::completed(job, (10, 3), Cost::from_dollars(0.25))
     }
 
     fn waiting(subject: &str, until: u64) -> RunEvent {
-        RunEvent::Waiting {
-            subject: subject.to_owned(),
-            until: at(until),
-            reason: "rate limit".to_owned(),
-        }
+        RunEvent::waiting(subject, "rate limit", at(until))
     }
 
     #[test]
     fn a_row_counts_as_retrying_until_it_completes_or_fails() {
         let mut state = started(9, 2);
         for job in [7, 8, 7] {
-            let (scope, rule) = (Scope::Transient, "server-error");
-            let job = JobId(job);
-            state.on(&RunEvent::Requeued { job, scope, rule }, at(1));
+            state.on(&RunEvent::requeued(job), at(1));
         }
         assert_eq!(state.retrying(), 2);
         state.on(&completed(7), at(2));
-        let (job, scope, rule) = (JobId(8), Scope::Request, "too-long".to_owned());
-        state.on(&RunEvent::JobFailed { job, scope, rule }, at(2));
+        state.on(&RunEvent::failed(8), at(2));
         assert_eq!((state.retrying(), state.settled, state.failed), (0, 4, 1));
         assert_eq!((state.prompt_tokens, state.completion_tokens), (10, 3));
         assert_eq!(state.cost().as_deref(), Some("$0.25"));
@@ -239,16 +219,7 @@ mod tests {
         for job in 0..20 {
             state.on(&completed(job), at(4));
         }
-        let batch = "more".to_owned();
-        let (total, settled) = (1_000, 500);
-        state.on(
-            &RunEvent::Started {
-                batch,
-                total,
-                settled,
-            },
-            at(10),
-        );
+        state.on(&RunEvent::started("more", 1_000, 500), at(10));
         assert_eq!((state.total, state.settled), (1_100, 560));
         assert_eq!(state.label(), "2 batches");
         assert_eq!(state.per_second(at(10)), Some(2.0));

@@ -103,12 +103,7 @@ mod tests {
     const AT: Timestamp = Timestamp::from_millis(1_795_466_460_000);
 
     fn disabled(until: Option<Timestamp>) -> RunEvent {
-        let reason = "Forbidden\u{1b}[2J".to_owned();
-        RunEvent::KeyDisabled {
-            key: "free\u{202e}2".to_owned(),
-            reason,
-            until,
-        }
+        RunEvent::disabled("free\u{202e}2", "Forbidden\u{1b}[2J", until)
     }
 
     #[track_caller]
@@ -131,32 +126,19 @@ mod tests {
 
     #[test]
     fn a_long_message_is_truncated() {
-        let reason = "x".repeat(5_000);
-        let event = RunEvent::KeyDisabled {
-            key: "k".to_owned(),
-            reason,
-            until: None,
-        };
+        let event = RunEvent::disabled("k", &"x".repeat(5_000), None);
         assert!(warning(&event).unwrap().chars().count() < 250);
     }
 
     #[test]
     fn routine_events_have_no_warning() {
         for event in [
-            RunEvent::Started {
-                batch: "b".to_owned(),
-                total: 2,
-                settled: 0,
-            },
+            RunEvent::started("jobs", 2, 0),
             RunEvent::KeyEnabled {
                 key: "k".to_owned(),
             },
             RunEvent::Recovered { unknown: 3 },
-            RunEvent::Waiting {
-                subject: "key k".to_owned(),
-                until: AT,
-                reason: "rate limit".to_owned(),
-            },
+            RunEvent::waiting("key k", "rate limit", AT),
         ] {
             check(warning(&event), "(nothing)");
         }
