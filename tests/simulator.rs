@@ -122,7 +122,11 @@ fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
 
 #[tokio::test]
 async fn a_response_has_the_format_of_a_chat_completion() {
-    let simulator = start(Config::default().created(1_750_000_000)).await;
+    let simulator = start(Config {
+        created: 1_750_000_000,
+        ..Config::default()
+    })
+    .await;
     let response = send_prompt(&simulator, KEY, "What is the answer to life?").await;
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), "application/json");

@@ -61,20 +61,6 @@ struct SimulatedUsage {
     total_tokens: u64,
 }
 
-#[derive(Serialize)]
-struct ModelList<T> {
-    object: &'static str,
-    data: Vec<T>,
-}
-
-#[derive(Serialize)]
-struct ModelEntry<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    owned_by: &'static str,
-}
-
 /// Builds the completion of a request. The same request always gets the same content.
 pub(super) fn complete(request: &RequestBody<'_>, params: CompletionParams) -> SimulatedResponse {
     let prompt = request.prompt().unwrap_or_default();
@@ -124,17 +110,13 @@ pub(super) fn complete_without_choices(
 
 /// Builds the list of models.
 pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> SimulatedResponse {
-    let data = names.map(|id| ModelEntry {
-        id,
-        object: "model",
-        created,
-        owned_by: "simulator",
-    });
-    let list = ModelList {
-        object: "list",
-        data: data.collect(),
+    let model = |id| {
+        serde_json::json!({
+            "id": id, "object": "model", "created": created, "owned_by": "simulator",
+        })
     };
-    json(200, &list)
+    let data: Vec<_> = names.map(model).collect();
+    json(200, &serde_json::json!({ "object": "list", "data": data }))
 }
 
 fn completion(

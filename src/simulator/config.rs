@@ -166,13 +166,6 @@ impl Config {
         self.record = true;
         self
     }
-
-    /// Sets the `created` time of responses, in seconds since 1970.
-    #[must_use]
-    pub fn created(mut self, created: i64) -> Self {
-        self.created = created;
-        self
-    }
 }
 
 impl SimulatedLatency {

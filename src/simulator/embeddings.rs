@@ -1,53 +1,25 @@
 //! Embeddings: small unit vectors derived from the text.
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::request_body::{RequestBody, tokens_of};
-use super::response::{SimulatedResponse, json};
+use super::response::{self, SimulatedResponse};
 use super::rng::{SeededRng, digest};
 
 /// Number of dimensions of a vector: enough to distinguish two vectors.
 const DIMENSIONS: usize = 8;
 
-#[derive(Serialize)]
-struct EmbeddingList<'a> {
-    object: &'static str,
-    data: Vec<EmbeddingEntry>,
-    model: &'a str,
-    usage: EmbeddingTokens,
-}
-
-#[derive(Serialize)]
-struct EmbeddingEntry {
-    object: &'static str,
-    index: usize,
-    embedding: [f64; DIMENSIONS],
-}
-
-#[derive(Serialize)]
-struct EmbeddingTokens {
-    prompt_tokens: u64,
-    total_tokens: u64,
-}
-
 /// Builds the embeddings of all inputs of a request. The same text gets the same vector.
 pub(super) fn embed(request: &RequestBody<'_>, seed: u64) -> SimulatedResponse {
-    let embedding = |(index, text): (usize, &str)| EmbeddingEntry {
-        object: "embedding",
-        index,
-        embedding: vector(text, seed),
-    };
-    let tokens = request.texts().map(|text| tokens_of(text.len())).sum();
-    let embeddings = EmbeddingList {
-        object: "list",
-        data: request.texts().enumerate().map(embedding).collect(),
-        model: request.model(),
-        usage: EmbeddingTokens {
-            prompt_tokens: tokens,
-            total_tokens: tokens,
-        },
-    };
-    json(200, &embeddings)
+    let embedding = |(index, text): (usize, &str)| json!({ "object": "embedding", "index": index, "embedding": vector(text, seed) });
+    let data: Vec<_> = request.texts().enumerate().map(embedding).collect();
+    let tokens: u64 = request.texts().map(|text| tokens_of(text.len())).sum();
+    let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
+    let model = request.model();
+    response::json(
+        200,
+        &json!({ "object": "list", "data": data, "model": model, "usage": usage }),
+    )
 }
 
 fn vector(text: &str, seed: u64) -> [f64; DIMENSIONS] {

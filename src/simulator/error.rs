@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hyper::header::RETRY_AFTER;
-use serde::Serialize;
+use serde_json::json;
 
-use super::response::{SimulatedResponse, json};
+use super::response::{self, SimulatedResponse};
 
 /// An error with OpenAI's fields. A personality may send it in its own format.
 #[derive(Clone, Debug)]
@@ -17,20 +17,6 @@ pub(super) struct SimulatedError {
     pub(super) code: Option<&'static str>,
     /// Value of `Retry-After`, rounded up to seconds.
     pub(super) retry_after: Option<Duration>,
-}
-
-#[derive(Serialize)]
-struct ErrorEnvelope<'a> {
-    error: ErrorObject<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    message: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
 }
 
 impl SimulatedError {
@@ -68,13 +54,10 @@ impl SimulatedError {
         param: Option<&str>,
         code: Option<&str>,
     ) -> SimulatedResponse {
-        let error = ErrorObject {
-            message: &self.message,
-            kind,
-            param,
-            code,
-        };
-        let mut response = json(self.status, &ErrorEnvelope { error });
+        let error = json!({
+            "message": self.message, "type": kind, "param": param, "code": code,
+        });
+        let mut response = response::json(self.status, &json!({ "error": error }));
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_nanos().div_ceil(1_000_000_000);
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
