@@ -140,17 +140,12 @@ async fn dry_run(
 ) -> Result<Exit, CliError> {
     let import = settings::import(args.input, args.endpoint.simulate, &file, database)?;
     let limits = settings::limits(&args.limits, &file);
-    let keys = settings::endpoint(args.endpoint, file).keys.count();
-    estimate::print_estimate(
-        global,
-        database,
-        EstimateInputs {
-            import,
-            limits,
-            keys,
-        },
-    )
-    .await
+    let inputs = EstimateInputs {
+        import,
+        limits,
+        keys: settings::endpoint(args.endpoint, file).keys.count(),
+    };
+    estimate::print_estimate(global, database, inputs).await
 }
 
 /// Processes all pending rows, writes the results, and prints the summary.

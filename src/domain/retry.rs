@@ -45,29 +45,24 @@ pub fn decide(
         .wait
         .map_or(backoff, |requested| requested.max(backoff));
     let network = verdict.scope == Scope::Network;
+    let requeue = |not_before, counted| Transition::Requeue {
+        not_before,
+        counted,
+    };
     match verdict.action {
         Action::FailJob => Transition::Fail,
         // Only the key has to wait: another key can take the job at once.
-        Action::Wait | Action::NextKey(_) | Action::StopRun => Transition::Requeue {
-            not_before: now,
-            counted: false,
-        },
+        Action::Wait | Action::NextKey(_) | Action::StopRun => requeue(now, false),
         // Nothing was sent, or the endpoint is down: the failure says nothing about this job.
         Action::Retry { at_most } if endpoint_down || (network && at_most.is_none()) => {
-            Transition::Requeue {
-                not_before: now + wait,
-                counted: false,
-            }
+            requeue(now + wait, false)
         }
         Action::Retry { at_most } => {
             let rule_limit_reached = at_most.is_some_and(|max| counts.by_rule + 1 >= max);
             if rule_limit_reached || counts.attempts + 1 >= counts.max_attempts {
                 Transition::Fail
             } else {
-                Transition::Requeue {
-                    not_before: now + wait,
-                    counted: true,
-                }
+                requeue(now + wait, true)
             }
         }
     }
@@ -78,6 +73,14 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1000);
+
+    fn requeue(millis: i64, counted: bool) -> Transition {
+        let not_before = Timestamp::from_millis(millis);
+        Transition::Requeue {
+            not_before,
+            counted,
+        }
+    }
 
     #[track_caller]
     fn check(action: Action, scope: Scope, (attempts, by_rule): (u32, u32), expected: Transition) {
@@ -101,12 +104,8 @@ mod tests {
     #[test]
     fn a_temporary_failure_is_retried_until_the_attempts_are_used_up() {
         let retry = Action::Retry { at_most: None };
-        let requeued = Transition::Requeue {
-            not_before: Timestamp::from_millis(3000),
-            counted: true,
-        };
-        check(retry, Scope::Transient, (0, 0), requeued);
-        check(retry, Scope::Transient, (3, 3), requeued);
+        check(retry, Scope::Transient, (0, 0), requeue(3000, true));
+        check(retry, Scope::Transient, (3, 3), requeue(3000, true));
         check(retry, Scope::Transient, (4, 0), Transition::Fail);
     }
 
@@ -114,30 +113,15 @@ mod tests {
     fn a_rule_with_its_own_limit_fails_the_job_earlier() {
         let twice = Action::Retry { at_most: Some(2) };
         check(twice, Scope::Transient, (3, 1), Transition::Fail);
-        let requeued = Transition::Requeue {
-            not_before: Timestamp::from_millis(3000),
-            counted: true,
-        };
-        check(twice, Scope::Transient, (3, 0), requeued);
+        check(twice, Scope::Transient, (3, 0), requeue(3000, true));
     }
 
     #[test]
     fn a_failure_not_caused_by_the_job_does_not_count() {
-        let immediate = Transition::Requeue {
-            not_before: NOW,
-            counted: false,
-        };
+        let immediate = requeue(1000, false);
         check(Action::Wait, Scope::Quota, (4, 9), immediate);
         check(Action::StopRun, Scope::Endpoint, (4, 9), immediate);
-        let delayed = Transition::Requeue {
-            not_before: Timestamp::from_millis(3000),
-            counted: false,
-        };
-        check(
-            Action::Retry { at_most: None },
-            Scope::Network,
-            (4, 9),
-            delayed,
-        );
+        let retry = Action::Retry { at_most: None };
+        check(retry, Scope::Network, (4, 9), requeue(3000, false));
     }
 }

@@ -11,21 +11,17 @@ pub(super) struct Html<'a>(pub(super) &'a str);
 
 impl fmt::Display for Html<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const REFERENCES: [(char, &str); 5] = [
+            // First, so that the other references are not escaped again.
+            ('&', "&amp;"),
+            ('<', "&lt;"),
+            ('>', "&gt;"),
+            ('"', "&quot;"),
+            ('\'', "&#39;"),
+        ];
         let text = Safe(self.0).to_string();
-        let mut plain = 0;
-        for (at, character) in text.match_indices(['&', '<', '>', '"', '\'']) {
-            let reference = match character {
-                "&" => "&amp;",
-                "<" => "&lt;",
-                ">" => "&gt;",
-                "\"" => "&quot;",
-                _ => "&#39;",
-            };
-            f.write_str(&text[plain..at])?;
-            f.write_str(reference)?;
-            plain = at + character.len();
-        }
-        f.write_str(&text[plain..])
+        let escape = |text: String, (c, reference): (char, &str)| text.replace(c, reference);
+        f.write_str(&REFERENCES.into_iter().fold(text, escape))
     }
 }
 

@@ -54,7 +54,7 @@ pub struct WatchedFailure {
 }
 
 /// The latest snapshot, and histories of throughput and latency.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WatchState {
     pub(super) database: String,
     pub(super) interval: Duration,
@@ -74,11 +74,7 @@ impl WatchState {
         Self {
             database,
             interval,
-            latest: None,
-            error: None,
-            throughputs: BTreeMap::new(),
-            rates: VecDeque::new(),
-            latencies: VecDeque::new(),
+            ..Self::default()
         }
     }
 

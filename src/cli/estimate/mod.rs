@@ -60,16 +60,12 @@ pub(super) async fn command(
     let import = settings::import(args.input, args.simulate, &file, &database)?;
     let limits = settings::limits(&args.limits, &file);
     let keys = settings::key_sources(file).count();
-    print_estimate(
-        global,
-        &database,
-        EstimateInputs {
-            import,
-            limits,
-            keys,
-        },
-    )
-    .await
+    let inputs = EstimateInputs {
+        import,
+        limits,
+        keys,
+    };
+    print_estimate(global, &database, inputs).await
 }
 
 /// Reads the input file and prints the estimate.

@@ -122,16 +122,8 @@ pub(in crate::cli) struct LimitSettings {
 
 /// Resolves the limits of a run.
 pub(in crate::cli) fn limits(args: &LimitArgs, file: &FileSettings) -> LimitSettings {
-    LimitSettings {
-        settings: run_settings(args),
-        limits_and_prices: limits_and_prices(args, file),
-        dedupe: args.dedupe,
-    }
-}
-
-fn run_settings(args: &LimitArgs) -> scheduler::Settings {
     let default = scheduler::Settings::default();
-    scheduler::Settings {
+    let settings = scheduler::Settings {
         concurrency: args.rates.concurrency,
         max_attempts: args.max_attempts.get(),
         limits: scheduler::RunLimits {
@@ -143,6 +135,24 @@ fn run_settings(args: &LimitArgs) -> scheduler::Settings {
         max_wait: args.max_wait.unwrap_or(default.max_wait),
         max_outage: args.max_outage.unwrap_or(default.max_outage),
         grace: args.grace,
+    };
+    let per_key = KeyLimits {
+        rpm: args.rates.rpm,
+        tpm: args.rates.tpm,
+        rpd: args.rates.rpd,
+        in_flight: None,
+        zone: args.rates.zone.clone().unwrap_or_default(),
+    };
+    let limits_and_prices = LimitsAndPrices {
+        per_key,
+        groups: file.tables.groups.clone(),
+        prices: file.tables.prices(),
+        max_runtime: args.max_runtime,
+    };
+    LimitSettings {
+        settings,
+        limits_and_prices,
+        dedupe: args.dedupe,
     }
 }
 
@@ -173,21 +183,5 @@ impl LimitsAndPrices {
              [prices.\"{model}\"]\n  input = 0.15\n  output = 0.60"
         );
         Err(CliError::new(Exit::Config, &what, &hint))
-    }
-}
-
-fn limits_and_prices(args: &LimitArgs, file: &FileSettings) -> LimitsAndPrices {
-    let per_key = KeyLimits {
-        rpm: args.rates.rpm,
-        tpm: args.rates.tpm,
-        rpd: args.rates.rpd,
-        in_flight: None,
-        zone: args.rates.zone.clone().unwrap_or_default(),
-    };
-    LimitsAndPrices {
-        per_key,
-        groups: file.tables.groups.clone(),
-        prices: file.tables.prices(),
-        max_runtime: args.max_runtime,
     }
 }
