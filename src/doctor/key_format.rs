@@ -28,108 +28,99 @@ pub(super) enum FormatMatch {
 
 /// The known providers; the first matching prefix wins.
 const PROVIDERS: [KnownProvider; 14] = [
-    provider(
-        "Anthropic",
-        &["sk-ant-"],
-        &["anthropic.com"],
-        "https://api.anthropic.com/v1",
-    ),
-    provider(
-        "OpenRouter",
-        &["sk-or-"],
-        &["openrouter.ai"],
-        "https://openrouter.ai/api/v1",
-    ),
-    provider(
-        "OpenAI",
-        &["sk-proj-", "sk-svcacct-", "sk-admin-"],
-        &["openai.com"],
-        "https://api.openai.com/v1",
-    ),
-    provider(
-        "Groq",
-        &["gsk_"],
-        &["groq.com"],
-        "https://api.groq.com/openai/v1",
-    ),
-    provider(
-        "Google",
-        &["AIza"],
-        &["googleapis.com"],
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-    ),
-    provider("xAI", &["xai-"], &["x.ai"], "https://api.x.ai/v1"),
-    provider(
-        "Hugging Face",
-        &["hf_"],
-        &["huggingface.co"],
-        "https://router.huggingface.co/v1",
-    ),
-    provider(
-        "Perplexity",
-        &["pplx-"],
-        &["perplexity.ai"],
-        "https://api.perplexity.ai",
-    ),
-    provider(
-        "NVIDIA",
-        &["nvapi-"],
-        &["nvidia.com"],
-        "https://integrate.api.nvidia.com/v1",
-    ),
-    provider(
-        "Cerebras",
-        &["csk-"],
-        &["cerebras.ai"],
-        "https://api.cerebras.ai/v1",
-    ),
-    provider(
-        "Fireworks",
-        &["fw_"],
-        &["fireworks.ai"],
-        "https://api.fireworks.ai/inference/v1",
-    ),
-    provider(
-        "GitHub",
-        &["github_pat_", "ghp_"],
-        &["github.ai", "models.inference.ai.azure.com"],
-        "https://models.github.ai/inference",
-    ),
+    KnownProvider {
+        name: "Anthropic",
+        prefixes: &["sk-ant-"],
+        hosts: &["anthropic.com"],
+        base_url: "https://api.anthropic.com/v1",
+    },
+    KnownProvider {
+        name: "OpenRouter",
+        prefixes: &["sk-or-"],
+        hosts: &["openrouter.ai"],
+        base_url: "https://openrouter.ai/api/v1",
+    },
+    KnownProvider {
+        name: "OpenAI",
+        prefixes: &["sk-proj-", "sk-svcacct-", "sk-admin-"],
+        hosts: &["openai.com"],
+        base_url: "https://api.openai.com/v1",
+    },
+    KnownProvider {
+        name: "Groq",
+        prefixes: &["gsk_"],
+        hosts: &["groq.com"],
+        base_url: "https://api.groq.com/openai/v1",
+    },
+    KnownProvider {
+        name: "Google",
+        prefixes: &["AIza"],
+        hosts: &["googleapis.com"],
+        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+    },
+    KnownProvider {
+        name: "xAI",
+        prefixes: &["xai-"],
+        hosts: &["x.ai"],
+        base_url: "https://api.x.ai/v1",
+    },
+    KnownProvider {
+        name: "Hugging Face",
+        prefixes: &["hf_"],
+        hosts: &["huggingface.co"],
+        base_url: "https://router.huggingface.co/v1",
+    },
+    KnownProvider {
+        name: "Perplexity",
+        prefixes: &["pplx-"],
+        hosts: &["perplexity.ai"],
+        base_url: "https://api.perplexity.ai",
+    },
+    KnownProvider {
+        name: "NVIDIA",
+        prefixes: &["nvapi-"],
+        hosts: &["nvidia.com"],
+        base_url: "https://integrate.api.nvidia.com/v1",
+    },
+    KnownProvider {
+        name: "Cerebras",
+        prefixes: &["csk-"],
+        hosts: &["cerebras.ai"],
+        base_url: "https://api.cerebras.ai/v1",
+    },
+    KnownProvider {
+        name: "Fireworks",
+        prefixes: &["fw_"],
+        hosts: &["fireworks.ai"],
+        base_url: "https://api.fireworks.ai/inference/v1",
+    },
+    KnownProvider {
+        name: "GitHub",
+        prefixes: &["github_pat_", "ghp_"],
+        hosts: &["github.ai", "models.inference.ai.azure.com"],
+        base_url: "https://models.github.ai/inference",
+    },
     // Keys without a distinctive prefix: recognized by host only.
-    provider(
-        "GPT_API_free",
-        &[],
-        &[
+    KnownProvider {
+        name: "GPT_API_free",
+        prefixes: &[],
+        hosts: &[
             "chatanywhere.tech",
             "chatanywhere.org",
             "chatanywhere.com.cn",
         ],
-        "https://api.chatanywhere.tech/v1",
-    ),
-    provider(
-        "DeepSeek",
-        &[],
-        &["deepseek.com"],
-        "https://api.deepseek.com/v1",
-    ),
+        base_url: "https://api.chatanywhere.tech/v1",
+    },
+    KnownProvider {
+        name: "DeepSeek",
+        prefixes: &[],
+        hosts: &["deepseek.com"],
+        base_url: "https://api.deepseek.com/v1",
+    },
 ];
 
 /// Part of every OpenAI key.
 const OPENAI_MARKER: &str = "T3BlbkFJ";
-
-const fn provider(
-    name: &'static str,
-    prefixes: &'static [&'static str],
-    hosts: &'static [&'static str],
-    base_url: &'static str,
-) -> KnownProvider {
-    KnownProvider {
-        name,
-        prefixes,
-        hosts,
-        base_url,
-    }
-}
 
 /// Compares the format of a key with a host in lower case.
 pub(super) fn match_format(key: &str, host: &str) -> FormatMatch {

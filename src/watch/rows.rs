@@ -42,22 +42,14 @@ pub(super) fn batches(
     shown.truncate(capacity);
     let names = shown.iter().map(|batch| Safe(&batch.name).to_string());
     let names: Vec<String> = names.map(|name| truncate(&name, MAX_NAME_LENGTH)).collect();
-    let name_width = names
-        .iter()
-        .map(|name| Span::raw(name).width())
-        .max()
-        .unwrap_or(0);
+    let name_width = widest(&names);
     let width = usize::from(area.width).saturating_sub(2);
     let available = width.saturating_sub(name_width + 2);
     let figures = shown.iter().map(|batch| figures(batch, watch, now));
     let figures: Vec<String> = figures
         .map(|parts| join_fitting(&parts, available))
         .collect();
-    let figure_width = figures
-        .iter()
-        .map(|text| text.chars().count())
-        .max()
-        .unwrap_or(0);
+    let figure_width = widest(&figures);
     let bar = available.saturating_sub(figure_width + 2);
     let mut lines = vec![Line::raw("")];
     for ((batch, name), figures) in shown.iter().zip(&names).zip(&figures) {
@@ -105,11 +97,8 @@ fn batch_line(
 fn figures(batch: &WatchedBatch, watch: &WatchState, now: Timestamp) -> Vec<String> {
     let finished = batch.done + batch.failed;
     let percent = u128::from(finished) * 100 / u128::from(batch.total.max(1));
-    let mut figures = vec![format!(
-        "{}/{} {percent}%",
-        Count(finished),
-        Count(batch.total)
-    )];
+    let [done, total] = [finished, batch.total].map(Count);
+    let mut figures = vec![format!("{done}/{total} {percent}%")];
     if batch.failed > 0 {
         figures.push(format!("{} failed", Count(batch.failed)));
     }
@@ -149,14 +138,11 @@ pub(super) fn keys(
     now: Timestamp,
     theme: Theme,
 ) -> Vec<Line<'static>> {
-    let Some((_, snapshot)) = watch
-        .latest
-        .as_ref()
-        .filter(|(_, snapshot)| !snapshot.keys.is_empty())
-    else {
+    let keys = watch.latest.iter().flat_map(|(_, snapshot)| &snapshot.keys);
+    let mut shown: Vec<&KeyStatus> = keys.collect();
+    if shown.is_empty() {
         return Vec::new();
-    };
-    let mut shown: Vec<&KeyStatus> = snapshot.keys.iter().collect();
+    }
     shown.sort_by_key(|key| is_healthy(key));
     let capacity = usize::from(area.height / 4).max(1);
     let hidden = shown.len().saturating_sub(capacity);
@@ -165,11 +151,7 @@ pub(super) fn keys(
         .iter()
         .map(|key| truncate(&Safe(&key.label).to_string(), MAX_NAME_LENGTH));
     let labels: Vec<String> = labels.collect();
-    let width = labels
-        .iter()
-        .map(|label| Span::raw(label).width())
-        .max()
-        .unwrap_or(0);
+    let width = widest(&labels);
     let mut lines = vec![Line::raw(""), Line::styled(" API keys", Theme::strong())];
     for (key, label) in shown.iter().zip(&labels) {
         let fill = " ".repeat(width - Span::raw(label).width());
@@ -205,11 +187,8 @@ fn is_healthy(key: &KeyStatus) -> bool {
 
 /// Renders the most recent failures that fit.
 pub(super) fn failures(watch: &WatchState, area: Rect, theme: Theme) -> Vec<Line<'static>> {
-    let Some((_, snapshot)) = watch
-        .latest
-        .as_ref()
-        .filter(|(_, snapshot)| !snapshot.failures.is_empty())
-    else {
+    let failures = watch.latest.as_ref().map(|(_, latest)| &latest.failures);
+    let Some(failures) = failures.filter(|failures| !failures.is_empty()) else {
         return Vec::new();
     };
     let mut lines = vec![
@@ -218,7 +197,7 @@ pub(super) fn failures(watch: &WatchState, area: Rect, theme: Theme) -> Vec<Line
     ];
     let capacity = usize::from(area.height).saturating_sub(lines.len());
     let show_batch = area.width >= MIN_WIDTH_FOR_BATCH;
-    let shown = snapshot.failures.iter().take(capacity);
+    let shown = failures.iter().take(capacity);
     lines.extend(shown.map(|failure| failure_line(failure, show_batch, theme)));
     lines
 }
@@ -244,6 +223,12 @@ fn failure_line(failure: &WatchedFailure, show_batch: bool, theme: Theme) -> Lin
             Theme::dim(),
         ),
     ])
+}
+
+/// Returns the width of the widest text, in columns.
+fn widest(texts: &[String]) -> usize {
+    let widths = texts.iter().map(|text| Span::raw(text).width());
+    widths.max().unwrap_or(0)
 }
 
 /// Truncates text to a number of characters.
