@@ -55,12 +55,10 @@ pub(super) async fn command(global: &GlobalArgs, args: &CancelArgs) -> Result<Ex
     } else if Verbosity::new(global, false).prints_notices() {
         console::eprint(&summary(&batch, report, jobs.is_some()));
     }
-    let is_incomplete = jobs.is_some() && report.running > 0;
-    Ok(if is_incomplete {
-        Exit::Locked
-    } else {
-        Exit::Done
-    })
+    match report.running {
+        1.. if jobs.is_some() => Ok(Exit::Locked),
+        _ => Ok(Exit::Done),
+    }
 }
 
 /// Acquires the run lock if it is free.
@@ -74,11 +72,8 @@ fn lock_if_free(store: &Store) -> Result<Option<RunLock>, CliError> {
 
 fn summary(batch: &StoredBatch, report: CancelReport, are_named: bool) -> String {
     let rows = |count| Plural(count, "row");
-    let mut text = format!(
-        "{}: {} canceled\n",
-        Safe(&batch.name),
-        rows(report.canceled)
-    );
+    let (name, canceled) = (Safe(&batch.name), rows(report.canceled));
+    let mut text = format!("{name}: {canceled} canceled\n");
     if report.running > 0 {
         let rows = rows(report.running);
         let (are, were) = match report.running {
@@ -91,12 +86,9 @@ fn summary(batch: &StoredBatch, report: CancelReport, are_named: bool) -> String
         );
     }
     if are_named && report.settled > 0 {
-        let _ = writeln!(
-            text,
-            "  {} {} already done or failed",
-            rows(report.settled),
-            if report.settled == 1 { "was" } else { "were" }
-        );
+        let were = if report.settled == 1 { "was" } else { "were" };
+        let rows = rows(report.settled);
+        let _ = writeln!(text, "  {rows} {were} already done or failed");
     }
     if report.canceled > 0 {
         let undo = next_command::build(&["retry", &batch.name, "--cause", "cancelled"]);

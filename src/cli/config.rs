@@ -74,11 +74,8 @@ pub(super) fn show(
         format!("{}\n", to_json(&settings, &keys))
     } else {
         let missing = if found { "" } else { " (not found)" };
-        let end = format!(
-            "\nkeys: {}\nsettings file: {}{missing}\n",
-            Safe(&keys),
-            Safe(&path)
-        );
+        let (keys, path) = (Safe(&keys), Safe(&path));
+        let end = format!("\nkeys: {keys}\nsettings file: {path}{missing}\n");
         to_text(&settings) + &end
     };
     console::print(&text)?;

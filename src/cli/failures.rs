@@ -121,11 +121,8 @@ impl FailedRows<'_> {
             .await?;
         let mut text = String::new();
         if failed > shown {
-            let _ = writeln!(
-                text,
-                "… and {} more; show more with --limit",
-                Count(failed - shown)
-            );
+            let more = Count(failed - shown);
+            let _ = writeln!(text, "… and {more} more; show more with --limit");
         }
         let _ = write!(text, "\n{}", by_cause(self.batch, causes));
         Ok(console::print(&text)?)
@@ -157,18 +154,13 @@ fn row_json(row: &FailedRow) -> serde_json::Value {
 
 /// Formats a line per row: number, ID if the batch has IDs, rule, and message.
 fn lines(page: &[FailedRow], has_ids: bool, with_head: bool) -> String {
-    let width = |texts: &mut dyn Iterator<Item = usize>, least: usize| {
-        texts.max().unwrap_or(0).clamp(least, MAX_WIDTH)
+    let width = |text: &dyn Fn(&FailedRow) -> String, least: usize| {
+        let widths = page.iter().map(|row| text(row).chars().count());
+        widths.max().unwrap_or(0).clamp(least, MAX_WIDTH)
     };
     let shown = |text: &str| Truncated(text, MAX_WIDTH - 1).to_string();
-    let rules = width(
-        &mut page.iter().map(|row| shown(&row.rule).chars().count()),
-        5,
-    );
-    let ids = width(
-        &mut page.iter().map(|row| shown(&row.key).chars().count()),
-        2,
-    );
+    let rules = width(&|row| shown(&row.rule), 5);
+    let ids = width(&|row| shown(&row.key), 2);
     let mut text = String::new();
     let id = |id: &str| {
         if has_ids {
@@ -178,13 +170,8 @@ fn lines(page: &[FailedRow], has_ids: bool, with_head: bool) -> String {
         }
     };
     if with_head {
-        let _ = writeln!(
-            text,
-            "{:>8}  {}{:rules$}  message",
-            "row",
-            id("id"),
-            "cause"
-        );
+        let (row, id, cause) = ("row", id("id"), "cause");
+        let _ = writeln!(text, "{row:>8}  {id}{cause:rules$}  message");
     }
     for row in page {
         let number = format!("#{}", row.row);
@@ -202,11 +189,8 @@ fn by_cause(batch: &StoredBatch, causes: &[Cause]) -> String {
         let (rows, rule) = (Plural(cause.jobs, "row"), Safe(&cause.rule));
         let _ = writeln!(text, "{rows}: {rule} ({})", scope_name(cause.scope));
         if !cause.message.is_empty() {
-            let _ = writeln!(
-                text,
-                "  message: {}",
-                Truncated(&cause.message, MESSAGE_LENGTHS.1)
-            );
+            let message = Truncated(&cause.message, MESSAGE_LENGTHS.1);
+            let _ = writeln!(text, "  message: {message}");
         }
         if !cause.hint.is_empty() {
             let _ = writeln!(text, "  hint:    {}", Safe(&cause.hint));

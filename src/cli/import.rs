@@ -141,11 +141,8 @@ fn check_model(template: &RequestTemplate, import: &ImportSettings) -> Result<()
     if !named || template.model == import.template.model {
         return Ok(());
     }
-    let what = format!(
-        "--model is \"{}\", but the requests in the file use \"{}\"",
-        Safe(&import.template.model),
-        Safe(&template.model)
-    );
+    let (flag, own) = (Safe(&import.template.model), Safe(&template.model));
+    let what = format!("--model is \"{flag}\", but the requests in the file use \"{own}\"");
     let hint = "remove --model; the requests are sent as they are in the file";
     Err(CliError::new(Exit::BadInput, &what, hint))
 }
@@ -175,12 +172,8 @@ pub(super) async fn check_template(
         (old.api != new.api, "the endpoint"),
         (old.schema != new.schema, "the schema"),
     ];
-    changed.extend(
-        parts
-            .iter()
-            .filter(|(differs, _)| *differs)
-            .map(|(_, name)| (*name).to_owned()),
-    );
+    let parts = parts.into_iter().filter(|(differs, _)| *differs);
+    changed.extend(parts.map(|(_, name)| name.to_owned()));
     let what = format!(
         "the request settings of batch \"{}\" have changed: {}\n\
          it already has {} with the old settings, and the results would be mixed",
@@ -207,10 +200,9 @@ pub(super) fn summary(batch: &str, report: Option<SyncReport>, total: u64) -> St
     let parts: Vec<_> = parts
         .map(|(rows, what)| format!("{} {what}", Count(*rows)))
         .collect();
-    let parts = if parts.is_empty() {
-        "no changes".to_owned()
-    } else {
-        parts.join(", ")
+    let parts = match &parts[..] {
+        [] => "no changes".to_owned(),
+        parts => parts.join(", "),
     };
     format!("{batch}: {rows} ({parts})")
 }

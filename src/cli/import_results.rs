@@ -248,34 +248,23 @@ fn summary(
     unresolved: &UnresolvedCounts,
     remaining: u64,
 ) -> String {
-    let mut text = format!(
-        "{}: {} imported",
-        Safe(&batch.name),
-        Plural(report.completed, "response")
-    );
+    let (name, imported) = (Safe(&batch.name), Plural(report.completed, "response"));
+    let mut text = format!("{name}: {imported} imported");
     if report.failed > 0 {
         let _ = write!(text, ", {} failed", Plural(report.failed, "row"));
     }
     if report.already_settled > 0 {
-        let _ = write!(
-            text,
-            "; {} already done or failed",
-            Plural(report.already_settled, "row")
-        );
+        let rows = Plural(report.already_settled, "row");
+        let _ = write!(text, "; {rows} already done or failed");
     }
     text.push('\n');
     for (reason, rows) in unresolved {
-        let reason = if reason.is_empty() {
-            "no reason given"
-        } else {
-            reason
+        let reason = match reason.as_str() {
+            "" => "no reason given",
+            reason => reason,
         };
-        let rows = Plural(*rows, "row");
-        let _ = writeln!(
-            text,
-            "  {rows} without a response: {}",
-            Truncated(reason, MAX_NAME_CHARS)
-        );
+        let (rows, reason) = (Plural(*rows, "row"), Truncated(reason, MAX_NAME_CHARS));
+        let _ = writeln!(text, "  {rows} without a response: {reason}");
     }
     let remaining = match remaining {
         0 => "all rows completed".to_owned(),

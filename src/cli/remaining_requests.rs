@@ -112,11 +112,8 @@ fn summary(batch: &StoredBatch, rows: u64, paths: &[PathBuf], is_running: bool) 
         .iter()
         .map(|path| Safe(&path.display().to_string()).to_string())
         .collect();
-    let mut text = format!(
-        "{name}: {} not completed, written to {}\n",
-        Plural(rows, "row"),
-        paths.join(", ")
-    );
+    let (rows, paths) = (Plural(rows, "row"), paths.join(", "));
+    let mut text = format!("{name}: {rows} not completed, written to {paths}\n");
     if is_running {
         text += "  warning: a run is processing this batch; stop it first, or you will pay for some requests twice\n";
     }

@@ -84,11 +84,8 @@ fn print_path(verbosity: Verbosity<'_>, batch: &StoredBatch, path: &Path) -> Res
         console::print(&format!("{object}\n"))?;
     } else if verbosity.prints_notices() {
         let path = path.display().to_string();
-        console::eprint(&format!(
-            "report of {}: {}\n",
-            Safe(&batch.name),
-            Safe(&path)
-        ));
+        let (name, path) = (Safe(&batch.name), Safe(&path));
+        console::eprint(&format!("report of {name}: {path}\n"));
     }
     Ok(())
 }

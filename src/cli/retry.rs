@@ -70,8 +70,7 @@ fn next_step(source: &str, simulated: bool) -> String {
     if simulated {
         words.push("--simulate");
     }
-    format!(
-        "next: {} … with the same flags as before\n",
-        Safe(&next_command::build(&words))
-    )
+    let command = next_command::build(&words);
+    let command = Safe(&command);
+    format!("next: {command} … with the same flags as before\n")
 }

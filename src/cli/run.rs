@@ -197,10 +197,8 @@ fn report_changes(verbosity: Verbosity<'_>, batch: &StoredBatch, report: Option<
     let changes = report.filter(|report| report.changed + report.withdrawn > 0);
     if changes.is_some() && verbosity.prints_notices() {
         let total = report.map_or(0, |report| report.total);
-        console::eprint(&format!(
-            "{}\n",
-            import::summary(&batch.name, changes, total)
-        ));
+        let summary = import::summary(&batch.name, changes, total);
+        console::eprint(&format!("{summary}\n"));
     }
 }
 

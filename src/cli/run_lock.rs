@@ -75,12 +75,16 @@ fn skip(holder: &str, verbosity: Verbosity<'_>) -> Result<(), CliError> {
         console::print(&format!("{object}\n"))?;
     }
     if verbosity.prints_notices() {
-        let holder = Safe(holder);
-        console::eprint(&format!(
-            "skipped: another run is using the database ({holder})\n"
-        ));
+        eprint_busy("skipped", holder);
     }
     Ok(())
+}
+
+fn eprint_busy(word: &str, holder: &str) {
+    let holder = Safe(holder);
+    console::eprint(&format!(
+        "{word}: another run is using the database ({holder})\n"
+    ));
 }
 
 async fn wait(
@@ -90,10 +94,7 @@ async fn wait(
 ) -> Result<RunLockOutcome, CliError> {
     let mut signals = signals::listen()?;
     if verbosity.prints_progress() {
-        let holder = Safe(holder);
-        console::eprint(&format!(
-            "waiting: another run is using the database ({holder})\n"
-        ));
+        eprint_busy("waiting", holder);
     }
     loop {
         tokio::select! {

@@ -151,11 +151,8 @@ fn attempts_text(attempts: &[AttemptDetail]) -> String {
     let _ = writeln!(text, "\nfailed attempts");
     let earlier = attempts.len().saturating_sub(SHOWN_ATTEMPTS);
     if earlier > 0 {
-        let _ = writeln!(
-            text,
-            "  … {} earlier attempts; --json lists all",
-            Count(earlier as u64)
-        );
+        let earlier = Count(earlier as u64);
+        let _ = writeln!(text, "  … {earlier} earlier attempts; --json lists all");
     }
     for attempt in &attempts[earlier..] {
         let status = attempt.status.map(|status| format!("status {status}"));
@@ -174,29 +171,16 @@ fn attempts_text(attempts: &[AttemptDetail]) -> String {
                 past.unwrap_or_default(),
             ])
         );
-        let _ = writeln!(
-            text,
-            "    {} ({})",
-            Safe(&attempt.rule),
-            scope_name(attempt.scope)
-        );
-        if !attempt.message.is_empty() {
-            let _ = writeln!(
-                text,
-                "    message: {}",
-                Truncated(&attempt.message, MAX_MESSAGE_CHARS)
-            );
-        }
-        if !attempt.request_id.is_empty() {
-            let _ = writeln!(
-                text,
-                "    request ID: {}",
-                Truncated(&attempt.request_id, 200)
-            );
-        }
-        let hint = verdict::hint_of(&attempt.rule);
-        if !hint.is_empty() {
-            let _ = writeln!(text, "    hint: {hint}");
+        let (rule, scope) = (Safe(&attempt.rule), scope_name(attempt.scope));
+        let _ = writeln!(text, "    {rule} ({scope})");
+        for (label, value, length) in [
+            ("message", attempt.message.as_str(), MAX_MESSAGE_CHARS),
+            ("request ID", &attempt.request_id, 200),
+            ("hint", verdict::hint_of(&attempt.rule), usize::MAX),
+        ] {
+            if !value.is_empty() {
+                let _ = writeln!(text, "    {label}: {}", Truncated(value, length));
+            }
         }
     }
     text

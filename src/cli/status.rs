@@ -138,33 +138,20 @@ fn text(batches: &[BatchCauses], keys: &[KeyRow], now: Timestamp) -> String {
     if batches.is_empty() {
         return "no batches yet; create one with `promptmill run FILE`\n".to_owned();
     }
-    let name = |status: &BatchStatus| Safe(&status.name).to_string();
-    let width = batches
-        .iter()
-        .map(|batch| name(&batch.status).chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(5);
+    let name = |batch: &BatchCauses| Safe(&batch.status.name).to_string();
+    let widths = batches.iter().map(|batch| name(batch).chars().count());
+    let width = widths.max().unwrap_or(0).max(5);
     let mut text = format!(
         "{:width$}  {:>9}  {:>9}  {:>7}  {:>9}  {:>7}\n",
         "batch", "rows", "done", "failed", "pending", "running"
     );
-    for BatchCauses { status, causes } in batches {
-        let counts = &status.counts;
-        let [total, done, failed, pending, running] = [
-            counts.total,
-            counts.done,
-            counts.failed,
-            counts.pending,
-            counts.running,
-        ]
-        .map(|count| Count(count).to_string());
-        let _ = writeln!(
-            text,
-            "{:width$}  {total:>9}  {done:>9}  {failed:>7}  {pending:>9}  {running:>7}",
-            name(status)
-        );
-        text.push_str(&causes_text(causes));
+    for batch in batches {
+        let (name, counts) = (name(batch), &batch.status.counts);
+        let [total, done, failed] = [counts.total, counts.done, counts.failed].map(Count);
+        let [pending, running] = [counts.pending, counts.running].map(Count);
+        let _ = write!(text, "{name:width$}  {total:>9}  {done:>9}  {failed:>7}  ");
+        let _ = writeln!(text, "{pending:>9}  {running:>7}");
+        text.push_str(&causes_text(&batch.causes));
     }
     if !keys.is_empty() {
         text.push('\n');
@@ -191,23 +178,18 @@ fn causes_text(causes: &[Cause]) -> String {
 /// Formats keys as text.
 pub(super) fn keys_text(keys: &[KeyRow], now: Timestamp) -> String {
     let label = |key: &KeyRow| Safe(&key.label).to_string();
-    let width = keys
-        .iter()
-        .map(|key| label(key).chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(3);
+    let widths = keys.iter().map(|key| label(key).chars().count());
+    let width = widths.max().unwrap_or(0).max(3);
     let mut text = format!(
         "{:width$}  {:<11}  {:<13}  base URL\n",
         "key", "fingerprint", "state"
     );
     for key in keys {
-        let (fingerprint, state) = (&key.fingerprint, state_text(&key.state));
-        let url = Safe(&key.base_url);
+        let (label, fingerprint) = (label(key), &key.fingerprint);
+        let (state, url) = (state_text(&key.state), Safe(&key.base_url));
         let _ = write!(
             text,
-            "{:width$}  {fingerprint:<11}  {state:<13}  {url}",
-            label(key)
+            "{label:width$}  {fingerprint:<11}  {state:<13}  {url}"
         );
         if let Some(until) = key.until.filter(|until| *until > now) {
             let _ = write!(text, "  until {}", DateTime(until));

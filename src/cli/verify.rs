@@ -44,12 +44,10 @@ pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exi
     let integrity = check_integrity(&store, &location).await?;
     let batches = match &args.batch {
         Some(name) => vec![database::find_batch(&store, name, &location).await?.name],
-        None => store
-            .batches()
-            .await?
-            .into_iter()
-            .map(|batch| batch.name)
-            .collect(),
+        None => {
+            let batches = store.batches().await?.into_iter();
+            batches.map(|batch| batch.name).collect()
+        }
     };
     let mut counted = store.statuses().await?;
     counted.retain(|batch| batches.contains(&batch.name));

@@ -116,10 +116,8 @@ pub(super) async fn connect(
     } else {
         ""
     };
-    let text = format!(
-        "connected; first response after {}{tls}",
-        ResponseTime(attempt.latency)
-    );
+    let time = ResponseTime(attempt.latency);
+    let text = format!("connected; first response after {time}{tls}");
     report.add(Group::Endpoint, Finding::ok("connection", text));
     check_clock(attempt.clock_ahead, report);
     for key in keys.iter().skip(1).take(2) {
@@ -148,12 +146,8 @@ fn report_unreachable(
         Exit::Unavailable
     };
     let verdict = probe.classify(failure);
-    let text = format!(
-        "cannot reach {}: {} ({})",
-        probe.client.endpoint().host(),
-        Truncated(&failure.message(), MAX_MESSAGE_CHARS),
-        verdict.rule
-    );
+    let (host, description) = (probe.client.endpoint().host(), describe(failure, &verdict));
+    let text = format!("cannot reach {host}: {description}");
     let hint = hint_or(
         verdict.hint,
         "Try again later; if the error persists, check the network connection.",

@@ -326,14 +326,12 @@ fn report_stored_state(
     let until = row
         .until
         .map_or_else(String::new, |until| format!(" until {}", DateTime(until)));
-    let text = format!(
-        "an earlier run recorded it as {}{until}: {}",
+    let (state, reason) = (
         state_text(&row.state),
-        Truncated(&row.reason, MAX_REASON_CHARS)
+        Truncated(&row.reason, MAX_REASON_CHARS),
     );
-    let hint = format!(
-        "Run `promptmill keys reset {}` to use the key again.",
-        row.label
-    );
+    let text = format!("an earlier run recorded it as {state}{until}: {reason}");
+    let label = &row.label;
+    let hint = format!("Run `promptmill keys reset {label}` to use the key again.");
     report.add(Group::Keys, Finding::warning(&check.label, text, &hint));
 }

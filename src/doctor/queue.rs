@@ -102,18 +102,12 @@ async fn report_failures(
         return Ok(());
     }
     for cause in store.causes(batch.id, MAX_CAUSES).await? {
-        let text = format!(
-            "{} of {} failed: {} ({})",
-            Plural(cause.jobs, "row"),
-            batch.name,
-            Truncated(&cause.message, MAX_MESSAGE_CHARS),
-            cause.rule
-        );
-        let hint = verdict::hint_of(&cause.rule);
-        let hint = if hint.is_empty() {
-            format!("Run `promptmill retry {}` to retry these rows.", batch.name)
-        } else {
-            format!("{hint} Then run `promptmill retry {}`.", batch.name)
+        let (rows, name, rule) = (Plural(cause.jobs, "row"), &batch.name, &cause.rule);
+        let message = Truncated(&cause.message, MAX_MESSAGE_CHARS);
+        let text = format!("{rows} of {name} failed: {message} ({rule})");
+        let hint = match verdict::hint_of(rule) {
+            "" => format!("Run `promptmill retry {name}` to retry these rows."),
+            hint => format!("{hint} Then run `promptmill retry {name}`."),
         };
         report.add(Group::Queue, Finding::warning("failed rows", text, &hint));
     }

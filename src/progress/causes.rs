@@ -56,13 +56,9 @@ impl Causes<'_> {
             jobs,
         } = cause;
         let (jobs, rule) = (Count(*jobs), Safe(rule));
-        write!(
-            f,
-            "    {} × {} ",
-            self.palette.error(format_args!("{jobs:>width$}")),
-            describe_scope(*scope)
-        )?;
-        writeln!(f, "{}", self.palette.dim(format_args!("({rule})")))?;
+        let jobs = self.palette.error(format!("{jobs:>width$}"));
+        let rule = self.palette.dim(format!("({rule})"));
+        writeln!(f, "    {jobs} × {} {rule}", describe_scope(*scope))?;
         let indent = width + 7;
         let message = Truncated(message, MESSAGE_LENGTH).to_string();
         for (label, text) in [("message: ", message), ("hint: ", Safe(hint).to_string())] {

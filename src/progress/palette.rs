@@ -60,16 +60,9 @@ mod tests {
     #[test]
     fn without_color_no_escape_sequences_are_written() {
         let plain = Palette { color: false };
-        let text = format!(
-            "{}{}{}",
-            plain.success("a"),
-            plain.error("b"),
-            plain.dim("c")
-        );
-        assert_eq!(text, "abc");
-        assert_eq!(
-            Palette { color: true }.warning("x").to_string(),
-            "\u{1b}[1;33mx\u{1b}[0m"
-        );
+        let (a, b, c) = (plain.success("a"), plain.error("b"), plain.dim("c"));
+        assert_eq!(format!("{a}{b}{c}"), "abc");
+        let colored = Palette { color: true }.warning("x");
+        assert_eq!(colored.to_string(), "\u{1b}[1;33mx\u{1b}[0m");
     }
 }

@@ -61,11 +61,8 @@ impl Chart {
 
     /// Adds a legend entry.
     pub(super) fn legend(&mut self, class: &str, text: &str) {
-        let _ = write!(
-            self.legend,
-            "<span><i class=\"{class}\"></i>{}</span>",
-            Html(text)
-        );
+        let text = Html(text);
+        let _ = write!(self.legend, "<span><i class=\"{class}\"></i>{text}</span>");
     }
 
     /// Adds a label below the plot; `at` ranges from 0 (left edge) to 1 (right edge).
@@ -104,11 +101,8 @@ impl Chart {
                 below += to_f64(*count);
             }
             if !rects.is_empty() {
-                let _ = write!(
-                    self.drawing,
-                    "<g><title>{}</title>{rects}</g>",
-                    Html(&bar.tooltip)
-                );
+                let title = Html(&bar.tooltip);
+                let _ = write!(self.drawing, "<g><title>{title}</title>{rects}</g>");
             }
             x += step;
         }

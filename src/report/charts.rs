@@ -128,11 +128,8 @@ impl TimeCharts {
     /// Draws the longest wait requested by the provider in each slot.
     fn waits(&self) -> Chart {
         let longest = self.all.longest_wait_ms;
-        let caption = format!(
-            "Longest wait per {}, maximum {}",
-            self.slot_label(),
-            HumanDuration(Duration::from_millis(longest))
-        );
+        let (slot, max) = (self.slot_label(), Duration::from_millis(longest));
+        let caption = format!("Longest wait per {slot}, maximum {}", HumanDuration(max));
         let mut chart = Chart::new(
             "Wait times requested by the provider",
             caption,
@@ -209,11 +206,8 @@ fn latency_histogram(histogram: &Histogram) -> Option<Chart> {
 
 fn token_histogram(title: &str, histogram: &Histogram) -> Option<Chart> {
     let median = histogram.percentile(50)?;
-    let caption = format!(
-        "{} in total, median {}",
-        Count(histogram.sum()),
-        Count(median)
-    );
+    let [sum, median] = [histogram.sum(), median].map(Count);
+    let caption = format!("{sum} in total, median {median}");
     histogram_chart(title, caption, histogram, Unit::Count)
 }
 
@@ -230,14 +224,12 @@ fn histogram_chart(
     let max = counts.iter().max().copied().unwrap_or(0);
     let mut chart = Chart::new(title, caption, max, Unit::Count);
     let pairs = bounds.windows(2).zip(&counts);
-    let bars = pairs.map(|(pair, count)| ChartBar {
-        parts: vec![("done", *count)],
-        tooltip: format!(
-            "{} to {}: {}",
-            unit.label(pair[0]),
-            unit.label(pair[1]),
-            Count(*count)
-        ),
+    let bars = pairs.map(|(pair, count)| {
+        let (from, to) = (unit.label(pair[0]), unit.label(pair[1]));
+        ChartBar {
+            parts: vec![("done", *count)],
+            tooltip: format!("{from} to {to}: {}", Count(*count)),
+        }
     });
     chart.bars(&bars.collect::<Vec<_>>());
     let every = bounds.len().div_ceil(MAX_LABELS);

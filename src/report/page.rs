@@ -65,12 +65,7 @@ fn head(report: &Report, context: &ReportContext<'_>) -> String {
 
 /// Renders the bar of done, failed and remaining rows.
 fn meter(context: &ReportContext<'_>) -> String {
-    let ReportContext {
-        total,
-        done,
-        failed,
-        ..
-    } = *context;
+    let (total, done, failed) = (context.total, context.done, context.failed);
     let share = |count: u64| 100.0 * chart::to_f64(count) / chart::to_f64(total.max(1));
     let mut parts = String::new();
     for (class, count) in [("done", done), ("failed", failed)] {
@@ -83,23 +78,13 @@ fn meter(context: &ReportContext<'_>) -> String {
         }
     }
     let remaining = total.saturating_sub(done + failed);
-    let label = format!(
-        "{} done, {} failed, {} remaining",
-        Count(done),
-        Count(failed),
-        Count(remaining)
-    );
+    let [done, failed, remaining] = [done, failed, remaining].map(Count);
+    let label = format!("{done} done, {failed} failed, {remaining} remaining");
     format!("<div class=\"meter\" role=\"img\" aria-label=\"{label}\">{parts}</div>\n")
 }
 
 fn figures(report: &Report, context: &ReportContext<'_>) -> String {
-    let ReportContext {
-        total,
-        done,
-        failed,
-        requests,
-        ..
-    } = *context;
+    let (total, done, failed) = (context.total, context.done, context.failed);
     let remaining = total.saturating_sub(done + failed);
     let mut shown = String::new();
     let mut figure = |name: &str, value: String, caption: String, class: &str| {
@@ -129,7 +114,7 @@ fn figures(report: &Report, context: &ReportContext<'_>) -> String {
     let (elapsed, rate) = times(report);
     figure("Duration", elapsed, rate, "");
     let caption = format!("{} rate limited", Count(report.all.throttled));
-    figure("Requests", Count(requests).to_string(), caption, "");
+    figure("Requests", Count(context.requests).to_string(), caption, "");
     let (prompt, completion) = (report.prompt_tokens.sum(), report.completion_tokens.sum());
     let caption = format!("{} in, {} out", ShortCount(prompt), ShortCount(completion));
     figure(

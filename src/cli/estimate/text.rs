@@ -85,12 +85,8 @@ impl Estimate<'_> {
         if requests == 0 {
             let _ = writeln!(text, "  to send    nothing");
         } else {
-            let _ = writeln!(
-                text,
-                "  to send    {} ({})",
-                Plural(requests, "row"),
-                list(&to_send)
-            );
+            let (rows, to_send) = (Plural(requests, "row"), list(&to_send));
+            let _ = writeln!(text, "  to send    {rows} ({to_send})");
         }
         if requests < scan.rows {
             let rows = Plural(scan.rows - requests, "row");
@@ -106,29 +102,20 @@ impl Estimate<'_> {
     fn work_text(&self, text: &mut String) {
         let scan = &self.scan;
         let work = &scan.work;
-        let _ = writeln!(
-            text,
-            "  model      {}",
-            Safe(&self.inputs.import.template.model)
-        );
+        let model = Safe(&self.inputs.import.template.model);
+        let _ = writeln!(text, "  model      {model}");
         let prompt = forecast::prompt_tokens_interval(work.prompt_tokens);
         let prompt = DisplayRange(Count(round(prompt.low)), Count(round(prompt.high)));
         let _ = writeln!(text, "  prompts    {prompt} tokens ({ESTIMATION_METHOD})");
         let tokens = work.completion_tokens;
         let tokens = DisplayRange(Count(round(tokens.low)), Count(round(tokens.high)));
-        let _ = writeln!(
-            text,
-            "  responses  {tokens} tokens ({})",
-            self.completion_source()
-        );
+        let source = self.completion_source();
+        let _ = writeln!(text, "  responses  {tokens} tokens ({source})");
         let _ = writeln!(text, "  cost       {}", self.cost_text());
         let (time, bottleneck) = forecast::time(work, &self.limits, scan.latency);
         let time = DisplayRange(HumanDuration(time.low), HumanDuration(time.high));
-        let _ = writeln!(
-            text,
-            "  time       {time} ({})",
-            self.bottleneck_text(bottleneck)
-        );
+        let bottleneck = self.bottleneck_text(bottleneck);
+        let _ = writeln!(text, "  time       {time} ({bottleneck})");
     }
 
     fn cost(&self) -> Option<Interval<Cost>> {
@@ -141,10 +128,8 @@ impl Estimate<'_> {
         let assumed = forecast::ASSUMED_COMPLETION_TOKENS;
         match (&self.scan.averages, self.scan.is_bounded) {
             (Some(averages), _) if averages.completion_tokens.is_some() => {
-                format!(
-                    "based on {} of this batch",
-                    Plural(averages.completions, "response")
-                )
+                let responses = Plural(averages.completions, "response");
+                format!("based on {responses} of this batch")
             }
             (_, true) => "up to max_tokens".to_owned(),
             _ => format!(
