@@ -57,9 +57,6 @@ mod tests {
             ..rpm(7)
         };
         let merged = rpm(5).or(&others);
-        assert_eq!(
-            (merged.rpm, merged.tpm),
-            (NonZeroU32::new(5), NonZeroU32::new(9))
-        );
+        assert_eq!([merged.rpm, merged.tpm], [5, 9].map(NonZeroU32::new));
     }
 }

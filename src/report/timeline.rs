@@ -86,10 +86,8 @@ impl Timeline {
     }
 
     fn lengthen_slots(&mut self) {
-        let longer = LENGTHS.iter().find(|length| **length > self.length);
-        let length = longer
-            .copied()
-            .unwrap_or_else(|| self.length.saturating_mul(2));
+        let mut longer = LENGTHS.into_iter().filter(|length| *length > self.length);
+        let length = longer.next().unwrap_or(self.length.saturating_mul(2));
         let mut slots: BTreeMap<i64, Slot> = BTreeMap::new();
         for (number, slot) in &self.slots {
             let begin = number.saturating_mul(self.length);
@@ -100,11 +98,8 @@ impl Timeline {
 
     /// Returns the first and the last point in time; `None` if there is none.
     pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        let bounds = (
-            Timestamp::from_millis(self.first),
-            Timestamp::from_millis(self.last),
-        );
-        (self.first <= self.last).then_some(bounds)
+        let [first, last] = [self.first, self.last].map(Timestamp::from_millis);
+        (first <= last).then_some((first, last))
     }
 
     /// Returns the length of a slot.
@@ -114,15 +109,12 @@ impl Timeline {
 
     /// Returns all slots from the first to the last, including empty ones.
     pub(super) fn slots(&self) -> Vec<Slot> {
-        let Some((first, _)) = self.slots.first_key_value() else {
+        let (first, last) = (self.slots.first_key_value(), self.slots.last_key_value());
+        let Some(((first, _), (last, _))) = first.zip(last) else {
             return Vec::new();
         };
-        let last = self
-            .slots
-            .last_key_value()
-            .map_or(*first, |(last, _)| *last);
         let slot = |number| self.slots.get(&number).copied().unwrap_or_default();
-        (*first..=last).map(slot).collect()
+        (*first..=*last).map(slot).collect()
     }
 }
 
@@ -173,14 +165,9 @@ mod tests {
         }
         let slots = timeline.slots();
         assert!((15..=150).contains(&slots.len()), "{}", slots.len());
-        assert_eq!(
-            slots.iter().map(|slot| slot.completed).sum::<u64>(),
-            1_000_000
-        );
-        assert_eq!(
-            slots.iter().map(|slot| slot.latency_ms).sum::<u64>(),
-            2_000_000
-        );
+        let sum = |count: fn(&Slot) -> u64| slots.iter().map(count).sum::<u64>();
+        assert_eq!(sum(|slot| slot.completed), 1_000_000);
+        assert_eq!(sum(|slot| slot.latency_ms), 2_000_000);
         assert!(slots.iter().all(|slot| slot.longest_wait_ms == 2));
     }
 

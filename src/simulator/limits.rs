@@ -284,15 +284,11 @@ mod tests {
     #[test]
     fn a_burst_of_one_spaces_the_requests() {
         let mut limiters = rpm(60, Some(1));
-        let limit = take(&mut limiters, "a", 1, ms(0))
-            .unwrap()
-            .requests
-            .unwrap();
+        let remaining = take(&mut limiters, "a", 1, ms(0)).unwrap();
+        let limit = remaining.requests.unwrap();
         assert_eq!((limit.remaining, limit.reset), (0, ms(1_000)));
-        assert_eq!(
-            take(&mut limiters, "a", 1, ms(1)).unwrap_err().wait,
-            Some(ms(999))
-        );
+        let reached = take(&mut limiters, "a", 1, ms(1)).unwrap_err();
+        assert_eq!(reached.wait, Some(ms(999)));
     }
 
     #[test]

@@ -125,20 +125,16 @@ mod tests {
         message: &str,
     ) -> Option<Duration> {
         let header = |name: &str| {
-            headers
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, text)| *text)
+            let mut headers = headers.iter();
+            headers.find_map(|(key, text)| (*key == name).then_some(*text))
         };
-        parse(
-            &RetryHints {
-                status,
-                header: &header,
-                delay,
-                message,
-            },
-            NOW,
-        )
+        let hints = RetryHints {
+            status,
+            header: &header,
+            delay,
+            message,
+        };
+        parse(&hints, NOW)
     }
 
     #[track_caller]
@@ -188,14 +184,10 @@ mod tests {
             &[("retry-after", "soon"), ("x-ratelimit-reset", "3")],
             Some(3_000),
         );
-        assert_eq!(
-            wait_of(429, &[], Some("41s"), "try again in 3s"),
-            Some(Duration::from_secs(41))
-        );
-        assert_eq!(
-            wait_of(503, &[], None, "try again in 3s"),
-            Some(Duration::from_secs(3))
-        );
+        for (status, delay, seconds) in [(429, Some("41s"), 41), (503, None, 3)] {
+            let wait = wait_of(status, &[], delay, "try again in 3s");
+            assert_eq!(wait, Some(Duration::from_secs(seconds)));
+        }
     }
 
     #[test]
