@@ -68,11 +68,8 @@ pub(super) fn command(args: &ManArgs, program: Command) -> Result<Exit, CliError
 
 fn unknown_command(name: &str) -> CliError {
     let what = format!("unknown command '{name}'");
-    CliError::new(
-        Exit::Usage,
-        &what,
-        "run `promptmill --help` to list the commands",
-    )
+    let hint = "run `promptmill --help` to list the commands";
+    CliError::new(Exit::Usage, &what, hint)
 }
 
 fn write_all(command: &Command, directory: &Path) -> Result<(), CliError> {

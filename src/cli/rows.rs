@@ -188,11 +188,8 @@ fn read(path: &Path) -> Result<Vec<String>, CliError> {
     };
     let text = read().map_err(|error| {
         let what = format!("cannot read IDs from {}: {error}", path.display());
-        CliError::new(
-            Exit::NoInput,
-            &what,
-            "pass a file with one ID or row number per line",
-        )
+        let hint = "pass a file with one ID or row number per line";
+        CliError::new(Exit::NoInput, &what, hint)
     })?;
     Ok(trimmed(text.lines()))
 }

@@ -118,11 +118,8 @@ fn stopped((shutdown, _): &Signals) -> CliError {
         _ => Exit::Terminated,
     };
     let what = "stopped while waiting for another run; no request was sent";
-    CliError::new(
-        exit,
-        what,
-        "run again, or use `--if-busy skip` to exit instead of waiting",
-    )
+    let hint = "run again, or use `--if-busy skip` to exit instead of waiting";
+    CliError::new(exit, what, hint)
 }
 
 /// Acquires the run lock, or fails with an error that names its holder.

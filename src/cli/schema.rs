@@ -70,10 +70,7 @@ pub(super) fn of(template: &RequestTemplate) -> Result<Option<Schema>, CliError>
     let schema = template.schema.as_deref().map(Schema::parse).transpose();
     schema.map_err(|error| {
         let what = format!("cannot use the schema that is stored with the batch: {error}");
-        CliError::new(
-            Exit::Storage,
-            &what,
-            "import the file again with --schema FILE --redo",
-        )
+        let hint = "import the file again with --schema FILE --redo";
+        CliError::new(Exit::Storage, &what, hint)
     })
 }

@@ -117,11 +117,8 @@ pub(super) async fn command(global: &GlobalArgs, args: SimulateArgs) -> Result<E
     let key = key.unwrap_or_else(|| SAMPLE_KEY.to_owned());
     let simulator = Simulator::start(config(args)?).await.map_err(|error| {
         let what = format!("cannot listen on 127.0.0.1:{port}: {error}");
-        CliError::new(
-            Exit::Unexpected,
-            &what,
-            "choose another port with --port; use 0 for any free port",
-        )
+        let hint = "choose another port with --port; use 0 for any free port";
+        CliError::new(Exit::Unexpected, &what, hint)
     })?;
     if !global.quiet {
         let url = simulator.base_url();
@@ -189,9 +186,6 @@ fn check(faults: &FaultRates) -> Result<(), CliError> {
         return Ok(());
     }
     let what = "fault rates must be between 0 and 1, and their sum must not exceed 1";
-    Err(CliError::new(
-        Exit::Usage,
-        what,
-        "use rates such as 0.05, for one request in twenty",
-    ))
+    let hint = "use rates such as 0.05, for one request in twenty";
+    Err(CliError::new(Exit::Usage, what, hint))
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::export::Target;
 use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
-use crate::store::{BatchStatus, IntegrityReport, Location, Store};
+use crate::store::{BatchStatus, IntegrityReport, Location, Store, StoredBatch};
 
 use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs, OutputSettings, ResultsArgs};
@@ -42,19 +42,15 @@ pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exi
         .map(|path| args.results.with_target(Target::File(path)));
     let store = database::open(&location).await?;
     let integrity = check_integrity(&store, &location).await?;
-    let batches = match &args.batch {
-        Some(name) => vec![database::find_batch(&store, name, &location).await?.name],
-        None => {
-            let batches = store.batches().await?.into_iter();
-            batches.map(|batch| batch.name).collect()
-        }
-    };
     let mut counted = store.statuses().await?;
-    counted.retain(|batch| batches.contains(&batch.name));
-    let matching = match (&output, &args.batch) {
-        (Some(output), Some(_)) => compare(&store, &batches[0], output).await?,
-        _ => None,
-    };
+    let mut matching = None;
+    if let Some(name) = &args.batch {
+        let batch = database::find_batch(&store, name, &location).await?;
+        counted.retain(|status| status.name == batch.name);
+        if let Some(output) = &output {
+            matching = compare(&store, &batch, output).await?;
+        }
+    }
     let holder = store.run_lock_holder()?;
     store.close().await?;
     let verification = Verification {
@@ -160,7 +156,7 @@ fn damaged(database: &Location, how: &str, errors: &[String]) -> CliError {
 /// Compares a results file with the database, byte by byte.
 async fn compare(
     store: &Store,
-    batch: &str,
+    batch: &StoredBatch,
     output: &OutputSettings,
 ) -> Result<Option<PathBuf>, CliError> {
     let Target::File(path) = &output.target else {
@@ -168,11 +164,8 @@ async fn compare(
     };
     let read_error = |error: &io::Error| {
         let what = format!("cannot read the results file {}: {error}", path.display());
-        CliError::new(
-            Exit::NoInput,
-            &what,
-            "pass the file that `run` or `export` wrote",
-        )
+        let hint = "pass the file that `run` or `export` wrote";
+        CliError::new(Exit::NoInput, &what, hint)
     };
     let file = File::open(path).map_err(|error| read_error(&error))?;
     let writer = ComparingWriter {
@@ -180,12 +173,9 @@ async fn compare(
         line: 1,
         differs: None,
     };
-    let batch = store.batch(batch).await?;
-    let mut writer = export::write_to(store, &batch, output, writer).await?;
-    let rest = writer
-        .file
-        .read(&mut [0])
-        .map_err(|error| read_error(&error))?;
+    let mut writer = export::write_to(store, batch, output, writer).await?;
+    let rest = writer.file.read(&mut [0]);
+    let rest = rest.map_err(|error| read_error(&error))?;
     if writer.differs.is_none() && rest > 0 {
         writer.differs = Some(writer.line);
     }
@@ -217,11 +207,8 @@ impl Write for ComparingWriter {
                 .by_ref()
                 .take(bytes.len() as u64)
                 .read_to_end(&mut expected)?;
-            let same = bytes
-                .iter()
-                .zip(&expected)
-                .take_while(|(a, b)| a == b)
-                .count();
+            let pairs = bytes.iter().zip(&expected);
+            let same = pairs.take_while(|(a, b)| a == b).count();
             self.line += bytes[..same].split(|byte| *byte == b'\n').count() - 1;
             self.differs = (same < bytes.len()).then_some(self.line);
         }

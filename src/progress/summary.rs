@@ -202,12 +202,11 @@ impl Summary<'_> {
         let [done, failed, remaining] = [rows.done, rows.failed, rows.remaining].map(Count);
         self.label("rows", out)?;
         write!(out, "{done} done, ")?;
-        match rows.failed {
-            0 => write!(out, "0 failed")?,
-            _ => {
-                let failed = self.palette.error(format!("{failed} failed"));
-                write!(out, "{failed}")?;
-            }
+        let text = format!("{failed} failed");
+        if rows.failed == 0 {
+            write!(out, "{text}")?;
+        } else {
+            write!(out, "{}", self.palette.error(text))?;
         }
         writeln!(out, ", {remaining} remaining")
     }
