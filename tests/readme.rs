@@ -245,5 +245,5 @@ fn the_example_settings_contain_every_setting_of_the_tables() {
         assert!(is_listed, "promptmill.example.toml does not contain {name}");
         seen += 1;
     }
-    assert!(seen > 20, "only {seen} settings found");
+    assert!(seen > 15, "only {seen} settings found");
 }
