@@ -100,6 +100,24 @@ fn a_wrong_model_stops_only_its_batch() {
 }
 
 #[test]
+fn a_model_without_a_key_stops_only_its_batch() {
+    let env = TestEnv::new(Config::default()).keys(&[]);
+    let settings = "[[keys]]\nenv = \"KEY_A\"\nmodels = [\"m-a\"]\n";
+    env.write("promptmill.toml", settings);
+    let env = env.set_var("KEY_A", "sk-a-0123456789abcdef");
+    for (name, model) in [("b.csv", "m-b"), ("a.csv", "m-a"), ("c.csv", "m-c")] {
+        env.write(name, &jobs(3));
+        env.run(&format!("import {name} --model {model}")).exits(0);
+    }
+    env.run("work")
+        .exits(77)
+        .stderr_contains("all 3 rows of a.csv")
+        .stderr_contains("batch c.csv: no API key")
+        .stderr_contains("for the model \"m-b\"");
+    assert_eq!(env.requests(), 3);
+}
+
+#[test]
 fn several_batches_can_be_named() {
     let env = TestEnv::new(Config::default());
     for name in ["a.csv", "b.csv", "c.csv"] {

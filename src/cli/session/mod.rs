@@ -2,7 +2,7 @@
 //! each batch.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::api::Api;
 use crate::clock::Clock;
@@ -10,7 +10,6 @@ use crate::domain::run_stats::{RunStats, StopReason};
 use crate::engine::{Deps, Engine, Lane, LaneOptions, LaneResult, Reuse, Shutdown, Step};
 use crate::progress::event::RunEvent;
 use crate::progress::quantity::Plural;
-use crate::progress::safe::Safe;
 use crate::progress::summary::SummaryContext;
 use crate::progress::{Progress, terminal_width};
 use crate::provider::{Client, Endpoint};
@@ -18,7 +17,7 @@ use crate::scheduler::Settings;
 use crate::simulator::Simulator;
 use crate::store::{Salt, Store, StoredBatch};
 
-use super::exit::{CliError, Exit};
+use super::exit::CliError;
 use super::key_sources::NamedKey;
 use super::settings::{self, Dedupe, EndpointSettings, LimitsAndPrices};
 use super::signals::Signals;
@@ -26,8 +25,10 @@ use super::verbosity::Verbosity;
 use super::{console, process, schema, signals, simulate};
 
 mod keys;
+mod rejected;
 
 use keys::KeySetup;
+use rejected::Rejected;
 
 /// Base URL and keys, read before the database is opened: a key command may take a long time, or
 /// prompt for a password.
@@ -200,13 +201,13 @@ impl<'a> Session<'a> {
             on_event: &mut on_event,
         };
         let mut engine = Engine::new(deps, keys, self.settings);
-        self.open_all(&mut engine, batches).await?;
+        let mut rejected = Rejected::new(wait_for.is_some());
+        self.open_all(&mut engine, batches, &mut rejected).await?;
         if wait_for.is_some() {
             engine.stay().await?;
             self.listen()?;
         }
         let mut shutdown = self.shutdown();
-        let mut rejected = BTreeSet::new();
         let mut ended: BTreeMap<i64, RunStats> = BTreeMap::new();
         loop {
             match engine.advance(&mut shutdown).await? {
@@ -232,6 +233,7 @@ impl<'a> Session<'a> {
             }
         }
         engine.close()?;
+        rejected.into_result()?;
         let mut total = RunStats::default();
         ended.into_values().for_each(|stats| total.add(stats));
         if wait_for.is_some() {
@@ -242,15 +244,22 @@ impl<'a> Session<'a> {
         Ok(total)
     }
 
-    /// Opens the lanes of batches that have rows to be sent, after all of them were checked.
+    /// Opens the lanes of batches that have rows to be sent, after all of them were checked. Without
+    /// any key, nothing is sent.
     async fn open_all(
         &mut self,
         engine: &mut Engine<'_>,
         batches: Vec<StoredBatch>,
+        rejected: &mut Rejected,
     ) -> Result<(), CliError> {
         let mut lanes = Vec::new();
         for batch in batches {
-            lanes.extend(self.prepare(engine, batch).await?);
+            let (id, name) = (batch.id, batch.name.clone());
+            match self.prepare(engine, batch).await {
+                Ok(lane) => lanes.extend(lane),
+                Err(error) if self.keys.is_empty() => return Err(error),
+                Err(error) => rejected.add((id, &name), error)?,
+            }
         }
         for (index, lane) in lanes.into_iter().enumerate() {
             let recovered = if index == 0 { self.recovered } else { 0 };
@@ -293,7 +302,7 @@ impl<'a> Session<'a> {
         &self,
         engine: &mut Engine<'_>,
         selection: &Selection,
-        rejected: &mut BTreeSet<i64>,
+        rejected: &mut Rejected,
     ) -> Result<(), CliError> {
         for batch in self.store.batches().await? {
             let is_wanted = batch.simulated == self.is_simulated() && selection.contains(&batch);
@@ -304,19 +313,12 @@ impl<'a> Session<'a> {
             let name = batch.name.clone();
             match self.prepare(engine, batch).await {
                 Ok(lane) => {
-                    rejected.remove(&id);
+                    rejected.remove(id);
                     if let Some(lane) = lane {
                         engine.open(lane, 0).await?;
                     }
                 }
-                Err(error) if !matches!(error.exit, Exit::NoKey | Exit::Config) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    if rejected.insert(id) {
-                        tracing::warn!("batch {}: {}", Safe(&name), error.message);
-                    }
-                }
+                Err(error) => rejected.add((id, &name), error)?,
             }
         }
         Ok(())
