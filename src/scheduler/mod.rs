@@ -157,11 +157,14 @@ impl Scheduler {
         }
     }
 
-    /// Returns the lane that runs alone, because its jobs were in flight at several crashes.
-    fn exclusive_lane(&self) -> Option<LaneId> {
+    /// Returns the lane that runs alone, because its jobs were in flight at several crashes. While
+    /// all its keys have to wait, the other lanes continue.
+    fn exclusive_lane(&self, now: Timestamp) -> Option<LaneId> {
         let mut open = self.lanes.values().filter(|lane| lane.is_open());
-        open.find(|lane| lane.queue.has_suspects)
-            .map(|lane| lane.id)
+        let suspect = |lane: &&Lane| {
+            lane.queue.has_suspects && !waiting::all_keys_wait(lane, &self.shared, now)
+        };
+        open.find(suspect).map(|lane| lane.id)
     }
 
     /// Acquires permits for the requests that can be sent now, and claims as many jobs.
@@ -169,7 +172,7 @@ impl Scheduler {
         for (model, keys) in self.shared.keys.take_changed() {
             self.shared.push(Effect::SaveKeys { model, keys });
         }
-        let exclusive = self.exclusive_lane();
+        let exclusive = self.exclusive_lane(now);
         if let Some(id) = exclusive {
             self.ready_for_suspect(id, unwritten, now);
         } else {
@@ -189,7 +192,8 @@ impl Scheduler {
         if slots == 0 {
             return;
         }
-        let due = self.lanes.values().filter(|lane| lane.is_due(now));
+        let lanes = self.lanes.values();
+        let due = lanes.filter(|lane| lane.is_due(now) && !lane.queue.has_suspects);
         let mut turns = Turns::new(due.map(|lane| (lane.id, lane.share)), self.turn_floor);
         while slots > 0
             && let Some(id) = turns.next()
@@ -331,7 +335,7 @@ impl Scheduler {
         if !shared.has_no_effects() {
             return;
         }
-        let wake = waiting::wake_at(&self.lanes, self.exclusive_lane(), &self.shared, now);
+        let wake = waiting::wake_at(&self.lanes, self.exclusive_lane(now), &self.shared, now);
         let nothing_in_flight = self.shared.requests.is_empty();
         if let Some(until) = wake.filter(|until| nothing_in_flight && *until > now)
             && self.reported_wait != Some(until)

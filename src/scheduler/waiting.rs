@@ -33,6 +33,12 @@ pub(super) fn next_permit_at(
     }
 }
 
+/// Returns whether no key of a lane can be used now, even if the requests in flight finish.
+pub(super) fn all_keys_wait(lane: &Lane, shared: &Shared, now: Timestamp) -> bool {
+    let mut keys = lane.keys(shared).indices();
+    keys.all(|key| next_permit_at(lane, shared, key, now).is_some_and(|at| at > now))
+}
+
 /// Returns when the next request can be sent if no request finishes earlier; `None` if that depends
 /// on the requests in flight.
 pub(super) fn wake_at(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use promptmill::domain::failure::{ErrorResponse, Failure};
 use promptmill::domain::job::{Completion, JobClaim, JobId};
-use promptmill::domain::key::Key;
+use promptmill::domain::key::{Key, KeyState};
 use promptmill::domain::keyring::KeyIndex;
 use promptmill::domain::limits::KeyLimits;
 use promptmill::domain::price::Prices;
@@ -282,6 +282,27 @@ fn a_suspect_runs_alone_until_its_result_is_written() {
     assert_eq!(bench.on(Event::SuspectClaimed(B, None)), []);
     let claimed: Vec<_> = claims(&bench.ready()).iter().map(|claim| claim.0).collect();
     assert_eq!(claimed, [A, B]);
+}
+
+#[test]
+fn a_suspect_that_waits_for_its_key_does_not_block_other_lanes() {
+    let mut bench = Bench::with_keys(1).open(A, "a");
+    let until = NOW + Duration::from_mins(5);
+    let mut key = Key::new("key-0".to_owned(), "f0".to_owned());
+    (key.state, key.model_only) = (KeyState::Cooling { until }, true);
+    let setup = LaneSetup {
+        model: "b".to_owned(),
+        keys: vec![(KeyIndex(0), key)],
+        has_suspects: true,
+        ..LaneSetup::default()
+    };
+    bench.on(Event::LaneOpened(B, setup));
+    assert_eq!(sent(&bench.claim(A, &[1])).len(), 1);
+    bench.complete(1);
+    bench.now = until;
+    let effects = bench.ready();
+    assert!(effects.contains(&Effect::ClaimSuspect(B)), "{effects:?}");
+    assert_eq!(claims(&effects), []);
 }
 
 /// Checks what happens to a job of this many tokens, with keys of these token limits.
