@@ -23,11 +23,8 @@ pub(super) fn limits(exchange: &Exchange, now: Timestamp) -> Option<[Option<Repo
     // `Date` has a resolution of one second, so small differences are ignored.
     let ahead = exchange.clock_ahead.filter(|ahead| ahead.abs() > 2000);
     let provider_now = now.as_millis().saturating_add(ahead.unwrap_or(0));
-    Some(parse(
-        &exchange.rate,
-        Timestamp::from_millis(provider_now),
-        now,
-    ))
+    let provider_now = Timestamp::from_millis(provider_now);
+    Some(parse(&exchange.rate, provider_now, now))
 }
 
 /// Parses the limits of requests and of tokens. `provider_now` is the time by the provider's clock,
@@ -37,26 +34,17 @@ fn parse(
     provider_now: Timestamp,
     now: Timestamp,
 ) -> [Option<ReportedLimit>; 2] {
-    [
-        parse_limit(
-            [
-                &headers.limit_requests,
-                &headers.remaining_requests,
-                &headers.reset_requests,
-            ],
-            provider_now,
-            now,
-        ),
-        parse_limit(
-            [
-                &headers.limit_tokens,
-                &headers.remaining_tokens,
-                &headers.reset_tokens,
-            ],
-            provider_now,
-            now,
-        ),
-    ]
+    let RateHeaders {
+        limit_requests,
+        remaining_requests,
+        reset_requests,
+        limit_tokens,
+        remaining_tokens,
+        reset_tokens,
+    } = headers;
+    let requests = [limit_requests, remaining_requests, reset_requests];
+    let tokens = [limit_tokens, remaining_tokens, reset_tokens];
+    [requests, tokens].map(|limit| parse_limit(limit, provider_now, now))
 }
 
 fn parse_limit(
@@ -128,12 +116,9 @@ mod tests {
 
     #[test]
     fn limits_that_reset_later_belong_to_a_long_window() {
-        let until = |seconds| NOW + Duration::from_secs(seconds);
         let long_window = |remaining, seconds| {
-            Some(ReportedLimit::LongWindow {
-                remaining,
-                until: until(seconds),
-            })
+            let until = NOW + Duration::from_secs(seconds);
+            Some(ReportedLimit::LongWindow { remaining, until })
         };
         check("14400", "14370", "2m59s", long_window(14_370, 179));
         check("5", "0", "2026-11-24T00:00:00Z", long_window(0, 4 * 3600));

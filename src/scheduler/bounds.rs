@@ -83,6 +83,12 @@ mod tests {
         Cost::from_dollars(dollars)
     }
 
+    fn limits(set: impl Fn(&mut RunLimits)) -> RunLimits {
+        let mut limits = RunLimits::default();
+        set(&mut limits);
+        limits
+    }
+
     #[track_caller]
     fn check(limits: RunLimits, in_flight: u64, allowed: usize, reached: Option<&'static str>) {
         let usage = Usage {
@@ -105,49 +111,25 @@ mod tests {
 
     #[test]
     fn the_strictest_limit_applies() {
-        let none = RunLimits::default();
-        let rows = |n| RunLimits {
-            rows: Some(n),
-            ..none
-        };
-        let requests = |n| RunLimits {
-            requests: Some(n),
-            ..none
-        };
-        let cost = |n| RunLimits {
-            cost: dollars(n),
-            ..none
-        };
-        let until = |ms| RunLimits {
-            until: Some(Timestamp::from_millis(ms)),
-            ..none
-        };
-        check(none, 4, usize::MAX, None);
-        check(rows(18), 4, 4, None);
-        check(rows(10), 0, 0, Some("--limit"));
+        check(limits(|_| ()), 4, usize::MAX, None);
+        check(limits(|max| max.rows = Some(18)), 4, 4, None);
+        check(limits(|max| max.rows = Some(10)), 0, 0, Some("--limit"));
+        let requests = |n| limits(move |max| max.requests = Some(n));
         check(requests(25), 4, 5, None);
         check(requests(20), 0, 0, Some("--max-requests"));
+        let cost = |n| limits(move |max| max.cost = dollars(n));
         check(cost(0.15), 4, 1, None);
         check(cost(0.105), 0, 0, Some("--max-cost"));
+        let until = |ms| limits(move |max| max.until = Some(Timestamp::from_millis(ms)));
         check(until(62_001), 4, usize::MAX, None);
         check(until(62_000), 0, 0, Some("--max-runtime"));
-        check(
-            RunLimits {
-                requests: Some(23),
-                ..rows(100)
-            },
-            0,
-            3,
-            None,
-        );
+        let both = limits(|max| (max.requests, max.rows) = (Some(23), Some(100)));
+        check(both, 0, 3, None);
     }
 
     #[test]
     fn the_first_request_shows_the_cost() {
-        let limits = RunLimits {
-            cost: dollars(1.0),
-            ..RunLimits::default()
-        };
+        let limits = limits(|max| max.cost = dollars(1.0));
         let usage = Usage::default();
         let bounds = |in_flight| Bounds {
             limits: &limits,

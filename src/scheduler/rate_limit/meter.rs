@@ -56,6 +56,12 @@ pub(in crate::scheduler) struct Blocked {
     pub(in crate::scheduler) reason: BlockReason,
 }
 
+impl Blocked {
+    fn new(until: Option<Timestamp>, reason: BlockReason) -> Self {
+        Self { until, reason }
+    }
+}
+
 /// The limits and the usage of a key or a group.
 #[derive(Debug)]
 pub(super) struct Meter {
@@ -111,7 +117,7 @@ impl Meter {
         self.check_counts(now)?;
         if let Some(rate) = &mut self.requests {
             rate.try_acquire(1, now)
-                .map_err(|wait| blocked(wait, BlockReason::Requests, now))?;
+                .map_err(|wait| Blocked::new(Some(now + wait), BlockReason::Requests))?;
         }
         if let Some(rate) = &mut self.tokens
             && let Err(wait) = rate.try_acquire(tokens, now)
@@ -119,7 +125,7 @@ impl Meter {
             if let Some(rate) = &mut self.requests {
                 rate.adjust(-1.0, now);
             }
-            return Err(blocked(wait, BlockReason::Tokens, now));
+            return Err(Blocked::new(Some(now + wait), BlockReason::Tokens));
         }
         self.in_flight += 1;
         self.today += 1;
@@ -132,32 +138,20 @@ impl Meter {
     fn check_counts(&mut self, now: Timestamp) -> Result<(), Blocked> {
         let max = self.limits.in_flight.map_or(u32::MAX, NonZeroU32::get);
         if self.in_flight >= max {
-            return Err(Blocked {
-                until: None,
-                reason: BlockReason::InFlight,
-            });
+            return Err(Blocked::new(None, BlockReason::InFlight));
         }
         if now >= self.day_ends {
             self.today = 0;
             self.day_ends = self.limits.zone.next_day(now);
         }
         if self.limits.rpd.is_some_and(|max| self.today >= max.get()) {
-            return Err(Blocked {
-                until: Some(self.day_ends),
-                reason: BlockReason::Day,
-            });
+            return Err(Blocked::new(Some(self.day_ends), BlockReason::Day));
         }
         self.remaining = self.remaining.filter(|(_, until)| *until > now);
         match self.remaining {
             // The requests in flight may not be counted yet; their responses will report the rest.
-            Some((0, _)) if self.in_flight > 0 => Err(Blocked {
-                until: None,
-                reason: BlockReason::Day,
-            }),
-            Some((0, until)) => Err(Blocked {
-                until: Some(until),
-                reason: BlockReason::Day,
-            }),
+            Some((0, _)) if self.in_flight > 0 => Err(Blocked::new(None, BlockReason::Day)),
+            Some((0, until)) => Err(Blocked::new(Some(until), BlockReason::Day)),
             _ => Ok(()),
         }
     }
@@ -171,7 +165,7 @@ impl Meter {
         match &mut self.tokens {
             Some(rate) => rate
                 .try_acquire(tokens, now)
-                .map_err(|wait| blocked(wait, BlockReason::Tokens, now)),
+                .map_err(|wait| Blocked::new(Some(now + wait), BlockReason::Tokens)),
             None => Ok(()),
         }
     }
@@ -230,18 +224,13 @@ impl Meter {
         let is_new = self
             .throttled_at
             .is_none_or(|at| now.since(at) >= SAME_OVERLOAD);
-        let rates = [&mut self.requests, &mut self.tokens];
-        let mut has_rate = false;
-        for rate in rates.into_iter().flatten() {
-            has_rate = true;
-            if is_new {
-                rate.slow_down(now);
-            }
-        }
         if is_new {
+            let rates = [&mut self.requests, &mut self.tokens];
+            let rates = rates.into_iter().flatten();
+            rates.for_each(|rate| rate.slow_down(now));
             self.throttled_at = Some(now);
         }
-        has_rate
+        self.requests.is_some() || self.tokens.is_some()
     }
 }
 
@@ -258,20 +247,15 @@ fn set_reported_rate(
     }
 }
 
-fn blocked(wait: Duration, reason: BlockReason, now: Timestamp) -> Blocked {
-    Blocked {
-        until: Some(now + wait),
-        reason,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_464_000_000);
 
-    fn meter(limits: KeyLimits) -> Meter {
+    fn meter(set: impl Fn(&mut KeyLimits)) -> Meter {
+        let mut limits = KeyLimits::default();
+        set(&mut limits);
         Meter::new(limits, 0, NOW)
     }
 
@@ -291,14 +275,8 @@ mod tests {
 
     #[test]
     fn limits_requests_in_flight() {
-        let mut meter = meter(KeyLimits {
-            in_flight: some(2),
-            ..KeyLimits::default()
-        });
-        let full = Blocked {
-            until: None,
-            reason: BlockReason::InFlight,
-        };
+        let mut meter = meter(|limits| limits.in_flight = some(2));
+        let full = Blocked::new(None, BlockReason::InFlight);
         assert_eq!(drain(&mut meter, NOW), (2, full));
         meter.request_finished();
         assert_eq!(drain(&mut meter, NOW), (1, full));
@@ -312,10 +290,7 @@ mod tests {
         };
         let midnight = limits.zone.next_day(NOW);
         let mut meter = Meter::new(limits, 3, NOW);
-        let over = Blocked {
-            until: Some(midnight),
-            reason: BlockReason::Day,
-        };
+        let over = Blocked::new(Some(midnight), BlockReason::Day);
         assert_eq!(drain(&mut meter, NOW), (2, over));
         meter.refund(1, NOW);
         assert_eq!(drain(&mut meter, NOW), (1, over));
@@ -324,12 +299,7 @@ mod tests {
 
     #[test]
     fn a_lack_of_tokens_does_not_consume_requests() {
-        let limits = KeyLimits {
-            rpm: some(60),
-            tpm: some(600),
-            ..KeyLimits::default()
-        };
-        let mut meter = meter(limits);
+        let mut meter = meter(|limits| (limits.rpm, limits.tpm) = (some(60), some(600)));
         assert_eq!(meter.try_acquire(600, NOW), Ok(()));
         let blocked = meter.try_acquire(1, NOW + Duration::from_secs(2));
         assert_eq!(blocked.unwrap_err().reason, BlockReason::Tokens);
@@ -337,10 +307,8 @@ mod tests {
         // One request was gained since then, and the refunded one is still available.
         assert_eq!(meter.try_acquire(1, later), Ok(()));
         assert_eq!(meter.try_acquire(1, later), Ok(()));
-        assert_eq!(
-            meter.try_acquire(1, later).unwrap_err().reason,
-            BlockReason::Requests
-        );
+        let blocked = meter.try_acquire(1, later);
+        assert_eq!(blocked.unwrap_err().reason, BlockReason::Requests);
     }
 
     #[test]
@@ -349,80 +317,40 @@ mod tests {
             let limit = NonZeroU32::new(600).unwrap();
             [Some(ReportedLimit::Minute { limit, remaining }), None]
         };
-        let mut empty = meter(KeyLimits::default());
+        let mut empty = meter(|_| ());
         empty.apply_reported(reported(Some(0)), NOW);
         assert_eq!(drain(&mut empty, NOW).0, 0);
         let reported = reported(Some(599));
-        let mut free = meter(KeyLimits::default());
+        let mut free = meter(|_| ());
         free.apply_reported(reported, NOW);
         assert_eq!(drain(&mut free, NOW).0, 9);
         free.apply_reported(reported, NOW);
         assert_eq!(drain(&mut free, NOW).0, 0);
-        let mut set = meter(KeyLimits {
-            rpm: some(180),
-            ..KeyLimits::default()
-        });
+        let mut set = meter(|limits| limits.rpm = some(180));
         set.apply_reported(reported, NOW);
         assert_eq!(drain(&mut set, NOW).0, 2);
     }
 
     #[test]
     fn sends_no_more_than_the_remaining_requests_of_a_long_window() {
-        let mut meter = meter(KeyLimits::default());
+        let mut meter = meter(|_| ());
         let until = NOW + Duration::from_hours(4);
+        let window = |remaining| [Some(ReportedLimit::LongWindow { remaining, until }), None];
+        let over = |until| Blocked::new(until, BlockReason::Day);
         assert_eq!(meter.try_acquire(1, NOW), Ok(()));
-        meter.apply_reported(
-            [
-                Some(ReportedLimit::LongWindow {
-                    remaining: 3,
-                    until,
-                }),
-                None,
-            ],
-            NOW,
-        );
-        assert_eq!(
-            drain(&mut meter, NOW),
-            (
-                2,
-                Blocked {
-                    until: None,
-                    reason: BlockReason::Day
-                }
-            )
-        );
+        meter.apply_reported(window(3), NOW);
+        assert_eq!(drain(&mut meter, NOW), (2, over(None)));
         for _ in 0..3 {
             meter.request_finished();
         }
-        meter.apply_reported(
-            [
-                Some(ReportedLimit::LongWindow {
-                    remaining: 0,
-                    until,
-                }),
-                None,
-            ],
-            NOW,
-        );
-        assert_eq!(
-            drain(&mut meter, NOW),
-            (
-                0,
-                Blocked {
-                    until: Some(until),
-                    reason: BlockReason::Day
-                }
-            )
-        );
+        meter.apply_reported(window(0), NOW);
+        assert_eq!(drain(&mut meter, NOW), (0, over(Some(until))));
         assert_eq!(meter.try_acquire(1, until), Ok(()));
     }
 
     #[test]
     fn responses_throttled_together_slow_down_the_rate_once() {
-        let mut meter = meter(KeyLimits {
-            rpm: some(60_000),
-            ..KeyLimits::default()
-        });
+        let mut meter = meter(|limits| limits.rpm = some(60_000));
         assert_eq!(drain(&mut meter, NOW).0, 900);
         for moment in 0..8 {
             for _ in 0..50 {
@@ -435,10 +363,7 @@ mod tests {
 
     #[test]
     fn a_quota_does_not_slow_down_the_rate() {
-        let mut meter = meter(KeyLimits {
-            rpm: some(600),
-            ..KeyLimits::default()
-        });
+        let mut meter = meter(|limits| limits.rpm = some(600));
         assert_eq!(drain(&mut meter, NOW).0, 9);
         assert!(!meter.record_throttle(Duration::from_hours(3), NOW));
         assert_eq!(drain(&mut meter, NOW + Duration::from_secs(1)).0, 9);
