@@ -198,14 +198,12 @@ impl OutcomeConverter {
             return Err(verdict.rule.to_owned());
         }
         Ok(ImportedOutcome::Failed(AttemptRecord {
-            unknown: false,
             scope: verdict.scope,
             rule: verdict.rule.to_owned(),
             status: failure.status(),
             message: failure.message(),
             request_id: failure.request_id().to_owned(),
-            wait_ms: None,
-            latency_ms: None,
+            ..AttemptRecord::default()
         }))
     }
 }

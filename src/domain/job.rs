@@ -141,7 +141,7 @@ pub struct RecordedFailure {
 }
 
 /// A failed attempt, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// Whether the result is unknown, because the request was abandoned in flight.
     pub unknown: bool,

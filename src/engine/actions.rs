@@ -62,7 +62,7 @@ impl Actions {
             max_completion_tokens: api.and_then(|api| api.max_completion_tokens(&job.request)),
         };
         let request = job.request;
-        self.flights.hold(claim, HeldJob { lane, request });
+        self.flights.held.insert(claim, HeldJob { lane, request });
         candidate
     }
 
@@ -93,7 +93,7 @@ impl Actions {
 
     /// Sends the request of a job. Its claim must be on disk, and the request counted.
     pub(super) fn send(&mut self, claim: JobClaim, key: KeyIndex, now: Timestamp) {
-        let Some(held) = self.flights.held(claim) else {
+        let Some(held) = self.flights.held.get_mut(&claim) else {
             return;
         };
         let Some(lane) = self.lanes.get(&held.lane) else {
@@ -116,7 +116,7 @@ impl Actions {
         claim: JobClaim,
         completion: &Completion,
     ) -> Option<Failure> {
-        let held = self.flights.held(claim)?;
+        let held = self.flights.held.get_mut(&claim)?;
         let lane = self.lanes.get_mut(&held.lane)?;
         lane.check_schema(claim.job, &held.request, completion)
     }
@@ -145,7 +145,7 @@ impl Actions {
         attempt: Option<AttemptRecord>,
         event: Option<RunEvent>,
     ) {
-        let Some(held) = self.flights.release(claim) else {
+        let Some(held) = self.flights.held.remove(&claim) else {
             return;
         };
         if !matches!(outcome, JobOutcome::Requeued { .. })

@@ -22,27 +22,13 @@ pub(super) struct HeldJob {
 /// Claimed jobs and requests in flight.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    held: HashMap<JobClaim, HeldJob>,
+    /// Claimed jobs until they are settled.
+    pub(super) held: HashMap<JobClaim, HeldJob>,
     workers: JoinSet<Exchange>,
     claims: HashMap<Id, JobClaim>,
 }
 
 impl Flights {
-    /// Keeps a claimed job.
-    pub(super) fn hold(&mut self, claim: JobClaim, held: HeldJob) {
-        self.held.insert(claim, held);
-    }
-
-    /// Returns a claimed job.
-    pub(super) fn held(&mut self, claim: JobClaim) -> Option<&mut HeldJob> {
-        self.held.get_mut(&claim)
-    }
-
-    /// Removes and returns a job that is settled.
-    pub(super) fn release(&mut self, claim: JobClaim) -> Option<HeldJob> {
-        self.held.remove(&claim)
-    }
-
     /// Sends the request of a job.
     pub(super) fn send(
         &mut self,

@@ -138,9 +138,8 @@ impl Admission<'_> {
             return;
         }
         let needed = estimate_tokens(&job, self.lane);
-        let allowed = limiter
-            .max_request_tokens()
-            .map_or(u32::MAX, NonZeroU32::get);
+        let max = limiter.max_request_tokens();
+        let allowed = max.map_or(u32::MAX, NonZeroU32::get);
         if needed > allowed {
             self.refund(permit);
             let record = larger_than_limit(needed, allowed);
@@ -157,15 +156,10 @@ impl Admission<'_> {
         self.lane.stuck.remove(&job.claim.job);
         self.lane.count(self.shared, |usage| usage.requests += 1);
         self.lane.queue.in_flight += 1;
-        let (limiter, key) = (&self.shared.keys.limiter, permit.key);
-        let day = limiter
-            .has_daily_limit()
-            .then(|| limiter.day_start(key, self.now));
-        self.shared.push(Effect::Send {
-            claim: job.claim,
-            key,
-            day,
-        });
+        let (limiter, claim, key) = (&self.shared.keys.limiter, job.claim, permit.key);
+        let is_counted = limiter.has_daily_limit();
+        let day = is_counted.then(|| limiter.day_start(key, self.now));
+        self.shared.push(Effect::Send { claim, key, day });
         let request = InFlight {
             lane: self.lane.id,
             permit,
@@ -174,21 +168,15 @@ impl Admission<'_> {
             spent: job.spent,
             rules: job.rules,
         };
-        self.shared.requests.insert(job.claim, request);
+        self.shared.requests.insert(claim, request);
     }
 
     /// Fails a claimed job that caused its errors, without sending another request.
     fn fail_rejected(&mut self, claim: JobClaim) {
         let held = self.lane.stuck.remove(&claim.job).flatten();
         let mut record = held.unwrap_or_else(|| AttemptRecord {
-            unknown: false,
-            scope: Scope::Request,
-            rule: String::new(),
-            status: None,
             message: "rejected with API keys that work for other rows".to_owned(),
-            request_id: String::new(),
-            wait_ms: None,
-            latency_ms: None,
+            ..AttemptRecord::default()
         });
         mark_rejected_by_every_key(&mut record);
         self.lane.fail(self.shared, (claim, None), record);
@@ -214,10 +202,8 @@ pub(super) fn free_slots(lane: &Lane, shared: &Shared) -> usize {
 /// Estimates the tokens of a request and its completion.
 fn estimate_tokens(job: &Candidate, lane: &Lane) -> u32 {
     let completion = job.max_completion_tokens.unwrap_or_else(|| {
-        let average = lane
-            .usage
-            .completion_tokens
-            .checked_div(lane.usage.completions);
+        let (tokens, completions) = (lane.usage.completion_tokens, lane.usage.completions);
+        let average = tokens.checked_div(completions);
         average.unwrap_or(DEFAULT_COMPLETION_TOKENS)
     });
     u32::try_from(job.request_tokens.saturating_add(completion)).unwrap_or(u32::MAX)
@@ -231,16 +217,12 @@ pub(super) fn mark_rejected_by_every_key(record: &mut AttemptRecord) {
 
 fn larger_than_limit(needed: u32, allowed: u32) -> AttemptRecord {
     AttemptRecord {
-        unknown: false,
         scope: Scope::Request,
         rule: LARGER_THAN_LIMIT.0.to_owned(),
-        status: None,
         message: format!(
             "the request and its response need up to {needed} tokens, but no API key allows more than \
              {allowed} per minute"
         ),
-        request_id: String::new(),
-        wait_ms: None,
-        latency_ms: None,
+        ..AttemptRecord::default()
     }
 }

@@ -251,12 +251,8 @@ impl<'f> FailedAttempt<'f> {
             scope: self.verdict.scope,
             rule: self.verdict.rule,
         };
-        lane.settle(
-            shared,
-            (claim, key),
-            transition,
-            (Some(record), Some(event)),
-        );
+        let attempt = (Some(record), Some(event));
+        lane.settle(shared, (claim, key), transition, attempt);
     }
 
     fn transition(&self, shared: &mut Shared) -> Transition {

@@ -8,9 +8,8 @@ use crate::domain::job::{AttemptRecord, Completion, JobClaim, JobId};
 use crate::domain::keyring::{KeyIndex, KeyRing};
 use crate::domain::price::{Cost, Price, Prices};
 use crate::domain::retry::Transition;
-use crate::domain::run_stats::{StopReason, Usage};
+use crate::domain::run_stats::Usage;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Scope;
 use crate::progress::event::RunEvent;
 
 use super::event::{Effect, LaneEnd, LaneId, LaneSetup};
@@ -203,12 +202,8 @@ impl Lane {
             scope: record.scope,
             rule: record.rule.clone(),
         };
-        self.settle(
-            shared,
-            (claim, key),
-            Transition::Fail,
-            (Some(record), Some(event)),
-        );
+        let attempt = (Some(record), Some(event));
+        self.settle(shared, (claim, key), Transition::Fail, attempt);
     }
 
     /// Requeues a claimed job whose request was not sent.
@@ -230,13 +225,9 @@ impl Lane {
         self.count(shared, |usage| usage.unknown += 1);
         let record = AttemptRecord {
             unknown: true,
-            scope: Scope::Transient,
             rule: "stopped-in-flight".to_owned(),
-            status: None,
             message: "the run was stopped while this request was in flight".to_owned(),
-            request_id: String::new(),
-            wait_ms: None,
-            latency_ms: None,
+            ..AttemptRecord::default()
         };
         let transition = Transition::Requeue {
             not_before: Timestamp::default(),
@@ -265,7 +256,7 @@ impl Lane {
 
     /// Ends the lane.
     pub(super) fn end(&mut self, shared: &mut Shared) {
-        let reason: Option<StopReason> = match &self.ending {
+        let reason = match &self.ending {
             Ending::Open => None,
             Ending::Tentative(reason) | Ending::Firm(reason) => Some(reason.clone()),
         };

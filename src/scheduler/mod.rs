@@ -20,18 +20,21 @@ mod stop;
 mod turns;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::attribution::RejectionTracker;
 use crate::domain::keyring::KeyIndex;
 use crate::domain::price::Prices;
-use crate::domain::run_stats::StopReason;
+use crate::domain::run_stats::{StopReason, Usage};
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
 
 use admission::Admission;
+use backoff::Backoff;
 use ending::EndCheck;
 use failed_attempt::FailedAttempt;
+use health::Health;
+use keys::Keys;
 use lane::Lane;
 use shared::Shared;
 use stop::Ending;
@@ -67,7 +70,17 @@ impl Scheduler {
         (seed, now): (u64, Timestamp),
     ) -> Self {
         Self {
-            shared: Shared::new(settings, endpoint, prices, quotas, (seed, now)),
+            shared: Shared {
+                settings,
+                endpoint,
+                prices,
+                keys: Keys::new(quotas, now),
+                health: Health::new(settings.concurrency, now),
+                backoff: Backoff::new(seed),
+                usage: Usage::default(),
+                requests: HashMap::new(),
+                effects: Vec::new(),
+            },
             lanes: BTreeMap::new(),
             drain_until: None,
             reported_wait: None,
@@ -84,7 +97,10 @@ impl Scheduler {
             }
             Event::LaneReopened(id) => self.reopen(id),
             Event::LaneClosed(id) => drop(self.lanes.remove(&id)),
-            Event::QueueChanged => self.read_lanes_again(),
+            Event::QueueChanged => {
+                let lanes = self.lanes.values_mut();
+                lanes.for_each(|lane| lane.queue.stale = true);
+            }
             Event::KeysReset(keys) => self.keys_reset(&keys),
             Event::Ready { unwritten } => self.ready(unwritten, now),
             Event::Claimed {
@@ -110,7 +126,7 @@ impl Scheduler {
             Event::StopRequested(level, reason) => self.stop_requested(level, reason, now),
             Event::Idle => self.idle(now),
         }
-        self.shared.take_effects()
+        std::mem::take(&mut self.shared.effects)
     }
 
     /// Returns whether requests need token estimates, because a key has a token limit.
@@ -132,12 +148,6 @@ impl Scheduler {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.ending = Ending::Open;
             lane.queue.next_due = Some(Timestamp::default());
-        }
-    }
-
-    fn read_lanes_again(&mut self) {
-        for lane in self.lanes.values_mut() {
-            lane.queue.stale = true;
         }
     }
 
@@ -198,10 +208,7 @@ impl Scheduler {
         while slots > 0
             && let Some(id) = turns.next()
         {
-            if self
-                .admission(id, now)
-                .is_some_and(|mut lane| lane.reserve())
-            {
+            if self.reserve(id, now) {
                 turns.used(id);
                 slots -= 1;
             } else {
@@ -222,12 +229,15 @@ impl Scheduler {
         if unwritten || !self.shared.requests.is_empty() || self.shared.free_slots(now) == 0 {
             return;
         }
-        let reserved = self
-            .admission(id, now)
-            .is_some_and(|mut lane| lane.reserve());
-        if reserved {
+        if self.reserve(id, now) {
             self.shared.push(Effect::ClaimSuspect(id));
         }
+    }
+
+    /// Acquires a permit for one more job of a lane. Returns whether there is one now.
+    fn reserve(&mut self, id: LaneId, now: Timestamp) -> bool {
+        let admission = self.admission(id, now);
+        admission.is_some_and(|mut admission| admission.reserve())
     }
 
     fn admission(&mut self, id: LaneId, now: Timestamp) -> Option<Admission<'_>> {
@@ -302,7 +312,10 @@ impl Scheduler {
         if self.drain_until.is_none() {
             self.drain_until = Some(now + self.shared.settings.grace);
             if level == StopLevel::Run {
-                self.end_open_lanes(&StopReason::Limit("--max-runtime"));
+                let open = self.lanes.values_mut().filter(|lane| lane.is_open());
+                open.for_each(|lane| {
+                    lane.ending = Ending::Firm(StopReason::Limit("--max-runtime"))
+                });
             } else {
                 let reason = reason.unwrap_or(StopReason::Interrupted);
                 for lane in self.lanes.values_mut() {
@@ -318,12 +331,6 @@ impl Scheduler {
         }
     }
 
-    fn end_open_lanes(&mut self, reason: &StopReason) {
-        for lane in self.lanes.values_mut().filter(|lane| lane.is_open()) {
-            lane.ending = Ending::Firm(reason.clone());
-        }
-    }
-
     /// Decides which lanes end. If none does, decides how long to wait.
     fn idle(&mut self, now: Timestamp) {
         let shared = &mut self.shared;
@@ -332,7 +339,7 @@ impl Scheduler {
                 EndCheck { lane, shared, now }.run();
             }
         }
-        if !shared.has_no_effects() {
+        if !shared.effects.is_empty() {
             return;
         }
         let wake = waiting::wake_at(&self.lanes, self.exclusive_lane(now), &self.shared, now);
@@ -344,11 +351,8 @@ impl Scheduler {
             self.reported_wait = Some(until);
             self.shared.report(event);
         }
-        let end = match self.drain_until {
-            Some(until) => Some(until),
-            None => self.shared.settings.limits.until,
-        };
-        self.shared
-            .push(Effect::Wait([wake, end].into_iter().flatten().min()));
+        let end = self.drain_until.or(self.shared.settings.limits.until);
+        let until = [wake, end].into_iter().flatten().min();
+        self.shared.push(Effect::Wait(until));
     }
 }

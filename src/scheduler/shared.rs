@@ -14,7 +14,7 @@ use super::bounds::Bounds;
 use super::event::{Effect, LaneId};
 use super::health::Health;
 use super::keys::Keys;
-use super::rate_limit::{KeyQuota, Permit};
+use super::rate_limit::Permit;
 use super::settings::{EndpointName, Settings};
 
 /// The name of the endpoint in `RunEvent::Waiting`.
@@ -46,30 +46,11 @@ pub(super) struct Shared {
     /// The usage of all lanes, which the limits of the run apply to.
     pub(super) usage: Usage,
     pub(super) requests: HashMap<JobClaim, InFlight>,
-    effects: Vec<Effect>,
+    /// What to do after the current event.
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        settings: Settings,
-        endpoint: EndpointName,
-        prices: Prices,
-        quotas: &[KeyQuota],
-        (seed, now): (u64, Timestamp),
-    ) -> Self {
-        Self {
-            settings,
-            endpoint,
-            prices,
-            keys: Keys::new(quotas, now),
-            health: Health::new(settings.concurrency, now),
-            backoff: Backoff::new(seed),
-            usage: Usage::default(),
-            requests: HashMap::new(),
-            effects: Vec::new(),
-        }
-    }
-
     /// Adds an effect.
     pub(super) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
@@ -78,16 +59,6 @@ impl Shared {
     /// Adds an event to be reported.
     pub(super) fn report(&mut self, event: RunEvent) {
         self.effects.push(Effect::Report(event));
-    }
-
-    /// Removes and returns the effects.
-    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
-    }
-
-    /// Returns whether there are no effects.
-    pub(super) fn has_no_effects(&self) -> bool {
-        self.effects.is_empty()
     }
 
     /// Returns the limits of the run with their present usage.

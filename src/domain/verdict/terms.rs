@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The cause of a failure, which determines what the failure affects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// This key only.
@@ -25,6 +25,7 @@ pub enum Scope {
     /// A limit that resets, such as per minute or per day.
     Quota,
     /// A temporary condition.
+    #[default]
     Transient,
 }
 
