@@ -100,12 +100,10 @@ pub(super) async fn run(
     export::protect_input(&output, &import.input)?;
     let store = Store::open(&database).await?;
     database::protect(output.targets(), &database)?;
-    let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
-        RunLockOutcome::Acquired { lock, signals } => (lock, signals),
-        RunLockOutcome::Skipped => {
-            store.close().await?;
-            return Ok(Exit::Done);
-        }
+    let outcome = unattended.acquire_lock(&store, verbosity).await?;
+    let RunLockOutcome::Acquired { lock, signals } = outcome else {
+        store.close().await?;
+        return Ok(Exit::Done);
     };
     let (batch, report) = import::sync_input(&store, &import, clock).await?;
     output.check(&batch.template)?;
@@ -113,14 +111,8 @@ pub(super) async fn run(
         Some(rows) => Some(Sample::draw(&store, &batch, rows, args.seed).await?),
         None => None,
     };
-    let session = Session::new(
-        verbosity,
-        &store,
-        access,
-        (endpoint, limits),
-        (clock, signals),
-    )
-    .await?;
+    let settings = (endpoint, limits);
+    let session = Session::new(verbosity, &store, access, settings, (clock, signals)).await?;
     report_changes(verbosity, &batch, report);
     let done = match sample {
         Some(sample) => run_sample(session, &batch, &sample).await,
@@ -155,7 +147,7 @@ async fn run_batch(
     output: &OutputSettings,
 ) -> Result<Exit, CliError> {
     let stats = process(&mut session, batch).await?;
-    let written = export::write_results(session.store(), batch, output).await;
+    let written = export::write_results(session.store, batch, output).await;
     let exit = Exit::of(&stats);
     print_summary(&session, &stats, batch, output, exit)?;
     session.close().await;
@@ -177,16 +169,15 @@ async fn run_sample(
 ) -> Result<Exit, CliError> {
     let stats = process(&mut session, batch).await?;
     let exit = Exit::of(&stats);
-    sample
-        .print(session.verbosity(), session.store(), batch)
-        .await?;
+    let (verbosity, store) = (session.verbosity, session.store);
+    sample.print(verbosity, store, batch).await?;
     if stats.stopped_by.is_some() {
         let next = suggest_command(&stats, batch, session.base_url());
         let context = SummaryContext {
             next_command: next.as_deref(),
             ..session.summary_context(&batch.name, session.own_prices(batch))
         };
-        session.verbosity().print_summary(&stats, &context);
+        session.verbosity.print_summary(&stats, &context);
     }
     session.close().await;
     Ok(exit)
@@ -232,11 +223,11 @@ fn print_summary(
         next_command: next.as_deref(),
         ..session.summary_context(&batch.name, session.own_prices(batch))
     };
-    if session.verbosity().global.json {
+    if session.verbosity.global.json {
         let report = run_report(stats, &context, exit.code());
         console::print(&format!("{report}\n"))?;
     }
-    session.verbosity().print_summary(stats, &context);
+    session.verbosity.print_summary(stats, &context);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::store::{Location, Store, StoredBatch};
 
 use super::exit::{CliError, Exit};
 use super::run_lock::{RunLockOutcome, UnattendedSettings};
-use super::session::{ProviderAccess, Selection, Session};
+use super::session::{ProviderAccess, Session};
 use super::settings::{self, EndpointArgs, FileSettings, GlobalArgs, LimitArgs, UnattendedArgs};
 use super::verbosity::Verbosity;
 use super::{console, database};
@@ -63,29 +63,20 @@ pub(super) async fn command(
     let access = ProviderAccess::new(&endpoint, verbosity).await?;
     let clock = Clock::start();
     let store = database::open(&location).await?;
-    let (lock, signals) = match unattended.acquire_lock(&store, verbosity).await? {
-        RunLockOutcome::Acquired { lock, signals } => (lock, signals),
-        RunLockOutcome::Skipped => {
-            store.close().await?;
-            return Ok(Exit::Done);
-        }
+    let outcome = unattended.acquire_lock(&store, verbosity).await?;
+    let RunLockOutcome::Acquired { lock, signals } = outcome else {
+        store.close().await?;
+        return Ok(Exit::Done);
     };
     let (names, stay) = (args.batch, args.stay);
     let batches = find_batches(&store, &names, &location).await?;
-    let mut session = Session::new(
-        verbosity,
-        &store,
-        access,
-        (endpoint, limits),
-        (clock, signals),
-    )
-    .await?;
+    let settings = (endpoint, limits);
+    let mut session = Session::new(verbosity, &store, access, settings, (clock, signals)).await?;
     let own_prices = batches.iter().any(|batch| session.own_prices(batch));
-    let selected = (!names.is_empty()).then(|| names_of(&batches));
-    let selection = stay.then(|| Selection {
-        names: selected.unwrap_or_default(),
-    });
-    let total = process(&mut session, batches, selection.as_ref()).await?;
+    let selected = batches.iter().filter(|_| !names.is_empty());
+    let selected: Vec<_> = selected.map(|batch| batch.name.clone()).collect();
+    let wait_for = stay.then_some(&selected[..]);
+    let total = process(&mut session, batches, wait_for).await?;
     let exit = match total.stopped_by {
         Some(StopReason::Terminated) if stay => Exit::Done,
         _ => Exit::of(&total),
@@ -124,23 +115,17 @@ async fn find_batches(
     Ok(batches)
 }
 
-fn names_of(batches: &[StoredBatch]) -> Vec<String> {
-    batches.iter().map(|batch| batch.name.clone()).collect()
-}
-
-/// Processes the batches, waits for more work if there is a selection to wait for, and prints the
+/// Processes the batches, waits for more work if there are batches to wait for, and prints the
 /// summary of each batch.
 async fn process(
     session: &mut Session<'_>,
-    batches: Vec<StoredBatch>,
-    wait_for: Option<&Selection>,
+    mut batches: Vec<StoredBatch>,
+    wait_for: Option<&[String]>,
 ) -> Result<RunStats, CliError> {
     let simulated = session.is_simulated();
-    let batches = batches
-        .into_iter()
-        .filter(|batch| batch.simulated == simulated);
+    batches.retain(|batch| batch.simulated == simulated);
     let mut on_end = |session: &Session<'_>, result: &LaneResult| {
-        if session.verbosity().global.json {
+        if session.verbosity.global.json {
             return None;
         }
         let own_prices = session.own_prices(&result.batch);
@@ -148,9 +133,7 @@ async fn process(
         if wait_for.is_some() {
             context.elapsed = context.now.since(result.began);
         }
-        session.verbosity().summary(&result.stats, &context)
+        session.verbosity.summary(&result.stats, &context)
     };
-    session
-        .process(batches.collect(), wait_for, &mut on_end)
-        .await
+    session.process(batches, wait_for, &mut on_end).await
 }

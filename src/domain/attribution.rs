@@ -97,11 +97,10 @@ impl RejectionTracker {
 
     /// Records a rejection caused by the key.
     pub fn record_key_rejection(&mut self, job: JobId, key: KeyIndex) {
-        let (fingerprint, served) = (None, 0);
         let rejection = RecordedRejection {
             key,
-            fingerprint,
-            served,
+            fingerprint: None,
+            served: 0,
         };
         self.rejections.entry(job).or_default().push(rejection);
     }
@@ -152,12 +151,8 @@ impl RejectionTracker {
             let key = ring.key(rejection.key);
             key.served > 0 && !key.state.is_disabled_at(now)
         };
-        let alike = || {
-            unknown
-                .iter()
-                .copied()
-                .filter(|rejection| rejection.fingerprint == last.fingerprint)
-        };
+        let is_alike = |rejection: &&RecordedRejection| rejection.fingerprint == last.fingerprint;
+        let alike = || unknown.iter().copied().filter(is_alike);
         let untried = ring
             .indices()
             .any(|k| !self.was_rejected(job, k) && !ring.key(k).state.is_disabled_at(now));
@@ -218,15 +213,10 @@ mod tests {
         rejections: &[(i64, usize, u64)],
     ) -> Attribution {
         let mut attribution = Undecided;
-        for (job, key, fingerprint) in rejections {
-            let fingerprint = ErrorFingerprint(*fingerprint);
-            attribution = tracker.record_unexplained(
-                JobId(*job),
-                KeyIndex(*key),
-                fingerprint,
-                ring,
-                (NOW, true),
-            );
+        for &(job, key, fingerprint) in rejections {
+            let fingerprint = ErrorFingerprint(fingerprint);
+            let (job, key) = (JobId(job), KeyIndex(key));
+            attribution = tracker.record_unexplained(job, key, fingerprint, ring, (NOW, true));
         }
         attribution
     }
@@ -288,10 +278,8 @@ mod tests {
         let all = [(1, 0, 1), (2, 1, 1), (3, 2, 1)];
         assert_eq!(attribute(&ring, &all[..2]), Undecided);
         assert_eq!(attribute(&ring, &all), AllKeys);
-        assert_eq!(
-            attribute(&ring, &[(1, 0, 1), (2, 1, 2), (3, 2, 1)]),
-            Undecided
-        );
+        let different = [(1, 0, 1), (2, 1, 2), (3, 2, 1)];
+        assert_eq!(attribute(&ring, &different), Undecided);
     }
 
     #[test]

@@ -44,15 +44,11 @@ impl KeyRing {
     pub fn new(keys: Vec<(KeyIndex, Key)>, now: Timestamp) -> Self {
         let (indices, mut keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
         let all_disabled = keys.iter().all(|key| key.state.is_disabled_at(now));
-        for key in &mut keys {
-            let probe = match key.state {
-                KeyState::Quarantined { .. } if all_disabled => {
-                    KeyState::Quarantined { until: now }
-                }
-                KeyState::Exhausted { .. } if all_disabled => KeyState::Exhausted { until: now },
-                _ => continue,
-            };
-            key.state = probe;
+        for key in keys.iter_mut().filter(|_| all_disabled) {
+            if let KeyState::Quarantined { until } | KeyState::Exhausted { until } = &mut key.state
+            {
+                *until = now;
+            }
         }
         let len = indices.iter().map(|index| index.0 + 1).max().unwrap_or(0);
         let mut positions = vec![usize::MAX; len];
@@ -441,11 +437,8 @@ mod tests {
             state,
             ..Key::new(String::new(), String::new())
         };
-        let keys = states.into_iter().map(key).enumerate();
-        KeyRing::new(
-            keys.map(|(index, key)| (KeyIndex(index), key)).collect(),
-            NOW,
-        )
+        let keys = states.into_iter().map(key);
+        KeyRing::new((0..).map(KeyIndex).zip(keys).collect(), NOW)
     }
 
     fn later(seconds: u64) -> Timestamp {
@@ -510,10 +503,8 @@ mod tests {
         let mut ring = healthy(1);
         ring.record_success(A);
         assert_eq!(ring.penalize(A, KeyPenalty::Dead, later(60), REASON), [A]);
-        assert_eq!(
-            ring.key(A).state,
-            KeyState::Quarantined { until: later(60) }
-        );
+        let until = later(60);
+        assert_eq!(ring.key(A).state, KeyState::Quarantined { until });
     }
 
     #[test]
@@ -547,10 +538,8 @@ mod tests {
         assert_eq!(probing.earliest_availability(NOW, |_| true), AfterInFlight);
         let with_healthy = ring(vec![KeyState::Healthy, quarantined]);
         assert_eq!(with_healthy.pick(NOW, |_| true), Some(A));
-        assert_eq!(
-            ring(vec![KeyState::Dead]).earliest_availability(NOW, |_| true),
-            Never
-        );
+        let dead = ring(vec![KeyState::Dead]);
+        assert_eq!(dead.earliest_availability(NOW, |_| true), Never);
     }
 
     #[test]

@@ -148,11 +148,8 @@ impl<'a> Engine<'a> {
         if self.spool.is_none() {
             self.spool = Some(self.store.reserve_spool(self.work.spool_bytes).await?);
         }
-        let (id, setup) = (
-            lane.id(),
-            lane.setup(self.store, &mut self.reactor.actions.keys)
-                .await?,
-        );
+        let keys = &mut self.reactor.actions.keys;
+        let (id, setup) = (lane.id(), lane.setup(self.store, keys).await?);
         (self.reactor.on_event)(&lane.started(self.store).await?);
         if recovered > 0 {
             let unknown = recovered;
@@ -293,12 +290,8 @@ impl<'a> Engine<'a> {
                     self.reactor.handle(Event::ClaimableCounted(lane, jobs));
                 }
                 Effect::SaveKeys { model, keys } => {
-                    let now = self.reactor.clock.now();
-                    self.reactor
-                        .actions
-                        .keys
-                        .save(self.store, (&model, &keys), now)
-                        .await?;
+                    let (now, known) = (self.reactor.clock.now(), &mut self.reactor.actions.keys);
+                    known.save(self.store, (&model, &keys), now).await?;
                 }
                 Effect::EndLane(lane, end) => self.end_lane(lane, end).await?,
                 _ => {}

@@ -149,14 +149,11 @@ impl EngineKeys {
 }
 
 fn key_row(key: &Key, base_url: &str, model: &str) -> KeyRow {
+    let model = if key.model_only { model } else { "" };
     KeyRow {
         fingerprint: key.fingerprint.clone(),
         base_url: base_url.to_owned(),
-        model: if key.model_only {
-            model.to_owned()
-        } else {
-            String::new()
-        },
+        model: model.to_owned(),
         label: key.label.clone(),
         state: key.state.name().to_owned(),
         until: key.state.until(),

@@ -65,14 +65,9 @@ mod tests {
         assert_eq!(shutdown.level(), (StopLevel::Run, None));
         switch.stop(StopReason::Interrupted);
         shutdown.changed().await;
-        assert_eq!(
-            shutdown.level(),
-            (StopLevel::Drain, Some(StopReason::Interrupted))
-        );
+        let first = Some(StopReason::Interrupted);
+        assert_eq!(shutdown.level(), (StopLevel::Drain, first.clone()));
         switch.stop(StopReason::Terminated);
-        assert_eq!(
-            shutdown.level(),
-            (StopLevel::Abort, Some(StopReason::Interrupted))
-        );
+        assert_eq!(shutdown.level(), (StopLevel::Abort, first));
     }
 }

@@ -114,12 +114,9 @@ impl EndCheck<'_> {
         let keys = self.shared.keys.ring(self.lane.ring);
         let is_long = |until: Timestamp| until > wait_limit;
         let waiting = keys.keys().iter().map(|key| &key.state);
-        let waiting = waiting.filter(|state| state.until().is_some_and(is_long));
+        let mut waiting = waiting.filter(|state| state.until().is_some_and(is_long));
         self.lane.resume_at = waiting.clone().filter_map(KeyState::until).min();
-        if waiting
-            .clone()
-            .any(|state| matches!(state, KeyState::Cooling { .. }))
-        {
+        if waiting.any(|state| matches!(state, KeyState::Cooling { .. })) {
             StopReason::Quota
         } else {
             StopReason::NoUsableKey(keys.describe_unusable())

@@ -23,6 +23,7 @@ mod waiting;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::attribution::RejectionTracker;
+use crate::domain::job::JobClaim;
 use crate::domain::keyring::KeyIndex;
 use crate::domain::price::Prices;
 use crate::domain::run_stats::{StopReason, Usage};
@@ -120,9 +121,9 @@ impl Scheduler {
                     limiter.apply_reported(key, limits, now);
                 }
             }
-            Event::Completed { .. } | Event::Failed { .. } | Event::Abandoned(_) => {
-                self.request_ended(&event, now);
-            }
+            Event::Completed { claim, .. }
+            | Event::Failed { claim, .. }
+            | Event::Abandoned(claim) => self.request_ended(claim, &event, now),
             Event::StopRequested(level, reason) => self.stop_requested(level, reason, now),
             Event::Idle => self.idle(now),
         }
@@ -267,13 +268,7 @@ impl Scheduler {
     }
 
     /// Handles the end of a request.
-    fn request_ended(&mut self, event: &Event<'_>, now: Timestamp) {
-        let (Event::Completed { claim, .. }
-        | Event::Failed { claim, .. }
-        | Event::Abandoned(claim)) = *event
-        else {
-            return;
-        };
+    fn request_ended(&mut self, claim: JobClaim, event: &Event<'_>, now: Timestamp) {
         let Some(request) = self.shared.requests.remove(&claim) else {
             return;
         };

@@ -56,26 +56,13 @@ impl ProviderAccess {
     }
 }
 
-/// Batches to wait for: those with these names, or all.
-#[derive(Debug)]
-pub(super) struct Selection {
-    pub(super) names: Vec<String>,
-}
-
-impl Selection {
-    /// Returns whether a batch is selected.
-    fn contains(&self, batch: &StoredBatch) -> bool {
-        self.names.is_empty() || self.names.contains(&batch.name)
-    }
-}
-
 /// What to do at the end of a batch: returns a text to print.
 pub(super) type OnEnd<'e> = &'e mut dyn FnMut(&Session<'_>, &LaneResult) -> Option<String>;
 
 /// A session with a provider.
 pub(super) struct Session<'a> {
-    verbosity: Verbosity<'a>,
-    store: &'a Store,
+    pub(super) verbosity: Verbosity<'a>,
+    pub(super) store: &'a Store,
     clock: Clock,
     client: Client,
     keys: Vec<NamedKey>,
@@ -119,7 +106,6 @@ impl<'a> Session<'a> {
         };
         let client = Client::new(url, endpoint.limits)?;
         let salt = Salt::new(&store.salt().await?);
-        let keys = access.keys;
         let mut settings = limits.settings;
         let end = limits.limits_and_prices.max_runtime;
         settings.limits.until = end.map(|time| clock.started_at() + time);
@@ -136,7 +122,7 @@ impl<'a> Session<'a> {
             store,
             clock,
             client,
-            keys,
+            keys: access.keys,
             salt,
             settings,
             limits_and_prices: limits.limits_and_prices,
@@ -145,16 +131,6 @@ impl<'a> Session<'a> {
             signals,
             recovered,
         })
-    }
-
-    /// Returns the verbosity.
-    pub(super) fn verbosity(&self) -> Verbosity<'a> {
-        self.verbosity
-    }
-
-    /// Returns the queue.
-    pub(super) fn store(&self) -> &'a Store {
-        self.store
     }
 
     /// Returns the base URL.
@@ -167,12 +143,13 @@ impl<'a> Session<'a> {
         self.simulator.is_some()
     }
 
-    /// Processes batches at the same time, until all of them have ended. With a selection to wait
-    /// for, goes on with later batches until a shutdown is requested. Returns the total.
+    /// Processes batches at the same time, until all of them have ended. With names of batches to
+    /// wait for (none for all), goes on with later ones until a shutdown is requested. Returns the
+    /// total.
     pub(super) async fn process(
         &mut self,
         batches: Vec<StoredBatch>,
-        wait_for: Option<&Selection>,
+        wait_for: Option<&[String]>,
         on_end: OnEnd<'_>,
     ) -> Result<RunStats, CliError> {
         let progress = RefCell::new(Progress::new(self.verbosity.progress_mode(), self.clock));
@@ -184,15 +161,13 @@ impl<'a> Session<'a> {
     async fn run_engine(
         &mut self,
         batches: Vec<StoredBatch>,
-        wait_for: Option<&Selection>,
+        wait_for: Option<&[String]>,
         on_end: OnEnd<'_>,
         progress: &RefCell<Progress>,
     ) -> Result<RunStats, CliError> {
         let mut on_event = |event: &RunEvent| progress.borrow_mut().on(event);
-        let keys = self
-            .key_setup()
-            .engine_keys(self.store, self.clock.now())
-            .await?;
+        let setup = self.key_setup();
+        let keys = setup.engine_keys(self.store, self.clock.now()).await?;
         let deps = Deps {
             store: self.store,
             client: self.client.clone(),
@@ -213,9 +188,8 @@ impl<'a> Session<'a> {
             match engine.advance(&mut shutdown).await? {
                 Step::Finished => break,
                 Step::QueueChanged => {
-                    if let Some(selection) = wait_for {
-                        self.open_more(&mut engine, selection, &mut rejected)
-                            .await?;
+                    if let Some(names) = wait_for {
+                        self.open_more(&mut engine, names, &mut rejected).await?;
                     }
                 }
                 Step::LaneEnded(mut result) => {
@@ -225,10 +199,8 @@ impl<'a> Session<'a> {
                     if let Some(text) = on_end(self, &result) {
                         progress.borrow_mut().print(&text);
                     }
-                    ended
-                        .entry(result.batch.id)
-                        .or_default()
-                        .replace(result.stats);
+                    let stats = ended.entry(result.batch.id).or_default();
+                    stats.replace(result.stats);
                 }
             }
         }
@@ -301,11 +273,12 @@ impl<'a> Session<'a> {
     async fn open_more(
         &self,
         engine: &mut Engine<'_>,
-        selection: &Selection,
+        names: &[String],
         rejected: &mut Rejected,
     ) -> Result<(), CliError> {
         for batch in self.store.batches().await? {
-            let is_wanted = batch.simulated == self.is_simulated() && selection.contains(&batch);
+            let is_named = names.is_empty() || names.contains(&batch.name);
+            let is_wanted = is_named && batch.simulated == self.is_simulated();
             let id = batch.id;
             if !is_wanted || engine.has_lane(id) || self.store.claimable(id).await? == 0 {
                 continue;

@@ -145,11 +145,9 @@ impl RateLimiter {
     pub(super) fn max_request_tokens(&self) -> Option<NonZeroU32> {
         let keys = (0..self.groups.len()).map(KeyIndex);
         let max_of_key = |key| {
-            let meters = self.meters_of(key);
-            meters
-                .iter()
-                .filter_map(|meter| self.meters[*meter].max_request_tokens())
-                .min()
+            let meters = self.meters_of(key).into_iter();
+            let limits = meters.filter_map(|meter| self.meters[meter].max_request_tokens());
+            limits.min()
         };
         keys.map(max_of_key)
             .try_fold(NonZeroU32::MIN, |most, max_request_tokens| {
@@ -188,8 +186,7 @@ impl RateLimiter {
         limits: [Option<ReportedLimit>; 2],
         now: Timestamp,
     ) {
-        let account_meter = self.account_meter(key);
-        self.meters[account_meter].apply_reported(limits, now);
+        self.account_meter(key).apply_reported(limits, now);
     }
 
     /// Records a throttled request and the wait that was requested. Returns whether the wait is for
@@ -200,8 +197,7 @@ impl RateLimiter {
         wait: Duration,
         now: Timestamp,
     ) -> bool {
-        let account_meter = self.account_meter(key);
-        self.meters[account_meter].record_throttle(wait, now)
+        self.account_meter(key).record_throttle(wait, now)
     }
 
     fn adjust(&mut self, key: KeyIndex, tokens: f64, now: Timestamp) {
@@ -217,8 +213,8 @@ impl RateLimiter {
     }
 
     /// Returns the meter that reported limits apply to, since they belong to the account.
-    fn account_meter(&self, key: KeyIndex) -> usize {
-        self.groups[key.0].unwrap_or(key.0)
+    fn account_meter(&mut self, key: KeyIndex) -> &mut Meter {
+        &mut self.meters[self.groups[key.0].unwrap_or(key.0)]
     }
 }
 
@@ -255,17 +251,12 @@ mod tests {
 
     #[test]
     fn keys_of_a_group_share_its_limit_and_keep_their_own() {
-        let keys = [
-            key(Some("a"), rpm(60), rpm(90)),
-            key(Some("a"), rpm(60), rpm(90)),
-        ];
-        let mut rate_limiter = RateLimiter::new(&keys, NOW);
+        let keys = || key(Some("a"), rpm(60), rpm(90));
+        let mut rate_limiter = RateLimiter::new(&[keys(), keys()], NOW);
         assert!(rate_limiter.try_acquire(KEY, NOW).is_some());
         assert!(rate_limiter.try_acquire(OTHER, NOW).is_none());
-        assert_eq!(
-            rate_limiter.blocked(OTHER).map(|blocked| blocked.reason),
-            Some(BlockReason::Requests)
-        );
+        let reason = rate_limiter.blocked(OTHER).map(|blocked| blocked.reason);
+        assert_eq!(reason, Some(BlockReason::Requests));
         let later = NOW + Duration::from_millis(500);
         // The group has a request available again, and this key has not used its own.
         assert!(rate_limiter.try_acquire(KEY, later).is_none());
@@ -315,19 +306,14 @@ mod tests {
     #[test]
     fn the_key_with_the_highest_token_limit_determines_the_largest_request() {
         let limited = |n| key(None, tpm(n), KeyLimits::default());
-        let max_request_tokens = |keys: &[KeyQuota]| {
-            RateLimiter::new(keys, NOW)
-                .max_request_tokens()
-                .map(NonZeroU32::get)
-        };
-        assert_eq!(max_request_tokens(&[limited(100), limited(700)]), Some(700));
-        assert_eq!(
-            max_request_tokens(&[limited(100), key(None, rpm(1), KeyLimits::default())]),
-            None
-        );
-        assert_eq!(
-            max_request_tokens(&[key(Some("a"), tpm(900), tpm(50))]),
-            Some(50)
-        );
+        let unlimited = key(None, rpm(1), KeyLimits::default());
+        for (keys, expected) in [
+            (vec![limited(100), limited(700)], Some(700)),
+            (vec![limited(100), unlimited], None),
+            (vec![key(Some("a"), tpm(900), tpm(50))], Some(50)),
+        ] {
+            let max = RateLimiter::new(&keys, NOW).max_request_tokens();
+            assert_eq!(max.map(NonZeroU32::get), expected);
+        }
     }
 }
