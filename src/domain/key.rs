@@ -220,15 +220,12 @@ mod tests {
     #[test]
     fn a_state_is_described_by_the_same_words_everywhere() {
         let until = Timestamp::default();
+        let exhausted = KeyState::Exhausted { until };
         for (state, name, unusable) in [
             (KeyState::Healthy, "healthy", "rejected"),
             (KeyState::Cooling { until }, "rate limited", "rate limited"),
             (KeyState::Quarantined { until }, "disabled", "disabled"),
-            (
-                KeyState::Exhausted { until },
-                "out of quota",
-                "out of quota",
-            ),
+            (exhausted, "out of quota", "out of quota"),
             (KeyState::Dead, "disabled", "disabled"),
         ] {
             assert_eq!(state_text(state.name()), name);

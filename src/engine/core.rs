@@ -272,7 +272,9 @@ impl<'a> Engine<'a> {
                 Effect::Wait(until) => wait = Some(Wait { until }),
                 Effect::Send { claim, key, day } => {
                     let keys = &mut self.reactor.actions.keys;
-                    day.into_iter().for_each(|day| keys.count_request(key, day));
+                    if let Some(day) = day {
+                        keys.count_request(key, day);
+                    }
                     counted.push((claim, key));
                 }
                 Effect::Claim(lane, limit) => self.work.claims.push(Claim {

@@ -307,10 +307,9 @@ impl Scheduler {
         if self.drain_until.is_none() {
             self.drain_until = Some(now + self.shared.settings.grace);
             if level == StopLevel::Run {
-                let open = self.lanes.values_mut().filter(|lane| lane.is_open());
-                open.for_each(|lane| {
-                    lane.ending = Ending::Firm(StopReason::Limit("--max-runtime"))
-                });
+                for lane in self.lanes.values_mut().filter(|lane| lane.is_open()) {
+                    lane.ending = Ending::Firm(StopReason::Limit("--max-runtime"));
+                }
             } else {
                 let reason = reason.unwrap_or(StopReason::Interrupted);
                 for lane in self.lanes.values_mut() {

@@ -207,7 +207,9 @@ impl<'a> Session<'a> {
         engine.close()?;
         rejected.into_result()?;
         let mut total = RunStats::default();
-        ended.into_values().for_each(|stats| total.add(stats));
+        for stats in ended.into_values() {
+            total.add(stats);
+        }
         if wait_for.is_some() {
             // Batches that have stopped earlier did not end the program.
             let limit = |reason: &StopReason| matches!(reason, StopReason::Limit(_));

@@ -10,7 +10,7 @@ mod terms;
 pub use self::evidence::Condition;
 use self::evidence::Evidence;
 pub use self::terms::{Action, Context, KeyPenalty, Scope, Verdict};
-use self::terms::{NO_HINT, RETRY, RETRY_ONCE};
+use self::terms::{NO_HINT, RETRY, RETRY_ONCE, RETRY_TWICE};
 use super::failure::{ErrorResponse, Failure, ResponseProblem, TransportErrorKind};
 
 /// The rule and hint for a job rejected by keys that work for other jobs.
@@ -105,99 +105,63 @@ fn classify_error_response(response: &ErrorResponse, context: Context<'_>) -> Ve
 
 /// Classifies a success response without a usable completion.
 fn classify_invalid_response(problem: ResponseProblem) -> Verdict {
+    use ResponseProblem as Problem;
     use Scope::{Endpoint, Network, Request, Transient};
-    match problem {
-        ResponseProblem::Empty => Verdict::new(Transient, "answer-empty", RETRY_ONCE, NO_HINT),
-        ResponseProblem::Html => Verdict::new(
-            Network,
-            "answer-web-page",
-            RETRY_ONCE,
-            "Check the base URL, and check whether a proxy or a login page intercepts the requests.",
-        ),
-        ResponseProblem::UnexpectedFormat => Verdict::new(
-            Endpoint,
-            "answer-not-chat",
-            RETRY_ONCE,
-            "Check that the base URL points to an OpenAI-compatible API.",
-        ),
-        ResponseProblem::NoChoices => {
-            Verdict::new(Transient, "answer-no-choices", RETRY_ONCE, NO_HINT)
+    let (scope, rule, action) = match problem {
+        Problem::Empty => (Transient, "answer-empty", RETRY_ONCE),
+        Problem::Html => (Network, "answer-web-page", RETRY_ONCE),
+        Problem::UnexpectedFormat => (Endpoint, "answer-not-chat", RETRY_ONCE),
+        Problem::NoChoices => (Transient, "answer-no-choices", RETRY_ONCE),
+        Problem::NoContent => (Transient, "answer-no-content", RETRY_ONCE),
+        Problem::NoVector => (Transient, "answer-no-vector", RETRY_ONCE),
+        Problem::Declined => (Request, "answer-declined", Action::FailJob),
+        Problem::SchemaViolation => (Request, "schema", RETRY_TWICE),
+        Problem::TooLarge => (Request, "answer-too-large", Action::FailJob),
+    };
+    let hint = match problem {
+        Problem::Empty | Problem::NoChoices => NO_HINT,
+        Problem::Html => {
+            "Check the base URL, and check whether a proxy or a login page intercepts the requests."
         }
-        ResponseProblem::NoContent => Verdict::new(
-            Transient,
-            "answer-no-content",
-            RETRY_ONCE,
-            "Raise max_tokens. The model may have used all tokens for reasoning.",
-        ),
-        ResponseProblem::NoVector => Verdict::new(
-            Transient,
-            "answer-no-vector",
-            RETRY_ONCE,
-            "Choose an embedding model.",
-        ),
-        ResponseProblem::Declined => Verdict::new(
-            Request,
-            "answer-declined",
-            Action::FailJob,
-            "Change the prompt of this row. The model declined it, or a filter blocked the response.",
-        ),
-        ResponseProblem::SchemaViolation => Verdict::new(
-            Request,
-            "schema",
-            Action::Retry { at_most: Some(3) },
-            "Describe the expected format in the prompt, or simplify the schema.",
-        ),
-        ResponseProblem::TooLarge => Verdict::new(
-            Request,
-            "answer-too-large",
-            Action::FailJob,
-            "Ask for a shorter response, or set max_tokens.",
-        ),
-    }
+        Problem::UnexpectedFormat => "Check that the base URL points to an OpenAI-compatible API.",
+        Problem::NoContent => "Raise max_tokens. The model may have used all tokens for reasoning.",
+        Problem::NoVector => "Choose an embedding model.",
+        Problem::Declined => {
+            "Change the prompt of this row. The model declined it, or a filter blocked the response."
+        }
+        Problem::SchemaViolation => {
+            "Describe the expected format in the prompt, or simplify the schema."
+        }
+        Problem::TooLarge => "Ask for a shorter response, or set max_tokens.",
+    };
+    Verdict::new(scope, rule, action, hint)
 }
 
 /// Classifies a request without a complete response.
 fn classify_transport_error(kind: TransportErrorKind) -> Verdict {
     use Scope::{Network, Transient};
-    match kind {
-        TransportErrorKind::Dns => Verdict::new(
-            Network,
-            "dns",
-            RETRY,
-            "Check the host in the base URL, and check this machine's network connection.",
-        ),
-        TransportErrorKind::Connect => Verdict::new(
-            Network,
-            "connect",
-            RETRY,
-            "Check that the endpoint is running and that no firewall blocks it.",
-        ),
-        TransportErrorKind::Certificate => Verdict::new(
-            Network,
-            "certificate",
-            Action::StopRun,
-            "Check the base URL, this machine's clock, and its trusted certificates.",
-        ),
-        TransportErrorKind::Proxy => Verdict::new(
-            Network,
-            "proxy",
-            RETRY,
-            "Check the proxy set in HTTPS_PROXY, or add the host to NO_PROXY.",
-        ),
-        TransportErrorKind::Broken => Verdict::new(Transient, "connection-broken", RETRY, NO_HINT),
-        TransportErrorKind::Timeout => Verdict::new(
-            Transient,
-            "timeout",
-            RETRY_ONCE,
-            "Raise --timeout, or ask for a shorter response.",
-        ),
-        TransportErrorKind::Panic => Verdict::new(
-            Transient,
-            "panic",
-            Action::Retry { at_most: Some(3) },
-            "This is a bug in promptmill. Please report it.",
-        ),
-    }
+    use TransportErrorKind as Kind;
+    let (scope, rule, action) = match kind {
+        Kind::Dns => (Network, "dns", RETRY),
+        Kind::Connect => (Network, "connect", RETRY),
+        Kind::Certificate => (Network, "certificate", Action::StopRun),
+        Kind::Proxy => (Network, "proxy", RETRY),
+        Kind::Broken => (Transient, "connection-broken", RETRY),
+        Kind::Timeout => (Transient, "timeout", RETRY_ONCE),
+        Kind::Panic => (Transient, "panic", RETRY_TWICE),
+    };
+    let hint = match kind {
+        Kind::Dns => "Check the host in the base URL, and check this machine's network connection.",
+        Kind::Connect => "Check that the endpoint is running and that no firewall blocks it.",
+        Kind::Certificate => {
+            "Check the base URL, this machine's clock, and its trusted certificates."
+        }
+        Kind::Proxy => "Check the proxy set in HTTPS_PROXY, or add the host to NO_PROXY.",
+        Kind::Broken => NO_HINT,
+        Kind::Timeout => "Raise --timeout, or ask for a shorter response.",
+        Kind::Panic => "This is a bug in promptmill. Please report it.",
+    };
+    Verdict::new(scope, rule, action, hint)
 }
 
 #[cfg(test)]
@@ -281,22 +245,13 @@ mod tests {
     fn should_retry_applies_unless_a_more_specific_rule_matches() {
         let exhausted = Action::NextKey(KeyPenalty::Exhausted);
         let dead = Action::NextKey(KeyPenalty::Dead);
+        let (fail, no_balance) = (Action::FailJob, "Insufficient balance");
         for (status, message, should_retry, (scope, rule, action)) in [
             (400, "odd", true, (Transient, "told-to-retry", RETRY)),
             (403, "odd", true, (Transient, "told-to-retry", RETRY)),
-            (
-                500,
-                "odd",
-                false,
-                (Transient, "told-not-to-retry", Action::FailJob),
-            ),
+            (500, "odd", false, (Transient, "told-not-to-retry", fail)),
             (429, "slow", false, (Quota, "rate-limit", Action::Wait)),
-            (
-                429,
-                "Insufficient balance",
-                true,
-                (Account, "balance", exhausted),
-            ),
+            (429, no_balance, true, (Account, "balance", exhausted)),
             (401, "invalid api key", true, (Key, "key-invalid", dead)),
         ] {
             let response = ErrorResponse {

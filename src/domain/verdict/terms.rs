@@ -105,5 +105,6 @@ impl Verdict {
 
 pub(super) const RETRY: Action = Action::Retry { at_most: None };
 pub(super) const RETRY_ONCE: Action = Action::Retry { at_most: Some(2) };
+pub(super) const RETRY_TWICE: Action = Action::Retry { at_most: Some(3) };
 /// The hint of a rule for which the user can do nothing.
 pub(super) const NO_HINT: &str = "";
