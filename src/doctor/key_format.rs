@@ -1,14 +1,14 @@
 //! Recognizes the provider of a key by its format. No part of the key is ever returned.
 
 /// A provider that is recognized by the prefix of its keys or by its hosts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownProvider {
     pub(super) name: &'static str,
-    /// Prefixes of its keys; empty if they are not distinctive.
-    prefixes: &'static [&'static str],
-    /// Its hosts, including their subdomains.
-    hosts: &'static [&'static str],
     pub(super) base_url: &'static str,
+    /// Its hosts, including their subdomains, separated by spaces.
+    hosts: &'static str,
+    /// Prefixes of its keys, separated by spaces; empty if they are not distinctive.
+    prefixes: &'static str,
 }
 
 /// How the format of a key relates to a host.
@@ -19,105 +19,30 @@ pub(super) enum FormatMatch {
     /// The key has the format of this host's keys.
     Match,
     /// The key has the format of this provider's keys, and the host is not known.
-    UnknownHost(&'static KnownProvider),
+    UnknownHost(KnownProvider),
     /// The key has the format of this provider's keys, and the host belongs to another one.
-    OtherProvider(&'static KnownProvider),
+    OtherProvider(KnownProvider),
     /// The key does not have the format of the keys of this provider, which the host belongs to.
-    Mismatch(&'static KnownProvider),
+    Mismatch(KnownProvider),
 }
 
-/// The known providers; the first matching prefix wins.
-const PROVIDERS: [KnownProvider; 14] = [
-    KnownProvider {
-        name: "Anthropic",
-        prefixes: &["sk-ant-"],
-        hosts: &["anthropic.com"],
-        base_url: "https://api.anthropic.com/v1",
-    },
-    KnownProvider {
-        name: "OpenRouter",
-        prefixes: &["sk-or-"],
-        hosts: &["openrouter.ai"],
-        base_url: "https://openrouter.ai/api/v1",
-    },
-    KnownProvider {
-        name: "OpenAI",
-        prefixes: &["sk-proj-", "sk-svcacct-", "sk-admin-"],
-        hosts: &["openai.com"],
-        base_url: "https://api.openai.com/v1",
-    },
-    KnownProvider {
-        name: "Groq",
-        prefixes: &["gsk_"],
-        hosts: &["groq.com"],
-        base_url: "https://api.groq.com/openai/v1",
-    },
-    KnownProvider {
-        name: "Google",
-        prefixes: &["AIza"],
-        hosts: &["googleapis.com"],
-        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
-    },
-    KnownProvider {
-        name: "xAI",
-        prefixes: &["xai-"],
-        hosts: &["x.ai"],
-        base_url: "https://api.x.ai/v1",
-    },
-    KnownProvider {
-        name: "Hugging Face",
-        prefixes: &["hf_"],
-        hosts: &["huggingface.co"],
-        base_url: "https://router.huggingface.co/v1",
-    },
-    KnownProvider {
-        name: "Perplexity",
-        prefixes: &["pplx-"],
-        hosts: &["perplexity.ai"],
-        base_url: "https://api.perplexity.ai",
-    },
-    KnownProvider {
-        name: "NVIDIA",
-        prefixes: &["nvapi-"],
-        hosts: &["nvidia.com"],
-        base_url: "https://integrate.api.nvidia.com/v1",
-    },
-    KnownProvider {
-        name: "Cerebras",
-        prefixes: &["csk-"],
-        hosts: &["cerebras.ai"],
-        base_url: "https://api.cerebras.ai/v1",
-    },
-    KnownProvider {
-        name: "Fireworks",
-        prefixes: &["fw_"],
-        hosts: &["fireworks.ai"],
-        base_url: "https://api.fireworks.ai/inference/v1",
-    },
-    KnownProvider {
-        name: "GitHub",
-        prefixes: &["github_pat_", "ghp_"],
-        hosts: &["github.ai", "models.inference.ai.azure.com"],
-        base_url: "https://models.github.ai/inference",
-    },
-    // Keys without a distinctive prefix: recognized by host only.
-    KnownProvider {
-        name: "GPT_API_free",
-        prefixes: &[],
-        hosts: &[
-            "chatanywhere.tech",
-            "chatanywhere.org",
-            "chatanywhere.com.cn",
-        ],
-        base_url: "https://api.chatanywhere.tech/v1",
-    },
-    KnownProvider {
-        name: "DeepSeek",
-        prefixes: &[],
-        hosts: &["deepseek.com"],
-        base_url: "https://api.deepseek.com/v1",
-    },
-];
+/// The known providers: name, base URL, hosts, and the prefixes of keys unless they are not
+/// distinctive. The first matching prefix wins.
+const PROVIDERS: &str = "\
+Anthropic | https://api.anthropic.com/v1 | anthropic.com | sk-ant-
+OpenRouter | https://openrouter.ai/api/v1 | openrouter.ai | sk-or-
+OpenAI | https://api.openai.com/v1 | openai.com | sk-proj- sk-svcacct- sk-admin-
+Groq | https://api.groq.com/openai/v1 | groq.com | gsk_
+Google | https://generativelanguage.googleapis.com/v1beta/openai | googleapis.com | AIza
+xAI | https://api.x.ai/v1 | x.ai | xai-
+Hugging Face | https://router.huggingface.co/v1 | huggingface.co | hf_
+Perplexity | https://api.perplexity.ai | perplexity.ai | pplx-
+NVIDIA | https://integrate.api.nvidia.com/v1 | nvidia.com | nvapi-
+Cerebras | https://api.cerebras.ai/v1 | cerebras.ai | csk-
+Fireworks | https://api.fireworks.ai/inference/v1 | fireworks.ai | fw_
+GitHub | https://models.github.ai/inference | github.ai models.inference.ai.azure.com | github_pat_ ghp_
+GPT_API_free | https://api.chatanywhere.tech/v1 | chatanywhere.tech chatanywhere.org chatanywhere.com.cn |
+DeepSeek | https://api.deepseek.com/v1 | deepseek.com |";
 
 /// Part of every OpenAI key.
 const OPENAI_MARKER: &str = "T3BlbkFJ";
@@ -136,33 +61,40 @@ pub(super) fn match_format(key: &str, host: &str) -> FormatMatch {
 impl KnownProvider {
     /// Lists the prefixes of its keys.
     pub(super) fn prefix_list(&self) -> String {
-        self.prefixes.join(" or ")
+        self.prefixes.replace(' ', " or ")
     }
 }
 
-fn by_key(key: &str) -> Option<&'static KnownProvider> {
-    let has_prefix = |provider: &&KnownProvider| {
-        provider
-            .prefixes
-            .iter()
-            .any(|prefix| key.starts_with(prefix))
-    };
-    let has_marker =
-        |provider: &&KnownProvider| provider.name == "OpenAI" && key.contains(OPENAI_MARKER);
-    PROVIDERS
-        .iter()
-        .find(has_prefix)
-        .or_else(|| PROVIDERS.iter().find(has_marker))
+fn providers() -> impl Iterator<Item = KnownProvider> {
+    PROVIDERS.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim);
+        Some(KnownProvider {
+            name: cells.next()?,
+            base_url: cells.next()?,
+            hosts: cells.next()?,
+            prefixes: cells.next()?,
+        })
+    })
 }
 
-fn by_host(host: &str) -> Option<&'static KnownProvider> {
-    let matches_host = |known: &&'static str| {
-        let above = host.strip_suffix(*known);
+fn by_key(key: &str) -> Option<KnownProvider> {
+    let mut prefixes = providers().filter(|provider| {
+        let mut prefixes = provider.prefixes.split_whitespace();
+        prefixes.any(|prefix| key.starts_with(prefix))
+    });
+    let by_marker = || {
+        let mut known = providers().filter(|_| key.contains(OPENAI_MARKER));
+        known.find(|provider| provider.name == "OpenAI")
+    };
+    prefixes.next().or_else(by_marker)
+}
+
+fn by_host(host: &str) -> Option<KnownProvider> {
+    let matches_host = |known: &str| {
+        let above = host.strip_suffix(known);
         above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
     };
-    PROVIDERS
-        .iter()
-        .find(|provider| provider.hosts.iter().any(matches_host))
+    providers().find(|provider| provider.hosts.split_whitespace().any(matches_host))
 }
 
 #[cfg(test)]
