@@ -3,25 +3,15 @@
 
 use std::path::PathBuf;
 
-/// Variables without a flag, with their descriptions.
-pub(super) const VARIABLES: [(&str, &str); 7] = [
-    ("PROMPTMILL_API_KEYS", "API keys, separated by commas"),
-    (
-        "OPENAI_API_KEY",
-        "API key to use if no other source is configured",
-    ),
-    (
-        "CREDENTIALS_DIRECTORY",
-        "directory of systemd credentials; its file api-keys contains one API key per line",
-    ),
-    (
-        "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
-        "proxy servers, and hosts to connect to directly",
-    ),
-    ("NO_COLOR", "disables color if it is not empty"),
-    ("TERM", "the value dumb disables color and the progress bar"),
-    ("RUST_LOG", "log filter; takes precedence over -v"),
-];
+/// Variables without a flag, each with its description.
+pub(super) const VARIABLES: &str = "\
+PROMPTMILL_API_KEYS | API keys, separated by commas
+OPENAI_API_KEY | API key to use if no other source is configured
+CREDENTIALS_DIRECTORY | directory of systemd credentials; its file api-keys contains one API key per line
+HTTPS_PROXY, HTTP_PROXY, NO_PROXY | proxy servers, and hosts to connect to directly
+NO_COLOR | disables color if it is not empty
+TERM | the value dumb disables color and the progress bar
+RUST_LOG | log filter; takes precedence over -v";
 
 /// Returns the value of a variable; `None` if it is not set, empty, or not UTF-8.
 #[expect(

@@ -26,25 +26,12 @@ pub(super) struct ManArgs {
     pub(super) dir: Option<PathBuf>,
 }
 
-/// Files that the program reads or writes, with their descriptions.
-const FILES: [(&str, &str); 4] = [
-    (
-        "promptmill.toml",
-        "settings file in the current directory, unless --config is set",
-    ),
-    (
-        "promptmill.db",
-        "SQLite database of the queue, unless --db is set",
-    ),
-    (
-        "promptmill.db.lock",
-        "lock file with the ID of the process that is using the database; empty if there is none",
-    ),
-    (
-        "promptmill.db.spool",
-        "results that could not be written to the database; the next run imports them",
-    ),
-];
+/// Files that the program reads or writes, each with its description.
+const FILES: &str = "\
+promptmill.toml | settings file in the current directory, unless --config is set
+promptmill.db | SQLite database of the queue, unless --db is set
+promptmill.db.lock | lock file with the ID of the process that is using the database; empty if there is none
+promptmill.db.spool | results that could not be written to the database; the next run imports them";
 
 /// Runs `promptmill man`.
 pub(super) fn command(args: &ManArgs, program: Command) -> Result<Exit, CliError> {
@@ -147,13 +134,7 @@ fn sections(command: &Command) -> Roff {
     }
     roff.control("SH", ["EXIT STATUS"]);
     roff.control("PD", ["0"]);
-    for (codes, meaning, what_to_do) in TABLE {
-        let text = match what_to_do {
-            "nothing" => meaning.to_owned(),
-            _ => format!("{meaning}: {what_to_do}"),
-        };
-        entry(&mut roff, codes, &text);
-    }
+    entries(&mut roff, TABLE);
     roff.control("SH", ["ENVIRONMENT"]);
     let variables = command.get_arguments().filter_map(|arg| {
         let name = arg.get_env()?.to_str()?.to_owned();
@@ -162,15 +143,18 @@ fn sections(command: &Command) -> Roff {
     for (name, meaning) in variables {
         entry(&mut roff, &name, &meaning);
     }
-    for (name, meaning) in VARIABLES {
-        entry(&mut roff, name, meaning);
-    }
+    entries(&mut roff, VARIABLES);
     roff.control("PD", []);
     roff.control("SH", ["FILES"]);
-    for (name, meaning) in FILES {
-        entry(&mut roff, name, meaning);
-    }
+    entries(&mut roff, FILES);
     roff
+}
+
+/// Adds an entry for each line, which contains a name and a meaning.
+fn entries(roff: &mut Roff, lines: &str) {
+    for (name, meaning) in lines.lines().filter_map(|line| line.split_once(" | ")) {
+        entry(roff, name, meaning);
+    }
 }
 
 fn entry(roff: &mut Roff, name: &str, meaning: &str) {

@@ -36,7 +36,8 @@ fn warning(name: &str, known: &[String]) -> String {
 /// Returns the variables that at least one command reads.
 fn known_variables() -> Vec<String> {
     let mut known = BTreeSet::from([FAILPOINTS.to_owned()]);
-    known.extend(VARIABLES.map(|(name, _)| name.to_owned()));
+    let names = VARIABLES.lines().filter_map(|line| line.split_once(" | "));
+    known.extend(names.map(|(name, _)| name.to_owned()));
     add_variables(&command_line::command(), &mut known);
     known.into_iter().collect()
 }

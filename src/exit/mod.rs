@@ -44,59 +44,22 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
-/// The codes for the manual pages: code, meaning, what to do.
-pub(crate) const TABLE: [(&str, &str, &str); 14] = [
-    ("0", "all rows completed, or nothing to do", "nothing"),
-    ("1", "unexpected error", "read the message"),
-    ("2", "invalid command line", "read the message"),
-    (
-        "3",
-        "finished, some rows failed",
-        "`promptmill failures BATCH` lists reasons and hints",
-    ),
-    (
-        "4",
-        "stopped early by a limit, rows remaining",
-        "run again, not before the printed time",
-    ),
-    ("65", "invalid input data", "fix the reported line"),
-    (
-        "66",
-        "input, batch, or database not found",
-        "check the path",
-    ),
-    (
-        "69",
-        "the endpoint was unavailable for too long",
-        "run again later",
-    ),
-    (
-        "73",
-        "the results cannot be written",
-        "free up disk space or choose another file; the responses are kept",
-    ),
-    (
-        "74",
-        "disk or database error",
-        "read the message; run `promptmill doctor`",
-    ),
-    (
-        "75",
-        "another run is using the database",
-        "wait until it has finished",
-    ),
-    (
-        "77",
-        "no usable API key",
-        "replace the key; run `promptmill doctor`",
-    ),
-    (
-        "78",
-        "invalid setting, base URL, or model",
-        "correct it; run `promptmill doctor`",
-    ),
-    ("130, 143", "interrupted by SIGINT, SIGTERM", "run again"),
-];
+/// The codes for the manual pages, each with its meaning and what to do.
+pub(crate) const TABLE: &str = "\
+0 | all rows completed, or nothing to do
+1 | unexpected error: read the message
+2 | invalid command line: read the message
+3 | finished, some rows failed: `promptmill failures BATCH` lists reasons and hints
+4 | stopped early by a limit, rows remaining: run again, not before the printed time
+65 | invalid input data: fix the reported line
+66 | input, batch, or database not found: check the path
+69 | the endpoint was unavailable for too long: run again later
+73 | the results cannot be written: free up disk space or choose another file; the responses are kept
+74 | disk or database error: read the message; run `promptmill doctor`
+75 | another run is using the database: wait until it has finished
+77 | no usable API key: replace the key; run `promptmill doctor`
+78 | invalid setting, base URL, or model: correct it; run `promptmill doctor`
+130, 143 | interrupted by SIGINT, SIGTERM: run again";
 
 impl Exit {
     /// Returns the numeric exit code.
