@@ -7,40 +7,15 @@ use clap::{
     Arg, ArgAction, Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
 };
 
-use super::backup::BackupArgs;
-use super::cancel::CancelArgs;
-use super::completions::CompletionsArgs;
-use super::config::ConfigArgs;
-use super::doctor::DoctorArgs;
-use super::estimate::EstimateArgs;
-use super::export::ExportArgs;
-use super::failures::FailuresArgs;
-use super::import::ImportArgs;
-use super::import_results::ImportResultsArgs;
-use super::keys::KeysArgs;
-use super::man::ManArgs;
-use super::report::ReportArgs;
-use super::retry::RetryArgs;
-use super::run::RunArgs;
 use super::settings::{FileSettings, GlobalArgs, is_setting, map_args, without_example};
-use super::show::ShowArgs;
-use super::simulate::SimulateArgs;
-use super::status::StatusArgs;
-use super::verify::VerifyArgs;
-use super::work::WorkArgs;
+use super::{
+    backup, cancel, completions, config, doctor, estimate, export, failures, import,
+    import_results, keys, man, report, retry, run, show, simulate, status, verify, work,
+};
 
 /// Settings that `-h` lists. `--help` lists all.
-const COMMON_SETTINGS: [&str; 9] = [
-    "output",
-    "model",
-    "prompt",
-    "system",
-    "base_url",
-    "api_key_file",
-    "rpm",
-    "concurrency",
-    "max_cost",
-];
+const COMMON_SETTINGS: &str = "\
+    output model prompt system base_url api_key_file rpm concurrency max_cost";
 
 /// Send every prompt in a CSV or JSONL file to an OpenAI-compatible API
 ///
@@ -98,7 +73,7 @@ pub(super) fn command_with_examples() -> clap::Command {
 /// Returns a command that has all settings as arguments.
 pub(super) fn settings() -> clap::Command {
     let command = GlobalArgs::augment_args(clap::Command::new("settings"));
-    RunArgs::augment_args(command).mut_args(complete_setting)
+    run::RunArgs::augment_args(command).mut_args(complete_setting)
 }
 
 /// Defines the command line, and applies a function to each argument. Help never shows the values of
@@ -116,7 +91,7 @@ fn define(map: &dyn Fn(Arg) -> Arg) -> clap::Command {
     let command = Cli::command().disable_help_flag(true).arg(help);
     map_args(command, &|arg| {
         let arg = complete_setting(arg);
-        let is_common = COMMON_SETTINGS.contains(&arg.get_id().as_str());
+        let is_common = COMMON_SETTINGS.split(' ').any(|name| arg.get_id() == name);
         let is_hidden = arg.is_hide_short_help_set() || (is_setting(&arg) && !is_common);
         map(arg.hide_env_values(true).hide_short_help(is_hidden))
     })
@@ -142,50 +117,50 @@ pub(super) enum Command {
     /// Import a file, send every prompt, and write the results
     ///
     /// Run the same command again to resume.
-    Run(Box<RunArgs>),
+    Run(Box<run::RunArgs>),
     /// Estimate rows, tokens, cost, and time without sending anything
-    Estimate(EstimateArgs),
+    Estimate(estimate::EstimateArgs),
     /// Import a file without sending requests
-    Import(ImportArgs),
+    Import(import::ImportArgs),
     /// Process batches that are already in the queue
     ///
     /// All batches are processed at the same time, under shared limits. The batch with the earliest
     /// deadline, or else the oldest, gets half of the requests.
-    Work(WorkArgs),
+    Work(work::WorkArgs),
     /// Write the results of a batch
-    Export(ExportArgs),
+    Export(export::ExportArgs),
     /// Import results of the OpenAI Batch API into a batch
-    ImportResults(ImportResultsArgs),
+    ImportResults(import_results::ImportResultsArgs),
     /// Show the progress of batches and the state of API keys
-    Status(StatusArgs),
+    Status(status::StatusArgs),
     /// Write an HTML report of a batch
     ///
     /// The report covers progress, latency, tokens, cost, and causes of failures.
-    Report(ReportArgs),
+    Report(report::ReportArgs),
     /// List the failed rows of a batch, with reasons and hints
-    Failures(FailuresArgs),
+    Failures(failures::FailuresArgs),
     /// Show the request, the attempts, and the response of a row
-    Show(ShowArgs),
+    Show(show::ShowArgs),
     /// Set failed rows of a batch back to pending
-    Retry(RetryArgs),
+    Retry(retry::RetryArgs),
     /// Cancel pending rows of a batch
-    Cancel(CancelArgs),
+    Cancel(cancel::CancelArgs),
     /// List the API keys that were used, or reset their state
-    Keys(KeysArgs),
+    Keys(keys::KeysArgs),
     /// Diagnose endpoint, API keys, model, and database
-    Doctor(DoctorArgs),
+    Doctor(doctor::DoctorArgs),
     /// Check the database, and compare a results file with it
-    Verify(VerifyArgs),
+    Verify(verify::VerifyArgs),
     /// Back up the database
-    Backup(BackupArgs),
+    Backup(backup::BackupArgs),
     /// Show the settings and their origins
-    Config(ConfigArgs),
+    Config(config::ConfigArgs),
     /// Start a simulated provider
-    Simulate(SimulateArgs),
+    Simulate(simulate::SimulateArgs),
     /// Print a shell completion script
-    Completions(CompletionsArgs),
+    Completions(completions::CompletionsArgs),
     /// Print a manual page
-    Man(ManArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {

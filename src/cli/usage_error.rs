@@ -13,15 +13,8 @@ use super::values::shell_line;
 use super::{console, environment};
 
 /// Flags with which users try to pass an API key.
-const KEY_FLAGS: [&str; 7] = [
-    "--api-key",
-    "--apikey",
-    "--api_key",
-    "--key",
-    "--keys",
-    "--token",
-    "--openai-api-key",
-];
+const KEY_FLAGS: &str = "\
+    --api-key --apikey --api_key --key --keys --token --openai-api-key";
 
 /// Flags of similar programs, and the corresponding flags of this one.
 const FOREIGN_FLAGS: [(&str, &str); 12] = [
@@ -40,17 +33,8 @@ const FOREIGN_FLAGS: [(&str, &str); 12] = [
 ];
 
 /// Request parameters that users pass as flags.
-const PARAMETERS: [&str; 9] = [
-    "temperature",
-    "max_tokens",
-    "max_completion_tokens",
-    "top_p",
-    "stop",
-    "response_format",
-    "frequency_penalty",
-    "presence_penalty",
-    "reasoning_effort",
-];
+const PARAMETERS: &str = "temperature max_tokens max_completion_tokens top_p stop response_format frequency_penalty \
+    presence_penalty reasoning_effort";
 
 /// Commands that users may expect, and tips.
 const FOREIGN_COMMANDS: [(&str, &str); 8] = [
@@ -133,7 +117,7 @@ fn command_tip(name: &str) -> Option<String> {
 
 fn flag_tip(flag: &str, words: &[OsString], program: &Command) -> Option<String> {
     let name = flag.split('=').next().unwrap_or(flag);
-    if KEY_FLAGS.contains(&name) {
+    if KEY_FLAGS.split(' ').any(|known| known == name) {
         return Some(
             "API keys cannot be passed as flags, since the shell history and the process list\n       \
              would show them: set OPENAI_API_KEY, or pass a file with --api-key-file"
@@ -144,7 +128,7 @@ fn flag_tip(flag: &str, words: &[OsString], program: &Command) -> Option<String>
         return Some(format!("use {own}"));
     }
     let parameter = name.trim_start_matches('-').replace('-', "_");
-    if name.starts_with("--") && PARAMETERS.contains(&parameter.as_str()) {
+    if name.starts_with("--") && PARAMETERS.split(' ').any(|known| known == parameter) {
         return Some(format!(
             "set request parameters with --set {parameter}=VALUE"
         ));
@@ -275,7 +259,7 @@ mod tests {
             assert!(help.contains(&format!("{own} ")), "{own}");
             assert!(!help.contains(&format!("{foreign} ")), "{foreign}");
         }
-        for flag in KEY_FLAGS {
+        for flag in KEY_FLAGS.split(' ') {
             assert!(!help.contains(&format!("{flag} ")), "{flag}");
         }
     }
