@@ -7,10 +7,10 @@ use clap::Args;
 use crate::progress::quantity::Count;
 use crate::store::BackupError;
 
+use super::database;
 use super::exit::{CliError, Exit};
 use super::settings::{self, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, database};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -30,13 +30,10 @@ pub(super) async fn command(global: &GlobalArgs, args: &BackupArgs) -> Result<Ex
     store.close().await?;
     result?;
     let bytes = std::fs::metadata(&args.file)?.len();
-    if global.json {
-        let object = serde_json::json!({ "backup": args.file, "bytes": bytes });
-        console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, false).prints_notices() {
-        let path = args.file.display();
-        console::eprint(&format!("backed up to {path}: {} bytes\n", Count(bytes)));
-    }
+    let object = serde_json::json!({ "backup": args.file, "bytes": bytes });
+    let (path, count) = (args.file.display(), Count(bytes));
+    let message = format!("backed up to {path}: {count} bytes\n");
+    Verbosity::new(global, false).print_result(&object, &message)?;
     Ok(Exit::Done)
 }
 

@@ -13,7 +13,7 @@ use super::exit::{CliError, Exit};
 use super::rows::RowArgs;
 use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;
-use super::{console, database, next_command, rows, run_lock};
+use super::{database, next_command, rows, run_lock};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -42,19 +42,12 @@ pub(super) async fn command(global: &GlobalArgs, args: &CancelArgs) -> Result<Ex
     let report = store.cancel(batch.id, jobs.as_deref(), clock.now()).await?;
     drop(lock);
     store.close().await?;
-    if global.json {
-        let CancelReport {
-            canceled,
-            running,
-            settled,
-        } = report;
-        let object = serde_json::json!({
-            "batch": batch.name, "cancelled": canceled, "running": running, "settled": settled,
-        });
-        console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, false).prints_notices() {
-        console::eprint(&summary(&batch, report, jobs.is_some()));
-    }
+    let object = serde_json::json!({
+        "batch": batch.name, "cancelled": report.canceled, "running": report.running,
+        "settled": report.settled,
+    });
+    let message = summary(&batch, report, jobs.is_some());
+    Verbosity::new(global, false).print_result(&object, &message)?;
     match report.running {
         1.. if jobs.is_some() => Ok(Exit::Locked),
         _ => Ok(Exit::Done),

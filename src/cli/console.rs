@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use serde_json::Value;
+
 use crate::domain::redact::redact;
 use crate::progress::Stderr;
 use crate::progress::safe::Safe;
@@ -44,6 +46,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
+}
+
+/// Writes a JSON value to standard output, in one line.
+pub(super) fn print_json(value: &Value) -> io::Result<()> {
+    print(&format!("{value}\n"))
 }
 
 /// Prints the error that ends the program.

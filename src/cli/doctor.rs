@@ -74,7 +74,7 @@ pub(super) async fn command(
         simulator.shutdown().await;
     }
     if global.json {
-        console::print(&format!("{}\n", report.json()))?;
+        console::print_json(&report.json())?;
     } else {
         let (color, quiet) = (console::stdout_color(global.color), global.quiet);
         console::print(&report.text(ReportStyle { color, quiet }))?;

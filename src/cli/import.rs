@@ -12,7 +12,6 @@ use crate::progress::quantity::{Count, Plural};
 use crate::progress::safe::Safe;
 use crate::store::{Store, StoredBatch, SyncParams, SyncReport};
 
-use super::console;
 use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, GlobalArgs, ImportSettings, InputArgs};
 use super::values::{Deadline, deadline};
@@ -59,22 +58,18 @@ pub(super) async fn command(
     }
     let counts = store.counts(batch.id).await?;
     store.close().await?;
-    if global.json {
-        let report = report.unwrap_or_default();
-        let object = serde_json::json!({
-            "batch": batch.name, "total": counts.total, "added": report.added,
-            "changed": report.changed, "withdrawn": report.withdrawn, "done": counts.done,
-            "failed": counts.failed, "pending": counts.pending,
-            "deadline": batch.deadline.map(|at| Rfc3339(at).to_string()),
-        });
-        console::print(&format!("{object}\n"))?;
-    } else if verbosity.prints_notices() {
-        let deadline = batch
-            .deadline
-            .map(|at| format!("; deadline {}", DateTime(at)));
-        let summary = summary(&batch.name, report, counts.total);
-        console::eprint(&format!("{summary}{}\n", deadline.unwrap_or_default()));
-    }
+    let changes = report.unwrap_or_default();
+    let object = serde_json::json!({
+        "batch": batch.name, "total": counts.total, "added": changes.added,
+        "changed": changes.changed, "withdrawn": changes.withdrawn, "done": counts.done,
+        "failed": counts.failed, "pending": counts.pending,
+        "deadline": batch.deadline.map(|at| Rfc3339(at).to_string()),
+    });
+    let deadline = batch
+        .deadline
+        .map(|at| format!("; deadline {}", DateTime(at)));
+    let message = summary(&batch.name, report, counts.total) + &deadline.unwrap_or_default();
+    verbosity.print_result(&object, &(message + "\n"))?;
     Ok(Exit::Done)
 }
 

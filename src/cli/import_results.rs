@@ -30,7 +30,7 @@ use crate::store::{ImportReport, ImportedOutcome, ImportedResult, StoredBatch};
 use super::exit::{CliError, Exit};
 use super::settings::GlobalArgs;
 use super::verbosity::Verbosity;
-use super::{console, database, run_lock, schema};
+use super::{database, run_lock, schema};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -63,7 +63,7 @@ pub(super) async fn command(
         template: batch.template.clone(),
         now,
     };
-    let lock = run_lock::acquire(&store)?;
+    let lock = run_lock::try_acquire(&store)?;
     // Recover from a crashed run first, as at the start of a run.
     store.settle_spool().await?;
     store.recover(now).await?;
@@ -77,15 +77,12 @@ pub(super) async fn command(
     }
     let unresolved = unresolved.await.unwrap_or_default();
     let remaining = counts.total - counts.done;
-    if global.json {
-        let object = json!({
-            "batch": batch.name, "answered": report.completed, "failed": report.failed,
-            "before": report.already_settled, "unanswered": unresolved, "left": remaining,
-        });
-        console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, false).prints_notices() {
-        console::eprint(&summary(&batch, &report, &unresolved, remaining));
-    }
+    let object = json!({
+        "batch": batch.name, "answered": report.completed, "failed": report.failed,
+        "before": report.already_settled, "unanswered": unresolved, "left": remaining,
+    });
+    let message = summary(&batch, &report, &unresolved, remaining);
+    Verbosity::new(global, false).print_result(&object, &message)?;
     Ok(Exit::Done)
 }
 

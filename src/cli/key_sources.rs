@@ -132,30 +132,15 @@ impl KeySources {
     async fn read_listed(&self) -> Result<Vec<NamedKey>, CliError> {
         let mut keys = Vec::new();
         for key in &self.listed {
-            let text = match key {
-                FileKey {
-                    env: Some(name),
-                    file: None,
-                    command: None,
-                    ..
-                } => {
+            let text = match (&key.env, &key.file, &key.command) {
+                (Some(name), None, None) => {
                     let what = format!("environment variable {name} is not set");
                     let hint = "set it, or remove the key from the settings file";
                     let missing = || CliError::new(Exit::NoKey, &what, hint);
                     SecretString::from(environment::text(name).ok_or_else(missing)?)
                 }
-                FileKey {
-                    file: Some(path),
-                    env: None,
-                    command: None,
-                    ..
-                } => read_file(path, self.insecure)?,
-                FileKey {
-                    command: Some(command),
-                    env: None,
-                    file: None,
-                    ..
-                } => run_command(command).await?,
+                (None, Some(path), None) => read_file(path, self.insecure)?,
+                (None, None, Some(command)) => run_command(command).await?,
                 _ => {
                     let what = "a key in the settings file has no source, or more than one";
                     let hint = "set exactly one of `env`, `file`, and `command` in each [[keys]]";

@@ -17,7 +17,7 @@ use crate::store::{KeyRow, Store, StoreError, StoredBatch};
 use super::exit::{CliError, Exit};
 use super::settings::{self, FileSettings, GlobalArgs};
 use super::verbosity::Verbosity;
-use super::{console, database, watch};
+use super::{database, watch};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -59,7 +59,11 @@ pub(super) async fn command(
         Err(error) => return Err(error.into()),
     }
     if let Target::File(path) = &target {
-        print_path(Verbosity::new(global, false), &batch, path)?;
+        let object = serde_json::json!({ "batch": batch.name, "report": path });
+        let path = path.display().to_string();
+        let (name, path) = (Safe(&batch.name), Safe(&path));
+        let message = format!("report of {name}: {path}\n");
+        Verbosity::new(global, false).print_result(&object, &message)?;
     }
     Ok(Exit::Done)
 }
@@ -76,18 +80,6 @@ fn publish(target: &Target, page: &str) -> Result<(), ExportError> {
     let mut draft = target.create()?;
     draft.write_all(page.as_bytes())?;
     draft.publish()
-}
-
-fn print_path(verbosity: Verbosity<'_>, batch: &StoredBatch, path: &Path) -> Result<(), CliError> {
-    if verbosity.global.json {
-        let object = serde_json::json!({ "batch": batch.name, "report": path });
-        console::print(&format!("{object}\n"))?;
-    } else if verbosity.prints_notices() {
-        let path = path.display().to_string();
-        let (name, path) = (Safe(&batch.name), Safe(&path));
-        console::eprint(&format!("report of {name}: {path}\n"));
-    }
-    Ok(())
 }
 
 /// Reads the history of a batch page by page, and renders the report.

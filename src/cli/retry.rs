@@ -13,7 +13,7 @@ use super::rows::{CauseArgs, RowArgs};
 use super::settings::GlobalArgs;
 use super::values::count;
 use super::verbosity::Verbosity;
-use super::{console, database, next_command, rows};
+use super::{database, next_command, rows};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -45,22 +45,19 @@ pub(super) async fn command(global: &GlobalArgs, args: &RetryArgs) -> Result<Exi
     let reopened = store.reopen(batch.id, &filter).await?;
     let still_failed = store.counts(batch.id).await?.failed;
     store.close().await?;
-    if global.json {
-        let object = serde_json::json!({
-            "batch": batch.name, "reopened": reopened, "failed": still_failed,
-        });
-        console::print(&format!("{object}\n"))?;
-    } else if Verbosity::new(global, batch.simulated).prints_notices() {
-        let (name, rows) = (Safe(&batch.name), Plural(reopened, "failed row"));
-        let others = match still_failed {
-            0 => String::new(),
-            count => format!("; {} not retried", Plural(count, "failed row")),
-        };
-        console::eprint(&format!("{name}: {rows} set to pending{others}\n"));
-        if reopened > 0 {
-            console::eprint(&next_step(&batch.source, batch.simulated));
-        }
+    let object = serde_json::json!({
+        "batch": batch.name, "reopened": reopened, "failed": still_failed,
+    });
+    let (name, rows) = (Safe(&batch.name), Plural(reopened, "failed row"));
+    let others = match still_failed {
+        0 => String::new(),
+        count => format!("; {} not retried", Plural(count, "failed row")),
+    };
+    let mut message = format!("{name}: {rows} set to pending{others}\n");
+    if reopened > 0 {
+        message += &next_step(&batch.source, batch.simulated);
     }
+    Verbosity::new(global, batch.simulated).print_result(&object, &message)?;
     Ok(Exit::Done)
 }
 

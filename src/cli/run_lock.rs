@@ -72,7 +72,7 @@ fn skip(holder: &str, verbosity: Verbosity<'_>) -> Result<(), CliError> {
         let object = serde_json::json!({
             "skipped": true, "held_by": holder, "exit_code": Exit::Done.code(),
         });
-        console::print(&format!("{object}\n"))?;
+        console::print_json(&object)?;
     }
     if verbosity.prints_notices() {
         eprint_busy("skipped", holder);
@@ -120,11 +120,6 @@ fn stopped((shutdown, _): &Signals) -> CliError {
     let what = "stopped while waiting for another run; no request was sent";
     let hint = "run again, or use `--if-busy skip` to exit instead of waiting";
     CliError::new(exit, what, hint)
-}
-
-/// Acquires the run lock, or fails with an error that names its holder.
-pub(super) fn acquire(store: &Store) -> Result<RunLock, CliError> {
-    Ok(try_acquire(store)?)
 }
 
 /// Acquires the run lock, or returns its holder.

@@ -74,8 +74,7 @@ impl Sample {
         if verbosity.global.json {
             let list: Vec<_> = rows.iter().map(to_json).collect();
             let object = json!({ "batch": batch.name, "seed": self.seed, "rows": list });
-            console::print(&format!("{object}\n"))?;
-            return Ok(());
+            return Ok(console::print_json(&object)?);
         }
         for row in &rows {
             console::print(&to_text(row))?;

@@ -76,7 +76,7 @@ pub(super) async fn command(global: &GlobalArgs, args: &StatusArgs) -> Result<Ex
     let spool = store.has_spool() && store.run_lock_holder()?.is_none();
     store.close().await?;
     if global.json {
-        console::print(&format!("{}\n", json(&batches, &keys, spool)))?;
+        console::print_json(&json(&batches, &keys, spool))?;
     } else {
         console::print(&text(&batches, &keys, Clock::start().now()))?;
         if spool {

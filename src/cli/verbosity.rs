@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::domain::run_stats::RunStats;
 use crate::progress::Mode;
 use crate::progress::summary::{self, SummaryContext};
@@ -32,17 +34,6 @@ enum SummaryPolicy {
     OnFailure,
     /// Never; if the run stopped early, its reason is printed instead.
     ReasonOnly,
-}
-
-/// The output at the end of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FinalOutput {
-    /// Nothing.
-    Nothing,
-    /// Why it stopped early, in one line.
-    Reason,
-    /// The summary.
-    Summary,
 }
 
 impl<'a> Verbosity<'a> {
@@ -76,6 +67,18 @@ impl<'a> Verbosity<'a> {
         !self.cron && !self.global.quiet
     }
 
+    /// Prints the result of a command: as JSON on standard output, or else as an informational
+    /// message.
+    pub(super) fn print_result(self, object: &Value, message: &str) -> io::Result<()> {
+        if self.global.json {
+            return console::print_json(object);
+        }
+        if self.prints_notices() {
+            console::eprint(message);
+        }
+        Ok(())
+    }
+
     /// Prints the summary of a run, or only its reason, or nothing.
     pub(super) fn print_summary(self, stats: &RunStats, context: &SummaryContext<'_>) {
         if let Some(text) = self.summary(stats, context) {
@@ -85,22 +88,15 @@ impl<'a> Verbosity<'a> {
 
     /// Returns the summary of a run, or only its reason, or nothing.
     pub(super) fn summary(self, stats: &RunStats, context: &SummaryContext<'_>) -> Option<String> {
-        match self.final_output(Exit::of(stats)) {
-            FinalOutput::Nothing => None,
-            FinalOutput::Reason => Some(summary::one_line(stats, context.batch)),
-            FinalOutput::Summary => Some(summary::summary(stats, context)),
-        }
-    }
-
-    /// Chooses the final output. With `-q`, only the results and the exit code report failed rows.
-    fn final_output(self, exit: Exit) -> FinalOutput {
-        match (self.summary_policy, exit) {
-            (SummaryPolicy::Always, _) => FinalOutput::Summary,
-            (_, Exit::Done) | (SummaryPolicy::ReasonOnly, Exit::SomeFailed) => FinalOutput::Nothing,
+        let summary = || Some(summary::summary(stats, context));
+        match (self.summary_policy, Exit::of(stats)) {
+            (SummaryPolicy::Always, _) => summary(),
+            // With `-q`, only the results and the exit code report failed rows.
+            (_, Exit::Done) | (SummaryPolicy::ReasonOnly, Exit::SomeFailed) => None,
             // With cron, the next run continues with the remaining rows.
-            (SummaryPolicy::OnFailure, Exit::RowsRemaining) if self.cron => FinalOutput::Nothing,
-            (SummaryPolicy::OnFailure, _) => FinalOutput::Summary,
-            (SummaryPolicy::ReasonOnly, _) => FinalOutput::Reason,
+            (SummaryPolicy::OnFailure, Exit::RowsRemaining) if self.cron => None,
+            (SummaryPolicy::OnFailure, _) => summary(),
+            (SummaryPolicy::ReasonOnly, _) => Some(summary::one_line(stats, context.batch)),
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn command(global: &GlobalArgs, args: VerifyArgs) -> Result<Exi
         holder,
     };
     if global.json {
-        console::print(&format!("{}\n", verification.json()))?;
+        console::print_json(&verification.json())?;
     } else if !global.quiet {
         console::print(&verification.text(&location))?;
     }

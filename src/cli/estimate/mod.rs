@@ -109,7 +109,7 @@ pub(super) async fn print_estimate(
         rejection,
     };
     if global.json {
-        console::print(&format!("{}\n", estimate.to_json()))?;
+        console::print_json(&estimate.to_json())?;
     } else {
         console::print(&estimate.to_text())?;
     }

@@ -29,13 +29,6 @@ pub(in crate::cli) const DEFAULT_MODEL: &str = "gpt-4o-mini";
 /// The default model for embeddings.
 const DEFAULT_EMBEDDING_MODEL: &str = "text-embedding-3-small";
 
-fn default_model(api: Api) -> &'static str {
-    match api {
-        Api::Chat => DEFAULT_MODEL,
-        Api::Embeddings => DEFAULT_EMBEDDING_MODEL,
-    }
-}
-
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Request")]
 pub(in crate::cli) struct InputArgs {
@@ -157,9 +150,12 @@ pub(in crate::cli) fn import(
 ) -> Result<ImportSettings, CliError> {
     let request = args.request;
     let api = request.endpoint;
-    let model = request.model;
+    let default_model = match api {
+        Api::Chat => DEFAULT_MODEL,
+        Api::Embeddings => DEFAULT_EMBEDDING_MODEL,
+    };
     let mut template = RequestTemplate {
-        model: model.unwrap_or_else(|| default_model(api).to_owned()),
+        model: request.model.unwrap_or_else(|| default_model.to_owned()),
         prompt: request.prompt,
         system: request.system,
         params: params(&request.set, file)?,
