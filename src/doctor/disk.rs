@@ -14,10 +14,8 @@ pub(super) fn run_checks(database: &Location, report: &mut DoctorReport) {
         Ok(None) => {}
         Err(error) => {
             let hint = "Create the directory, or choose another file with --db.";
-            report.add(
-                Group::Queue,
-                Finding::error("disk", Exit::Storage, error.to_string(), hint),
-            );
+            let finding = Finding::error("disk", Exit::Storage, error.to_string(), hint);
+            report.add(Group::Queue, finding);
         }
     }
 }
@@ -79,12 +77,8 @@ mod tests {
         report.add(Group::Queue, judge(disk));
         let json = report.json();
         let line = &json["checks"][0];
-        let found = format!(
-            "{}: {}",
-            line["state"].as_str().unwrap(),
-            line["text"].as_str().unwrap()
-        );
-        assert_eq!(found, expected);
+        let [state, text] = ["state", "text"].map(|name| line[name].as_str().unwrap());
+        assert_eq!(format!("{state}: {text}"), expected);
     }
 
     #[test]

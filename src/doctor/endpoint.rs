@@ -138,21 +138,15 @@ fn report_unreachable(
     let Err(failure) = &attempt.outcome else {
         return;
     };
-    let certificate =
-        matches!(failure, Failure::Transport(what) if what.kind == TransportErrorKind::Certificate);
-    let exit = if certificate {
-        Exit::Config
-    } else {
-        Exit::Unavailable
+    let exit = match failure {
+        Failure::Transport(what) if what.kind == TransportErrorKind::Certificate => Exit::Config,
+        _ => Exit::Unavailable,
     };
     let verdict = probe.classify(failure);
     let (host, description) = (probe.client.endpoint().host(), describe(failure, &verdict));
     let text = format!("cannot reach {host}: {description}");
-    let hint = hint_or(
-        verdict.hint,
-        "Try again later; if the error persists, check the network connection.",
-    );
-    let finding = Finding::error("connection", exit, text, hint);
+    let otherwise = "Try again later; if the error persists, check the network connection.";
+    let finding = Finding::error("connection", exit, text, hint_or(verdict.hint, otherwise));
     report.add(Group::Endpoint, finding);
 }
 

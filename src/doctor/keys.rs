@@ -114,10 +114,8 @@ pub(super) fn sendable<'a>(keys: &'a [LabeledKey], host: &str) -> Vec<Option<&'a
         return vec![None];
     }
     let is_allowed = |key: &&LabeledKey| {
-        !matches!(
-            match_format(key.secret.expose_secret(), host),
-            FormatMatch::OtherProvider(_)
-        )
+        let format_match = match_format(key.secret.expose_secret(), host);
+        !matches!(format_match, FormatMatch::OtherProvider(_))
     };
     let allowed = keys.iter().filter(is_allowed);
     allowed.map(|key| Some(&key.secret)).collect()
@@ -326,10 +324,8 @@ fn report_stored_state(
     let until = row
         .until
         .map_or_else(String::new, |until| format!(" until {}", DateTime(until)));
-    let (state, reason) = (
-        state_text(&row.state),
-        Truncated(&row.reason, MAX_REASON_CHARS),
-    );
+    let state = state_text(&row.state);
+    let reason = Truncated(&row.reason, MAX_REASON_CHARS);
     let text = format!("an earlier run recorded it as {state}{until}: {reason}");
     let label = &row.label;
     let hint = format!("Run `promptmill keys reset {label}` to use the key again.");

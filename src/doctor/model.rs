@@ -1,8 +1,6 @@
 //! Checks the model: whether the endpoint lists it, which name was probably meant, whether it
 //! responds to chat requests, and its rate limits.
 
-use std::fmt::Write as _;
-
 use secrecy::SecretString;
 
 use super::endpoint::{self, ListedModels, describe, hint_or};
@@ -110,11 +108,8 @@ fn unlisted_finding(
 
 fn some_of(models: &[String]) -> String {
     let named: Vec<&str> = models.iter().take(MAX_NAMED).map(String::as_str).collect();
-    let more = if models.len() > MAX_NAMED {
-        ", …"
-    } else {
-        "."
-    };
+    let is_complete = models.len() <= MAX_NAMED;
+    let more = if is_complete { "." } else { ", …" };
     format!("{}{more}", named.join(", "))
 }
 
@@ -133,36 +128,31 @@ fn spelling_hint(difference: Difference) -> String {
 
 fn report_rate_limits(rate: Option<&RateHeaders>, report: &mut DoctorReport) {
     let Some(rate) = rate else { return };
-    let window =
-        |what: &str, limit: &Option<String>, left: &Option<String>, reset: &Option<String>| {
-            let mut words = match (limit, left) {
-                (None, None) => return None,
-                (Some(limit), None) => format!("{limit} {what}"),
-                (None, Some(left)) => format!("{left} {what} remaining"),
-                (Some(limit), Some(left)) => format!("{left} of {limit} {what} remaining"),
-            };
-            if let Some(reset) = reset {
-                let _ = write!(words, " (resets in {reset})");
-            }
-            Some(words)
+    let window = |what: &str, [limit, left, reset]: [&Option<String>; 3]| {
+        let words = match (limit, left) {
+            (None, None) => return None,
+            (Some(limit), None) => format!("{limit} {what}"),
+            (None, Some(left)) => format!("{left} {what} remaining"),
+            (Some(limit), Some(left)) => format!("{left} of {limit} {what} remaining"),
         };
-    let requests = window(
-        "requests",
+        let reset = reset.as_ref();
+        let reset = reset.map(|reset| format!(" (resets in {reset})"));
+        Some(words + &reset.unwrap_or_default())
+    };
+    let requests = [
         &rate.limit_requests,
         &rate.remaining_requests,
         &rate.reset_requests,
-    );
-    let tokens = window(
-        "tokens",
+    ];
+    let tokens = [
         &rate.limit_tokens,
         &rate.remaining_tokens,
         &rate.reset_tokens,
-    );
-    let words: Vec<String> = requests.into_iter().chain(tokens).collect();
-    let text = if words.is_empty() {
-        "not reported by the endpoint".to_owned()
-    } else {
-        words.join(", ")
+    ];
+    let windows = [window("requests", requests), window("tokens", tokens)];
+    let text = match windows.into_iter().flatten().collect::<Vec<_>>() {
+        words if words.is_empty() => "not reported by the endpoint".to_owned(),
+        words => words.join(", "),
     };
     report.add(Group::Model, Finding::ok("limits", text));
 }
@@ -244,10 +234,8 @@ impl ChatFailure<'_> {
             (Failure::ErrorResponse(_), Scope::Network) => Exit::Config,
             _ => Exit::Unavailable,
         };
-        let hint = hint_or(
-            self.verdict.hint,
-            "Try again later; a run retries automatically.",
-        );
+        let otherwise = "Try again later; a run retries automatically.";
+        let hint = hint_or(self.verdict.hint, otherwise);
         Finding::error(CHAT_CHECK, exit, description, hint)
     }
 }

@@ -46,11 +46,8 @@ impl ProviderProbe<'_> {
         };
         let body = Bytes::from(body.to_string());
         let now = self.clock.now();
-        self.client
-            .probe(other, body, key, now)
-            .await
-            .outcome
-            .is_ok()
+        let exchange = self.client.probe(other, body, key, now).await;
+        exchange.outcome.is_ok()
     }
 
     /// Classifies a failure as a run does.
@@ -68,17 +65,13 @@ impl ProviderProbe<'_> {
 pub(super) fn is_accepted(failure: &Failure) -> bool {
     match failure {
         Failure::InvalidResponse(completion) => {
-            matches!(
-                completion.problem,
-                ResponseProblem::NoContent | ResponseProblem::Declined
-            )
+            use ResponseProblem::{Declined, NoContent};
+            matches!(completion.problem, NoContent | Declined)
         }
         Failure::ErrorResponse(response) => {
-            let names_limit = ["max_tokens", "max_completion_tokens", "output limit"];
+            let mut names = ["max_tokens", "max_completion_tokens", "output limit"].iter();
             matches!(response.status, 400 | 422)
-                && names_limit
-                    .iter()
-                    .any(|name| response.message.contains(name))
+                && names.any(|name| response.message.contains(name))
         }
         Failure::Transport(_) => false,
     }
@@ -96,11 +89,8 @@ mod tests {
             message: message.to_owned(),
             ..ErrorResponse::default()
         };
-        assert_eq!(
-            is_accepted(&Failure::ErrorResponse(response)),
-            expected,
-            "{message}"
-        );
+        let accepted = is_accepted(&Failure::ErrorResponse(response));
+        assert_eq!(accepted, expected, "{message}");
     }
 
     #[test]
@@ -112,16 +102,14 @@ mod tests {
         check(400, thinking, true);
         check(400, "The model does not exist.", false);
         check(403, "lower max_tokens: the balance is too low", false);
-        let failure = |problem| InvalidResponse {
-            problem,
-            excerpt: String::new(),
-            request_id: String::new(),
+        let accepted = |problem| {
+            is_accepted(&Failure::InvalidResponse(InvalidResponse {
+                problem,
+                excerpt: String::new(),
+                request_id: String::new(),
+            }))
         };
-        assert!(is_accepted(&Failure::InvalidResponse(failure(
-            ResponseProblem::NoContent
-        ))));
-        assert!(!is_accepted(&Failure::InvalidResponse(failure(
-            ResponseProblem::Html
-        ))));
+        assert!(accepted(ResponseProblem::NoContent));
+        assert!(!accepted(ResponseProblem::Html));
     }
 }

@@ -226,21 +226,15 @@ fn sentence(fragment: &str) -> String {
         return String::new();
     };
     // Commands, paths, and names keep their case.
-    let is_word = fragment
-        .split(' ')
-        .next()
-        .is_some_and(|word| word.chars().all(char::is_alphabetic));
-    let first = if is_word {
+    let mut word = fragment.chars().take_while(|letter| *letter != ' ');
+    let first = if word.all(char::is_alphabetic) {
         first.to_uppercase().to_string()
     } else {
         first.to_string()
     };
     // A period could be taken for a part of a URL.
-    let end = if fragment.ends_with(['.', '/']) {
-        ""
-    } else {
-        "."
-    };
+    let has_end = fragment.ends_with(['.', '/']);
+    let end = if has_end { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
 }
 
@@ -264,14 +258,10 @@ mod tests {
     fn report() -> DoctorReport {
         let mut report = DoctorReport::default();
         report.add(Group::Queue, Finding::ok("lock", "free"));
-        report.add(
-            Group::Keys,
-            Finding::error("key-1", Exit::NoKey, "a\u{1b}[2Jb", "Replace it."),
-        );
-        report.add(
-            Group::Endpoint,
-            Finding::warning("clock", "late", "Set it."),
-        );
+        let key = Finding::error("key-1", Exit::NoKey, "a\u{1b}[2Jb", "Replace it.");
+        report.add(Group::Keys, key);
+        let clock = Finding::warning("clock", "late", "Set it.");
+        report.add(Group::Endpoint, clock);
         report
     }
 
