@@ -70,8 +70,7 @@ pub(super) async fn command(
 
 /// Returns the default path: a file in the current directory, named after the batch.
 fn default_path(batch: &str) -> PathBuf {
-    let stem = Path::new(batch).file_stem().unwrap_or_default();
-    let mut name = stem.to_owned();
+    let mut name = Path::new(batch).file_stem().unwrap_or_default().to_owned();
     name.push(".report.html");
     PathBuf::from(name)
 }

@@ -85,23 +85,19 @@ pub(super) async fn find_rows(
         return Err(CliError::new(Exit::Usage, "no rows selected", hint));
     }
     let found = store.find_rows(batch.id, &names).await?;
-    let missing: Vec<_> = names
-        .iter()
-        .zip(&found)
-        .filter(|(_, job)| job.is_none())
-        .collect();
+    let missing = names.iter().zip(&found).filter(|(_, job)| job.is_none());
+    let missing: Vec<_> = missing.map(|(name, _)| name).collect();
     if missing.is_empty() {
         return Ok(Some(found.into_iter().flatten().collect()));
     }
     let shown = missing.iter().take(MAX_SHOWN.0);
-    let shown: Vec<_> = shown
-        .map(|(name, _)| Truncated(name, MAX_SHOWN.1).to_string())
-        .collect();
+    let shown = shown.map(|name| Truncated(name, MAX_SHOWN.1).to_string());
+    let shown = shown.collect::<Vec<_>>().join(", ");
     let more = match missing.len().saturating_sub(MAX_SHOWN.0) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Err(no_row(store, batch, &format!("{}{more}", shown.join(", "))).await?)
+    Err(no_row(store, batch, &format!("{shown}{more}")).await?)
 }
 
 /// Finds a row by its ID or number.
@@ -172,19 +168,11 @@ fn trimmed<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 fn read(path: &Path) -> Result<Vec<String>, CliError> {
     let read = || -> io::Result<String> {
-        let mut text = String::new();
-        if path == Path::new("-") {
-            io::stdin()
-                .lock()
-                .take(MAX_IDS_SIZE)
-                .read_to_string(&mut text)?;
-        } else {
-            let file = std::fs::File::open(path)?;
-            io::BufReader::new(file)
-                .take(MAX_IDS_SIZE)
-                .read_to_string(&mut text)?;
-        }
-        Ok(text)
+        let input: Box<dyn io::Read> = match path {
+            path if path == Path::new("-") => Box::new(io::stdin()),
+            path => Box::new(std::fs::File::open(path)?),
+        };
+        io::read_to_string(input.take(MAX_IDS_SIZE))
     };
     let text = read().map_err(|error| {
         let what = format!("cannot read IDs from {}: {error}", path.display());

@@ -16,7 +16,7 @@ use crate::store::{RowDetail, Store, StoredBatch};
 
 use super::console;
 use super::exit::CliError;
-use super::show::{indented, pretty, response_text};
+use super::show::{indented, indented_response, pretty, response_text};
 use super::verbosity::Verbosity;
 
 /// Maximum number of rows in a sample.
@@ -147,9 +147,7 @@ fn to_text(row: &RowDetail) -> String {
         (Some((completion, ..)), _) => {
             let latency = HumanDuration(Duration::from_millis(completion.latency_ms));
             let _ = writeln!(text, " response ({latency})");
-            let content =
-                response_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
-            text.push_str(&indented(&content));
+            text.push_str(&indented_response(&completion.body));
         }
         (None, Some(last)) => {
             let (rule, message) = (

@@ -121,9 +121,8 @@ fn to_text(batch: &StoredBatch, detail: &RowDetail, now: Timestamp) -> String {
             tokens(completion.completion_tokens),
             CommaList(&[&completion.model, &completion.finish_reason]),
         );
-        let content = response_text(&completion.body).unwrap_or_else(|| pretty(&completion.body));
         text.push('\n');
-        text.push_str(&indented(&content));
+        text.push_str(&indented_response(&completion.body));
     }
     text
 }
@@ -205,6 +204,11 @@ pub(super) fn pretty(json: &str) -> String {
     let value: Result<Value, _> = serde_json::from_str(json);
     let pretty = value.and_then(|value| serde_json::to_string_pretty(&value));
     pretty.unwrap_or_else(|_| json.to_owned())
+}
+
+/// Indents and escapes the text of a response, or its body if it has no content.
+pub(super) fn indented_response(body: &str) -> String {
+    indented(&response_text(body).unwrap_or_else(|| pretty(body)))
 }
 
 /// Indents and escapes each line.

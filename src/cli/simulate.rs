@@ -169,7 +169,11 @@ fn config(args: SimulateArgs) -> Result<Config, CliError> {
         error_in_ok: args.faults.error_in_200,
         empty_choices: args.faults.no_choices,
     };
-    check(&faults)?;
+    if !faults.are_valid() {
+        let what = "fault rates must be between 0 and 1, and their sum must not exceed 1";
+        let hint = "use rates such as 0.05, for one request in twenty";
+        return Err(CliError::new(Exit::Usage, what, hint));
+    }
     let config = Config::default()
         .port(args.port)
         .seed(args.seed)
@@ -179,13 +183,4 @@ fn config(args: SimulateArgs) -> Result<Config, CliError> {
         .faults(faults)
         .personality(args.personality);
     Ok(args.accept_key.into_iter().fold(config, Config::key))
-}
-
-fn check(faults: &FaultRates) -> Result<(), CliError> {
-    if faults.are_valid() {
-        return Ok(());
-    }
-    let what = "fault rates must be between 0 and 1, and their sum must not exceed 1";
-    let hint = "use rates such as 0.05, for one request in twenty";
-    Err(CliError::new(Exit::Usage, what, hint))
 }

@@ -1,6 +1,7 @@
 //! All settings with their values and origins. The list is derived from the definition of the command
 //! line, so that it is complete.
 
+use clap::builder::{Resettable, StyledStr};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -180,22 +181,15 @@ pub(in crate::cli) fn map_args(command: Command, map: &dyn Fn(Arg) -> Arg) -> Co
 
 /// Removes the example, which only the example settings show, from the help of a setting.
 pub(in crate::cli) fn without_example(arg: Arg) -> Arg {
-    let Some(help) = arg
-        .get_help()
-        .filter(|_| is_setting(&arg))
-        .map(|help| help.ansi().to_string())
-    else {
+    if !is_setting(&arg) {
         return arg;
+    }
+    let shorten = |help: Option<&StyledStr>| {
+        let help = help.map(|help| without_note(&help.ansi().to_string(), "example"));
+        Resettable::from(help.map(StyledStr::from))
     };
-    if note(&help, "example").is_none() {
-        return arg;
-    }
-    let long_help = arg.get_long_help().map(|help| help.ansi().to_string());
-    let arg = arg.help(without_note(&help, "example"));
-    match long_help {
-        Some(help) => arg.long_help(without_note(&help, "example")),
-        None => arg,
-    }
+    let (help, long_help) = (shorten(arg.get_help()), shorten(arg.get_long_help()));
+    arg.help(help).long_help(long_help)
 }
 
 /// Joins the paragraphs of a help text.
