@@ -22,26 +22,11 @@ const MIN_KEY_LENGTH: usize = 8;
 const MIN_FRAGMENT_LENGTH: usize = 4;
 
 /// Prefixes of keys. Those that also occur in ordinary words require a digit in the word.
-const PREFIXES: [&str; 18] = [
-    "sk-",
-    "sk_",
-    "gsk_",
-    "xai-",
-    "AIza",
-    "hf_",
-    "pplx-",
-    "nvapi-",
-    "csk-",
-    "fw_",
-    "fw-",
-    "tgp_",
-    "ghp_",
-    "github_pat_",
-    "r8_",
-    "AKIA",
-    "eyJ",
-    "tvly-",
+const PREFIXES: [&str; 17] = [
+    "sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "pplx-", "nvapi-", "csk-", "fw_", "fw-", "tgp_",
+    "ghp_", "r8_", "AKIA", "eyJ", "tvly-",
 ];
+const GITHUB_PREFIX: &str = "github_pat_";
 const AMBIGUOUS_PREFIXES: [&str; 3] = ["key-", "key_", "api-"];
 
 /// Labels before a secret, in lowercase, followed by `:` or `=` with optional quotes and spaces.
@@ -84,14 +69,7 @@ pub fn redact<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
 #[must_use]
 pub fn excerpt(text: &str, known: &[&str]) -> String {
     let clean = redact(text.trim(), known);
-    let end = clean.floor_char_boundary(EXCERPT_BYTES);
-    match clean {
-        Cow::Borrowed(text) => text[..end].to_owned(),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            text
-        }
-    }
+    clean[..clean.floor_char_boundary(EXCERPT_BYTES)].to_owned()
 }
 
 /// Replaces the secrets, which are sorted and may overlap.
@@ -184,7 +162,8 @@ fn looks_like_a_key(word: &str) -> bool {
     let long = |prefix: &&str| after(prefix) >= MIN_KEY_LENGTH;
     let masked = |prefix: &&str| after(prefix) > 0 && is_masked(word);
     let digit = || word.bytes().any(|byte| byte.is_ascii_digit());
-    PREFIXES.iter().any(|prefix| long(prefix) || masked(prefix))
+    let mut prefixes = PREFIXES.iter().chain([&GITHUB_PREFIX]);
+    prefixes.any(|prefix| long(prefix) || masked(prefix))
         || AMBIGUOUS_PREFIXES
             .iter()
             .any(|prefix| (long(prefix) && digit()) || masked(prefix))
@@ -197,26 +176,16 @@ fn shows_part(word: &str, key: &str) -> bool {
     if key.len() <= MIN_FRAGMENT_LENGTH || !key.is_ascii() {
         return false;
     }
-    let mask = |c: char| matches!(c, '*' | '…' | '•' | '.');
-    let head = &word[..word.find(mask).unwrap_or(word.len())];
-    let tail = word
-        .rfind(mask)
-        .map_or(word, |at| word[at..].trim_start_matches(mask));
-    let shows = |part: &str, min_length: usize| {
-        part.len() >= min_length && (key.starts_with(part) || key.ends_with(part))
-    };
-    let min_length = if is_masked(word) {
-        2
-    } else {
-        MIN_FRAGMENT_LENGTH
-    };
-    // A short prefix of a key, such as `sk-proj`, is not a secret.
-    let whole = word.len() >= MIN_KEY_LENGTH && key.starts_with(word);
-    if is_masked(word) {
-        shows(head, min_length) || shows(tail, min_length)
-    } else {
-        whole || (word.len() >= min_length && key.ends_with(word))
+    if !is_masked(word) {
+        // A short prefix of a key, such as `sk-proj`, is not a secret.
+        let whole = word.len() >= MIN_KEY_LENGTH && key.starts_with(word);
+        return whole || (word.len() >= MIN_FRAGMENT_LENGTH && key.ends_with(word));
     }
+    let mask = |c: char| matches!(c, '*' | '…' | '•' | '.');
+    let head = word.split(mask).next().unwrap_or(word);
+    let tail = word.rsplit(mask).next().unwrap_or(word);
+    let shows = |part: &str| part.len() >= 2 && (key.starts_with(part) || key.ends_with(part));
+    shows(head) || shows(tail)
 }
 
 /// Finds tokens after `Bearer`.
@@ -289,40 +258,43 @@ mod tests {
 
     const KEY: &str = "sk-vTKq83hsLLw72mQap2";
 
+    /// Checks that the parts between `«` and `»` are redacted, and nothing else.
     #[track_caller]
-    fn check(text: &str, expected: &str) {
-        assert_eq!(redact(text, &[KEY, ""]), expected);
+    fn check(marked: &str) {
+        let mut expected = String::new();
+        for part in marked.split('»') {
+            let (plain, secret) = part.split_once('«').unwrap_or((part, ""));
+            expected += plain;
+            expected += if secret.is_empty() { "" } else { REDACTED };
+        }
+        let text = marked.replace(['«', '»'], "");
+        assert_eq!(redact(&text, &[KEY, ""]), expected);
     }
 
     #[test]
     fn redacts_known_keys_in_full_masked_or_partial_form() {
-        check("key sk-vTKq83hsLLw72mQap2!", "key [redacted]!");
-        check("xxsk-vTKq83hsLLw72mQap2yy", "xx[redacted]yy");
-        check(
-            "(当前请求使用的ApiKey: sk-vTK****Qap2)",
-            "(当前请求使用的ApiKey: [redacted])",
-        );
-        check(
-            "the key ending in Qap2 is disabled.",
-            "the key ending in [redacted] is disabled.",
-        );
-        check("provided: …Qap2.", "provided: [redacted].");
-        check("provided: sk-vT...", "provided: [redacted]");
-        check("begins with sk-vTKq8", "begins with [redacted]");
-        check("vT****p2", "[redacted]");
+        for text in [
+            "key «sk-vTKq83hsLLw72mQap2»!",
+            "xx«sk-vTKq83hsLLw72mQap2»yy",
+            "(当前请求使用的ApiKey: «sk-vTK****Qap2»)",
+            "the key ending in «Qap2» is disabled.",
+            "provided: «…Qap2».",
+            "provided: «sk-vT...»",
+            "begins with «sk-vTKq8»",
+            "«vT****p2»",
+        ] {
+            check(text);
+        }
     }
 
     #[test]
     fn redacts_known_keys_in_base64_and_percent_encoding() {
         // printf '%s' 'me:sk-vTKq83hsLLw72mQap2' | base64
-        check(
-            "Basic bWU6c2stdlRLcTgzaHNMTHc3Mm1RYXAy!",
-            "Basic bWU6[redacted]!",
-        );
+        check("Basic bWU6«c2stdlRLcTgzaHNMTHc3Mm1RYXAy»!");
         // Alone, then after one byte.
-        check("c2stdlRLcTgzaHNMTHc3Mm1RYXAy", "[redacted]");
+        check("«c2stdlRLcTgzaHNMTHc3Mm1RYXAy»");
         // The last letter encodes only part of a byte.
-        check("OnNrLXZUS3E4M2hzTEx3NzJtUWFwMg==", "On[redacted]g==");
+        check("On«NrLXZUS3E4M2hzTEx3NzJtUWFwM»g==");
         let odd = "canary/7f3a9c2e+5b8d1046==";
         for text in [
             "https://h/?k=canary%2F7f3a9c2e%2B5b8d1046%3D%3D&x",
@@ -334,30 +306,20 @@ mod tests {
 
     #[test]
     fn redacts_unknown_keys_by_their_format() {
-        check(
-            "Incorrect API key provided: sk-proj-********abcd.",
-            "Incorrect API key provided: [redacted].",
-        );
-        check("sk-abcdefgh12345", "[redacted]");
-        check("gsk_0123456789abc, AIzaSyD00001", "[redacted], [redacted]");
-        check(
-            "Authorization: Bearer abcdef0123456789",
-            "Authorization: Bearer [redacted]",
-        );
-        check("X-Api-Key: hunter2", "X-Api-Key: [redacted]");
-        check(
-            "https://h/v1?api_key=a1&x=2",
-            "https://h/v1?api_key=[redacted]&x=2",
-        );
-        check(
-            "{\"apikey\": \"0123456789ab\"}",
-            "{\"apikey\": \"[redacted]\"}",
-        );
-        check(
-            "via http://me:secret@proxy:80/x",
-            "via http://[redacted]@proxy:80/x",
-        );
-        check("key-0123456789", "[redacted]");
+        for text in [
+            "Incorrect API key provided: «sk-proj-********abcd».",
+            "«sk-abcdefgh12345»",
+            "«gsk_0123456789abc», «AIzaSyD00001»",
+            "«github_pat_0123456789abc»",
+            "Authorization: Bearer «abcdef0123456789»",
+            "X-Api-Key: «hunter2»",
+            "https://h/v1?api_key=«a1»&x=2",
+            "{\"apikey\": \"«0123456789ab»\"}",
+            "via http://«me:secret»@proxy:80/x",
+            "«key-0123456789»",
+        ] {
+            check(text);
+        }
     }
 
     #[test]
@@ -371,20 +333,17 @@ mod tests {
             "Rate limit reached... try again in 1.5s",
             "余额不足",
         ] {
-            check(text, text);
+            check(text);
             assert!(matches!(redact(text, &[KEY]), Cow::Borrowed(_)), "{text}");
         }
     }
 
     #[test]
     fn redacts_every_long_enough_start_or_end_of_a_key() {
-        for end in MIN_KEY_LENGTH..=KEY.len() {
-            let text = format!("Incorrect key {} given", &KEY[..end]);
-            assert_eq!(redact(&text, &[KEY]), "Incorrect key [redacted] given");
-        }
-        for start in 1..=KEY.len() - MIN_FRAGMENT_LENGTH {
-            let text = format!("Incorrect key {} given", &KEY[start..]);
-            assert_eq!(redact(&text, &[KEY]), "Incorrect key [redacted] given");
+        let starts = (MIN_KEY_LENGTH..=KEY.len()).map(|end| &KEY[..end]);
+        let ends = (1..=KEY.len() - MIN_FRAGMENT_LENGTH).map(|start| &KEY[start..]);
+        for part in starts.chain(ends) {
+            check(&format!("Incorrect key «{part}» given"));
         }
     }
 

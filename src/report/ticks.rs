@@ -2,6 +2,9 @@
 
 use crate::progress::quantity::ShortCount;
 
+/// Milliseconds in a day.
+const DAY: u64 = 86_400_000;
+
 /// Round durations, in milliseconds.
 const ROUND_TIMES: [u64; 27] = [
     10,
@@ -27,10 +30,10 @@ const ROUND_TIMES: [u64; 27] = [
     10_800_000,
     21_600_000,
     43_200_000,
-    86_400_000,
-    172_800_000,
-    604_800_000,
-    2_592_000_000,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+    30 * DAY,
 ];
 
 /// Maximum number of ticks above zero.
@@ -86,11 +89,8 @@ pub(super) fn bounds(smallest: u64, largest: u64) -> Vec<u64> {
     if largest / smallest.max(1) >= LOGARITHMIC_RATIO {
         return logarithmic(smallest, largest);
     }
-    let step = round_up(
-        (largest - smallest.min(largest))
-            .div_ceil(TARGET_BARS)
-            .max(1),
-    );
+    let range = largest.saturating_sub(smallest);
+    let step = round_up(range.div_ceil(TARGET_BARS).max(1));
     let mut first = smallest / step * step;
     let mut count = largest.saturating_sub(first) / step + 1;
     if let Some(missing) = MIN_BARS.checked_sub(count) {
@@ -123,20 +123,14 @@ fn logarithmic(smallest: u64, largest: u64) -> Vec<u64> {
 /// Rounds up to the next of 1, 2, 5, 10, 20, 50, …
 fn round_up(number: u64) -> u64 {
     let decade = 10_u64.pow(number.checked_ilog10().unwrap_or(0));
-    let steps = [1, 2, 5, 10].map(|step| decade.saturating_mul(step));
-    steps
-        .into_iter()
-        .find(|step| *step >= number)
-        .unwrap_or(u64::MAX)
+    let mut steps = [1, 2, 5, 10]
+        .map(|step| decade.saturating_mul(step))
+        .into_iter();
+    steps.find(|step| *step >= number).unwrap_or(u64::MAX)
 }
 
 fn time(millis: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-    ];
+    const UNITS: [(u64, &str); 4] = [(DAY, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     if millis == 0 {
         return "0".to_owned();
     }
@@ -183,32 +177,23 @@ mod tests {
     fn bounds_cover_all_values_and_are_logarithmic_for_wide_ranges() {
         #[track_caller]
         fn check(smallest: u64, largest: u64, expected: &[u64]) {
-            let bounds = bounds(smallest, largest);
-            assert_eq!(bounds, expected);
+            assert_eq!(bounds(smallest, largest), expected);
         }
         check(7, 7, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         check(0, 3, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        check(
-            30,
-            52,
-            &[30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54],
-        );
+        let even: Vec<_> = (30..=54).step_by(2).collect();
+        check(30, 52, &even);
         check(400, 13_000, &{
             let low = [316, 422, 562, 750, 1_000, 1_330, 1_780, 2_370, 3_160];
             [&low[..], &[4_220, 5_620, 7_500, 10_000, 13_300]].concat()
         });
         for (smallest, largest) in [(0, 40), (1, 1_000), (3, u64::MAX), (9, 400), (1, 30)] {
             let bounds = bounds(smallest, largest);
-            assert!(
-                bounds.windows(2).all(|pair| pair[0] < pair[1]),
-                "{bounds:?}"
-            );
+            assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
             assert!(bounds[0] <= smallest && bounds.len() > 2, "{bounds:?}");
             let end = bounds[bounds.len() - 1];
-            assert!(
-                end > largest || largest == u64::MAX,
-                "{largest}: {bounds:?}"
-            );
+            let covered = end > largest || largest == u64::MAX;
+            assert!(covered, "{largest}: {bounds:?}");
         }
     }
 

@@ -10,43 +10,13 @@ use jiff::tz::Offset;
 use super::duration;
 use crate::domain::time::{self, Timestamp};
 
-/// Phrases before a duration, a time of day or a date, in lowercase.
-const PREFIXES: [&str; 21] = [
-    "try again in ",
-    "try again after ",
-    "try again at ",
-    "retry in ",
-    "retry after ",
-    "retrying in ",
-    "retry-after: ",
-    "retrydelay",
-    "please wait ",
-    "wait for ",
-    "wait ",
-    "resets in ",
-    "reset in ",
-    "reset after ",
-    "resets at ",
-    "reset at ",
-    "available in ",
-    "regain access on ",
-    "请",
-    "将在",
-    "等待",
-];
+/// Phrases before a duration, a time of day or a date, in lowercase, separated by `|`.
+const PREFIXES: &str = "try again in |try again after |try again at |retry in |retry after \
+    |retrying in |retry-after: |retrydelay|please wait |wait for |wait |resets in |reset in \
+    |reset after |resets at |reset at |available in |regain access on |请|将在|等待";
 
-/// Words allowed between the phrase and the time.
-const FILLERS: [&str; 9] = [
-    "about ",
-    "approximately ",
-    "another ",
-    "at least ",
-    "at ",
-    "on ",
-    "在",
-    "于",
-    "约",
-];
+/// Words allowed between the phrase and the time, separated by `|`.
+const FILLERS: &str = "about |approximately |another |at least |at |on |在|于|约";
 
 /// UTC offset of a time without a time zone. Only `ChatAnywhere` sends such times; its day begins at
 /// midnight in China.
@@ -55,7 +25,7 @@ const CHINA: Offset = Offset::constant(8);
 /// Returns the wait requested by a message.
 pub(super) fn parse_wait(message: &str, now: Timestamp) -> Option<Duration> {
     let text = message.to_ascii_lowercase();
-    let hints = PREFIXES.iter().flat_map(|prefix| {
+    let hints = PREFIXES.split('|').flat_map(|prefix| {
         text.match_indices(prefix)
             .map(|(at, prefix)| &text[at + prefix.len()..])
     });
@@ -79,7 +49,7 @@ fn skip_fillers(mut text: &str) -> &str {
     loop {
         let rest = text.trim_start_matches([' ', ':', '=', '"', '\'', '~', '≈']);
         let rest = FILLERS
-            .iter()
+            .split('|')
             .find_map(|word| rest.strip_prefix(word))
             .unwrap_or(rest);
         if rest.len() == text.len() {
@@ -120,58 +90,47 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, expected_ms: Option<u64>) {
-        assert_eq!(
-            parse_wait(message, NOW),
-            expected_ms.map(Duration::from_millis),
-            "{message}"
-        );
+        let expected = expected_ms.map(Duration::from_millis);
+        assert_eq!(parse_wait(message, NOW), expected, "{message}");
+    }
+
+    /// Checks messages, each followed by `=>` and the expected wait in milliseconds.
+    #[track_caller]
+    fn check_all(messages: &[&str]) {
+        for line in messages {
+            let (message, millis) = line.split_once(" => ").unwrap();
+            check(message, Some(millis.parse().unwrap()));
+        }
     }
 
     #[test]
     fn finds_durations_in_messages() {
-        check(
-            "Rate limit reached (RPM): Limit 3, Used 3. Please try again in 41.724s. Visit https://x",
-            Some(41_724),
-        );
-        check("Please retry after 86400 seconds.", Some(86_400_000));
-        check("Please try again in 2m59.56s.", Some(179_560));
-        check(
-            "Quota exceeded.\nPlease retry in 10h17m5.5s.",
-            Some(37_025_500),
-        );
-        check(
-            "max request: 3, please try again after 1 seconds",
-            Some(1_000),
-        );
-        check(
-            "Please wait 41234 seconds before retrying.",
-            Some(41_234_000),
-        );
-        check("Try again in 60 seconds. Passed model=gpt-4", Some(60_000));
-        check("{\"retryDelay\": \"41s\"", Some(41_000));
-        check("try again in about 2 minutes", Some(120_000));
-        check("请求过多，请在 20 秒后重试", Some(20_000));
-        check("请1分钟后再试", Some(60_000));
+        check_all(&[
+            "Rate limit reached (RPM): Limit 3, Used 3. Please try again in 41.724s. Visit https://x => 41724",
+            "Please retry after 86400 seconds. => 86400000",
+            "Please try again in 2m59.56s. => 179560",
+            "Quota exceeded.\nPlease retry in 10h17m5.5s. => 37025500",
+            "max request: 3, please try again after 1 seconds => 1000",
+            "Please wait 41234 seconds before retrying. => 41234000",
+            "Try again in 60 seconds. Passed model=gpt-4 => 60000",
+            "{\"retryDelay\": \"41s\" => 41000",
+            "try again in about 2 minutes => 120000",
+            "请求过多，请在 20 秒后重试 => 20000",
+            "请1分钟后再试 => 60000",
+        ]);
     }
 
     #[test]
     fn times_of_day_are_in_china_time_unless_marked_as_utc() {
-        check(
-            "免费API限制每日200次请求，请00:00后再试，limited to 200 requests per day.",
-            Some(36_000_000),
-        );
-        check(
-            "Please try again after 00:00 the next day.",
-            Some(36_000_000),
-        );
-        check("try again after 06:30 UTC", Some(1_800_000));
-        check("the limit resets at midnight UTC", Some(64_800_000));
-        check("您的限额将在 2025-11-24 15:00:00 重置。", Some(3_600_000));
-        check(
-            "You will regain access on 2025-11-24 at 07:00 UTC.",
-            Some(3_600_000),
-        );
-        check("Reset at 2025-11-24T06:00:09Z", Some(9_000));
+        check_all(&[
+            "免费API限制每日200次请求，请00:00后再试，limited to 200 requests per day. => 36000000",
+            "Please try again after 00:00 the next day. => 36000000",
+            "try again after 06:30 UTC => 1800000",
+            "the limit resets at midnight UTC => 64800000",
+            "您的限额将在 2025-11-24 15:00:00 重置。 => 3600000",
+            "You will regain access on 2025-11-24 at 07:00 UTC. => 3600000",
+            "Reset at 2025-11-24T06:00:09Z => 9000",
+        ]);
     }
 
     #[test]
