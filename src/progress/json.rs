@@ -85,26 +85,14 @@ mod tests {
             batch,
             output: Some("out.csv"),
             elapsed: Duration::from_millis(83_250),
-            now: Timestamp::default(),
-            simulated: false,
-            next_command: None,
-            color: false,
-            width: None,
-            own_prices: false,
+            ..SummaryContext::default()
         }
     }
 
     #[test]
     fn an_unknown_cost_is_null() {
-        let usage = Usage {
-            completions: 3,
-            unpriced: 3,
-            ..Usage::default()
-        };
-        let stats = RunStats {
-            usage,
-            ..RunStats::default()
-        };
+        let mut stats = RunStats::default();
+        (stats.usage.completions, stats.usage.unpriced) = (3, 3);
         let report = run_report(&stats, &context("jobs"), 0);
         assert!(report.contains("\"cost_usd\":null"), "{report}");
         assert!(report.contains("\"prices_as_of\":null"), "{report}");

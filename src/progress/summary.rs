@@ -15,7 +15,7 @@ use crate::domain::run_stats::{RunStats, StopReason};
 use crate::domain::time::Timestamp;
 
 /// Context of a summary: everything except the counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SummaryContext<'a> {
     /// The batch's name.
     pub batch: &'a str,

@@ -1,9 +1,9 @@
 //! Chat completions and the list of models.
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::request_body::{RequestBody, tokens_of};
-use super::response::{SimulatedResponse, json};
+use super::response::{self, SimulatedResponse};
 use super::rng::{combine, digest};
 use super::structured;
 
@@ -24,41 +24,6 @@ pub(super) struct CompletionParams {
     pub(super) prompt_count: u64,
     /// Seconds since 1970.
     pub(super) created: i64,
-}
-
-#[derive(Serialize)]
-struct ChatCompletionBody<'a> {
-    id: String,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: &'a [CompletionChoice<'a>],
-    usage: SimulatedUsage,
-    system_fingerprint: &'static str,
-}
-
-#[derive(Serialize)]
-struct CompletionChoice<'a> {
-    index: u32,
-    message: AssistantMessage<'a>,
-    logprobs: Option<()>,
-    finish_reason: &'static str,
-}
-
-#[derive(Serialize)]
-struct AssistantMessage<'a> {
-    role: &'static str,
-    content: &'a str,
-    refusal: Option<()>,
-}
-
-/// The tokens that a request has used.
-#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
-#[derive(Serialize)]
-struct SimulatedUsage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
 }
 
 /// Builds the completion of a request. The same request always gets the same content.
@@ -86,18 +51,13 @@ pub(super) fn complete_with_text(
         Some(start) => (start, "length"),
         None => (text, "stop"),
     };
-    let message = AssistantMessage {
-        role: "assistant",
-        content,
-        refusal: None,
-    };
-    let choice = CompletionChoice {
-        index: 0,
-        message,
-        logprobs: None,
-        finish_reason,
-    };
-    completion(request, params, &[choice], tokens_of(content.len()))
+    let choices = json!([{
+        "index": 0,
+        "message": { "role": "assistant", "content": content, "refusal": null },
+        "logprobs": null,
+        "finish_reason": finish_reason,
+    }]);
+    completion(request, params, &choices, tokens_of(content.len()))
 }
 
 /// Builds a completion without choices.
@@ -105,42 +65,43 @@ pub(super) fn complete_without_choices(
     request: &RequestBody<'_>,
     params: CompletionParams,
 ) -> SimulatedResponse {
-    completion(request, params, &[], 0)
+    completion(request, params, &json!([]), 0)
 }
 
 /// Builds the list of models.
 pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>, created: i64) -> SimulatedResponse {
     let model = |id| {
-        serde_json::json!({
+        json!({
             "id": id, "object": "model", "created": created, "owned_by": "simulator",
         })
     };
     let data: Vec<_> = names.map(model).collect();
-    json(200, &serde_json::json!({ "object": "list", "data": data }))
+    response::json(200, &json!({ "object": "list", "data": data }))
 }
 
 fn completion(
     request: &RequestBody<'_>,
     params: CompletionParams,
-    choices: &[CompletionChoice<'_>],
+    choices: &Value,
     completion_tokens: u64,
 ) -> SimulatedResponse {
     let id = combine(combine(params.seed, params.prompt), params.prompt_count);
     let prompt_tokens = request.tokens();
-    let completion = ChatCompletionBody {
-        id: format!("chatcmpl-{id:016x}"),
-        object: "chat.completion",
-        created: params.created,
-        model: request.model(),
-        choices,
-        usage: SimulatedUsage {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt_tokens + completion_tokens,
-        },
-        system_fingerprint: FINGERPRINT,
-    };
-    json(200, &completion)
+    let usage = json!({
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    });
+    let completion = json!({
+        "id": format!("chatcmpl-{id:016x}"),
+        "object": "chat.completion",
+        "created": params.created,
+        "model": request.model(),
+        "choices": choices,
+        "usage": usage,
+        "system_fingerprint": FINGERPRINT,
+    });
+    response::json(200, &completion)
 }
 
 /// Returns the first words of a prompt on one line, with an ellipsis if it is longer.

@@ -104,6 +104,32 @@ pub(super) fn missing(param: &'static str) -> SimulatedError {
     SimulatedError::new(400, format!("you must provide {article} {param} parameter")).param(param)
 }
 
+/// Returns the error for an unknown model.
+pub(super) fn unknown_model(model: &str) -> SimulatedError {
+    let message = format!("The model `{model}` does not exist or you do not have access to it.");
+    SimulatedError::new(404, message).code("model_not_found")
+}
+
+/// Returns the error for a chat model at the legacy completions endpoint.
+pub(super) fn not_for_completions() -> SimulatedError {
+    let message = "This is a chat model and not supported in the v1/completions endpoint. Did you \
+        mean to use v1/chat/completions?";
+    SimulatedError::new(404, message).param("model")
+}
+
+/// Returns the error for an embedding model at the chat endpoint.
+pub(super) fn not_for_chat() -> SimulatedError {
+    let message = "This is not a chat model and thus not supported in the v1/chat/completions \
+        endpoint. Did you mean to use v1/completions?";
+    SimulatedError::new(404, message).param("model")
+}
+
+/// Returns the error for a chat model at the embeddings endpoint.
+pub(super) fn not_for_embeddings() -> SimulatedError {
+    let message = "You are not allowed to generate embeddings from this model";
+    SimulatedError::new(403, message)
+}
+
 /// Returns the error for a body that exceeds the size limit.
 pub(super) fn too_large() -> SimulatedError {
     SimulatedError::new(413, "Request body is too large.").code("request_too_large")

@@ -78,7 +78,6 @@ pub(super) struct RemainingLimits {
 #[derive(Debug)]
 pub(super) struct KeyLimiters {
     limits: SimulatedLimits,
-    share_daily_quota: bool,
     keys: HashMap<String, KeyLimiter>,
     shared_counter: DailyCounter,
 }
@@ -102,7 +101,6 @@ impl KeyLimiters {
     /// Creates the limiters; the defaults of the personality are already part of `limits`.
     pub(super) fn new(limits: SimulatedLimits) -> Self {
         Self {
-            share_daily_quota: limits.share_daily_quota.unwrap_or(false),
             limits,
             keys: HashMap::new(),
             shared_counter: DailyCounter::default(),
@@ -130,7 +128,8 @@ impl KeyLimiters {
                 .insert(key.to_owned(), KeyLimiter::new(&self.limits));
         }
         let limiter = self.keys.get_mut(key).expect("the key was just added");
-        let shared = self.share_daily_quota.then_some(&mut self.shared_counter);
+        let is_shared = self.limits.share_daily_quota == Some(true);
+        let shared = is_shared.then_some(&mut self.shared_counter);
         let allowed = limiter.take(tokens, &self.limits, shared, now);
         (limiter.remaining(nanos(now)), allowed)
     }

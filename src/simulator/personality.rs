@@ -137,51 +137,11 @@ impl Personality {
         }
     }
 
-    /// Returns the error for an unknown model.
-    pub(super) fn unknown_model(self, model: &str, key: &str) -> SimulatedError {
+    /// Returns the error for a model that does not exist or does not support the endpoint, which is
+    /// `error` unless the provider does not distinguish them.
+    pub(super) fn unavailable_model(self, key: &str, error: SimulatedError) -> SimulatedError {
         match self {
-            Self::OpenAi => SimulatedError::new(
-                404,
-                format!("The model `{model}` does not exist or you do not have access to it."),
-            )
-            .code("model_not_found"),
-            Self::GptApiFree => free_models_only(key),
-        }
-    }
-
-    /// Returns the error for a chat model at the legacy completions endpoint.
-    pub(super) fn not_for_completions(self, key: &str) -> SimulatedError {
-        match self {
-            Self::OpenAi => SimulatedError::new(
-                404,
-                "This is a chat model and not supported in the v1/completions endpoint. Did you \
-                 mean to use v1/chat/completions?",
-            )
-            .param("model"),
-            Self::GptApiFree => free_models_only(key),
-        }
-    }
-
-    /// Returns the error for an embedding model at the chat endpoint.
-    pub(super) fn not_for_chat(self, key: &str) -> SimulatedError {
-        match self {
-            Self::OpenAi => SimulatedError::new(
-                404,
-                "This is not a chat model and thus not supported in the v1/chat/completions \
-                 endpoint. Did you mean to use v1/completions?",
-            )
-            .param("model"),
-            Self::GptApiFree => free_models_only(key),
-        }
-    }
-
-    /// Returns the error for a chat model at the embeddings endpoint.
-    pub(super) fn not_for_embeddings(self, key: &str) -> SimulatedError {
-        match self {
-            Self::OpenAi => SimulatedError::new(
-                403,
-                "You are not allowed to generate embeddings from this model",
-            ),
+            Self::OpenAi => error,
             Self::GptApiFree => free_models_only(key),
         }
     }

@@ -122,9 +122,7 @@ pub(super) fn react(
             return react(*reaction, request, personality, handle, complete).after(delay);
         }
         Reaction::Hang => return ResponsePlan::new(PlannedOutcome::Hang),
-        Reaction::Reset => {
-            return ResponsePlan::new(PlannedOutcome::Disconnect(Disconnect::Reset));
-        }
+        Reaction::Reset => return ResponsePlan::new(PlannedOutcome::Disconnect(Disconnect::Reset)),
         Reaction::HalfBody => return truncated(complete(), Disconnect::Close),
         Reaction::HalfBodyReset => return truncated(complete(), Disconnect::Reset),
         Reaction::SlowBody(interval) => {
@@ -172,7 +170,7 @@ fn status_error(
         401 => personality.bad_key(key),
         404 => SimulatedError {
             status,
-            ..personality.unknown_model(model, key)
+            ..personality.unavailable_model(key, error::unknown_model(model))
         },
         429 => SimulatedError {
             retry_after: None,

@@ -123,12 +123,8 @@ impl SimulatedProvider {
             Ok(remaining) => remaining,
             Err(response) => return ResponsePlan::respond(*response),
         };
-        let CompletionParams {
-            prompt,
-            prompt_count,
-            ..
-        } = request.params;
-        let mut rng = SeededRng::new(self.config.seed, prompt, prompt_count);
+        let params = request.params;
+        let mut rng = SeededRng::new(params.seed, params.prompt, params.prompt_count);
         if let Some(fault) = self.config.faults.sample(&mut rng) {
             return self.react(fault, request);
         }
@@ -141,13 +137,8 @@ impl SimulatedProvider {
     fn react(&self, reaction: Reaction, request: &ReceivedRequest<'_>) -> ResponsePlan {
         let handle = || self.handle(request);
         let complete = || self.complete(request);
-        react(
-            reaction,
-            request,
-            self.config.personality,
-            &handle,
-            &complete,
-        )
+        let personality = self.config.personality;
+        react(reaction, request, personality, &handle, &complete)
     }
 
     /// Returns the response to a request without applying limits or random faults.
@@ -174,16 +165,11 @@ impl SimulatedProvider {
     }
 
     fn check_key(&self, key: &str) -> Result<(), Box<SimulatedResponse>> {
-        let Config {
-            personality,
-            keys,
-            rejected_keys,
-            ..
-        } = &self.config;
+        let (personality, keys) = (self.config.personality, &self.config.keys);
         let error = if key.is_empty() {
             personality.no_key()
-        } else if let Some(rejection) = rejected_keys.get(key) {
-            return Err(Box::new(rejection.to_response(*personality, key)));
+        } else if let Some(rejection) = self.config.rejected_keys.get(key) {
+            return Err(Box::new(rejection.to_response(personality, key)));
         } else if keys.iter().any(|known| known == key)
             || (keys.is_empty() && personality.accepts_key(key))
         {
@@ -205,23 +191,23 @@ impl SimulatedProvider {
         if model.is_empty() {
             return Err(error::missing("model"));
         }
-        if !self.has_model(model) {
-            return Err(personality.unknown_model(model, key));
-        }
         let is_embedding_model = model.contains("embedding");
-        match endpoint {
-            SimulatedEndpoint::Completions => return Err(personality.not_for_completions(key)),
-            SimulatedEndpoint::Chat if is_embedding_model => {
-                return Err(personality.not_for_chat(key));
-            }
-            SimulatedEndpoint::Chat => body.check_chat()?,
+        let unavailable = match endpoint {
+            _ if !self.has_model(model) => Some(error::unknown_model(model)),
+            SimulatedEndpoint::Completions => Some(error::not_for_completions()),
+            SimulatedEndpoint::Chat if is_embedding_model => Some(error::not_for_chat()),
             SimulatedEndpoint::Embeddings if !is_embedding_model => {
-                return Err(personality.not_for_embeddings(key));
+                Some(error::not_for_embeddings())
             }
-            SimulatedEndpoint::Embeddings if body.texts().next().is_none() => {
-                return Err(error::missing("input"));
-            }
-            SimulatedEndpoint::Embeddings | SimulatedEndpoint::Models => {}
+            _ => None,
+        };
+        if let Some(error) = unavailable {
+            return Err(personality.unavailable_model(key, error));
+        }
+        if endpoint == SimulatedEndpoint::Chat {
+            body.check_chat()?;
+        } else if body.texts().next().is_none() {
+            return Err(error::missing("input"));
         }
         personality.check_input(body.tokens())
     }
@@ -274,16 +260,11 @@ impl SimulatedProvider {
     }
 
     fn models(&self) -> SimulatedResponse {
-        let Config {
-            personality,
-            models,
-            created,
-            ..
-        } = &self.config;
+        let (config, models) = (&self.config, &self.config.models);
         if models.is_empty() {
-            chat::models(personality.models().iter().copied(), *created)
+            chat::models(config.personality.models().iter().copied(), config.created)
         } else {
-            chat::models(models.iter().map(String::as_str), *created)
+            chat::models(models.iter().map(String::as_str), config.created)
         }
     }
 }

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
@@ -30,39 +31,28 @@ pub fn draw(frame: &mut Frame<'_>, watch: &WatchState, now: Timestamp, color: bo
     let batches = batches(watch, area, now, theme);
     let keys = keys(watch, area, now, theme);
     let line_count = |lines: &[Line<'_>]| u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let sparkline_rows = if area.height >= MIN_HEIGHT_FOR_SPARKLINES {
-        5
-    } else {
-        0
-    };
+    let show_sparklines = area.height >= MIN_HEIGHT_FOR_SPARKLINES;
     let parts = Layout::vertical([
-        Constraint::Length(1),
-        Constraint::Length(u16::from(watch.error.is_some())),
-        Constraint::Length(line_count(&batches)),
-        Constraint::Length(sparkline_rows),
-        Constraint::Length(line_count(&keys)),
-        Constraint::Fill(1),
+        Length(1),
+        Length(u16::from(watch.error.is_some())),
+        Length(line_count(&batches)),
+        Length(5 * u16::from(show_sparklines)),
+        Length(line_count(&keys)),
+        Fill(1),
     ]);
-    let [
-        header,
-        error_area,
-        batch_area,
-        sparklines,
-        key_area,
-        failure_area,
-    ] = parts.areas(area);
+    let [header, error_area, batch_area, lines, key_area, rest] = parts.areas(area);
     draw_header(frame, header, watch, now);
     if let Some(error) = &watch.error {
         let message = Line::styled(format!(" {}", Safe(error)), theme.warn());
         frame.render_widget(message, error_area);
     }
     frame.render_widget(Paragraph::new(batches), batch_area);
-    if sparkline_rows > 0 {
-        draw_sparklines(frame, sparklines, watch, theme);
+    if show_sparklines {
+        draw_sparklines(frame, lines, watch, theme);
     }
     frame.render_widget(Paragraph::new(keys), key_area);
-    let failures = failures(watch, failure_area, theme);
-    frame.render_widget(Paragraph::new(failures), failure_area);
+    let failures = failures(watch, rest, theme);
+    frame.render_widget(Paragraph::new(failures), rest);
 }
 
 fn draw_header(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, now: Timestamp) {
@@ -77,7 +67,7 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, now: Times
     let right = Span::styled(format!(" {time} · q: quit "), Theme::dim());
     let available = usize::from(area.width);
     let corner = u16::try_from(right.width()).unwrap_or(u16::MAX);
-    let halves = Layout::horizontal([Constraint::Fill(1), Constraint::Length(corner)]);
+    let halves = Layout::horizontal([Fill(1), Length(corner)]);
     let [left, corner] = halves.areas(area);
     if name.width() + database.width() + right.width() <= available {
         frame.render_widget(Line::from(vec![name, database]), left);
@@ -91,37 +81,22 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, now: Times
 }
 
 fn draw_sparklines(frame: &mut Frame<'_>, area: Rect, watch: &WatchState, theme: Theme) {
-    let columns = Layout::horizontal([
-        Constraint::Fill(1),
-        Constraint::Length(2),
-        Constraint::Fill(1),
-    ]);
+    let columns = Layout::horizontal([Fill(1), Length(2), Fill(1)]);
     let inner = Rect {
         x: area.x + 1,
         width: area.width.saturating_sub(2),
         ..area
     };
     let [left, _, right] = columns.areas(inner);
-    draw_sparkline(
-        frame,
-        left,
-        "throughput",
-        &watch.rates,
-        theme.colored(Color::Cyan),
-        |rate| {
-            #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-            let rate = rate as f64 / 1000.0;
-            Rate(rate).to_string()
-        },
-    );
-    draw_sparkline(
-        frame,
-        right,
-        "latency",
-        &watch.latencies,
-        theme.colored(Color::Magenta),
-        |millis| HumanDuration(Duration::from_millis(millis)).to_string(),
-    );
+    let throughput = |rate| {
+        #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+        let rate = rate as f64 / 1000.0;
+        Rate(rate).to_string()
+    };
+    let latency = |millis| HumanDuration(Duration::from_millis(millis)).to_string();
+    let [cyan, magenta] = [Color::Cyan, Color::Magenta].map(|color| theme.colored(color));
+    draw_sparkline(frame, left, "throughput", &watch.rates, cyan, throughput);
+    draw_sparkline(frame, right, "latency", &watch.latencies, magenta, latency);
 }
 
 /// Draws a sparkline, with the latest value on the right.
@@ -133,11 +108,7 @@ fn draw_sparkline(
     style: Style,
     format: fn(u64) -> String,
 ) {
-    let rows = Layout::vertical([
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Fill(1),
-    ]);
+    let rows = Layout::vertical([Length(1), Length(1), Fill(1)]);
     let [_, head, line] = rows.areas(area);
     let width = usize::from(line.width);
     let visible: Vec<u64> = history.iter().rev().take(width).rev().copied().collect();

@@ -29,13 +29,17 @@ pub(super) fn batches(
     now: Timestamp,
     theme: Theme,
 ) -> Vec<Line<'static>> {
-    let Some((_, snapshot)) = &watch.latest else {
-        return vec![Line::raw(""), Line::styled(" no data yet", Theme::dim())];
-    };
-    if snapshot.batches.is_empty() {
-        return vec![Line::raw(""), Line::styled(" no batches yet", Theme::dim())];
+    let batches = watch.latest.iter().flat_map(|(_, latest)| &latest.batches);
+    let mut shown: Vec<&WatchedBatch> = batches.rev().collect();
+    if shown.is_empty() {
+        let what = if watch.latest.is_some() {
+            "batches"
+        } else {
+            "data"
+        };
+        let text = Line::styled(format!(" no {what} yet"), Theme::dim());
+        return vec![Line::raw(""), text];
     }
-    let mut shown: Vec<&WatchedBatch> = snapshot.batches.iter().rev().collect();
     shown.sort_by_key(|batch| batch.done + batch.failed >= batch.total);
     let capacity = usize::from(area.height / 3).max(1);
     let hidden = shown.len().saturating_sub(capacity);
