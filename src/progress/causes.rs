@@ -48,20 +48,16 @@ impl fmt::Display for Causes<'_> {
 
 impl Causes<'_> {
     fn cause(&self, cause: &Cause, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cause {
-            scope,
-            rule,
-            message,
-            hint,
-            jobs,
-        } = cause;
-        let (jobs, rule) = (Count(*jobs), Safe(rule));
+        let (jobs, rule) = (Count(cause.jobs), Safe(&cause.rule));
         let jobs = self.palette.error(format!("{jobs:>width$}"));
         let rule = self.palette.dim(format!("({rule})"));
-        writeln!(f, "    {jobs} × {} {rule}", describe_scope(*scope))?;
+        writeln!(f, "    {jobs} × {} {rule}", describe_scope(cause.scope))?;
         let indent = width + 7;
-        let message = Truncated(message, MESSAGE_LENGTH).to_string();
-        for (label, text) in [("message: ", message), ("hint: ", Safe(hint).to_string())] {
+        let message = Truncated(&cause.message, MESSAGE_LENGTH).to_string();
+        for (label, text) in [
+            ("message: ", message),
+            ("hint: ", Safe(&cause.hint).to_string()),
+        ] {
             if !text.is_empty() {
                 let text = wrap(&text, indent + label.len(), self.width);
                 writeln!(f, "{:indent$}{label}{text}", "")?;

@@ -127,11 +127,8 @@ fn details(state: &RunState) -> Vec<String> {
 fn join_fitting(parts: &[String], width: usize) -> String {
     let mut joined = String::new();
     for part in parts {
-        let longer = if joined.is_empty() {
-            part.clone()
-        } else {
-            format!("{joined} · {part}")
-        };
+        let separator = if joined.is_empty() { "" } else { " · " };
+        let longer = format!("{joined}{separator}{part}");
         if longer.width() > width {
             break;
         }
@@ -144,25 +141,21 @@ fn join_fitting(parts: &[String], width: usize) -> String {
 /// not fit.
 fn note(state: &RunState, available: usize, now: Timestamp) -> Option<String> {
     if state.draining {
-        return Some(match state.in_flight {
-            0 => "stopping".to_owned(),
-            count => {
-                let requests = Plural(count as u64, "request");
-                let short = format!("stopping: {requests} in flight");
-                let long = format!("{short}; press Ctrl-C again to abort");
-                if long.width() <= available {
-                    long
-                } else {
-                    short
-                }
-            }
+        if state.in_flight == 0 {
+            return Some("stopping".to_owned());
+        }
+        let requests = Plural(state.in_flight as u64, "request");
+        let short = format!("stopping: {requests} in flight");
+        let long = format!("{short}; press Ctrl-C again to abort");
+        return Some(if long.width() <= available {
+            long
+        } else {
+            short
         });
     }
-    let waits = state.waits();
-    let notes: Vec<_> = waits
-        .iter()
-        .map(|(subject, wait)| wait_note(subject, wait, now))
-        .collect();
+    let waits = state.waits().into_iter();
+    let notes = waits.map(|(subject, wait)| wait_note(subject, wait, now));
+    let notes: Vec<_> = notes.collect();
     (!notes.is_empty()).then(|| notes.join(" · "))
 }
 
@@ -301,12 +294,8 @@ mod tests {
     #[test]
     fn lines_fit_any_width() {
         let mut state = busy();
-        waiting(
-            &mut state,
-            "key 免费\u{1b}[2J免费免费免费",
-            "免费API限制使用",
-            12,
-        );
+        let subject = "key 免费\u{1b}[2J免费免费免费";
+        waiting(&mut state, subject, "免费API限制使用", 12);
         for state in [&state, &RunState::default()] {
             for width in 1..200 {
                 let shown = frame(state, width, PLAIN);
@@ -332,10 +321,8 @@ mod tests {
         }
         assert_eq!(note_at(&state, 3_000), None);
         state.on(&RunEvent::Draining { in_flight: 2 }, after(11));
-        assert_eq!(
-            note_at(&state, 0).as_deref(),
-            Some("stopping: 2 requests in flight; press Ctrl-C again to abort")
-        );
+        let stopping = "stopping: 2 requests in flight; press Ctrl-C again to abort";
+        assert_eq!(note_at(&state, 0).as_deref(), Some(stopping));
         let narrow = note(&state, 39, after(11));
         assert_eq!(narrow.as_deref(), Some("stopping: 2 requests in flight"));
     }

@@ -164,10 +164,8 @@ mod tests {
         progress.on(&RunEvent::Draining { in_flight: 1 });
         progress.finish();
         let shown: String = shown.into_iter().collect();
-        assert_eq!(
-            shown,
-            "stopping: waiting for 1 request in flight; press Ctrl-C again to abort\n"
-        );
+        let line = "stopping: waiting for 1 request in flight; press Ctrl-C again to abort\n";
+        assert_eq!(shown, line);
     }
 
     #[test]
@@ -177,10 +175,8 @@ mod tests {
         progress.on(&RunEvent::started("jobs", 9, 3));
         let printed: String = shown.iter().take(4).collect();
         progress.finish();
-        assert!(
-            printed.starts_with("jobs: 3/9 33%\njobs: 3/9 33%\n"),
-            "{printed}"
-        );
+        let twice = "jobs: 3/9 33%\njobs: 3/9 33%\n";
+        assert!(printed.starts_with(twice), "{printed}");
     }
 
     #[test]

@@ -240,7 +240,6 @@ impl Summary<'_> {
         if unknown == 0 {
             return Ok(());
         }
-        self.label("unknown", out)?;
         let text = match self.stats.stopped_by {
             // Some of these requests may belong to this run; the next run retries them.
             Some(StopReason::Interrupted | StopReason::Terminated) => {
@@ -249,7 +248,7 @@ impl Summary<'_> {
             }
             _ => retried_requests(unknown),
         };
-        writeln!(out, "{}", wrap(&text, INDENT, self.context.width))
+        self.wrapped("unknown", &text, out)
     }
 
     /// Writes the cost, its prices, and the number of responses without a known price.
@@ -259,11 +258,10 @@ impl Summary<'_> {
         if usage.completions == 0 {
             return Ok(());
         }
-        self.label("cost", out)?;
         if unpriced == usage.completions {
             let text =
                 "unknown: no price for this model; set one under [prices] in promptmill.toml";
-            return writeln!(out, "{}", wrap(text, INDENT, self.context.width));
+            return self.wrapped("cost", text, out);
         }
         let prices = if self.context.own_prices {
             "your own prices".to_owned()
@@ -278,7 +276,7 @@ impl Summary<'_> {
             let responses = Plural(unpriced, "response");
             let _ = write!(text, "; price unknown for {responses}");
         }
-        writeln!(out, "{}", wrap(&text, INDENT, self.context.width))
+        self.wrapped("cost", &text, out)
     }
 
     fn next_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -300,6 +298,11 @@ impl Summary<'_> {
             writeln!(out, "{}", self.palette.bold(Safe(next)))?;
         }
         Ok(())
+    }
+
+    fn wrapped(&self, name: &str, text: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.label(name, out)?;
+        writeln!(out, "{}", wrap(text, INDENT, self.context.width))
     }
 
     fn label(&self, name: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -380,6 +383,16 @@ mod tests {
         }
     }
 
+    fn cause(message: &str, hint: &str) -> Cause {
+        Cause {
+            scope: Scope::Request,
+            rule: "context-length".to_owned(),
+            message: message.to_owned(),
+            hint: hint.to_owned(),
+            jobs: 4,
+        }
+    }
+
     #[track_caller]
     fn check(stats: &RunStats, context: &SummaryContext<'_>, expected: &str) {
         assert_eq!(summary(stats, context), expected);
@@ -406,13 +419,8 @@ mod tests {
     fn a_run_with_failures_shows_causes_and_the_next_command() {
         let mut stats = stats(20, 4, 0);
         (stats.usage.throttled, stats.usage.unknown) = (7, 3);
-        stats.causes.push(Cause {
-            scope: Scope::Request,
-            rule: "context-length".to_owned(),
-            message: "maximum context length is 4096 tokens".to_owned(),
-            hint: "shorten the prompt".to_owned(),
-            jobs: 4,
-        });
+        let message = "maximum context length is 4096 tokens";
+        stats.causes = vec![cause(message, "shorten the prompt")];
         check(
             &stats,
             &with_next("promptmill retry jobs"),
@@ -519,9 +527,8 @@ mod tests {
     #[test]
     fn a_stop_before_the_first_request_is_reported_as_a_stop() {
         let mut stopped = idle(0, 0, 5);
-        stopped.stopped_by = Some(StopReason::NoUsableKey(
-            "free-1 (a1b2) is disabled: no such key".to_owned(),
-        ));
+        let reason = "free-1 (a1b2) is disabled: no such key".to_owned();
+        stopped.stopped_by = Some(StopReason::NoUsableKey(reason));
         let shown = summary(&stopped, &CONTEXT);
         assert!(shown.starts_with("stopped after 1m 23s: no usable API key left; 5 of 5"));
     }
@@ -530,14 +537,8 @@ mod tests {
     fn a_simulated_run_is_marked_first() {
         let shown = summary(&stats(1, 0, 0), &SIMULATED);
         let (first, rest) = shown.split_once('\n').unwrap();
-        assert!(
-            first.starts_with("SIMULATED: responses are simulated"),
-            "{first}"
-        );
-        assert!(
-            rest.starts_with("done: the only row of jobs completed"),
-            "{rest}"
-        );
+        assert!(first.starts_with("SIMULATED: responses are simulated"));
+        assert!(rest.starts_with("done: the only row of jobs completed"));
     }
 
     #[test]
@@ -545,11 +546,8 @@ mod tests {
         let mut stopped = stats(5, 0, 5);
         (stopped.usage.unknown, stopped.stopped_by) = (1, Some(StopReason::Interrupted));
         let shown = summary(&stopped, &CONTEXT);
-        assert!(
-            shown
-                .contains("1 request in flight when a run crashed or was stopped; will be retried"),
-            "{shown}"
-        );
+        let text = "1 request in flight when a run crashed or was stopped; will be retried";
+        assert!(shown.contains(text), "{shown}");
     }
 
     #[test]
@@ -563,10 +561,8 @@ mod tests {
         };
         for stats in [stopped, idle(1, 1, 0)] {
             let shown = summary(&stats, &context);
-            assert!(
-                !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
-                "{shown:?}"
-            );
+            let raw = ['\u{1b}', '\u{7}', '\u{202e}'];
+            assert!(!shown.contains(raw), "{shown:?}");
             assert!(shown.contains("a\\u{202e}b"), "{shown}");
         }
     }
@@ -575,13 +571,7 @@ mod tests {
     fn color_only_adds_escape_sequences() {
         let mut stopped = stats(20, 4, 10);
         stopped.stopped_by = Some(StopReason::Interrupted);
-        stopped.causes.push(Cause {
-            scope: Scope::Quota,
-            rule: "r".to_owned(),
-            message: String::new(),
-            hint: String::new(),
-            jobs: 1,
-        });
+        stopped.causes = vec![cause("", "")];
         let mut context = SummaryContext {
             simulated: true,
             ..with_next("n")

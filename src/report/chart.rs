@@ -86,10 +86,8 @@ impl Chart {
             let parts = bar.parts.iter().filter(|(_, count)| *count > 0);
             let mut rects = String::new();
             for (class, count) in parts {
-                let (low, high) = (
-                    y_of(below, self.top),
-                    y_of(below + to_f64(*count), self.top),
-                );
+                let value = to_f64(*count);
+                let [low, high] = [below, below + value].map(|value| y_of(value, self.top));
                 // Keep small values visible.
                 let height = (low - high).max(0.8);
                 let _ = write!(
@@ -98,7 +96,7 @@ impl Chart {
                      height=\"{height:.1}\"/>",
                     low - height,
                 );
-                below += to_f64(*count);
+                below += value;
             }
             if !rects.is_empty() {
                 let title = Html(&bar.tooltip);
@@ -168,19 +166,13 @@ impl Chart {
 
     /// Renders the chart as an HTML figure.
     pub(super) fn figure(self) -> String {
-        let Self {
-            title,
-            caption,
-            legend,
-            drawing,
-            ..
-        } = self;
+        let (legend, drawing) = (self.legend, self.drawing);
         let legend = if legend.is_empty() {
             legend
         } else {
             format!("<div class=\"legend\">{legend}</div>")
         };
-        let (title, caption) = (Html(&title), Html(&caption));
+        let (title, caption) = (Html(&self.title), Html(&self.caption));
         format!(
             "<figure><figcaption><h3>{title}</h3><p>{caption}</p>{legend}</figcaption>\
              <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}: {caption}\">\
@@ -221,10 +213,8 @@ mod tests {
         };
         chart.bars(&[bar(50, 25), bar(0, 0)]);
         let svg = chart.figure();
-        check(
-            &svg,
-            "class=\"done\" x=\"45.50\" y=\"87.0\" width=\"189.00\" height=\"75.0\"",
-        );
+        let done = "class=\"done\" x=\"45.50\" y=\"87.0\" width=\"189.00\" height=\"75.0\"";
+        check(&svg, done);
         check(&svg, "class=\"failed\" x=\"45.50\" y=\"49.5\"");
         assert_eq!(svg.matches("<rect").count(), 2, "zero values are not drawn");
         check(&svg, "<title>50 &amp; 25</title>");

@@ -30,13 +30,11 @@ pub(super) fn charts(report: &Report, total: u64) -> Vec<Chart> {
     if report.all.longest_wait_ms > 0 {
         charts.push(times.waits());
     }
-    charts.extend(token_histogram(
-        "Prompt tokens per request",
-        &report.prompt_tokens,
-    ));
+    let (prompt, completion) = (&report.prompt_tokens, &report.completion_tokens);
+    charts.extend(token_histogram("Prompt tokens per request", prompt));
     charts.extend(token_histogram(
         "Completion tokens per response",
-        &report.completion_tokens,
+        completion,
     ));
     charts
 }
@@ -60,14 +58,11 @@ impl TimeCharts {
     /// Draws the cumulative number of finished rows.
     fn progress(&self, total: u64) -> Chart {
         let mut sum = 0;
-        let finished: Vec<u64> = self
-            .slots
-            .iter()
-            .map(|slot| {
-                sum += slot.completed + slot.failed;
-                sum
-            })
-            .collect();
+        let finished = self.slots.iter().map(|slot| {
+            sum += slot.completed + slot.failed;
+            sum
+        });
+        let finished: Vec<u64> = finished.collect();
         let caption = format!("{} of {} done or failed", Count(sum), Plural(total, "row"));
         let mut chart = Chart::new("Progress", caption, total.max(sum), Unit::Count);
         chart.area("done", &finished);
@@ -107,13 +102,9 @@ impl TimeCharts {
         let caption = failure_counts(&self.all);
         let max = self.peak(|slot| slot.throttled + slot.other_failures + slot.unknown);
         let mut chart = Chart::new("Failed requests", caption, max, Unit::Count);
-        for (class, label) in [
-            ("wait", "rate limited"),
-            ("failed", "other failure"),
-            ("unknown", "unknown result"),
-        ] {
-            chart.legend(class, label);
-        }
+        chart.legend("wait", "rate limited");
+        chart.legend("failed", "other failure");
+        chart.legend("unknown", "unknown result");
         let parts = |slot: &Slot| {
             vec![
                 ("wait", slot.throttled),
@@ -130,12 +121,8 @@ impl TimeCharts {
         let longest = self.all.longest_wait_ms;
         let (slot, max) = (self.slot_label(), Duration::from_millis(longest));
         let caption = format!("Longest wait per {slot}, maximum {}", HumanDuration(max));
-        let mut chart = Chart::new(
-            "Wait times requested by the provider",
-            caption,
-            longest,
-            Unit::Time,
-        );
+        let title = "Wait times requested by the provider";
+        let mut chart = Chart::new(title, caption, longest, Unit::Time);
         self.bars(
             &mut chart,
             |slot| vec![("wait", slot.longest_wait_ms)],
@@ -274,9 +261,7 @@ mod tests {
         });
         let figures: String = charts(&report, 1).into_iter().map(Chart::figure).collect();
         let counts = "0 rate limited, 0 other failures, 1 with an unknown result";
-        assert!(
-            figures.contains(&format!("<title>at 0: {counts}")),
-            "{figures}"
-        );
+        let tooltip = format!("<title>at 0: {counts}");
+        assert!(figures.contains(&tooltip), "{figures}");
     }
 }

@@ -70,10 +70,10 @@ fn meter(context: &ReportContext<'_>) -> String {
     let mut parts = String::new();
     for (class, count) in [("done", done), ("failed", failed)] {
         if count > 0 {
+            let width = share(count);
             let _ = write!(
                 parts,
-                "<i class=\"{class}\" style=\"width:{:.2}%\"></i>",
-                share(count)
+                "<i class=\"{class}\" style=\"width:{width:.2}%\"></i>"
             );
         }
     }
@@ -93,36 +93,21 @@ fn figures(report: &Report, context: &ReportContext<'_>) -> String {
             "<div class=\"figure {class}\"><dt>{name}</dt><dd>{value}</dd><p>{caption}</p></div>"
         );
     };
-    figure(
-        "Done",
-        Count(done).to_string(),
-        format!("of {} rows{}", Count(total), percent(done, total)),
-        "",
-    );
-    figure(
-        "Failed",
-        Count(failed).to_string(),
-        percent_of_rows(failed, total),
-        if failed > 0 { "bad" } else { "" },
-    );
-    figure(
-        "Remaining",
-        Count(remaining).to_string(),
-        percent_of_rows(remaining, total),
-        "",
-    );
+    let caption = format!("of {} rows{}", Count(total), percent(done, total));
+    figure("Done", Count(done).to_string(), caption, "");
+    let class = if failed > 0 { "bad" } else { "" };
+    for (name, count, class) in [("Failed", failed, class), ("Remaining", remaining, "")] {
+        let caption = percent_of_rows(count, total);
+        figure(name, Count(count).to_string(), caption, class);
+    }
     let (elapsed, rate) = times(report);
     figure("Duration", elapsed, rate, "");
     let caption = format!("{} rate limited", Count(report.all.throttled));
     figure("Requests", Count(context.requests).to_string(), caption, "");
     let (prompt, completion) = (report.prompt_tokens.sum(), report.completion_tokens.sum());
     let caption = format!("{} in, {} out", ShortCount(prompt), ShortCount(completion));
-    figure(
-        "Tokens",
-        ShortCount(prompt.saturating_add(completion)).to_string(),
-        caption,
-        "",
-    );
+    let tokens = ShortCount(prompt.saturating_add(completion)).to_string();
+    figure("Tokens", tokens, caption, "");
     let (cost, caption) = cost(report, context);
     figure("Cost", cost, caption, "");
     let (median, caption) = latency(report);
@@ -184,9 +169,8 @@ fn percent_of_rows(count: u64, total: u64) -> String {
         return "0% of rows".to_owned();
     }
     let shown = percent(count, total);
-    shown
-        .strip_prefix(" · ")
-        .map_or(String::new(), |share| format!("{share} of rows"))
+    let share = shown.strip_prefix(" · ");
+    share.map_or(String::new(), |share| format!("{share} of rows"))
 }
 
 fn foot(context: &ReportContext<'_>) -> String {

@@ -10,7 +10,7 @@ use crate::progress::moment::DateTime;
 use crate::progress::quantity::Count;
 
 use super::escape::Html;
-use super::totals::{KeyTotals, ModelTotals, Report, ReportContext};
+use super::totals::{ModelTotals, Report, ReportContext};
 
 /// Cost of the responses with a known price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,11 +58,11 @@ pub(super) fn models(report: &Report, context: &ReportContext<'_>) -> String {
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            Html(if model.is_empty() {
-                "(not reported)"
-            } else {
-                model
-            }),
+            Html(
+                Some(&**model)
+                    .filter(|model| !model.is_empty())
+                    .unwrap_or("(not reported)")
+            ),
             Count(totals.responses),
             Count(totals.prompt_tokens),
             Count(totals.completion_tokens),
@@ -119,20 +119,14 @@ pub(super) fn keys(report: &Report, context: &ReportContext<'_>) -> String {
     }
     let mut rows = String::new();
     for (label, totals) in &report.keys {
-        let KeyTotals {
-            responses,
-            tokens,
-            throttled,
-            other_failures,
-        } = totals;
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             Html(label),
-            Count(*responses),
-            Count(*tokens),
-            Count(*throttled),
-            Count(*other_failures),
+            Count(totals.responses),
+            Count(totals.tokens),
+            Count(totals.throttled),
+            Count(totals.other_failures),
             key_status(label, context),
         );
     }
@@ -159,12 +153,8 @@ fn key_status(label: &str, context: &ReportContext<'_>) -> String {
 
 /// Renders the finish reasons, unless all responses are complete.
 pub(super) fn finish_reasons(report: &Report) -> String {
-    let is_complete = |reason: &str| reason == "stop" || reason.is_empty();
-    if report
-        .finish_reasons
-        .keys()
-        .all(|reason| is_complete(reason))
-    {
+    let mut reasons = report.finish_reasons.keys();
+    if reasons.all(|reason| reason == "stop" || reason.is_empty()) {
         return String::new();
     }
     let mut rows = String::new();
