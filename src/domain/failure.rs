@@ -25,13 +25,10 @@ impl Failure {
                 format!("HTTP {} without a message", response.status)
             }
             Self::ErrorResponse(response) => response.message.clone(),
-            Self::InvalidResponse(response) if response.excerpt.is_empty() => {
-                response.problem.description().to_owned()
-            }
-            Self::InvalidResponse(InvalidResponse {
-                problem, excerpt, ..
-            }) => {
-                format!("{}: {excerpt}", problem.description())
+            Self::InvalidResponse(response) => {
+                let (problem, excerpt) = (response.problem.description(), &response.excerpt);
+                let separator = if excerpt.is_empty() { "" } else { ": " };
+                format!("{problem}{separator}{excerpt}")
             }
             Self::Transport(error) => error.detail.clone(),
         }

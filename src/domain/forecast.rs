@@ -83,10 +83,10 @@ pub fn prompt_tokens_interval(estimated: u64) -> Interval<u64> {
 #[must_use]
 pub fn completion_tokens_interval(max: Option<u64>, average: Option<u64>) -> Interval<u64> {
     let expected = match average {
-        Some(average) => Interval::new(
-            average.saturating_mul(4) / 5,
-            average.saturating_mul(5).div_ceil(4),
-        ),
+        Some(average) => {
+            let high = average.saturating_mul(5).div_ceil(4);
+            Interval::new(average.saturating_mul(4) / 5, high)
+        }
         None => ASSUMED_COMPLETION_TOKENS,
     };
     match max {
@@ -138,26 +138,16 @@ pub fn time(
         with_concurrency(high, latency.low),
         with_concurrency(low, latency.high),
     );
-    let candidates = [
-        (
-            per_minute(limits.rpm, requests),
-            Bottleneck::RequestsPerMinute,
-        ),
-        (per_minute(limits.tpm, tokens), Bottleneck::TokensPerMinute),
-        (
-            time_for_daily_limit(workload, limits, keys),
-            Bottleneck::RequestsPerDay,
-        ),
-        (Some(in_flight), Bottleneck::Concurrency),
-    ];
-    let candidates = candidates
-        .into_iter()
-        .filter_map(|(time, bottleneck)| Some((time?, bottleneck)));
+    let rpm = per_minute(limits.rpm, requests).map(|time| (time, Bottleneck::RequestsPerMinute));
+    let tpm = per_minute(limits.tpm, tokens).map(|time| (time, Bottleneck::TokensPerMinute));
+    let rpd = time_for_daily_limit(workload, limits, keys);
+    let rpd = rpd.map(|time| (time, Bottleneck::RequestsPerDay));
+    let in_flight = (in_flight, Bottleneck::Concurrency);
+    let candidates = [rpm, tpm, rpd, Some(in_flight)].into_iter().flatten();
     let low = candidates.clone().map(|(time, _)| time.low).max();
     let low = low.unwrap_or_default();
     let slowest = candidates.max_by_key(|(time, _)| time.high);
-    let (Interval { high, .. }, bottleneck) =
-        slowest.unwrap_or((in_flight, Bottleneck::Concurrency));
+    let (Interval { high, .. }, bottleneck) = slowest.unwrap_or(in_flight);
     (Interval { low, high }, bottleneck)
 }
 
@@ -222,11 +212,8 @@ mod tests {
         check(rpm, (1_800, 1_800), RequestsPerMinute);
         let two_keys = ForecastLimits { keys: 2, ..rpm };
         check(two_keys, (900, 900), RequestsPerMinute);
-        check(
-            limits(None, Some(6_000), None),
-            (720, 3_940),
-            TokensPerMinute,
-        );
+        let tpm = limits(None, Some(6_000), None);
+        check(tpm, (720, 3_940), TokensPerMinute);
         let days = (172_800, 172_800);
         check(limits(None, None, Some(200)), days, RequestsPerDay);
         check(limits(None, None, Some(600)), (30, 600), Concurrency);

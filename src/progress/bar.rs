@@ -153,9 +153,8 @@ mod tests {
         let shown = visible(&terminal);
         assert_eq!(shown.len(), 3, "{shown:#?}");
         assert_eq!(shown[1..], [" 3 in flight", " key a: rate limit, 30s"]);
-        bar.on(&RunEvent::Resumed {
-            subject: "key a".to_owned(),
-        });
+        let subject = "key a".to_owned();
+        bar.on(&RunEvent::Resumed { subject });
         bar.draw();
         assert_eq!(visible(&terminal).len(), 2);
         bar.finish();
@@ -191,10 +190,8 @@ mod tests {
         bar.on(&RunEvent::completed(1, (0, 0), None));
         bar.draw();
         let shown = visible(&terminal);
-        assert!(
-            shown[0].starts_with("warning: key free-2 is disabled"),
-            "{shown:#?}"
-        );
+        let warning = "warning: key free-2 is disabled";
+        assert!(shown[0].starts_with(warning), "{shown:#?}");
         assert!(shown[1].contains("for one line"), "{shown:#?}");
         assert!(shown[2].contains("── 1/100 1%"), "{shown:#?}");
         assert_eq!(shown[3..], [" price unknown"]);

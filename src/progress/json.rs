@@ -145,10 +145,8 @@ mod tests {
     #[test]
     fn missing_values_are_null() {
         let json = run_report(&RunStats::default(), &context("a\"b\u{1b}"), 0);
-        assert!(
-            json.contains("\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0"),
-            "{json}"
-        );
+        let nulls = "\"stopped_by\":null,\"resume_at\":null,\"exit_code\":0";
+        assert!(json.contains(nulls), "{json}");
         assert!(json.contains("\"batch\":\"a\\\"b\\u001b\""), "{json}");
     }
 

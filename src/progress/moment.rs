@@ -54,10 +54,8 @@ mod tests {
 
     #[track_caller]
     fn check(millis: i64, expected: &str) {
-        assert_eq!(
-            Rfc3339(Timestamp::from_millis(millis)).to_string(),
-            expected
-        );
+        let shown = Rfc3339(Timestamp::from_millis(millis)).to_string();
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -30,22 +30,18 @@ impl Spending {
     /// Formats the cost so far and the estimated total with `remaining` more rows: `$1.20 of ~$12`.
     /// Returns `None` before the first response.
     pub(super) fn text(&self, remaining: u64) -> Option<String> {
-        let Self {
-            cost,
-            priced,
-            unpriced,
-        } = *self;
-        match (priced, unpriced) {
+        let (cost, priced) = (self.cost, self.priced);
+        match (priced, self.unpriced) {
             (0, 0) => None,
             (0, _) => Some("price unknown".to_owned()),
             (_, 1..) => Some(format!("at least {cost}, some prices unknown")),
             (_, 0) if remaining == 0 || cost.is_zero() || priced < MIN_RESPONSES => {
                 Some(cost.to_string())
             }
-            (_, 0) => Some(format!(
-                "{cost} of ~{}",
-                estimate(cost.scaled(priced + remaining, priced))
-            )),
+            (_, 0) => {
+                let total = estimate(cost.scaled(priced + remaining, priced));
+                Some(format!("{cost} of ~{total}"))
+            }
         }
     }
 }
@@ -86,10 +82,7 @@ mod tests {
     #[test]
     fn an_unknown_price_is_never_zero() {
         check(&[None], 9, Some("price unknown"));
-        check(
-            &[Some(0.5), None],
-            9,
-            Some("at least $0.50, some prices unknown"),
-        );
+        let some = Some("at least $0.50, some prices unknown");
+        check(&[Some(0.5), None], 9, some);
     }
 }

@@ -140,11 +140,8 @@ impl RunState {
 
     /// Returns the current waits, ordered by their end.
     pub(super) fn waits(&self) -> Vec<(&str, &Wait)> {
-        let mut waits: Vec<_> = self
-            .waits
-            .iter()
-            .map(|(subject, wait)| (&**subject, wait))
-            .collect();
+        let waits = self.waits.iter();
+        let mut waits: Vec<_> = waits.map(|(subject, wait)| (&**subject, wait)).collect();
         waits.sort_by_key(|(_, wait)| wait.until);
         waits
     }

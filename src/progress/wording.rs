@@ -18,16 +18,10 @@ pub(super) const MESSAGE_LENGTH: usize = 160;
 pub(super) fn warning(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::KeyDisabled { key, reason, until } => {
-            let reason = Truncated(reason, MESSAGE_LENGTH);
-            let key = display_name(key);
+            let (reason, key) = (Truncated(reason, MESSAGE_LENGTH), display_name(key));
             let key = Safe(&key);
-            Some(match until {
-                Some(until) => {
-                    let until = DateTime(*until);
-                    format!("warning: {key} is disabled until {until}: {reason}")
-                }
-                None => format!("warning: {key} is disabled: {reason}"),
-            })
+            let until = until.map_or(String::new(), |at| format!(" until {}", DateTime(at)));
+            Some(format!("warning: {key} is disabled{until}: {reason}"))
         }
         RunEvent::EndpointFailing { message } => {
             let message = Truncated(message, MESSAGE_LENGTH);
@@ -150,15 +144,10 @@ mod tests {
             notice(&RunEvent::Recovered { unknown: 1 }),
             "1 request was in flight when an earlier run crashed; its row was retried",
         );
-        check(
-            notice(&RunEvent::KeyEnabled {
-                key: "k".to_owned(),
-            }),
-            "key k is enabled again",
-        );
-        check(
-            warning(&RunEvent::Draining { in_flight: 0 }),
-            "stopping: no requests in flight",
-        );
+        let key = "k".to_owned();
+        let enabled = notice(&RunEvent::KeyEnabled { key });
+        check(enabled, "key k is enabled again");
+        let draining = warning(&RunEvent::Draining { in_flight: 0 });
+        check(draining, "stopping: no requests in flight");
     }
 }

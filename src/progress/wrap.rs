@@ -62,10 +62,7 @@ mod tests {
     #[test]
     fn long_words_are_not_split() {
         let path = "/a/very/long/path/to/some/file.csv";
-        check(
-            &format!("see {path} there"),
-            Some(26),
-            &["see", path, "there"],
-        );
+        let text = format!("see {path} there");
+        check(&text, Some(26), &["see", path, "there"]);
     }
 }

@@ -82,11 +82,8 @@ mod tests {
         check(r#""plain""#, "plain", false);
         check(r#""a \"b\"""#, "a \"b\"", true);
         check(r#"[{"type":"text","text":"one part"}]"#, "one part", false);
-        check(
-            r#"["a",{"image_url":{"url":"x"}},{"text":"b"}]"#,
-            "ab",
-            true,
-        );
+        let parts = r#"["a",{"image_url":{"url":"x"}},{"text":"b"}]"#;
+        check(parts, "ab", true);
     }
 
     #[test]

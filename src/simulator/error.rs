@@ -137,18 +137,17 @@ pub(super) fn too_large() -> SimulatedError {
 
 /// Returns a 5xx error with the text that OpenAI uses for this status.
 pub(super) fn server_error(status: u16) -> SimulatedError {
-    match status {
-        503 => SimulatedError::new(
-            status,
-            "The engine is currently overloaded, please try again later",
-        )
-        .kind("server_error")
-        .code("server_is_overloaded"),
-        529 => SimulatedError::new(status, "Overloaded").kind("overloaded_error"),
-        _ => SimulatedError::new(
-            status,
+    let (kind, message) = match status {
+        503 => {
+            let message = "The engine is currently overloaded, please try again later";
+            let error = SimulatedError::new(status, message).kind("server_error");
+            return error.code("server_is_overloaded");
+        }
+        529 => ("overloaded_error", "Overloaded"),
+        _ => (
+            "server_error",
             "The server had an error while processing your request. Sorry about that!",
-        )
-        .kind("server_error"),
-    }
+        ),
+    };
+    SimulatedError::new(status, message).kind(kind)
 }

@@ -1,7 +1,5 @@
 //! Rejections of API keys, with the wording of providers.
 
-use hyper::body::Bytes;
-
 use super::error::SimulatedError;
 use super::personality::Personality;
 use super::response::{SimulatedResponse, with_type};
@@ -39,11 +37,11 @@ impl KeyRejection {
             Self::Forbidden => return text(403, "Forbidden"),
             Self::Other { status, body } => return text(*status, body),
             Self::Invalid => personality.bad_key(key),
-            Self::Deactivated => SimulatedError::new(
-                401,
-                "The OpenAI account associated with this API key has been deactivated.",
-            )
-            .code("account_deactivated"),
+            Self::Deactivated => {
+                let message =
+                    "The OpenAI account associated with this API key has been deactivated.";
+                SimulatedError::new(401, message).code("account_deactivated")
+            }
             Self::Disabled => {
                 SimulatedError::new(403, "Your API key has been disabled.").code("api_key_disabled")
             }
@@ -74,9 +72,5 @@ fn text(status: u16, body: &str) -> SimulatedResponse {
     } else {
         "text/plain; charset=utf-8"
     };
-    with_type(
-        status,
-        content_type,
-        Bytes::copy_from_slice(body.as_bytes()),
-    )
+    with_type(status, content_type, body.to_owned().into())
 }

@@ -93,19 +93,15 @@ impl Simulator {
 
     /// Waits until `count` requests have been received since the start.
     pub async fn wait_for_requests(&self, count: u64) {
-        self.provider
-            .log
-            .wait_until(|log| log.requests >= count)
-            .await;
+        let log = &self.provider.log;
+        log.wait_until(|log| log.requests >= count).await;
     }
 
     /// Waits until `count` responses have been sent since the start. Requests that hang, are reset
     /// or were canceled by the client get none.
     pub async fn wait_for_responses(&self, count: u64) {
-        self.provider
-            .log
-            .wait_until(|log| log.responses >= count)
-            .await;
+        let log = &self.provider.log;
+        log.wait_until(|log| log.responses >= count).await;
     }
 
     /// Holds back all responses and faults until [`release`](Self::release). Requests are still

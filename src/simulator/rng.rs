@@ -35,10 +35,8 @@ pub(super) struct SeededRng(fastrand::Rng);
 impl SeededRng {
     /// Creates the generator for the `prompt_count`-th request with a prompt.
     pub(super) fn new(seed: u64, prompt: u64, prompt_count: u64) -> Self {
-        Self(fastrand::Rng::with_seed(combine(
-            combine(seed, prompt),
-            prompt_count,
-        )))
+        let seed = combine(combine(seed, prompt), prompt_count);
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// Returns a number in `0.0..1.0`.
@@ -60,9 +58,8 @@ mod tests {
     #[test]
     fn the_numbers_depend_on_the_seed_and_the_prompt_count() {
         let draw = |seed, count| {
-            SeededRng::new(seed, digest(b"a prompt"), count)
-                .next_f64()
-                .to_bits()
+            let mut rng = SeededRng::new(seed, digest(b"a prompt"), count);
+            rng.next_f64().to_bits()
         };
         assert_eq!(draw(1, 1), draw(1, 1));
         assert_ne!(draw(1, 1), draw(2, 1));

@@ -78,8 +78,9 @@ impl Script {
     /// Adds a reaction to the first `count` requests with the same prompt, for each prompt.
     #[must_use]
     pub fn first_n_per_prompt(self, count: u64, reaction: Reaction) -> Self {
+        let range = 1..=count;
         self.on(
-            move |request| (1..=count).contains(&request.prompt_count),
+            move |request| range.contains(&request.prompt_count),
             reaction,
         )
     }
@@ -134,24 +135,17 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_applies_determines_the_reaction() {
+        let poisoned = |request: &IncomingRequest<'_>| request.prompt.contains("poison");
         let script = Script::new()
             .nth(3, Reaction::Status(503))
             .first_n_per_prompt(2, Reaction::Status(500))
-            .on(
-                |request| request.prompt.contains("poison"),
-                Reaction::Status(403),
-            )
+            .on(poisoned, Reaction::Status(403))
             .for_key("sk-b", Reaction::Status(401));
         check(&script, 3, 1, "poison", Some(503));
         check(&script, 4, 2, "poison", Some(500));
         check(&script, 5, 3, "poison", Some(403));
         check(&script, 6, 3, "fine", None);
-        check(
-            &script.first_n(6, Reaction::Status(502)),
-            6,
-            3,
-            "fine",
-            Some(502),
-        );
+        let script = script.first_n(6, Reaction::Status(502));
+        check(&script, 6, 3, "fine", Some(502));
     }
 }

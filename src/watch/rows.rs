@@ -74,10 +74,8 @@ fn batch_line(
     theme: Theme,
 ) -> Line<'static> {
     let fill = name_width - Span::raw(name).width();
-    let mut spans = vec![Span::styled(
-        format!(" {name}{}  ", " ".repeat(fill)),
-        Theme::strong(),
-    )];
+    let name = format!(" {name}{}  ", " ".repeat(fill));
+    let mut spans = vec![Span::styled(name, Theme::strong())];
     if bar >= 4 {
         let part = |count: u64| {
             let columns = u128::from(count) * bar as u128 / u128::from(batch.total.max(1));
@@ -218,14 +216,12 @@ fn failure_line(failure: &WatchedFailure, show_batch: bool, theme: Theme) -> Lin
     } else {
         String::new()
     };
+    let message = Truncated(&failure.message, MESSAGE_LENGTH).to_string();
     Line::from(vec![
         Span::styled(format!(" {time}  "), Theme::dim()),
         Span::raw(format!("{batch}{row}  ")),
         Span::styled(format!("{}  ", Safe(&failure.rule)), theme.warn()),
-        Span::styled(
-            Truncated(&failure.message, MESSAGE_LENGTH).to_string(),
-            Theme::dim(),
-        ),
+        Span::styled(message, Theme::dim()),
     ])
 }
 

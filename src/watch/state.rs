@@ -93,10 +93,8 @@ impl WatchState {
             let rate = u128::from(new) * 1_000_000 / since;
             push_bounded(&mut self.rates, u64::try_from(rate).unwrap_or(u64::MAX));
             let newest = old.responses.iter().map(|(at, _)| *at).max();
-            push_bounded(
-                &mut self.latencies,
-                mean_latency_after(newest, &snapshot.responses),
-            );
+            let latency = mean_latency_after(newest, &snapshot.responses);
+            push_bounded(&mut self.latencies, latency);
         }
         self.latest = Some((now, snapshot));
     }
@@ -144,12 +142,10 @@ mod tests {
             done,
             ..WatchedBatch::default()
         };
+        let responses = responses.iter().map(|(second, ms)| (at(*second), *ms));
         Snapshot {
             batches: vec![batch],
-            responses: responses
-                .iter()
-                .map(|(second, ms)| (at(*second), *ms))
-                .collect(),
+            responses: responses.collect(),
             ..Snapshot::default()
         }
     }
@@ -175,9 +171,7 @@ mod tests {
         for second in 0..2_000 {
             watch.update(snapshot(second, &[]), at(second));
         }
-        assert_eq!(
-            (watch.rates.len(), watch.latencies.len()),
-            (MAX_HISTORY, MAX_HISTORY)
-        );
+        assert_eq!(watch.rates.len(), MAX_HISTORY);
+        assert_eq!(watch.latencies.len(), MAX_HISTORY);
     }
 }

@@ -49,11 +49,7 @@ pub fn parse(text: &str) -> Option<Duration> {
         let (unit, after) = unit(after, SHORT_UNITS)?;
         (seconds, rest) = (seconds + count * unit, after);
     }
-    if text.is_empty() {
-        None
-    } else {
-        from_seconds(seconds)
-    }
+    from_seconds(seconds).filter(|_| !text.is_empty())
 }
 
 /// Parses an entire text as a bare number of milliseconds, rounded up.
@@ -69,11 +65,8 @@ pub fn milliseconds(text: &str) -> Option<Duration> {
 #[must_use]
 pub fn unix_time(text: &str) -> Option<Timestamp> {
     let (number, rest) = number(text.trim())?;
-    let seconds = if number >= EPOCH_MILLIS {
-        number / 1000.0
-    } else {
-        number
-    };
+    let divisor = if number >= EPOCH_MILLIS { 1000.0 } else { 1.0 };
+    let seconds = number / divisor;
     if !rest.is_empty() || number < EPOCH_SECONDS {
         return None;
     }

@@ -64,14 +64,9 @@ pub fn parse(hints: &RetryHints<'_>, now: Timestamp) -> Option<Duration> {
     };
     header(hints, "retry-after-ms")
         .and_then(duration::milliseconds)
-        .or_else(|| header(hints, "retry-after").and_then(|text| parse_wait(text, now)))
+        .or_else(|| parse_wait(header(hints, "retry-after")?, now))
         .or_else(|| latest_reset(Some("0")))
-        .or_else(|| {
-            hints
-                .delay
-                .filter(is_short)
-                .and_then(|text| parse_wait(text, now))
-        })
+        .or_else(|| parse_wait(hints.delay.filter(is_short)?, now))
         .or_else(|| sentence::parse_wait(hints.message, now))
         .or_else(|| latest_reset(None))
         .map(|wait| wait.min(MAX_WAIT))
@@ -95,10 +90,8 @@ fn latest_reset(
 /// Parses a duration, a Unix time in seconds or milliseconds, or a date.
 fn parse_wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Some(duration) = duration::parse(text) {
-        return Some(match duration::unix_time(text) {
-            Some(time) => time.since(now),
-            None => duration,
-        });
+        let time = duration::unix_time(text);
+        return Some(time.map_or(duration, |time| time.since(now)));
     }
     let time = time::parse_http_date(text).or_else(|| time::parse_rfc3339(text))?;
     Some(time.since(now))
@@ -139,11 +132,8 @@ mod tests {
 
     #[track_caller]
     fn check(headers: &[(&str, &str)], expected_ms: Option<u64>) {
-        assert_eq!(
-            wait_of(429, headers, None, ""),
-            expected_ms.map(Duration::from_millis),
-            "{headers:?}"
-        );
+        let expected = expected_ms.map(Duration::from_millis);
+        assert_eq!(wait_of(429, headers, None, ""), expected, "{headers:?}");
     }
 
     #[test]
@@ -176,14 +166,10 @@ mod tests {
     fn the_first_valid_source_wins() {
         check(&[("retry-after-ms", "20"), ("retry-after", "9")], Some(20));
         check(&[("retry-after-ms", "20.5")], Some(21));
-        check(
-            &[("retry-after-ms", "soon"), ("retry-after", "9")],
-            Some(9_000),
-        );
-        check(
-            &[("retry-after", "soon"), ("x-ratelimit-reset", "3")],
-            Some(3_000),
-        );
+        let second = [("retry-after-ms", "soon"), ("retry-after", "9")];
+        check(&second, Some(9_000));
+        let third = [("retry-after", "soon"), ("x-ratelimit-reset", "3")];
+        check(&third, Some(3_000));
         for (status, delay, seconds) in [(429, Some("41s"), 41), (503, None, 3)] {
             let wait = wait_of(status, &[], delay, "try again in 3s");
             assert_eq!(wait, Some(Duration::from_secs(seconds)));
@@ -211,13 +197,11 @@ mod tests {
             ("anthropic-ratelimit-tokens-reset", "2025-11-24T00:00:30Z"),
         ];
         check(&with_date, Some(30_000));
-        check(
-            &[
-                ("x-ratelimit-remaining", "0"),
-                ("x-ratelimit-reset", "1763942461000"),
-            ],
-            Some(61_000),
-        );
+        let with_time = [
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1763942461000"),
+        ];
+        check(&with_time, Some(61_000));
     }
 
     #[test]
@@ -255,10 +239,7 @@ mod tests {
         for _ in 0..150_000 {
             let mut text = || random_text(&mut rng, &parts);
             let (one, two) = (text(), text());
-            let headers = [
-                ("retry-after", one.as_str()),
-                ("x-ratelimit-reset", two.as_str()),
-            ];
+            let headers = [("retry-after", &*one), ("x-ratelimit-reset", &*two)];
             for found in [
                 wait_of(429, &headers, None, &two),
                 wait_of(429, &[], Some(&two), &one),
@@ -267,9 +248,6 @@ mod tests {
                 parsed += u32::from(found.is_some());
             }
         }
-        assert!(
-            parsed > 10_000,
-            "too few of the texts contain a wait: {parsed}"
-        );
+        assert!(parsed > 10_000, "too few texts contain a wait: {parsed}");
     }
 }
