@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn an_unknown_model_has_no_price() {
         let names = "|gpt|gpt-4o-mini-mine|llama3:8b|2024-07-18|gpt-4o-1";
-        names.split('|').for_each(|model| check(model, None));
+        for model in names.split('|') {
+            check(model, None);
+        }
     }
 
     #[test]
