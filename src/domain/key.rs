@@ -126,6 +126,19 @@ impl KeyState {
     }
 }
 
+/// When a key can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Now.
+    Now,
+    /// Not before this time.
+    At(Timestamp),
+    /// After a request in flight has finished.
+    AfterInFlight,
+    /// Not in this run.
+    Never,
+}
+
 /// A key of the ring, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {

@@ -3,7 +3,7 @@
 //! It tracks states and times only. The rate limiter enforces request rates.
 
 use super::job::JobId;
-use super::key::{Key, KeyState, Rejections, StateReason};
+use super::key::{Availability, Key, KeyState, Rejections, StateReason};
 use super::time::Timestamp;
 use super::verdict::KeyPenalty;
 
@@ -13,19 +13,6 @@ const MAX_STRIKES: usize = 3;
 /// Index of a key in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyIndex(pub usize);
-
-/// When a key can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Availability {
-    /// Now.
-    Now,
-    /// Not before this time.
-    At(Timestamp),
-    /// After a request in flight has finished.
-    AfterInFlight,
-    /// Not in this run.
-    Never,
-}
 
 /// The API keys that serve a model.
 #[derive(Clone, Debug, Default)]

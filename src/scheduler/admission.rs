@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::domain::attribution::Attribution;
 use crate::domain::job::{AttemptRecord, JobClaim, JobId};
-use crate::domain::keyring::{Availability, KeyIndex};
+use crate::domain::key::Availability;
+use crate::domain::keyring::KeyIndex;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{LARGER_THAN_LIMIT, REJECTED_BY_EVERY_KEY, Scope};
 

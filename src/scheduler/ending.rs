@@ -1,8 +1,8 @@
 //! How a lane ends: no work remains, or no more work is possible for now.
 
 use crate::domain::attribution::Attribution;
+use crate::domain::key::Availability;
 use crate::domain::key::KeyState;
-use crate::domain::keyring::Availability;
 use crate::domain::run_stats::StopReason;
 use crate::domain::time::Timestamp;
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::domain::key::Availability;
 use crate::domain::key::display_name;
-use crate::domain::keyring::{Availability, KeyIndex};
+use crate::domain::keyring::KeyIndex;
 use crate::domain::time::Timestamp;
 use crate::progress::event::RunEvent;
 

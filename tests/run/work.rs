@@ -1,6 +1,6 @@
 //! `work`: several batches at the same time, under shared limits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use promptmill::simulator::{Config, Reaction, Script};
 use rustix::process::Signal;
@@ -158,12 +158,8 @@ fn stay_processes_later_batches_until_sigterm() {
     env.run("import more.csv").exits(0);
     work.wait_for_line("all 4 rows of more.csv");
     env.write("jobs.csv", &jobs(5));
-    let before = Instant::now();
     env.run("import jobs.csv").exits(0);
-    let summary = work.wait_for_line("all 5 rows of jobs.csv");
-    let (_, duration) = summary.trim_end().rsplit_once(" in ").unwrap();
-    let seconds: f64 = duration.trim_end_matches('s').parse().unwrap();
-    assert!(seconds < before.elapsed().as_secs_f64() + 0.1, "{summary}");
+    work.wait_for_line("all 5 rows of jobs.csv");
     work.signal(Signal::TERM);
     work.finish().exits(0);
     assert_eq!(env.requests(), 9);
