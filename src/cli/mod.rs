@@ -14,7 +14,6 @@ mod environment;
 mod estimate;
 mod export;
 mod failures;
-mod file_system;
 mod import;
 mod import_results;
 mod key_sources;
@@ -116,7 +115,7 @@ fn execute(global: &GlobalArgs, command: Command, file: FileSettings) -> Result<
         if !skips_check && !command.is_standalone() {
             let database = settings::database(global);
             database.check_supported()?;
-            file_system::reject_network(&database, global.allow_network_fs)?;
+            database::reject_network(&database, global.allow_network_fs)?;
         }
         dispatch(global, command, file).await
     });

@@ -14,7 +14,6 @@ pub mod history;
 pub mod job;
 pub mod key;
 pub mod keyring;
-pub mod latency;
 pub mod limits;
 pub mod price;
 pub mod redact;

@@ -26,18 +26,35 @@ pub struct RateHeaders {
 impl RateHeaders {
     pub(super) fn parse(headers: &HeaderMap, context: ParseContext<'_>) -> Self {
         // The header of OpenAI, or that of Anthropic.
-        let value = |kind: &str, field: &str| {
-            let value = |name: String| header_value(headers, &name, context);
-            value(format!("x-ratelimit-{field}-{kind}"))
-                .or_else(|| value(format!("anthropic-ratelimit-{kind}-{field}")))
+        let value = |names: [&'static str; 2]| {
+            let mut names = names.into_iter();
+            names.find_map(|name| header_value(headers, name, context))
         };
         Self {
-            limit_requests: value("requests", "limit"),
-            remaining_requests: value("requests", "remaining"),
-            reset_requests: value("requests", "reset"),
-            limit_tokens: value("tokens", "limit"),
-            remaining_tokens: value("tokens", "remaining"),
-            reset_tokens: value("tokens", "reset"),
+            limit_requests: value([
+                "x-ratelimit-limit-requests",
+                "anthropic-ratelimit-requests-limit",
+            ]),
+            remaining_requests: value([
+                "x-ratelimit-remaining-requests",
+                "anthropic-ratelimit-requests-remaining",
+            ]),
+            reset_requests: value([
+                "x-ratelimit-reset-requests",
+                "anthropic-ratelimit-requests-reset",
+            ]),
+            limit_tokens: value([
+                "x-ratelimit-limit-tokens",
+                "anthropic-ratelimit-tokens-limit",
+            ]),
+            remaining_tokens: value([
+                "x-ratelimit-remaining-tokens",
+                "anthropic-ratelimit-tokens-remaining",
+            ]),
+            reset_tokens: value([
+                "x-ratelimit-reset-tokens",
+                "anthropic-ratelimit-tokens-reset",
+            ]),
         }
     }
 }
@@ -63,7 +80,11 @@ pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
 const MAX_HEADER_BYTES: usize = 128;
 
 /// Returns the value of a header, unless it is blank, too long, or contains a key.
-fn header_value(headers: &HeaderMap, name: &str, context: ParseContext<'_>) -> Option<String> {
+fn header_value(
+    headers: &HeaderMap,
+    name: &'static str,
+    context: ParseContext<'_>,
+) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     let is_usable = !value.is_empty()
         && value.len() <= MAX_HEADER_BYTES

@@ -10,7 +10,6 @@ mod columns;
 mod database;
 pub(super) mod detail;
 pub(super) mod duplicates;
-mod error;
 pub(super) mod file_system;
 pub(super) mod files;
 pub(super) mod history;
